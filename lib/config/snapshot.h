@@ -1,0 +1,83 @@
+// The immutable result of a load: every setting as plain values, with stable indices. Control publishes it as
+// shared_ptr<const Snapshot>; workers only read it. No TOML, no source positions: those stay in LoadResult.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "dns/options.h"
+#include "exchange/options.h"
+#include "http/options.h"
+#include "net/address.h"
+#include "net/options.h"
+#include "route/options.h"
+#include "tls/options.h"
+#include "upstream/options.h"
+
+namespace sluice::config {
+
+struct RuntimeOptions {
+  std::uint32_t workers = 0;  // 0 = auto: min(CPU affinity, cgroup cpu.max rounded up)
+  std::uint32_t max_connections = 65'536;
+  base::Millis warm_timeout{10'000};
+  bool operator==(const RuntimeOptions&) const = default;
+};
+
+struct DrainOptions {
+  base::Millis deregister_wait{5'000};
+  base::Millis deadline{25'000};  // from the signal, deregister_wait included
+  bool operator==(const DrainOptions&) const = default;
+};
+
+struct AdminOptions {
+  std::string address = "127.0.0.1:9901";  // empty = switched off
+  std::optional<net::Address> parsed;      // set when address is not empty
+  bool operator==(const AdminOptions&) const = default;
+};
+
+enum class LogLevel : std::uint8_t { debug, info, warn, error };
+enum class LogFormat : std::uint8_t { text, json };
+
+struct LogOptions {
+  LogLevel level = LogLevel::info;
+  LogFormat format = LogFormat::text;
+  bool operator==(const LogOptions&) const = default;
+};
+
+// One address of a listener, as written and as parsed.
+struct ListenAddress {
+  std::string text;
+  net::Address parsed;
+  bool operator==(const ListenAddress&) const = default;
+};
+
+struct ListenerOptions {
+  std::string name;  // unique; the first address if the file gives none
+  std::vector<ListenAddress> addresses;
+  std::vector<http::Protocol> protocols;  // in order of preference, never empty
+  net::ProxyProtocolIn proxy_protocol = net::ProxyProtocolIn::off;
+  std::vector<net::Cidr> trusted_proxies;
+  http::DownstreamOptions downstream;
+  std::optional<tls::ServerTlsOptions> tls;
+  bool operator==(const ListenerOptions&) const = default;
+};
+
+// Indices in `listeners` and `upstreams` are what RouteOptions refers to and what workers keep arrays by. They
+// follow the order of the file; a reload maps old to new by name (config/diff.h).
+struct Snapshot {
+  RuntimeOptions runtime;
+  DrainOptions drain;
+  AdminOptions admin;
+  LogOptions log;
+  exchange::AccessLogOptions access_log;
+  dns::DnsOptions dns;
+  std::vector<ListenerOptions> listeners;
+  std::vector<upstream::UpstreamOptions> upstreams;
+  std::vector<route::RouteOptions> routes;
+  bool operator==(const Snapshot&) const = default;
+};
+
+}  // namespace sluice::config

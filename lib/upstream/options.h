@@ -1,0 +1,128 @@
+// Settings of one upstream, as `[[upstream]]` states them: endpoints, pool, health, retry and the rest. Plain
+// values, filled and cross-checked by the config library, owned by the snapshot. Times are milliseconds; 0 means
+// "none" or "no limit" only where a comment says so.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "net/address.h"
+#include "net/options.h"
+#include "tls/options.h"
+
+namespace sluice::upstream {
+
+// `protocol`. `any`: both are offered by ALPN ("auto").
+enum class Protocol : std::uint8_t { http1, http2, any };
+
+// `balance`.
+enum class Balance : std::uint8_t { p2c, round_robin, least_requests, ring_hash };
+
+// `host`: what Host or :authority carries. `literal` takes UpstreamOptions::host_name.
+enum class HostMode : std::uint8_t { preserve, endpoint, literal };
+
+// `hash_on`: what ring_hash hashes; `header` and `cookie` take UpstreamOptions::hash_name.
+enum class HashOn : std::uint8_t { client_ip, header, cookie };
+
+// One entry of `endpoints`. `name` is the text as written ("127.0.0.1:3000", "unix:/run/app.sock",
+// "app.internal:80") and the label in metrics and logs; `address` is empty for a name that DNS must resolve.
+struct EndpointSpec {
+  std::string name;
+  std::optional<net::Address> address;
+  std::uint32_t weight = 1;  // 1..65535
+  bool operator==(const EndpointSpec&) const = default;
+};
+
+struct PoolOptions {
+  std::uint32_t max_connections = 128;   // per endpoint, whole process, idle ones counted
+  std::uint32_t min_idle = 0;            // per endpoint, whole process; connected before /readyz is 200
+  base::Millis acquire_timeout{1'000};   // longest wait for a connection, then 503
+  std::uint32_t max_waiting = 1'024;     // per upstream, whole process; above it 503 at once
+  base::Millis connect_timeout{1'000};   // TCP and TLS together
+  base::Millis idle_timeout{50'000};
+  base::Millis max_lifetime{600'000};    // +-20 % jitter; 0 = none
+  std::uint64_t max_requests = 0;        // per connection; 0 = no limit
+  std::uint32_t max_tunnels = 4'096;     // per endpoint, whole process
+  bool operator==(const PoolOptions&) const = default;
+};
+
+enum class HealthKind : std::uint8_t { http, tcp, grpc };
+
+// Statuses that count as healthy, both ends included; 100..599.
+struct StatusRange {
+  std::uint16_t first = 200;
+  std::uint16_t last = 399;
+  bool operator==(const StatusRange&) const = default;
+};
+
+struct HealthOptions {
+  HealthKind kind = HealthKind::http;
+  std::string path = "/healthz";
+  std::string host;                      // empty = the endpoint's name
+  std::vector<StatusRange> expect{StatusRange{}};
+  base::Millis interval{5'000};
+  base::Millis timeout{1'000};           // connect, handshake and answer together
+  std::uint32_t healthy_after = 2;       // good answers in a row
+  std::uint32_t unhealthy_after = 3;     // bad answers in a row
+  bool operator==(const HealthOptions&) const = default;
+};
+
+struct OutlierOptions {
+  bool enabled = true;
+  std::uint32_t consecutive_failures = 5;
+  base::Millis ejection{30'000};         // doubles per repeat, up to max_ejection
+  base::Millis max_ejection{300'000};
+  std::uint32_t max_ejected_percent = 50;
+  bool operator==(const OutlierOptions&) const = default;
+};
+
+// `retry.on`: what may be tried again where a replay is safe.
+struct RetryOn {
+  bool connect = true;
+  bool reset = true;
+  bool refused_stream = true;
+  bool status_503 = false;
+  bool operator==(const RetryOn&) const = default;
+};
+
+struct RetryOptions {
+  std::uint32_t attempts = 2;            // tries in all; 1 = no retry
+  RetryOn on;
+  double budget = 0.2;                   // retries / requests over 10 s, floor 3 a second; 0..1
+  base::Millis per_try_timeout{0};       // 0 = none
+  bool operator==(const RetryOptions&) const = default;
+};
+
+struct CircuitOptions {
+  std::uint32_t max_requests = 0;        // in flight, whole process; 0 = no limit
+  bool operator==(const CircuitOptions&) const = default;
+};
+
+struct UpstreamOptions {
+  std::string name;                      // unique
+  std::vector<EndpointSpec> endpoints;   // empty when dns or srv is set
+  std::string dns;                       // "NAME:PORT"
+  std::string srv;                       // "_http._tcp.NAME"
+  Protocol protocol = Protocol::http1;
+  HostMode host = HostMode::preserve;
+  std::string host_name;                 // for HostMode::literal
+  Balance balance = Balance::p2c;
+  HashOn hash_on = HashOn::client_ip;
+  std::string hash_name;                 // lower case for a header
+  base::Millis slow_start{0};            // 0 = off
+  std::uint32_t panic_threshold = 50;    // percent healthy below which health is ignored; 0 = never
+  std::vector<net::Address> source_addresses;  // port 0; empty = the system chooses
+  net::ProxyProtocolOut proxy_protocol = net::ProxyProtocolOut::off;
+  PoolOptions pool;
+  std::optional<tls::ClientTlsOptions> tls;    // its presence turns TLS on
+  std::optional<HealthOptions> health;         // its presence turns active checks on
+  std::optional<OutlierOptions> outlier;       // empty while passive ejection is off or not built
+  RetryOptions retry;
+  CircuitOptions circuit;
+  bool operator==(const UpstreamOptions&) const = default;
+};
+
+}  // namespace sluice::upstream
