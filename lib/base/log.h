@@ -1,0 +1,42 @@
+// The process log: leveled lines to stderr, text or JSON, written with one write(2) per line from any thread.
+// Not for the access log (exchange/access_log). Lines of one call site are rate limited: see LogSite.
+#pragma once
+
+#include <fmt/core.h>
+
+#include <cstdint>
+#include <string_view>
+
+namespace sluice::base {
+
+enum class LogLevel : uint8_t { debug, info, warn, error };
+enum class LogFormat : uint8_t { text, json };
+
+void set_log(LogLevel level, LogFormat format);
+bool log_enabled(LogLevel level);
+void log_line(LogLevel level, std::string_view message);
+
+// At most `burst` lines a 10 s window per site; the next window's first line tells how many were left out.
+class LogSite {
+ public:
+  bool admit(uint32_t burst = 10);
+
+ private:
+  int64_t window_ = 0;
+  uint32_t count_ = 0;
+};
+
+template <class... Args>
+void log(LogLevel level, fmt::format_string<Args...> format, Args&&... args) {
+  if (log_enabled(level)) log_line(level, fmt::format(format, std::forward<Args>(args)...));
+}
+template <class... Args>
+void info(fmt::format_string<Args...> f, Args&&... args) { log(LogLevel::info, f, std::forward<Args>(args)...); }
+template <class... Args>
+void warn(fmt::format_string<Args...> f, Args&&... args) { log(LogLevel::warn, f, std::forward<Args>(args)...); }
+template <class... Args>
+void error(fmt::format_string<Args...> f, Args&&... args) { log(LogLevel::error, f, std::forward<Args>(args)...); }
+template <class... Args>
+void debug(fmt::format_string<Args...> f, Args&&... args) { log(LogLevel::debug, f, std::forward<Args>(args)...); }
+
+}  // namespace sluice::base
