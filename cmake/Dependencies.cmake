@@ -1,0 +1,23 @@
+# Foreign libraries, from Debian's packages. Each is linked by the one layer that confines it (see lib/*/CMakeLists.txt).
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(fmt REQUIRED IMPORTED_TARGET fmt)
+pkg_check_modules(uv REQUIRED IMPORTED_TARGET libuv>=1.44)
+pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET libnghttp2>=1.52)
+pkg_check_modules(cares REQUIRED IMPORTED_TARGET libcares>=1.18)
+pkg_check_modules(re2 REQUIRED IMPORTED_TARGET re2)
+pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core)  # core only: pull and push bring a web server and curl
+find_package(BoringSSL REQUIRED)
+find_package(Llhttp REQUIRED)
+
+# toml++ is used header-only: the packaged library cannot be linked without exceptions.
+find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
+add_library(tomlplusplus INTERFACE)
+target_include_directories(tomlplusplus SYSTEM INTERFACE ${TOMLPLUSPLUS_INCLUDE_DIR})
+target_compile_definitions(tomlplusplus INTERFACE TOML_HEADER_ONLY=1 TOML_EXCEPTIONS=0)
+
+# Back-ported by some distributions, so asked for by name and not by version.
+include(CheckSymbolExists)
+set(CMAKE_REQUIRED_LIBRARIES PkgConfig::nghttp2)
+check_symbol_exists(nghttp2_option_set_max_continuations nghttp2/nghttp2.h SLUICE_NGHTTP2_MAX_CONTINUATIONS)
+check_symbol_exists(nghttp2_option_set_stream_reset_rate_limit nghttp2/nghttp2.h SLUICE_NGHTTP2_RESET_RATE_LIMIT)
+unset(CMAKE_REQUIRED_LIBRARIES)
