@@ -1,0 +1,76 @@
+// Failure: why a request, or one try of it, did not end well; three small words with a replay verdict, made once where
+// the fault is seen. Status, metric label and log words come from the tables in failure.cc, so they cannot disagree.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace sluice::http {
+
+// The closed list of `reason` (configuration.md, "What the proxy answers itself"), and the causes inside that have none.
+enum class Kind : uint8_t {
+  none,                 // clean end
+  // the client's request
+  bad_request,          // 400
+  body_too_large,       // 413
+  uri_too_long,         // 414
+  headers_too_large,    // 431
+  not_implemented,      // 501
+  version,              // 505
+  denied,               // 403
+  no_route,             // 404
+  method_not_allowed,   // 405
+  expectation,          // 417
+  rate_limited,         // 429
+  request_timeout,      // 408
+  misdirected,          // 421
+  too_early,            // 425
+  loop,                 // 508
+  client_closed,        // 499, log and metric only
+  // the upstream side
+  connect_failed,       // 502
+  reset,                // 502: closed or reset before the answer was whole
+  bad_response,         // 502: nonsense
+  tls_failed,           // 502
+  no_endpoint,          // 503
+  pool_timeout,         // 503
+  pool_full,            // 503
+  circuit_open,         // 503
+  overloaded,           // 503
+  connect_timeout,      // 504
+  timeout,              // 504
+  refused_stream,       // 502 when it may not be replayed: the peer promises that nothing was processed (RFC 9113 8.7)
+  // both
+  shutdown,             // the drain deadline cut it (503 if no head went out; log word "overloaded")
+};
+inline constexpr unsigned kinds = static_cast<unsigned>(Kind::shutdown) + 1;
+
+enum class Where : uint8_t { none, downstream, proxy, upstream };
+
+// The bracketed words of threats.md: `detail` in the log and in protocol_errors_total{side,detail}.
+enum class Detail : uint8_t {
+  none,
+  cl_te, te, te_10, cl, chunk, ctl, obs_fold, name, host, target, path, upgrade, request_line, method, trailer,
+  line_size, field_size, field_count, underscore, slow_head, slow_body, slow_read, slow_handshake,
+  extra_bytes, truncated, status_line, framing, field, informational, switching, head_size,
+  preface, frame, header_block, pseudo, flow_control, reset_flood, own_reset_flood, continuation_flood, hpack, control_flood,
+  eof,
+};
+inline constexpr unsigned details = static_cast<unsigned>(Detail::eof) + 1;
+
+struct Failure {
+  Kind kind = Kind::none;
+  Where where = Where::none;
+  Detail detail = Detail::none;
+  bool untouched = false;   // surely not processed by the application: a replay is allowed whatever the method
+
+  bool clean() const { return kind == Kind::none; }
+  bool operator==(const Failure&) const = default;
+};
+
+uint16_t status_of(Kind kind);             // what the client is answered; 499 for client_closed; 200 for none
+std::string_view reason_word(Kind kind);   // "pool_timeout"; "" for none
+std::string_view detail_word(Detail detail);
+std::string_view where_word(Where where);  // "downstream", "proxy", "upstream"
+
+}  // namespace sluice::http

@@ -1,0 +1,148 @@
+// The contract between an HTTP session (of any version, either side) and whoever handles one exchange of it.
+//
+//   Stream: one request/response on one connection; lives in its session. Downcalls; none of them calls the Sink.
+//   Sink:   Exchange, Attempt, admin page, health probe. Upcalls; they start at the loop only.
+//
+// Order of upcalls: on_head (1xx heads first, any number, each End::no; then one final) -> on_body* -> [on_trailers] -> on_closed.
+//   End::yes on a head or body, or on_trailers, ends the peer's direction; none of the three follows it.
+//   on_malformed (server side only) may come once instead of, or after, on_head: see there.
+//   on_closed comes exactly once and last, when both directions have ended (clean) or the stream died (not clean);
+//   after cancel() nothing comes at all.
+// Order of downcalls: send_head (1xx any number, then one final) -> send_body* -> [send_trailers], with one End in all; after
+//   that only consume() and cancel(). Calls after on_closed are forbidden: the Stream is gone.
+// Memory: `head` and what its views point to stay until on_closed() has returned or cancel() was called. Heads, trailers and
+//   views given to send_* are serialised before the call returns.
+// Credit: a session hands up at most `window` body bytes that were not consumed; consume(n) gives credit back, best called
+//   when the bytes have left on the other side (its on_sent). on_sent(n) tells that n body bytes were moved to the socket queue.
+// The table of ends, aborts and errors for each version: lib/http/README.md.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "http/close_cause.h"
+#include "http/failure.h"
+#include "http/head.h"
+#include "net/transport.h"
+
+namespace sluice::http {
+
+enum class End : bool { no, yes };
+
+class Sink;
+
+class Stream {
+ public:
+  virtual void send_head(const Head& head, End end) = 0;       // request on a client session, response on a server session
+  virtual void send_body(net::ByteQueue&& bytes, End end) = 0;
+  virtual void send_trailers(const Fields& trailers) = 0;      // implies End::yes
+  virtual void consume(size_t bytes) = 0;
+  // Hard stop: HTTP/2 RST_STREAM (code from the failure), HTTP/1 the connection ends so that nothing cut looks complete
+  // (RST, or short of the length). After a complete answer on HTTP/1 server side it only means "do not keep alive".
+  virtual void cancel(const Failure& why) = 0;
+  virtual const net::Peer& peer() const = 0;
+  virtual Version version() const = 0;
+  virtual base::Arena& arena() = 0;                            // memory for this request, lives like `head`
+  // Microseconds spent before this request for the log: server side: none; client side: 0 if the connection was reused.
+  virtual bool reused() const { return false; }                // client side: not the first stream of its connection
+  // Server side: the client's send direction is owed (credit is open and the request has not ended)? For body limits the
+  // session itself keeps the clock; nothing to do for sinks.
+
+ protected:
+  ~Stream() = default;
+};
+
+class Sink {
+ public:
+  virtual void on_head(Head& head, End end) = 0;
+  virtual void on_body(net::ByteQueue&& bytes, End end) = 0;
+  virtual void on_trailers(Fields& trailers) = 0;
+  virtual void on_sent(size_t bytes) = 0;
+  // Server side only. The request is malformed, over a limit, or too slow: nothing more of it will come. `head` holds what
+  // could be understood (maybe nothing). If no final head was sent: answer now with status_of(why.kind) (send_head, body,
+  // End::yes); the session ends the connection after that answer. Otherwise: cancel(). Never forward anything of it.
+  virtual void on_malformed(Head& head, const Failure& why) = 0;
+  virtual void on_closed(const Failure& why) = 0;
+
+ protected:
+  ~Sink() = default;
+};
+
+// ---- Server side ------------------------------------------------------------------------------------------------
+
+class ServerSession;
+
+// The worker, seen from its client connections.
+class ServerHost {
+ public:
+  // A request begins (its head was read, or it is malformed): who takes it? Called at the loop; the Sink's first upcall follows.
+  virtual Sink& on_stream(ServerSession& session, Stream& stream) = 0;
+  // Once, last: no stream is open. The host lets go of the session (Owned).
+  virtual void on_session_end(ServerSession& session, CloseCause cause) = 0;
+  // protocol_errors_total{side="downstream"}: faults that have no stream to be told on (HTTP/2 connection errors).
+  virtual void on_protocol_error(Detail detail) = 0;
+
+ protected:
+  ~ServerHost() = default;
+};
+
+class ServerSession {
+ public:
+  // No new requests: idle now -> closes now; else the open ones finish (HTTP/1: answers carry Connection: close;
+  // HTTP/2: two-step GOAWAY). on_session_end follows.
+  virtual void drain(CloseCause cause) = 0;
+  // Everything ends now, cut streams look cut. Streams get on_closed(why), then on_session_end follows, at the loop.
+  virtual void abort(const Failure& why, CloseCause cause) = 0;
+  virtual uint32_t open_streams() const = 0;
+  virtual base::Micros idle_since() const = 0;                 // meaningful while open_streams() == 0
+  virtual const net::Peer& peer() const = 0;
+  virtual void retire() noexcept = 0;                          // for net::Owned
+
+ protected:
+  ~ServerSession() = default;
+};
+using ServerSessionPtr = net::Owned<ServerSession>;
+
+// ---- Client side ------------------------------------------------------------------------------------------------
+
+class ClientSession;
+
+// The pool, seen from its upstream connections.
+class ClientHost {
+ public:
+  virtual void on_slots(ClientSession& session) = 0;           // slots() became > 0, or grew, or fell to 0 without an open()
+  // Once, last: no stream is open. The host lets go of the session (Owned).
+  virtual void on_session_end(ClientSession& session, CloseCause cause) = 0;
+  virtual void on_protocol_error(Detail detail) = 0;           // protocol_errors_total{side="upstream"} without a stream
+
+ protected:
+  ~ClientHost() = default;
+};
+
+// Should the connection be looked at (quiet_now) before it is used? `surely`: what may not be replayed.
+enum class Borrow : uint8_t { quick, surely };
+
+class ClientSession {
+ public:
+  virtual Stream* open(Sink& sink) = 0;                        // nullptr when slots() == 0
+  virtual uint32_t slots() const = 0;                          // HTTP/1: 0 or 1; HTTP/2: the peer's limit minus open streams
+  virtual uint32_t open_streams() const = 0;
+  // False: a FIN, an error or stray bytes are there; the session will end by itself and must not be used.
+  // quick: looks at the socket only if the connection was idle for more than a few milliseconds.
+  virtual bool validate(Borrow how) = 0;
+  virtual void retire_when_idle(CloseCause cause) = 0;         // no new streams (slots() = 0), closes when empty
+  virtual void abort(CloseCause cause) = 0;                    // everything ends now; on_session_end follows at the loop
+  virtual base::Micros idle_since() const = 0;                 // meaningful while open_streams() == 0
+  // How long the peer keeps an idle connection, less one second (Keep-Alive: timeout=N); negative = it did not say.
+  virtual base::Millis peer_idle_timeout() const = 0;
+  virtual uint64_t streams_opened() const = 0;                 // since the connection was made
+  virtual bool in_tunnel() const = 0;                          // carries an upgraded exchange: leaves max_connections
+  virtual const net::Peer& peer() const = 0;
+  virtual void retire() noexcept = 0;                          // for net::Owned
+
+ protected:
+  ~ClientSession() = default;
+};
+using ClientSessionPtr = net::Owned<ClientSession>;
+
+}  // namespace sluice::http
