@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "dns/options.h"
 #include "exchange/options.h"
 #include "http/options.h"
@@ -38,12 +39,9 @@ struct AdminOptions {
   bool operator==(const AdminOptions&) const = default;
 };
 
-enum class LogLevel : std::uint8_t { debug, info, warn, error };
-enum class LogFormat : std::uint8_t { text, json };
-
 struct LogOptions {
-  LogLevel level = LogLevel::info;
-  LogFormat format = LogFormat::text;
+  base::LogLevel level = base::LogLevel::info;
+  base::LogFormat format = base::LogFormat::text;
   bool operator==(const LogOptions&) const = default;
 };
 

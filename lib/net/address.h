@@ -59,6 +59,7 @@ class Cidr {
   static base::Result<Cidr> parse(std::string_view text);
   bool contains(const Address& address) const;         // mapped IPv4 counts as IPv4
   std::string text() const;
+  bool operator==(const Cidr&) const = default;
 
  private:
   uint8_t ip_[16] = {};
