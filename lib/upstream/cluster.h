@@ -1,0 +1,89 @@
+// Cluster: one upstream as one worker sees it: its endpoints with their pools, the balancer that picks among them, and the
+// one queue of requests that wait for a connection. What all workers share about it lives in shared.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/list.h"
+#include "http/stream.h"
+#include "upstream/options.h"
+
+namespace sluice::upstream {
+
+class Endpoint;   // one address as this worker sees it; stays alive while a Lease holds it
+
+// How one request that an endpoint was given came out, for passive health and in-flight counts.
+enum class Outcome : uint8_t { unknown, success, failure };
+
+// Counts one request in flight at one endpoint, from the grant to done() (or its own end: Outcome::unknown).
+class Lease {
+ public:
+  Lease() = default;
+  explicit Lease(Endpoint& endpoint);
+  Lease(Lease&& o) noexcept;
+  Lease& operator=(Lease&& o) noexcept;
+  ~Lease();
+  void done(Outcome outcome);
+  Endpoint* endpoint() const { return endpoint_; }
+
+ private:
+  Endpoint* endpoint_ = nullptr;
+};
+
+// What a try needs from the cluster.
+struct Want {
+  http::Borrow borrow = http::Borrow::quick;   // surely: the request may not be replayed (POST): newest connection, looked at
+  bool fresh = false;                          // only a connection of its own: a replay after a dead reused one
+  const Endpoint* avoid = nullptr;             // just failed; taken only if nothing else is usable
+  base::Millis budget{0};                      // longest wait; 0 = the pool's acquire_timeout
+  const net::Peer* client = nullptr;           // for proxy_protocol towards the upstream
+  uint64_t hash = 0;                           // ring_hash
+};
+
+// A stream that was opened for the try.
+struct Grant {
+  http::Stream* stream = nullptr;
+  Lease lease;
+  bool reused = false;           // not the first stream of its connection
+  base::Micros queue_wait{0};    // in the queue, connecting included
+  base::Micros connect{0};       // TCP part if this request waited for a new connection, else 0
+  base::Micros tls{0};           // handshake part, likewise
+};
+
+// Waits in the cluster's queue; embedded in an Attempt; leaves the queue when it dies or is unlinked (give up).
+class Waiter : public base::ListHook<class WaitTag> {
+ public:
+  // At the loop, once: either of the two. The waiter is out of the queue before the call.
+  virtual void on_stream(Grant&& grant) = 0;
+  // connect_failed, connect_timeout, tls_failed, no_endpoint, pool_timeout, ...; `endpoint` is the one that failed, or nullptr.
+  virtual void on_refused(const http::Failure& why, const Endpoint* endpoint) = 0;
+
+ protected:
+  ~Waiter();
+
+ private:
+  friend class Cluster;
+  friend class WaitQueue;
+  http::Sink* sink_ = nullptr;
+  Want want_{};
+  base::Micros since_{};
+  base::Micros until_{};
+};
+
+class Cluster {
+ public:
+  virtual ~Cluster() = default;
+  // Opens a stream for `sink` now (true, `grant` filled) or queues the waiter (false; one of its upcalls follows, at the loop,
+  // also for refusals known at once: no endpoint, queue full). A connect that fails refuses the waiter it was dialled for.
+  virtual bool acquire(const Want& want, Waiter& waiter, http::Sink& sink, Grant& grant) = 0;
+  virtual const UpstreamOptions& options() const = 0;
+  // Retry budget of the whole process (retries / requests, 10 s window). admit_retry() draws on it.
+  virtual void count_request() = 0;
+  virtual bool admit_retry() = 0;
+};
+
+// For the log and the Host field: the endpoint's name as configured ("127.0.0.1:3000"); valid while a Lease holds it.
+std::string_view endpoint_name(const Endpoint& endpoint);
+
+}  // namespace sluice::upstream
