@@ -11,7 +11,6 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 
 option(SLUICE_WERROR "Warnings are errors" ON)
-option(SLUICE_DCHECKS "DCHECK aborts, reaped memory is poisoned" OFF)
 option(SLUICE_FUZZ "Build tests/fuzz for libFuzzer (clang only); else they replay their corpus" OFF)
 option(SLUICE_LTO "Link-time optimisation" OFF)
 set(SLUICE_SANITIZE "" CACHE STRING "Argument of -fsanitize=, e.g. address,undefined or thread")
@@ -34,7 +33,6 @@ target_compile_options(sluice_flags INTERFACE
   -Wno-missing-field-initializers  # designated initializers leave the rest to the defaults of the members
   -fno-omit-frame-pointer -fno-plt
   $<$<BOOL:${SLUICE_WERROR}>:-Werror>)
-target_compile_definitions(sluice_flags INTERFACE $<$<BOOL:${SLUICE_DCHECKS}>:SLUICE_DCHECKS=1>)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   target_compile_options(sluice_flags INTERFACE -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wsuggest-override)
 else()

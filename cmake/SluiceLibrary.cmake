@@ -1,14 +1,15 @@
 # How a layer, and its unit test, is built.
 #
-#   sluice_library(net DEPS base LINK PkgConfig::uv [TEST_LINK ...])
-#     DEPS       layers whose headers this one may include (and theirs); anything else does not compile
-#     LINK       foreign libraries, private: users of the layer do not get their include folders
-#     TEST_LINK  foreign libraries that the layer's unit test may use as well
+#   sluice_library(net DEPS base LINK PkgConfig::uv [PUBLIC_LINK ...] [TEST_LINK ...])
+#     DEPS         layers whose headers this one may include (and theirs); anything else does not compile
+#     LINK         foreign libraries, private: users of the layer do not get their include folders
+#     PUBLIC_LINK  foreign libraries that stand in the layer's own headers (only fmt in base's log.h)
+#     TEST_LINK    foreign libraries that the layer's unit test may use as well
 #
 # `#include "net/loop.h"` resolves because <build>/inc/net/net links to lib/net and <build>/inc/net is the only folder exported.
 # A layer that has no .cc yet is an INTERFACE library, so the tree always configures.
 function(sluice_library NAME)
-  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "DEPS;LINK;TEST_LINK")
+  cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "DEPS;LINK;PUBLIC_LINK;TEST_LINK")
   if(ARG_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "sluice_library(${NAME}): what is '${ARG_UNPARSED_ARGUMENTS}'?")
   endif()
@@ -20,11 +21,11 @@ function(sluice_library NAME)
   if(sources)
     add_library(${NAME} STATIC ${sources})
     target_include_directories(${NAME} PUBLIC ${inc})
-    target_link_libraries(${NAME} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_LINK} sluice_flags)
+    target_link_libraries(${NAME} PUBLIC ${ARG_DEPS} ${ARG_PUBLIC_LINK} PRIVATE ${ARG_LINK} sluice_flags)
   else()
     add_library(${NAME} INTERFACE)
     target_include_directories(${NAME} INTERFACE ${inc})
-    target_link_libraries(${NAME} INTERFACE ${ARG_DEPS})
+    target_link_libraries(${NAME} INTERFACE ${ARG_DEPS} ${ARG_PUBLIC_LINK})
   endif()
   set_property(GLOBAL PROPERTY SLUICE_TEST_LINK_${NAME} ${ARG_TEST_LINK})
 endfunction()
