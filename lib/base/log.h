@@ -4,8 +4,12 @@
 
 #include <fmt/core.h>
 
+#include <atomic>
 #include <cstdint>
+#include <string>
 #include <string_view>
+
+#include "base/clock.h"
 
 namespace sluice::base {
 
@@ -15,15 +19,19 @@ enum class LogFormat : uint8_t { text, json };
 void set_log(LogLevel level, LogFormat format);
 bool log_enabled(LogLevel level);
 void log_line(LogLevel level, std::string_view message);
+// What log_line() writes, its newline included; control bytes and what is not UTF-8 are escaped.
+std::string format_line(LogLevel level, LogFormat format, Micros wall, std::string_view message);
+// "2026-08-07T12:00:00.000001Z" of microseconds since the Unix epoch (RFC 3339).
+std::string wall_text(Micros wall);
 
-// At most `burst` lines a 10 s window per site; the next window's first line tells how many were left out.
+// At most `burst` lines a 10 s window per site; the next window's first line tells how many were left out. From any thread.
 class LogSite {
  public:
   bool admit(uint32_t burst = 10);
 
  private:
-  int64_t window_ = 0;
-  uint32_t count_ = 0;
+  std::atomic<int64_t> window_{0};
+  std::atomic<uint32_t> count_{0};
 };
 
 template <class... Args>

@@ -19,8 +19,10 @@ std::optional<uint64_t> parse_u64(std::string_view text);
 std::optional<uint64_t> parse_hex_u64(std::string_view text);   // no 0x
 // Next member of a comma list, trimmed; advances `rest`; empty members are skipped; nullopt at the end. Quotes are honoured.
 std::optional<std::string_view> next_list_member(std::string_view& rest);
-// Bytes that could break a log line or a terminal become \xNN; quotes and backslashes are escaped.
+// Bytes that could break a log line or a terminal become \xNN; quotes and backslashes are escaped; UTF-8 stays.
 void append_escaped(std::string& to, std::string_view text);
+// The inside of a JSON string: always valid JSON and UTF-8; a byte that is not UTF-8 becomes \u00NN.
+void append_json_escaped(std::string& to, std::string_view text);
 // Levenshtein distance, capped at `cap`.
 unsigned edit_distance(std::string_view a, std::string_view b, unsigned cap);
 

@@ -1,0 +1,97 @@
+// The process log. A line is made whole and leaves in one write(2), so lines of different threads never mix; one that
+// stderr does not take (closed, full pipe in non-blocking mode) is lost, as nothing better could be done with it.
+#include "base/log.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <ctime>
+#include <string>
+
+#include "base/clock.h"
+#include "base/text.h"
+
+namespace sluice::base {
+namespace {
+
+std::atomic<LogLevel> current_level{LogLevel::info};
+std::atomic<LogFormat> current_format{LogFormat::text};
+
+constexpr int64_t window_micros = 10'000'000;
+
+std::string_view level_word(LogLevel level) {
+  switch (level) {
+    case LogLevel::debug: return "debug";
+    case LogLevel::info: return "info";
+    case LogLevel::warn: return "warn";
+    case LogLevel::error: return "error";
+  }
+  return "";
+}
+
+// Control bytes only: quotes stay readable in text.
+void append_plain(std::string& to, std::string_view text) {
+  size_t from = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '"' && text[i] != '\\') continue;
+    append_escaped(to, text.substr(from, i - from));
+    to += text[i];
+    from = i + 1;
+  }
+  append_escaped(to, text.substr(from));
+}
+
+}  // namespace
+
+std::string wall_text(Micros wall) {
+  const time_t whole = static_cast<time_t>(wall.count / 1'000'000);
+  tm parts{};
+  gmtime_r(&whole, &parts);
+  char text[64];
+  const int n = std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+                              parts.tm_hour, parts.tm_min, parts.tm_sec, static_cast<int>(wall.count % 1'000'000));
+  return {text, static_cast<size_t>(n)};
+}
+
+std::string format_line(LogLevel level, LogFormat format, Micros wall, std::string_view message) {
+  std::string line;
+  line.reserve(message.size() + 64);
+  if (format == LogFormat::json) {
+    line += R"({"time":")" + wall_text(wall) + R"(","level":")";
+    line += level_word(level);
+    line += R"(","message":")";
+    append_json_escaped(line, message);
+    line += "\"}\n";
+  } else {
+    line += wall_text(wall) + ' ';
+    line += level_word(level);
+    line += ' ';
+    append_plain(line, message);
+    line += '\n';
+  }
+  return line;
+}
+
+void set_log(LogLevel level, LogFormat format) {
+  current_level.store(level, std::memory_order_relaxed);
+  current_format.store(format, std::memory_order_relaxed);
+}
+
+bool log_enabled(LogLevel level) { return level >= current_level.load(std::memory_order_relaxed); }
+
+void log_line(LogLevel level, std::string_view message) {
+  const std::string line = format_line(level, current_format.load(std::memory_order_relaxed), steady_clock().wall(), message);
+  while (write(STDERR_FILENO, line.data(), line.size()) < 0 && errno == EINTR) {
+  }
+}
+
+bool LogSite::admit(uint32_t burst) {
+  const int64_t window = steady_clock().now().count / window_micros + 1;  // never 0, so the first call opens a window
+  if (window_.exchange(window, std::memory_order_relaxed) != window) {
+    const uint32_t seen = count_.exchange(0, std::memory_order_relaxed);
+    if (seen > burst) log_line(LogLevel::warn, std::to_string(seen - burst) + " lines like the next one were left out");
+  }
+  return count_.fetch_add(1, std::memory_order_relaxed) < burst;
+}
+
+}  // namespace sluice::base

@@ -1,0 +1,108 @@
+// Pages of equal cells. A page is aligned to its size, so a cell finds its page by masking; pages with a free cell stand
+// in one doubly linked list. One wholly free page is kept, every further one goes back to the heap.
+#include "base/slab.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstdlib>
+
+#include "base/check.h"
+#include "base/poison.h"
+
+namespace sluice::base {
+
+struct SlabPages::Cell {
+  Cell* next;
+};
+
+struct alignas(16) SlabPages::Page {
+  Page* next;
+  Page* prev;
+  Cell* free;
+  size_t used;
+};
+
+namespace {
+
+constexpr size_t usual_page_bytes = size_t{16} * 1024;
+constexpr size_t least_cells = 3;       // of a page, so that big objects share pages as well
+constexpr size_t free_pages_kept = 1;
+constexpr size_t header_bytes = 32;
+
+size_t page_bytes(size_t cell_bytes) { return std::max(usual_page_bytes, std::bit_ceil(header_bytes + least_cells * cell_bytes)); }
+
+}  // namespace
+
+SlabPages::SlabPages(size_t cell_bytes) : cell_bytes_((std::max(cell_bytes, sizeof(Cell)) + 15) & ~size_t{15}), cells_per_page_(0) {
+  static_assert(sizeof(Page) == header_bytes);
+  cells_per_page_ = (page_bytes(cell_bytes_) - header_bytes) / cell_bytes_;
+}
+
+SlabPages::~SlabPages() {
+  CHECK(in_use_ == 0);
+  while (partial_ != nullptr) {
+    Page* page = partial_;
+    partial_ = page->next;
+    unpoison(page, page_bytes(cell_bytes_));
+    std::free(page);
+  }
+}
+
+void* SlabPages::take() {
+  if (partial_ == nullptr) {
+    const size_t bytes = page_bytes(cell_bytes_);
+    auto* page = static_cast<Page*>(std::aligned_alloc(bytes, bytes));
+    CHECK(page != nullptr);
+    *page = Page{nullptr, nullptr, nullptr, 0};
+    char* cells = reinterpret_cast<char*>(page + 1);
+    for (size_t i = cells_per_page_; i-- > 0;) {  // so that cells go out in rising order
+      void* cell = cells + i * cell_bytes_;
+      static_cast<Cell*>(cell)->next = page->free;
+      page->free = static_cast<Cell*>(cell);
+      poison(static_cast<char*>(cell) + sizeof(Cell), cell_bytes_ - sizeof(Cell));
+    }
+    partial_ = page;
+    ++free_pages_;
+  }
+  Page* page = partial_;
+  Cell* cell = page->free;
+  unpoison(cell, cell_bytes_);
+  page->free = cell->next;
+  if (page->used++ == 0) --free_pages_;
+  if (page->free == nullptr) {  // full: leaves the list, which it heads
+    partial_ = page->next;
+    if (partial_ != nullptr) partial_->prev = nullptr;
+    page->next = nullptr;
+  }
+  ++in_use_;
+  return cell;
+}
+
+void SlabPages::give(void* memory) noexcept {
+  const size_t bytes = page_bytes(cell_bytes_);
+  auto* page = reinterpret_cast<Page*>(reinterpret_cast<uintptr_t>(memory) & ~static_cast<uintptr_t>(bytes - 1));
+  CHECK(page->used > 0 && in_use_ > 0);
+  auto* cell = static_cast<Cell*>(memory);
+  const bool was_full = page->free == nullptr;
+  cell->next = page->free;
+  page->free = cell;
+  poison(reinterpret_cast<char*>(cell) + sizeof(Cell), cell_bytes_ - sizeof(Cell));
+  --in_use_;
+  if (was_full) {
+    page->prev = nullptr;
+    page->next = partial_;
+    if (partial_ != nullptr) partial_->prev = page;
+    partial_ = page;
+  }
+  if (--page->used > 0) return;
+  if (++free_pages_ <= free_pages_kept) return;
+  --free_pages_;
+  if (page->prev != nullptr) page->prev->next = page->next;
+  if (page->next != nullptr) page->next->prev = page->prev;
+  if (partial_ == page) partial_ = page->next;
+  unpoison(page, bytes);
+  std::free(page);
+}
+
+}  // namespace sluice::base
