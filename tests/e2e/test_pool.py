@@ -1,0 +1,542 @@
+"""The pool of upstream connections: caps, the queue, reuse, races, health, and what may be sent twice."""
+import threading
+
+import pytest
+
+from harness.base import TIMEOUT, free_address, refused_address, wait_for
+from harness.client import build
+from harness.origin import Origin, ok
+from harness.proxy import config
+
+
+class Gate:
+    """Holds requests to /held until opened."""
+
+    def __init__(self):
+        self.event = threading.Event()
+
+    def __call__(self, connection, request):
+        if request.target.startswith("/held"):
+            assert self.event.wait(TIMEOUT * 2)
+        connection.send(ok(b"%d" % connection.number))
+
+    def open(self):
+        self.event.set()
+
+
+@pytest.fixture
+def gate():
+    held = Gate()
+    yield held
+    held.open()
+
+
+def held_clients(sluice, n, path="/held"):
+    clients = [sluice.client() for _ in range(n)]
+    for client in clients:
+        client.send(build(path=path))
+    return clients
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_cap_per_endpoint_is_of_the_whole_process(start, gate, workers):
+    origin = start.origin(gate)
+    sluice = start.sluice(config(origin.address, pool='max_connections = 3\nacquire_timeout = "30s"', workers=workers))
+    clients = held_clients(sluice, 10)
+    origin.wait_heads(3)
+    sluice.wait_metric(7, "sluice_upstream_pool_waiting", upstream="app")
+    assert origin.heads == 3 and origin.open_max == 3
+    assert sluice.metric("sluice_upstream_connections", upstream="app", state="active") == 3
+    gate.open()
+    assert all(c.response().status == 200 for c in clients)
+    assert origin.open_max == 3 and origin.heads == 10
+    sluice.wait_metric(0, "sluice_upstream_pool_waiting", upstream="app")
+    assert sluice.metric("sluice_upstream_pool_max_connections", upstream="app") == 3
+
+
+def test_cap_of_one_starves_no_worker(start):
+    """Two workers, one slot: every one of many clients is served."""
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, pool='max_connections = 1\nacquire_timeout = "30s"', workers=2))
+    clients = [sluice.client() for _ in range(16)]
+    for _ in range(10):
+        for client in clients:
+            client.send(build())
+        assert all(client.response().status == 200 for client in clients)
+    assert origin.open_max == 1
+
+
+def test_acquire_timeout(start, gate):
+    origin = start.origin(gate)
+    sluice = start.sluice(config(origin.address, pool='max_connections = 1\nacquire_timeout = "300ms"'))
+    client, = held_clients(sluice, 1)
+    origin.wait_heads(1)
+    answer = sluice.request(path="/waited")
+    assert (answer.status, answer.reason) == (503, "pool_timeout")
+    assert int(answer.header("retry-after")) >= 1
+    line, = sluice.wait_log_path("/waited")
+    assert (line["status"], line["reason"]) == (503, "pool_timeout") and line["queue_us"] >= 250000
+    assert sluice.metric("sluice_upstream_pool_timeouts_total", upstream="app") == 1
+    assert sluice.metric("sluice_local_replies_total", reason="pool_timeout") == 1
+    gate.open()
+    assert client.response().status == 200
+    assert origin.heads == 1
+    assert sluice.request().status == 200
+
+
+def test_wait_budget_of_a_route(start, gate):
+    origin = start.origin(gate)
+    sluice = start.sluice(config(origin.address, pool='max_connections = 1\nacquire_timeout = "60s"', route='wait_budget = "300ms"'))
+    held_clients(sluice, 1)
+    origin.wait_heads(1)
+    assert sluice.request().reason == "pool_timeout"
+
+
+def test_max_waiting(start, gate):
+    origin = start.origin(gate)
+    sluice = start.sluice(config(origin.address, pool='max_connections = 1\nmax_waiting = 2\nacquire_timeout = "30s"'))
+    clients = held_clients(sluice, 1)
+    origin.wait_heads(1)
+    clients += held_clients(sluice, 2)
+    sluice.wait_metric(2, "sluice_upstream_pool_waiting", upstream="app")
+    answer = sluice.request(path="/refused")
+    assert (answer.status, answer.reason) == (503, "pool_full")
+    assert int(answer.header("retry-after")) >= 1
+    gate.open()
+    assert all(c.response().status == 200 for c in clients)
+    assert not any(r.target == "/refused" for r in origin.requests)
+
+
+def test_waiters_are_served_in_order_and_leave_with_their_client(start, gate):
+    origin = start.origin(gate)
+    sluice = start.sluice(config(origin.address, pool='max_connections = 1\nacquire_timeout = "30s"'))
+    clients = held_clients(sluice, 1)
+    origin.wait_heads(1)
+    for i in range(5):
+        clients += held_clients(sluice, 1, f"/{i}")
+        sluice.wait_metric(i + 1, "sluice_upstream_pool_waiting", upstream="app")
+    clients[3].reset()                                # waits as /2
+    sluice.wait_metric(4, "sluice_upstream_pool_waiting", upstream="app")
+    gate.open()
+    for i, client in enumerate(clients):
+        if i != 3:
+            assert client.response().status == 200
+    assert [r.target for r in origin.requests] == ["/held", "/0", "/1", "/3", "/4"]
+
+
+def test_idle_timeout(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, pool='idle_timeout = "300ms"'))
+    assert sluice.request().status == 200
+    assert origin.connections[0].eof.wait(TIMEOUT)
+    sluice.wait_metric(1, "sluice_upstream_connections_closed_total", upstream="app", cause="idle_timeout")
+    assert sluice.request().status == 200
+    assert len(origin.connections) == 2
+
+
+def test_keep_alive_timeout_of_the_origin_is_obeyed(start):
+    """2 s announced, 50 s configured: gone after 1 s, long before the origin would close."""
+    origin = start.origin(lambda c, r: c.send(ok(b"x", ["Keep-Alive: timeout=2, max=100"])))
+    sluice = start.sluice(config(origin.address))
+    assert sluice.request().status == 200
+    assert origin.connections[0].eof.wait(TIMEOUT)
+    sluice.wait_metric(1, "sluice_upstream_connections_closed_total", upstream="app", cause="idle_timeout")
+
+
+def test_max_lifetime(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, pool='max_lifetime = "500ms"'))
+    assert sluice.request().status == 200
+    assert origin.connections[0].eof.wait(TIMEOUT)
+    sluice.wait_metric(1, "sluice_upstream_connections_closed_total", upstream="app", cause="max_lifetime")
+
+
+def test_max_requests_per_connection(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, pool="max_requests = 2"))
+    with sluice.client() as client:
+        for _ in range(6):
+            assert client.request().status == 200
+    assert [len(c.requests) for c in origin.connections] == [2, 2, 2]
+
+
+def test_connection_close_of_the_origin(start):
+    def script(connection):
+        connection.read_request()
+        connection.send(ok(b"x", ["Connection: close"]))
+        connection.wait_eof()
+    origin = start.origin(on_connection=script)
+    sluice = start.sluice(config(origin.address))
+    with sluice.client() as client:
+        for _ in range(3):
+            answer = client.request()
+            assert answer.status == 200 and not answer.closes
+    assert [len(c.requests) for c in origin.connections] == [1, 1, 1]
+
+
+def test_http_1_0_origin_is_not_pooled_unless_it_says_so(start):
+    def script(connection):
+        while True:
+            connection.read_request()
+            keep = connection.number > 1
+            connection.send(b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n" + (b"Connection: keep-alive\r\n" if keep else b"") + b"\r\nx")
+            if not keep:
+                connection.wait_eof()
+    origin = start.origin(on_connection=script)
+    sluice = start.sluice(config(origin.address))
+    with sluice.client() as client:
+        for _ in range(4):
+            assert client.request().status == 200
+    assert len(origin.connections[0].requests) == 1
+
+
+@pytest.mark.parametrize("how", ["finish", "close", "reset"])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_connection_the_origin_closed_while_idle_is_never_used(start, how, method):
+    go = threading.Event()
+
+    def script(connection):
+        connection.read_request()
+        connection.send(ok(b"%d" % connection.number))
+        if connection.number == 1:
+            assert go.wait(TIMEOUT)
+            getattr(connection, how)()
+        connection.wait_eof()
+    origin = start.origin(on_connection=script)
+    sluice = start.sluice(config(origin.address))
+    with sluice.client() as client:
+        assert client.request().body == b"1"
+        go.set()
+        sluice.wait_metric(0, "sluice_upstream_connections", upstream="app", state="idle")
+        assert client.request(method, body=b"x" if method == "POST" else None).body == b"2"
+    assert [len(c.requests) for c in origin.connections] == [1, 1]
+
+
+def racing(connection):
+    """Serves one request on the first connection, then closes as the next one arrives."""
+    connection.read_request()
+    connection.send(ok(b"%d" % connection.number))
+    if connection.number == 1:
+        connection.read_request()
+        connection.close()
+        return
+    while True:
+        connection.read_request()
+        connection.send(ok(b"%d" % connection.number))
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"])
+def test_a_reused_connection_that_dies_is_replayed_when_safe(start, method):
+    origin = start.origin(on_connection=lambda c: racing_head(c) if method == "HEAD" else racing(c))
+    sluice = start.sluice(config(origin.address))
+    with sluice.client() as client:
+        assert client.request().status == 200
+        answer = client.request(method, "/again")
+        assert answer.status == 200, answer.headers
+    assert [r.target for r in origin.requests] == ["/", "/again", "/again"]
+    line, = sluice.wait_log_path("/again")
+    assert (line["status"], line["attempts"]) == (200, 2)
+    assert sluice.metric("sluice_upstream_retries_total", upstream="app") == 1
+
+
+def racing_head(connection):
+    connection.read_request()
+    connection.send(ok(b"x"))
+    if connection.number == 1:
+        connection.read_request()
+        connection.close()
+        return
+    connection.wait_eof()
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "FOO"])
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_post_is_never_sent_twice(start, method, how):
+    def script(connection):
+        connection.read_request()
+        connection.send(ok())
+        connection.read_request()
+        getattr(connection, how)()
+    origin = start.origin(on_connection=script)
+    sluice = start.sluice(config(origin.address))
+    with sluice.client() as client:
+        assert client.request().status == 200
+        answer = client.request(method, "/once", body=b"pay")
+        assert (answer.status, answer.reason) == (502, "reset")
+    assert [r.target for r in origin.requests] == ["/", "/once"]
+    line, = sluice.wait_log_path("/once")
+    assert (line["status"], line["reason"], line["attempts"]) == (502, "reset", 1)
+
+
+def test_a_post_is_never_lost_to_an_idle_race_twice(start):
+    """An endpoint that has shown the race gets POSTs on fresh connections."""
+    origin = start.origin(on_connection=racing)
+    sluice = start.sluice(config(origin.address))
+    with sluice.client() as client:
+        assert client.request().status == 200
+        assert client.request(path="/race").status == 200
+        before = len(origin.connections)
+        assert client.request("POST", "/pay", body=b"x").status == 200
+    assert len(origin.connections) == before + 1
+    assert sum(r.target == "/pay" for r in origin.requests) == 1
+
+
+def test_a_put_with_a_streamed_body_is_not_replayed(start):
+    """The rest of its body is still to come: it cannot be sent again as a whole."""
+    def script(connection):
+        connection.read_request()
+        connection.send(ok())
+        connection.read_head()
+        connection.read(100000)
+        connection.reset()
+    origin = start.origin(on_connection=script)
+    sluice = start.sluice(config(origin.address))
+    with sluice.client() as client:
+        assert client.request().status == 200
+        client.send(build("PUT", "/once", {"Content-Length": "4000000"}) + b"x" * 200000)
+        assert client.response("PUT").status == 502
+    assert sum(r.target == "/once" for r in origin.requests) == 1
+
+
+def test_connect_failure_goes_to_the_next_endpoint_whatever_the_method(start):
+    origin = start.origin()
+    sluice = start.sluice(config(refused_address(), origin.address, upstream='balance = "round_robin"'))
+    with sluice.client() as client:
+        for i in range(40):
+            answer = client.request("POST" if i % 2 else "GET", f"/{i}", body=b"x" if i % 2 else None)
+            assert answer.status == 200, (i, answer.reason)
+    assert [r.target for r in origin.requests] == [f"/{i}" for i in range(40)]
+
+
+@pytest.mark.parametrize("balance", ["round_robin", "p2c", "least_requests"])
+def test_a_dead_endpoint_is_set_aside(start, balance):
+    """It is tried now and then, not by every request."""
+    dead = refused_address()
+    origin = start.origin()
+    sluice = start.sluice(config(dead, origin.address, upstream=f'balance = "{balance}"'))
+    with sluice.client() as client:
+        for _ in range(300):
+            assert client.request().status == 200
+    tries = sum(line["attempts"] > 1 for line in sluice.wait_log(lambda line: True, 300))
+    assert tries < 30, f"{tries} of 300 requests ran into the dead endpoint"
+
+
+def test_all_endpoints_refuse(start):
+    sluice = start.sluice(config(refused_address(), refused_address()))
+    answer = sluice.request(path="/dead")
+    assert (answer.status, answer.reason) == (502, "connect_failed")
+    line, = sluice.wait_log_path("/dead")
+    assert (line["status"], line["reason"]) == (502, "connect_failed")
+    assert sluice.metric("sluice_upstream_errors_total", upstream="app", reason="connect_failed") >= 1
+
+
+def test_an_endpoint_comes_back(start):
+    host, port = free_address()
+    sluice = start.sluice(config(f"{host}:{port}"))
+    assert sluice.request().status == 502
+    with Origin(address=(host, port)):
+        wait_for(lambda: sluice.request().status == 200, what="the endpoint is used again")
+
+
+def test_retry_off(start):
+    origin = start.origin(on_connection=lambda c: (c.read_request(), c.close()))
+    sluice = start.sluice(config(origin.address, retry="attempts = 1"))
+    assert sluice.request().status == 502
+    assert origin.heads == 1
+
+
+def test_retry_on_503_must_be_asked_for(start):
+    def on_request(connection, request):
+        first = len(request_count(origin, request.target)) == 1
+        connection.send(ok(b"x", status="503 Service Unavailable" if first else "200 OK"))
+    origin = start.origin(on_request)
+    plain = start.sluice(config(origin.address))
+    assert plain.request(path="/plain").status == 503
+    asked = start.sluice(config(origin.address, retry='on = ["connect", "reset", "503"]'))
+    assert asked.request(path="/asked").status == 200
+    assert asked.request("POST", "/post", body=b"x").status == 503
+    assert len(request_count(origin, "/asked")) == 2 and len(request_count(origin, "/post")) == 1
+
+
+def request_count(origin, target):
+    return [r for r in list(origin.requests) if r.target == target]
+
+
+def test_per_try_timeout(start):
+    def script(connection):
+        connection.read_request()
+        if connection.number > 1:
+            connection.send(ok(b"second"))
+        connection.wait_eof()
+    origin = start.origin(on_connection=script)
+    sluice = start.sluice(config(origin.address, retry='per_try_timeout = "300ms"'))
+    assert sluice.request().body == b"second"
+    assert origin.heads == 2
+
+
+def test_round_robin_and_weights(start):
+    origins = [start.origin() for _ in range(3)]
+    names = [origins[0].address, origins[1].address, f'{{ address = "{origins[2].address}", weight = 2 }}']
+    sluice = start.sluice(config(*names, upstream='balance = "round_robin"'))
+    with sluice.client() as client:
+        for _ in range(40):
+            assert client.request().status == 200
+    assert [o.heads for o in origins] == [10, 10, 20]
+
+
+def test_least_requests_and_p2c_avoid_the_busy_endpoint(start, gate):
+    for balance in ("least_requests", "p2c"):
+        first, second = start.origin(gate), start.origin(gate)
+        sluice = start.sluice(config(first.address, second.address, upstream=f'balance = "{balance}"'))
+        held_clients(sluice, 1)
+        wait_for(lambda: first.heads + second.heads == 1)
+        busy, free = (first, second) if first.heads else (second, first)
+        with sluice.client() as client:
+            for _ in range(20):
+                assert client.request().status == 200
+        assert (busy.heads, free.heads) == (1, 20), balance
+    gate.open()
+
+
+def test_min_idle_is_connected_before_ready(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, pool="min_idle = 3"))
+    assert len(origin.connections) == 3 and origin.heads == 0
+    assert sluice.metric("sluice_upstream_connections", upstream="app", state="idle") == 3
+    with sluice.client() as client:
+        assert client.request().status == 200
+    assert len(origin.connections) == 3
+    line, = sluice.wait_log(lambda line: True)
+    assert line["reused"] is True or line["connect_us"] == 0
+
+
+def test_warm_timeout_bounds_readiness(start):
+    text = config(refused_address(), pool="min_idle = 1").replace("[runtime]", '[runtime]\nwarm_timeout = "300ms"')
+    sluice = start.sluice(text)                       # ready although nothing could be warmed
+    assert sluice.request().status == 502
+
+
+def test_proxy_reuses_the_most_recent_connection_for_a_post(start, gate):
+    origin = start.origin(gate)
+    sluice = start.sluice(config(origin.address))
+    clients = held_clients(sluice, 3)
+    origin.wait_heads(3)
+    gate.open()
+    assert sorted(c.response().body for c in clients) == [b"1", b"2", b"3"]
+    last = sluice.request("GET", "/").body
+    assert sluice.request("POST", "/", body=b"x").body == last
+
+
+# Health
+HEALTH = 'interval = "100ms"\ntimeout = "2s"\nhealthy_after = 2\nunhealthy_after = 2\n'
+
+
+class Patient:
+    """Answers /healthz as it feels, anything else with its name."""
+
+    def __init__(self, name):
+        self.name = name
+        self.status = "200 OK"
+        self.hosts = []
+
+    def __call__(self, connection, request):
+        if request.target == "/healthz":
+            self.hosts.append(request.header("host"))
+            connection.send(ok(b"", status=self.status))
+        else:
+            connection.send(ok(self.name.encode()))
+
+
+def test_http_health(start):
+    first, second = Patient("first"), Patient("second")
+    origins = [start.origin(first), start.origin(second)]
+    sluice = start.sluice(config(*(o.address for o in origins), upstream='balance = "round_robin"', health='kind = "http"\nhost = "probe.test"\n' + HEALTH))
+    sick, name = origins[0].address, "sluice_upstream_endpoint_healthy"
+    with sluice.client() as client:
+        assert {client.request().body for _ in range(4)} == {b"first", b"second"}
+        first.status = "500 Oops"
+        sluice.wait_metric(0, name, upstream="app", endpoint=sick)
+        assert {client.request().body for _ in range(10)} == {b"second"}
+        first.status = "200 OK"
+        sluice.wait_metric(1, name, upstream="app", endpoint=sick)
+        assert {client.request().body for _ in range(4)} == {b"first", b"second"}
+    assert set(first.hosts) == {"probe.test"}
+    assert all(line["path"] != "/healthz" for line in sluice.access_log())
+    assert sluice.readyz()[0] == 200
+
+
+def test_health_expect_and_path(start):
+    patient = Patient("x")
+
+    def on_request(connection, request):
+        patient.hosts.append(request.target)
+        connection.send(ok(b"", status="404 Not Found" if request.target == "/alive" else "200 OK"))
+    origin = start.origin(on_request)
+    sluice = start.sluice(config(origin.address, health='kind = "http"\npath = "/alive"\nexpect = "404"\n' + HEALTH))
+    wait_for(lambda: patient.hosts.count("/alive") >= 4)
+    assert sluice.metric("sluice_upstream_endpoint_healthy", upstream="app") == 1
+    assert sluice.request().status == 200
+
+
+def test_tcp_health_and_the_end_of_idle_connections(start):
+    """The address goes away: its endpoint is found down and idle connections to it close."""
+    host, port = free_address()
+    sleepy = Origin(address=(host, port))
+    other = start.origin()
+    sluice = start.sluice(config(f"{host}:{port}", other.address, upstream='balance = "round_robin"', health='kind = "tcp"\n' + HEALTH))
+    with sluice.client() as client:
+        assert all(client.request().status == 200 for _ in range(4))
+        used = next(c for c in sleepy.connections if c.requests)
+        sleepy.listener.shutdown(2)                   # no new connections, the old ones stay
+        sleepy.listener.close()
+        sluice.wait_metric(0, "sluice_upstream_endpoint_healthy", upstream="app", endpoint=f"{host}:{port}")
+        assert used.eof.wait(TIMEOUT), "an idle connection to a dead endpoint was kept"
+        sluice.wait_metric(lambda v: v >= 1, "sluice_upstream_connections_closed_total", upstream="app", cause="health")
+        assert all(client.request().status == 200 for _ in range(6))
+        sleepy.close(check=False)
+        with Origin(address=(host, port)) as again:
+            sluice.wait_metric(1, "sluice_upstream_endpoint_healthy", upstream="app", endpoint=f"{host}:{port}")
+            assert all(client.request().status == 200 for _ in range(4))
+            assert again.heads >= 1
+
+
+def test_below_the_panic_threshold_health_is_ignored(start):
+    patients = [Patient(str(i)) for i in range(3)]
+    origins = [start.origin(p) for p in patients]
+    sluice = start.sluice(config(*(o.address for o in origins), upstream='balance = "round_robin"', health='kind = "http"\n' + HEALTH))
+    for patient in patients:
+        patient.status = "500 Oops"
+    sluice.wait_metric(0, "sluice_upstream_endpoint_healthy", upstream="app")
+    sluice.wait_metric(1, "sluice_upstream_panic", upstream="app")
+    assert {sluice.request().body for _ in range(12)} == {b"0", b"1", b"2"}
+    assert sluice.readyz()[0] == 200
+    for patient in patients:
+        patient.status = "200 OK"
+    sluice.wait_metric(0, "sluice_upstream_panic", upstream="app")
+
+
+def test_source_address(start):
+    seen = []
+    origin = start.origin(on_connection=lambda c: (seen.append(c.sock.getpeername()[0]), c.read_request(), c.send(ok()), c.wait_eof()))
+    sluice = start.sluice(config(origin.address, upstream='source_addresses = ["127.0.0.77"]'))
+    assert sluice.request().status == 200
+    assert seen == ["127.0.0.77"]
+
+
+@pytest.mark.parametrize("host,expected", [("preserve", "a.test"), ("endpoint", None), ("fixed.test", "fixed.test")])
+def test_host_sent(start, host, expected):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, upstream=f'host = "{host}"'))
+    assert sluice.request().status == 200
+    assert origin.requests[0].header("host") == (expected or origin.address)
+    assert origin.requests[0].header("x-forwarded-host") == "a.test"
+
+
+def test_pool_is_warm_under_steady_load(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address))
+    with sluice.client() as client:
+        for _ in range(100):
+            client.request()
+    assert len(origin.connections) == 1
+    assert sluice.metric("sluice_upstream_connections_opened_total", upstream="app") == 1
