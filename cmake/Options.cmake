@@ -29,7 +29,7 @@ add_library(sluice_flags INTERFACE)
 target_link_libraries(sluice_flags INTERFACE Threads::Threads)
 target_compile_options(sluice_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wold-style-cast -Wcast-align -Wcast-qual
-  -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough -Wundef -Wvla
+  -Woverloaded-virtual -Wimplicit-fallthrough -Wundef -Wvla
   -Wno-missing-field-initializers  # designated initializers leave the rest to the defaults of the members
   -fno-omit-frame-pointer -fno-plt
   $<$<BOOL:${SLUICE_WERROR}>:-Werror>)
