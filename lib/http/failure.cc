@@ -122,6 +122,7 @@ std::string_view detail_word(Detail detail) {
     WORD(hpack);
     WORD(control_flood);
     WORD(eof);
+    WORD(forwarded);
 #undef WORD
   }
   return "";
