@@ -58,6 +58,13 @@ class ByteQueue {
  private:
   struct Node;  // pooled: a run of further slices
   static constexpr uint32_t inline_slices = 3;
+  Slice& front_slice();
+  Slice& back_slice();
+  void push(Slice&& slice);
+  Slice pop();
+  uint32_t tail_room();
+  template <class Visit>
+  void each(Visit visit) const;   // visit(slice) -> go on?
 
   std::array<Slice, inline_slices> first_;
   uint32_t first_at_ = 0;   // index of the front within first_ (a ring)

@@ -12,6 +12,7 @@ namespace sluice::net {
 class Chunk {
  public:
   static constexpr uint32_t usual_bytes = 16 * 1024;      // payload of a pooled chunk
+  static constexpr uint32_t bulk_bytes = 64 * 1024;       // payload of a chunk for bulk reads; pooled too
   static constexpr uint32_t largest_bytes = 96 * 1024;    // payload of the largest one (a head at its limit)
 
   // A chunk of at least `bytes` payload (<= largest_bytes) with a count of one. Usual ones come from the free list.
@@ -28,6 +29,12 @@ class Chunk {
   }
   uint32_t count() const { return count_; }
 
+  // The thread's chunk for small copies of any queue, with room for `bytes` (<= usual_bytes) at data() + used(). The caller
+  // makes its Slice and calls grow_used(). Shared, so that a few bytes here and there do not pin a chunk each.
+  static Chunk& scratch(uint32_t bytes);
+  bool is_scratch() const { return scratch_ != 0; }
+
+  static size_t kept_free();                              // free chunks kept for reuse on this thread (tests)
   static size_t live();                                   // chunks in use on this thread (tests, back-pressure accounts)
 
  private:
@@ -36,7 +43,7 @@ class Chunk {
   uint32_t count_;
   uint32_t capacity_;
   uint32_t used_;
-  uint32_t pad_;
+  uint32_t scratch_;
   friend struct ChunkPool;
 };
 

@@ -3,6 +3,7 @@
 // upcalls start only at the loop, writes are pulled once per flush, memory dies only in reap.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 
@@ -45,7 +46,7 @@ class Reapable : public base::ListHook<class ReapTag> {
 class LoopDriver {
  public:
   virtual ~LoopDriver() = default;
-  virtual void poll(base::Micros timeout) = 0;
+  virtual void poll(base::Micros timeout) = 0;  // each handler is bracketed by Loop::before_event() and after_event()
   virtual void wake() noexcept = 0;   // from any thread: the current or the next poll() returns soon
 };
 
@@ -59,7 +60,7 @@ class Loop {
   Loop& operator=(const Loop&) = delete;
   ~Loop();
 
-  base::Micros now() const { return now_; }        // read once per turn
+  base::Micros now() const { return now_; }        // read once per turn, when the wait for events is over
   base::Micros wall() const { return clock_.wall(); }
 
   void run_later(Runnable& what);                   // joins the list at most once
@@ -70,17 +71,24 @@ class Loop {
   void run();
   void turn(base::Micros longest_wait);
   void stop() { stopped_ = true; }                  // from its own thread
-  // Called by I/O trampolines after each event: flushes early when `flush_at_dirty` transports are dirty.
+  // I/O trampolines (what a driver calls inside poll()) bracket each event with these two: the first event after a wait
+  // reads the clock; a burst of ready sockets is flushed early, when `flush_at_dirty` transports are dirty.
+  void before_event() {
+    if (waiting_) wait_over();
+  }
   void after_event() {
     if (dirty_count_ >= flush_at_dirty) flush();
   }
 
   TimerWheel& timers() { return timers_; }
   LoopDriver& driver() { return *driver_; }
-  bool work_left() const { return !later_.empty() || dirty_count_ != 0; }
+  bool work_left() const { return !later_.empty() || !dirty_.empty() || !dead_.empty(); }
 
  private:
-  void run_due();
+  friend class Mailbox;
+  void wait_over();
+  void run_pending();
+  void deliver_mail();
   void flush();
   void reap();
 
@@ -91,7 +99,10 @@ class Loop {
   base::List<Runnable, RunTag> later_;
   base::List<Flushable, FlushTag> dirty_;
   base::List<Reapable, ReapTag> dead_;
-  uint32_t dirty_count_ = 0;
+  base::List<class Mailbox, class MailTag> mailboxes_;
+  std::atomic<bool> mail_{false};                   // set by any thread, before wake()
+  uint32_t dirty_count_ = 0;                        // joins since the last flush (some may have left by dying)
+  bool waiting_ = false;                            // inside poll(), before its first event
   bool stopped_ = false;
 };
 

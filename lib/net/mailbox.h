@@ -3,7 +3,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -11,16 +10,21 @@
 
 namespace sluice::net {
 
-class Mailbox {
+class Mailbox : public base::ListHook<class MailTag> {
  public:
   using Message = std::function<void()>;
+  // Both on the loop's thread, or before it runs.
   explicit Mailbox(Loop& loop);
   ~Mailbox();                       // messages that never ran are dropped; push() afterwards is a bug
   void push(Message message);       // any thread
 
  private:
-  class Inbox;                      // what the loop polls (see loop driver)
-  std::unique_ptr<Inbox> inbox_;
+  friend class Loop;
+  void deliver();                   // at the loop; what the messages push is for the next turn
+
+  Loop& loop_;
+  std::mutex mutex_;
+  std::vector<Message> waiting_;    // under mutex_
 };
 
 }  // namespace sluice::net
