@@ -1,0 +1,112 @@
+// Cross checks of upstreams; see check.h.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/text.h"
+#include "config/check_parts.h"
+
+namespace sluice::config {
+namespace {
+
+// Exactly one of the three sources of endpoints. A value that was refused where it was read counts as given.
+void check_sources(const Node* node, Report& report) {
+  std::vector<std::string_view> given;
+  for (std::string_view key : {"endpoints", "dns", "srv"}) {
+    const Node* value = look(node, {key});
+    if (value != nullptr && !(value->kind == Kind::text && value->text.empty())) given.push_back(key);
+  }
+  if (given.empty()) report.error(place(node, {}), "[[upstream]] needs endpoints", "endpoints = [\"127.0.0.1:3000\"]");
+  for (std::size_t i = 1; i < given.size(); ++i) {
+    report.error(place(node, {given[i]}), concat({given[i], " cannot stand beside ", given[0], ": an upstream has one of endpoints, dns, srv"}));
+  }
+}
+
+void check_endpoints(const upstream::UpstreamOptions& o, const Node* node, Report& report) {
+  std::set<std::string_view> seen;
+  for (const upstream::EndpointSpec& endpoint : o.endpoints) {
+    if (!seen.insert(endpoint.name).second) {
+      report.error(place(node, {"endpoints"}), concat({"endpoint ", quoted(endpoint.name), " is named twice: give it a weight"}));
+    }
+    const bool nameless = endpoint.address && !endpoint.address->is_ip();
+    if (nameless && o.tls && o.tls->verify == tls::Verify::yes && o.tls->server_name.empty()) {
+      report.error(place(node, {"tls"}), concat({"[upstream.tls] needs a server_name: the endpoint ", quoted(endpoint.name), " has no name to verify"}));
+    }
+  }
+}
+
+// The name a certificate is asked for and the name requests carry should be one.
+void check_host(const upstream::UpstreamOptions& o, const Node* node, Report& report) {
+  if (!o.tls || o.tls->server_name.empty()) return;
+  const auto differs = [&](std::string_view host) {
+    const std::string_view name = host.starts_with('[') ? host : host.substr(0, host.rfind(':'));
+    return !base::iequals(name, o.tls->server_name);
+  };
+  const auto warn = [&](std::string_view host) {
+    report.warning(place(node, {look(node, {"host"}) != nullptr ? "host" : "tls"}),
+                   concat({"requests carry the host ", quoted(host), ", but tls.server_name is ", quoted(o.tls->server_name)}), concat({"host = ", quoted(o.tls->server_name)}));
+  };
+  switch (o.host) {
+    case upstream::HostMode::preserve: return;  // known only when a request is there
+    case upstream::HostMode::literal:
+      if (differs(o.host_name)) warn(o.host_name);
+      return;
+    case upstream::HostMode::endpoint: {
+      const auto other = std::find_if(o.endpoints.begin(), o.endpoints.end(), [&](const auto& endpoint) { return differs(endpoint.name); });
+      if (other != o.endpoints.end()) warn(other->name);
+      return;
+    }
+  }
+}
+
+void check_client_tls(const upstream::UpstreamOptions& o, const Node* node, Report& report, const FileChecks& files) {
+  if (!o.tls) {
+    if (o.protocol == upstream::Protocol::any) report.error(place(node, {"protocol"}), "protocol = \"auto\" is settled by ALPN: it needs [upstream.tls]", "\"h2\"");
+    return;
+  }
+  const tls::ClientTlsOptions& tls = *o.tls;
+  if (tls.cert.empty() != tls.key.empty()) {
+    report.error(place(node, {"tls", tls.cert.empty() ? "key" : "cert"}), tls.cert.empty() ? "key needs a cert" : "cert needs a key");
+  } else if (!tls.cert.empty() && files.certificate) {
+    show_file_problems(report, place(node, {"tls", "cert"}), files.certificate({tls.cert, tls.key}));
+  }
+  if (!tls.ca.empty() && files.authorities) show_file_problems(report, place(node, {"tls", "ca"}), files.authorities(tls.ca));
+  if (tls.verify == tls::Verify::no) report.warning(place(node, {"tls", "verify"}), "with verify = false anybody on the path can answer for this upstream");
+}
+
+void check_limits(const upstream::UpstreamOptions& o, const Node* node, Report& report) {
+  if (o.pool.min_idle > o.pool.max_connections) {
+    report.error(place(node, {"pool", "min_idle"}), concat({"pool.min_idle must not be above pool.max_connections (", std::to_string(o.pool.max_connections), ")"}));
+  }
+  if (o.health && o.health->timeout > o.health->interval) {
+    report.warning(place(node, {"health", look(look(node, {"health"}), {"timeout"}) != nullptr ? "timeout" : "interval"}),
+                   "health.timeout is longer than health.interval: checks of a slow endpoint wait for each other");
+  }
+  if (o.outlier && o.outlier->max_ejection < o.outlier->ejection) {
+    report.error(place(node, {"outlier"}), "outlier.max_ejection must not be shorter than outlier.ejection");
+  }
+  if (o.balance != upstream::Balance::ring_hash && look(node, {"hash_on"}) != nullptr) {
+    report.warning(place(node, {"hash_on"}), "hash_on has no effect without balance = \"ring_hash\"");
+  }
+}
+
+}  // namespace
+
+void check_upstreams(Snapshot& s, const Node& root, Report& report, const FileChecks& files) {
+  std::set<std::string_view> names;
+  for (std::size_t i = 0; i < s.upstreams.size(); ++i) {
+    const upstream::UpstreamOptions& o = s.upstreams[i];
+    const Node* node = item_of(look(&root, {"upstream"}), i);
+    if (look(node, {"name"}) == nullptr) report.error(place(node, {}), "[[upstream]] needs a name", "name = \"app\"");
+    if (!o.name.empty() && !names.insert(o.name).second) {
+      report.error(place(node, {"name"}), concat({"there is another upstream of the name ", quoted(o.name)}));
+    }
+    check_sources(node, report);
+    check_endpoints(o, node, report);
+    check_host(o, node, report);
+    check_client_tls(o, node, report, files);
+    check_limits(o, node, report);
+  }
+}
+
+}  // namespace sluice::config

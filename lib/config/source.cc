@@ -1,0 +1,151 @@
+// Reading a configuration file and collecting what is wrong with it; see source.h.
+#include "config/source.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/text.h"
+
+namespace sluice::config {
+namespace {
+
+constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
+constexpr std::uint32_t kept_line_max = 4'096;  // bytes; of a longer source line nothing is kept, so that problems stay small
+
+class FileHandle {
+ public:
+  explicit FileHandle(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)) {}
+  FileHandle(const FileHandle&) = delete;
+  FileHandle& operator=(const FileHandle&) = delete;
+  ~FileHandle() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+base::Error about_file(const std::string& path, std::string message) {
+  base::Error error{std::move(message)};
+  error.span.file = path;
+  return error;
+}
+
+std::string too_large() { return concat({"the file is larger than ", std::to_string(file_bytes_max >> 20), " MiB"}); }
+
+}  // namespace
+
+base::Result<Source> Source::read(const std::string& path) {
+  FileHandle file(path);
+  if (file.fd() < 0) return std::unexpected(about_file(path, concat({"cannot open the file: ", std::strerror(errno)})));
+  struct stat facts{};
+  if (::fstat(file.fd(), &facts) != 0) return std::unexpected(about_file(path, concat({"cannot look at the file: ", std::strerror(errno)})));
+  if (S_ISDIR(facts.st_mode)) return std::unexpected(about_file(path, "this is a folder, a file is needed"));
+  std::string text;
+  char block[64 * 1024];
+  for (;;) {
+    const ssize_t got = ::read(file.fd(), block, sizeof block);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return std::unexpected(about_file(path, concat({"cannot read the file: ", std::strerror(errno)})));
+    if (got == 0) break;
+    text.append(block, static_cast<std::size_t>(got));
+    if (text.size() > file_bytes_max) return std::unexpected(about_file(path, too_large()));
+  }
+  return of(path, std::move(text));
+}
+
+base::Result<Source> Source::of(std::string name, std::string text) {
+  if (text.size() > file_bytes_max) return std::unexpected(about_file(name, too_large()));
+  Source source;
+  source.name_ = std::move(name);
+  source.text_ = std::move(text);
+  if (source.text_.starts_with(byte_order_mark)) source.text_.erase(0, byte_order_mark.size());
+  source.line_starts_.push_back(0);
+  for (std::size_t at = 0; at < source.text_.size(); ++at) {
+    if (source.text_[at] == '\n') source.line_starts_.push_back(static_cast<std::uint32_t>(at + 1));
+  }
+  return source;
+}
+
+std::string_view Source::line(std::uint32_t number) const {
+  if (number == 0 || number > line_starts_.size()) return {};
+  std::string_view rest = std::string_view(text_).substr(line_starts_[number - 1]);
+  rest = rest.substr(0, rest.find('\n'));
+  if (rest.ends_with('\r')) rest.remove_suffix(1);
+  return rest;
+}
+
+std::string_view Source::folder() const {
+  const std::size_t slash = name_.rfind('/');
+  return slash == std::string::npos ? std::string_view{} : std::string_view(name_).substr(0, slash + 1);
+}
+
+void Report::error(Position at, std::string message, std::string suggestion) {
+  ++errors_;
+  add(base::Severity::error, at, std::move(message), std::move(suggestion));
+}
+
+void Report::warning(Position at, std::string message, std::string suggestion) {
+  add(base::Severity::warning, at, std::move(message), std::move(suggestion));
+}
+
+void Report::add(base::Severity severity, Position at, std::string message, std::string suggestion) {
+  if (full()) {
+    ++left_out_;
+    return;
+  }
+  base::Error problem{std::move(message)};
+  problem.span = {source_.name(), at.line, at.column, at.length};
+  problem.source_line = source_.line(at.line);
+  if (problem.source_line.size() > kept_line_max) problem.source_line.clear();
+  problem.suggestion = std::move(suggestion);
+  problem.severity = severity;
+  problems_.push_back(std::move(problem));
+}
+
+std::vector<base::Error> Report::take() {
+  std::stable_sort(problems_.begin(), problems_.end(), [](const base::Error& a, const base::Error& b) {
+    return a.span.line != b.span.line ? a.span.line < b.span.line : a.span.column < b.span.column;
+  });
+  if (left_out_ != 0) {
+    base::Error more = about_file(source_.name(), concat({"and ", std::to_string(left_out_), " more problems"}));
+    more.severity = errors_ != 0 ? base::Severity::error : base::Severity::warning;
+    problems_.push_back(std::move(more));
+    left_out_ = 0;
+  }
+  return std::move(problems_);
+}
+
+std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates) {
+  constexpr std::size_t word_max = 64;
+  if (word.empty() || word.size() > word_max) return {};
+  const std::string folded = base::to_lower(word);
+  // A third of the letters may be wrong, one in short words.
+  unsigned best = static_cast<unsigned>(std::max<std::size_t>(1, word.size() / 3)) + 1;
+  std::string_view found;
+  for (std::string_view candidate : candidates) {
+    const unsigned distance = base::edit_distance(folded, base::to_lower(candidate), best);
+    if (distance < best) {
+      best = distance;
+      found = candidate;
+    }
+  }
+  return found;
+}
+
+std::string concat(std::initializer_list<std::string_view> parts) {
+  std::size_t size = 0;
+  for (std::string_view part : parts) size += part.size();
+  std::string text;
+  text.reserve(size);
+  for (std::string_view part : parts) text += part;
+  return text;
+}
+
+}  // namespace sluice::config
