@@ -1,0 +1,75 @@
+"""Load at a steady pace that counts what clients would complain about: failures and refusals."""
+import threading
+import time
+
+from .client import Client, Closed
+
+
+class Load:
+    """`threads` clients that send `rate` requests a second in all until stopped.
+
+    Each keeps its connection for `per_connection` requests, then opens a new one, so that refused
+    connections show. A failure is anything but an answer with status 200.
+    """
+
+    def __init__(self, address, rate=200, threads=4, per_connection=10, tls=None, server_name=None, path="/load", host="a.test"):
+        self.address, self.tls, self.server_name = address, tls, server_name
+        self.pause = threads / rate
+        self.per_connection = per_connection
+        self.path, self.host = path, host
+        self.stopping = threading.Event()
+        self.failed = []
+        self.refused = []
+        self.served = 0
+        self.lock = threading.Lock()
+        self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True) for i in range(threads)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(60)
+
+    def _open(self):
+        try:
+            return Client(self.address, tls=self.tls, server_name=self.server_name)
+        except OSError as error:
+            self.refused.append(repr(error))
+            return None
+
+    def _run(self, number):
+        client, left = None, 0
+        due = time.monotonic() + self.pause * number / len(self.threads)
+        while not self.stopping.wait(max(0, due - time.monotonic())):
+            due = max(due + self.pause, time.monotonic() - 1)
+            if client is None:
+                client, left = self._open(), self.per_connection
+                if client is None:
+                    continue
+            try:
+                answer = client.request(path=self.path, host=self.host)
+                left -= 1
+                if answer.status != 200:
+                    self.failed.append(f"{answer.status} {answer.reason}")
+                else:
+                    with self.lock:
+                        self.served += 1
+                done = answer.closes or left == 0
+            except (OSError, Closed, AssertionError) as error:
+                self.failed.append(repr(error))
+                done = True
+            if done:
+                client.close()
+                client = None
+        if client:
+            client.close()
+
+    def check(self):
+        assert not self.failed and not self.refused, f"{len(self.failed)} failed {self.failed[:5]}, {len(self.refused)} refused {self.refused[:5]}, {self.served} served"

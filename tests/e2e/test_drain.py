@@ -1,0 +1,300 @@
+"""Leaving: the phases of a drain, in order, by signal and by request, and what may not hold it up."""
+import signal
+import socket
+import threading
+
+import pytest
+
+from harness.base import TIMEOUT, wait_for
+from harness.client import Client, Closed, build
+from harness.origin import ok
+from harness.proxy import config
+
+
+class Held:
+    """An origin handler that holds /held until opened."""
+
+    def __init__(self):
+        self.gate = threading.Event()
+
+    def __call__(self, connection, request):
+        if request.target.startswith("/held"):
+            assert self.gate.wait(TIMEOUT * 2)
+        connection.send(ok(request.body or b"served"))
+
+
+@pytest.fixture
+def held():
+    handler = Held()
+    yield handler
+    handler.gate.set()
+
+
+def drain(sluice, how):
+    if how == "POST":
+        status, _ = sluice.admin("/drain", "POST")
+        assert status in (200, 202)
+    else:
+        sluice.signal(getattr(signal, how))
+
+
+def phase(sluice):
+    return sluice.metric("sluice_drain_phase")
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "POST"])
+def test_phases(start, held, how):
+    """503 on /readyz while everything is served as before, then closed listeners, then the end."""
+    origin = start.origin(held)
+    sluice = start.sluice(config(origin.address, deregister_wait="2s", deadline="30s"))
+    address = sluice.address()
+    busy, kept, idle = sluice.client(), sluice.client(), sluice.client()
+    busy.send(build(path="/held"))
+    assert kept.request().status == 200 and idle.request().status == 200
+    origin.wait_heads(3)
+    drain(sluice, how)
+    wait_for(lambda: sluice.readyz()[0] == 503, what="/readyz says 503")
+    assert "drain" in sluice.readyz()[1].lower()
+    # Phase 1: as before.
+    assert phase(sluice) == 1
+    assert sluice.request().status == 200, "a new connection while deregistering"
+    assert kept.request().closes is False
+    assert sluice.metric("sluice_drain_seconds_left") > 0
+    # Phase 2: the listener is closed, idle connections end, the busy one is served.
+    sluice.wait_metric(2, "sluice_drain_phase")
+    wait_for(lambda: sluice.refuses(), what="new connections are refused")
+    assert idle.ended() and kept.ended()
+    assert sluice.metric("sluice_drain_remaining") >= 1
+    assert sluice.process.poll() is None
+    held.gate.set()
+    answer = busy.response()
+    assert (answer.status, answer.body, answer.closes) == (200, b"served", True)
+    assert busy.ended()
+    assert sluice.wait_exit() == 0
+    with pytest.raises(OSError):
+        Client(address)
+
+
+def test_exit_at_once_when_nothing_is_left(start):
+    """deadline is a limit, not a wait."""
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, deadline="300s"))
+    with sluice.client() as client:
+        assert client.request().status == 200
+        sluice.signal(signal.SIGTERM)
+        assert client.ended()
+        assert sluice.wait_exit() == 0
+
+
+def test_answers_during_the_drain_carry_connection_close(start, held):
+    """The connection that is busy when the listeners close is told with its answer; what it pipelined is served or closed, never half."""
+    origin = start.origin(held)
+    sluice = start.sluice(config(origin.address, deadline="30s"))
+    with sluice.client() as client:
+        client.send(build(path="/held") + build(path="/held/2"))
+        origin.wait_heads(1)
+        sluice.signal(signal.SIGTERM)
+        sluice.wait_metric(2, "sluice_drain_phase")
+        held.gate.set()
+        answer = client.response()
+        assert answer.status == 200
+        if not answer.closes:
+            assert client.response().closes
+        assert client.ended()
+    assert sluice.wait_exit() == 0
+
+
+def test_requests_under_way_finish(start, held):
+    """An upload, a download and a waiting request survive the closing of the listeners."""
+    origin = start.origin(held)
+    sluice = start.sluice(config(origin.address, deadline="60s", pool='max_connections = 2\nacquire_timeout = "60s"'))
+    uploading, waiting, queued = sluice.client(), sluice.client(), sluice.client()
+    uploading.send(build("POST", "/up", {"Content-Length": "10"}) + b"12345")
+    waiting.send(build(path="/held"))
+    origin.wait_heads(2)
+    queued.send(build(path="/queued"))
+    sluice.wait_metric(1, "sluice_upstream_pool_waiting", upstream="app")
+    sluice.signal(signal.SIGTERM)
+    sluice.wait_metric(2, "sluice_drain_phase")
+    uploading.send(b"67890")
+    assert uploading.response("POST").body == b"1234567890"
+    held.gate.set()
+    assert waiting.response().status == 200 and queued.response().status == 200
+    assert sluice.wait_exit() == 0
+
+
+def test_what_stands_in_the_accept_queue_is_served(start):
+    """Connections made before the listeners close are not reset: the kernel has accepted them already."""
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, workers=2, deadline="20s"))
+    clients = []
+    stop = threading.Event()
+
+    def connect():
+        while not stop.is_set():
+            try:
+                client = sluice.client()
+                client.send(build())
+            except OSError:
+                return                                # refused: the listeners are closed
+            clients.append(client)
+    thread = threading.Thread(target=connect)
+    thread.start()
+    wait_for(lambda: len(clients) > 50)
+    sluice.signal(signal.SIGTERM)
+    thread.join(TIMEOUT)
+    stop.set()
+    lost = 0
+    for client in clients[:-1]:                       # the last one may have raced the close itself
+        try:
+            assert client.response().status == 200
+        except (Closed, OSError):
+            lost += 1
+        client.close()
+    assert lost == 0, f"{lost} of {len(clients)} connections were dropped"
+    assert sluice.wait_exit() == 0
+
+
+def test_the_deadline_cuts_what_is_left(start, held):
+    origin = start.origin(held)
+    sluice = start.sluice(config(origin.address, deadline="1s"))
+    with sluice.client() as client, sluice.client() as half:
+        client.send(build(path="/held"))
+        half.send(b"GET / HT")
+        origin.wait_heads(1)
+        sluice.signal(signal.SIGTERM)
+        assert sluice.wait_exit() == 0
+        try:
+            assert client.response().status == 503    # if anything
+        except Closed:
+            pass
+    line = sluice.wait_log_path("/held")
+    assert len(line) == 1
+    held.gate.set()
+
+
+@pytest.mark.parametrize("first,second", [("SIGTERM", "SIGTERM"), ("SIGTERM", "SIGINT"), ("POST", "SIGTERM")])
+def test_a_second_signal_ends_it_at_once(start, held, first, second):
+    origin = start.origin(held)
+    sluice = start.sluice(config(origin.address, deregister_wait="100s", deadline="200s"))
+    with sluice.client() as client:
+        client.send(build(path="/held"))
+        origin.wait_heads(1)
+        drain(sluice, first)
+        sluice.wait_metric(1, "sluice_drain_phase")
+        sluice.signal(getattr(signal, second))
+        assert sluice.wait_exit() == 0
+    held.gate.set()
+
+
+def test_a_second_post_is_harmless(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, deregister_wait="2s", deadline="60s"))
+    assert sluice.admin("/drain", "POST")[0] in (200, 202)
+    assert sluice.admin("/drain", "POST")[0] in (200, 202, 409)
+    assert phase(sluice) == 1 and sluice.request().status == 200
+    assert sluice.wait_exit() == 0
+
+
+def test_admin_connections_never_hold_it(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, deadline="300s"))
+    host, port = sluice.address("admin").rsplit(":", 1)
+    kept = [socket.create_connection((host, int(port)), TIMEOUT) for _ in range(3)]
+    kept[1].sendall(b"GET /metrics HTTP/1.1\r\nHost: a\r\n")
+    kept[2].sendall(build(path="/metrics", host=f"{host}:{port}") * 50)
+    sluice.signal(signal.SIGTERM)
+    assert sluice.wait_exit() == 0
+    for sock in kept:
+        sock.close()
+
+
+def test_upstream_connections_and_probes_do_not_hold_it(start):
+    """Idle pooled connections and a health probe that hangs are no work left."""
+    origin = start.origin(on_connection=lambda c: serve_but_hang_health(c))
+    sluice = start.sluice(config(origin.address, deadline="300s", pool="min_idle = 2", health='kind = "http"\ninterval = "100ms"\ntimeout = "200s"'))
+    assert sluice.request().status == 200
+    sluice.signal(signal.SIGTERM)
+    assert sluice.wait_exit() == 0
+
+
+def serve_but_hang_health(connection):
+    while True:
+        request = connection.read_request()
+        if request.target == "/healthz":
+            connection.wait_eof()
+            return
+        connection.send(ok())
+
+
+def test_a_tunnel_is_held_until_the_deadline(start):
+    """A WebSocket is work: it lives on until it ends or the deadline comes."""
+    def script(connection):
+        connection.read_head()
+        connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        while True:
+            connection.send(connection.read(1))
+    origin = start.origin(on_connection=script)
+    sluice = start.sluice(config(origin.address, deadline="3s"))
+    with sluice.client() as client:
+        client.send(build(headers={"Connection": "Upgrade", "Upgrade": "websocket"}))
+        assert client.response().status == 101
+        sluice.signal(signal.SIGTERM)
+        sluice.wait_metric(2, "sluice_drain_phase")
+        client.send(b"x")
+        assert client.read_bytes(1) == b"x"
+        assert sluice.metric("sluice_drain_remaining") >= 1
+        assert sluice.wait_exit() == 0
+        assert client.ended()
+
+
+def test_sighup_during_a_drain_changes_nothing(start, held):
+    origin = start.origin(held)
+    sluice = start.sluice(config(origin.address, deadline="30s"))
+    with sluice.client() as client:
+        client.send(build(path="/held"))
+        origin.wait_heads(1)
+        sluice.signal(signal.SIGTERM)
+        sluice.wait_metric(2, "sluice_drain_phase")
+        sluice.signal(signal.SIGHUP)
+        wait_for(lambda: sluice.readyz()[0] == 503)
+        assert sluice.refuses()
+        held.gate.set()
+        assert client.response().status == 200
+    assert sluice.wait_exit() == 0
+
+
+def test_load_through_a_drain_loses_nothing(start):
+    """Clients that stop opening connections when /readyz says 503, as a balancer does."""
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, workers=2, deregister_wait="2s", deadline="30s"))
+    leave, failures, served = threading.Event(), [], []
+
+    def load(number):
+        client, n = None, 0
+        try:
+            while not leave.is_set():
+                client = client or sluice.client()
+                answer = client.request(path=f"/{number}/{n}")
+                assert answer.status == 200
+                n += 1
+                if answer.closes or n % 50 == 0:
+                    client.close()
+                    client = None
+        except (OSError, Closed, AssertionError) as error:
+            failures.append(f"{number}/{n}: {error!r}")
+        served.append(n)
+    threads = [threading.Thread(target=load, args=(i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    origin.wait_heads(200)
+    sluice.signal(signal.SIGTERM)
+    wait_for(lambda: sluice.readyz()[0] == 503)
+    heads = origin.heads
+    wait_for(lambda: origin.heads > heads + 20, what="traffic goes on while deregistering")
+    leave.set()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    assert not failures, failures
+    assert sluice.wait_exit() == 0
+    assert len(sluice.access_log()) == sum(served)

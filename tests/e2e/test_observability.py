@@ -1,0 +1,534 @@
+"""What others see of a request: metrics, access log, forwarded fields, client addresses, admin, status."""
+import http.client
+import ipaddress
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import threading
+
+import pytest
+
+from harness.base import TIMEOUT, refused_address, wait_for
+from harness.certs import certificate_lines
+from harness.client import Client, build
+from harness.origin import ok
+from harness.proxy import config
+
+KEYS = ["time", "client", "listener", "route", "method", "host", "path", "protocol", "status", "reason", "detail", "bytes_in", "bytes_out", "upstream", "endpoint", "attempts", "reused",
+        "queue_us", "connect_us", "tls_us", "first_byte_us", "total_us", "request_id", "trace_id", "user_agent", "referer"]
+
+
+@pytest.fixture(scope="module")
+def pair(shared):
+    origin = shared.origin()
+    return shared.sluice(config(origin.address)), origin
+
+
+# Metrics
+def promtool(text):
+    return subprocess.run(["promtool", "check", "metrics"], input=text.encode(), capture_output=True, timeout=TIMEOUT, check=False)
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_promtool_takes_the_metrics(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, refused_address(), health='kind = "tcp"\ninterval = "100ms"'))
+    for path in ("/", "/x?y"):
+        assert sluice.request(path=path).status == 200
+    sluice.request("B\"AD", "/")
+    sluice.request(path="/{", host="a b")
+    done = promtool(sluice.metrics().text)
+    assert done.returncode == 0 and not done.stderr + done.stdout, (done.stdout + done.stderr).decode()
+
+
+def test_every_metric_of_the_contract_that_a_request_feeds(pair):
+    sluice, _ = pair
+    assert sluice.request(path="/metrics-feed").status == 200
+    names = sluice.metrics().names()
+    plain = """downstream_connections downstream_connections_total requests_total requests_in_flight upstream_requests_total upstream_connections upstream_connections_opened_total
+        upstream_pool_waiting upstream_pool_max_connections upstream_endpoint_healthy upstream_endpoint_in_flight drain_phase config_last_reload_success build_info
+        log_dropped_total process_resident_memory_bytes process_cpu_seconds_total process_open_fds process_start_time_seconds""".split()
+    histograms = "request_duration_seconds upstream_request_duration_seconds upstream_connect_seconds upstream_pool_wait_seconds".split()
+    wanted = {n if n.startswith("process_") else "sluice_" + n for n in plain} | {f"sluice_{n}_{end}" for n in histograms for end in ("bucket", "sum", "count")}
+    assert wanted <= names, sorted(wanted - names)
+
+
+def test_counts_are_exact(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, workers=2))
+    for _ in range(10):
+        with sluice.client() as client:
+            for _ in range(5):
+                assert client.request().status == 200
+            assert client.request("POST", body=b"x").status == 200
+    labels = dict(listener="main", route="app", code="200")
+    sluice.wait_metric(60, "sluice_request_duration_seconds_count", route="app")
+    assert sluice.metric("sluice_requests_total", method="GET", **labels) == 50
+    assert sluice.metric("sluice_requests_total", method="POST", **labels) == 10
+    assert sluice.metric("sluice_upstream_requests_total", upstream="app") == 60
+    sluice.wait_metric(0, "sluice_downstream_connections", listener="main")
+    assert sluice.metric("sluice_downstream_connections_total", listener="main") == 10
+    assert sluice.metric("sluice_requests_in_flight") == 0
+    metrics = sluice.metrics()
+    assert metrics.sum("sluice_upstream_requests_total", reused="false") == metrics.sum("sluice_upstream_connections_opened_total") == len(origin.connections)
+    assert metrics.sum("sluice_upstream_connect_seconds_count") == len(origin.connections)
+
+
+def test_methods_cannot_blow_up_the_label_set(pair):
+    sluice, _ = pair
+    with sluice.client() as client:
+        for i in range(100):
+            assert client.request(f"METHOD{i}").status == 200
+    assert len({dict(pairs)["method"] for pairs in sluice.metrics().series("sluice_requests_total")}) < 20
+
+
+def test_histograms_are_cumulative(pair):
+    sluice, _ = pair
+    sluice.request()
+    metrics = sluice.metrics()
+    buckets = sorted((float(dict(p)["le"].replace("+Inf", "inf")), v) for p, v in metrics.series("sluice_request_duration_seconds_bucket", route="app").items())
+    values = [v for _, v in buckets]
+    assert values == sorted(values) and values[-1] == metrics.sum("sluice_request_duration_seconds_count", route="app")
+    assert buckets[0][0] <= 0.001 and buckets[-2][0] >= 10
+
+
+# Access log
+def test_access_log_line(start):
+    origin = start.origin(lambda c, r: c.send(ok(b"answer")))
+    sluice = start.sluice(config(origin.address))
+    with sluice.client() as client:
+        client.request("POST", "/p?q=1", {"User-Agent": "tester/1", "Referer": "http://r.test/"}, b"12345", host="a.test:81")
+        client.request("GET", "/second")
+    first, second = sluice.wait_log(lambda line: True, 2)
+    assert list(first) == KEYS, list(first)
+    assert list(second) == KEYS
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)", first["time"])
+    expected = {"listener": "main", "route": "app", "method": "POST", "path": "/p?q=1", "protocol": "HTTP/1.1", "status": 200, "upstream": "app", "endpoint": origin.address,
+                "attempts": 1, "reused": False, "user_agent": "tester/1", "referer": "http://r.test/", "tls_us": 0}
+    assert {k: first[k] for k in expected} == expected
+    assert ipaddress.ip_address(first["client"].rsplit(":", 1)[0] if first["client"].count(":") == 1 else first["client"]) == ipaddress.ip_address("127.0.0.1")
+    assert first["host"] in ("a.test", "a.test:81") and not first["reason"] and not first["detail"]
+    assert first["bytes_in"] >= 5 and first["bytes_out"] >= 6
+    assert first["connect_us"] > 0 and 0 < first["first_byte_us"] <= first["total_us"]
+    assert second["reused"] is True and second["connect_us"] == 0
+    assert first["request_id"] and first["request_id"] != second["request_id"]
+    assert re.fullmatch(r"[0-9a-f]{32}", first["trace_id"])
+    assert origin.requests[0].header("x-request-id") == first["request_id"]
+
+
+def test_lines_cannot_be_broken(start):
+    """Bytes of a client never start a line or a key of their own."""
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address))
+    with sluice.client() as client:
+        client.send(b'GET /"x\\?"a"\\b{} HTTP/1.1\r\nHost: a.test\r\n\r\n')
+        client.response()
+    with sluice.client() as client:
+        client.send(b'GET /?"\\ HTTP/1.1\r\nHost: a.test\r\nUser-Agent: \xff\xfe\xc3("\\\t\r\nReferer: ",\"status\":999\r\n\r\n')
+        assert client.response().status == 200
+    with sluice.client() as client:
+        client.send(b'GET /\x01\x1b[31m\n{"status":1}\r\nHost: a.test\r\n\r\n')
+        assert client.response().status == 400
+    lines = sluice.wait_log(lambda line: True, 3)
+    assert len(lines) == 3 and all(list(line) == KEYS for line in lines)
+    assert lines[1]["path"] == '/?"\\' and lines[1]["status"] == 200 and lines[1]["referer"] == '","status":999'
+    with open(sluice.log_path, "rb") as f:
+        raw = f.read()
+    assert raw.count(b"\n") == 3 and not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", raw)
+
+
+def test_common_format(start):
+    origin = start.origin()
+    text = config(origin.address).replace('[access_log]', '[access_log]\nformat = "common"')
+    sluice = start.sluice(text)
+    sluice.request(path="/x?y", headers={"User-Agent": 'a"b', "Referer": "http://r.test/"})
+    line = wait_for(lambda: open(sluice.log_path, encoding="utf-8").read(), what="a line")
+    assert re.fullmatch(r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "GET /x\?y HTTP/1\.1" 200 \d+ "http://r\.test/" "a(\\"|\\x22)b"\n', line), line
+
+
+def test_log_to_stdout_and_off(start):
+    origin = start.origin()
+    for output in ("stdout", "off"):
+        sluice = start.sluice(config(origin.address).replace('output = "@DIR@/access.log"', f'output = "{output}"'))
+        assert sluice.request(path="/where").status == 200
+        sluice.stop()
+        with open(f"{sluice.directory}/stdout.log", encoding="utf-8") as f:
+            assert f.read().count("/where") == (1 if output == "stdout" else 0)
+
+
+def test_log_files_are_reopened(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address))
+    assert sluice.request(path="/one").status == 200
+    sluice.wait_log_path("/one")
+    os.rename(sluice.log_path, sluice.log_path + ".1")
+    sluice.signal(signal.SIGUSR1)
+    wait_for(lambda: os.path.exists(sluice.log_path), what="a new file")
+    assert sluice.request(path="/two").status == 200
+    sluice.wait_log_path("/two")
+    with open(sluice.log_path + ".1", encoding="utf-8") as f:
+        assert "/two" not in f.read()
+
+
+def test_a_full_disk_or_pipe_never_stalls_traffic(start):
+    """Nobody reads the pipe the log is written to: lines are dropped and counted, requests go on."""
+    origin = start.origin()
+    directory = start.directory()
+    fifo = directory / "log.fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        sluice = start.sluice(config(origin.address).replace("@DIR@/access.log", str(fifo)))
+        path = "/" + "a" * 4000
+
+        def flooded():
+            with sluice.client() as client:
+                for _ in range(100):
+                    client.send(build(path=path))
+                    assert client.response().status == 200
+            return sluice.metric("sluice_log_dropped_total") > 0
+        wait_for(flooded, TIMEOUT * 3, "dropped lines are counted")
+    finally:
+        os.close(reader)                              # frees the writer: it may end now
+
+
+# Forwarded fields
+def test_fields_made_for_the_upstream(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address))
+    spoofed = [(n, "6.6.6.6") for n in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "X-Forwarded-Port", "X-Forwarded-Server")] + [("Forwarded", "for=6.6.6.6")]
+    for headers in ([], spoofed):
+        assert sluice.request(headers=headers, host="a.test:8080").status == 200
+        request = origin.requests[-1]
+        assert request.header("x-forwarded-for") == "127.0.0.1"
+        assert request.header("x-forwarded-proto") == "http"
+        assert request.header("x-forwarded-host") == "a.test:8080"
+        pairs = dict(p.strip().split("=", 1) for p in request.header("forwarded").split(";"))
+        assert pairs["for"].strip('"').split(":")[0] == "127.0.0.1" and pairs["proto"] == "http" and pairs["host"].strip('"') == "a.test:8080"
+        assert re.fullmatch(r"1\.1 \S+", request.header("via"))
+        assert not any("6.6.6.6" in v for _, v in request.headers), request.headers
+        assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", request.header("traceparent"))
+
+
+def test_hop_by_hop_fields_end_here(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address))
+    answer = sluice.request(headers=[("Connection", "X-Foo, keep-alive, Host, Content-Length, Transfer-Encoding, X-Forwarded-For, Authorization, Cookie"), ("X-Foo", "1"), ("Keep-Alive", "timeout=5"),
+                                     ("Proxy-Connection", "keep-alive"), ("TE", "gzip, trailers"), ("Authorization", "Basic x"), ("Cookie", "a=b"), ("Connection", "close, X-Bar"), ("X-Bar", "2"), ("X-Stay", "3")])
+    assert answer.status == 200
+    request = origin.requests[0]
+    for name in ("x-foo", "x-bar", "keep-alive", "proxy-connection"):
+        assert not request.all(name), name
+    for name, value in (("host", "a.test"), ("authorization", "Basic x"), ("cookie", "a=b"), ("x-stay", "3"), ("x-forwarded-for", "127.0.0.1")):
+        assert request.header(name) == value
+    assert request.header("te") in (None, "trailers")
+
+
+@pytest.mark.parametrize("value", ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra"])
+def test_valid_traceparent_is_passed_on(pair, value):
+    sluice, origin = pair
+    sluice.request(path="/traced", headers={"traceparent": value, "tracestate": "a=b"})
+    assert origin.requests[-1].header("traceparent") == value and origin.requests[-1].header("tracestate") == "a=b"
+    assert sluice.wait_log_path("/traced")[-1]["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+@pytest.mark.parametrize("value", ["", "nonsense", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                                   "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra"])
+def test_invalid_traceparent_is_made_anew(pair, value):
+    sluice, origin = pair
+    sluice.request(headers={"traceparent": value})
+    made = origin.requests[-1].header("traceparent")
+    assert made != value and re.fullmatch(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}", made)
+
+
+def test_loops_are_cut(start):
+    """A proxy whose upstream is itself answers 508, not with a storm."""
+    addresses = []
+    origin = start.origin(on_connection=lambda c: relay(c, addresses))
+    sluice = start.sluice(config(origin.address))
+    addresses.append(sluice.address())
+    answer = sluice.request(path="/loop")
+    assert answer.status == 508 and answer.reason == "loop"
+    assert len(sluice.wait_log_path("/loop", 11)) == 11
+
+
+def relay(connection, addresses):
+    """Sends what comes back into the proxy, as a misconfigured balancer would."""
+    request = connection.read_head()
+    with Client(addresses[0]) as client:
+        client.send(f"{request.method} {request.target} HTTP/1.1\r\n".encode() + "".join(f"{n}: {v}\r\n" for n, v in request.headers).encode() + b"\r\n")
+        answer = client.response()
+    connection.send(ok(answer.body, ["x-sluice-reason: loop"] if answer.status == 508 else [], f"{answer.status} X"))
+    connection.wait_eof()
+
+
+# Client addresses
+def trusted(start, origin, cidrs='["127.0.0.1/32"]', extra="", **options):
+    return start.sluice(config(origin.address, listener=f"trusted_proxies = {cidrs}\n{extra}", **options))
+
+
+@pytest.mark.parametrize("headers,client,forwarded_for", [
+    ([("X-Forwarded-For", "9.9.9.9")], "9.9.9.9", "9.9.9.9, 127.0.0.1"), ([("X-Forwarded-For", "8.8.8.8, 9.9.9.9")], "9.9.9.9", "8.8.8.8, 9.9.9.9, 127.0.0.1"),
+    ([("X-Forwarded-For", "8.8.8.8"), ("X-Forwarded-For", "9.9.9.9")], "9.9.9.9", "8.8.8.8, 9.9.9.9, 127.0.0.1"), ([("X-Forwarded-For", "9.9.9.9, 10.1.2.3")], "9.9.9.9", "9.9.9.9, 10.1.2.3, 127.0.0.1"),
+    ([("X-Forwarded-For", "10.0.0.1, 10.1.2.3")], "10.0.0.1", "10.0.0.1, 10.1.2.3, 127.0.0.1"), ([("Forwarded", "for=9.9.9.9;proto=https")], "9.9.9.9", None),
+    ([("Forwarded", 'for="[2001:db8::1]:4711"')], "2001:db8::1", None), ([("Forwarded", "for=9.9.9.9"), ("X-Forwarded-For", "8.8.8.8")], "9.9.9.9", None),
+    ([("X-Forwarded-For", "2001:db8::7")], "2001:db8::7", "2001:db8::7, 127.0.0.1"), ([], "127.0.0.1", "127.0.0.1"),
+])
+def test_trusted_proxies(start, headers, client, forwarded_for):
+    origin = start.origin()
+    sluice = trusted(start, origin, '["127.0.0.1/32", "10.0.0.0/8"]')
+    assert sluice.request(path="/who", headers=headers).status == 200
+    line, = sluice.wait_log_path("/who")
+    assert line["client"] == client
+    if forwarded_for:
+        assert ", ".join(origin.requests[0].all("x-forwarded-for")).replace(",", ", ").replace(",  ", ", ") == forwarded_for
+
+
+@pytest.mark.parametrize("value", ["nonsense", "unknown", "_hidden", "999.1.1.1", "", ",", "9.9.9.9, nonsense", "127.0.0.1:x", "a" * 5000])
+def test_nonsense_from_a_trusted_proxy_is_no_address(start, value):
+    origin = start.origin()
+    sluice = trusted(start, origin)
+    assert sluice.request(path="/who", headers={"X-Forwarded-For": value}).status in (200, 400)
+    line, = sluice.wait_log_path("/who")
+    assert line["client"] == "127.0.0.1"
+
+
+def test_request_id_and_proto_are_kept_from_trusted_peers_only(start):
+    origin = start.origin()
+    headers = {"X-Request-Id": "from-outside", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "first.test"}
+    sluice = trusted(start, origin)
+    assert sluice.request(path="/id", headers=headers).status == 200
+    request = origin.requests[-1]
+    assert request.header("x-request-id") == "from-outside" and request.header("x-forwarded-proto") == "https" and request.header("x-forwarded-host") == "first.test"
+    assert sluice.wait_log_path("/id")[0]["request_id"] == "from-outside"
+    plain = start.sluice(config(origin.address))
+    assert plain.request(headers=headers).status == 200
+    request = origin.requests[-1]
+    assert request.header("x-request-id") != "from-outside" and request.header("x-forwarded-proto") == "http"
+
+
+def test_lists_use_the_clients_address(start):
+    origin = start.origin()
+    sluice = trusted(start, origin, route='deny = ["9.9.9.0/24"]')
+    assert sluice.request(headers={"X-Forwarded-For": "9.9.9.9"}).status == 403
+    assert sluice.request(headers={"X-Forwarded-For": "9.9.8.9"}).status == 200
+
+
+# PROXY protocol
+def v2(family, payload, command=1, length=None):
+    return b"\r\n\r\n\0\r\nQUIT\n" + bytes([0x20 | command, family]) + struct.pack(">H", len(payload) if length is None else length) + payload
+
+
+def v2_inet(source="9.9.9.9", port=4711, tail=b""):
+    return v2(0x11, socket.inet_aton(source) + socket.inet_aton("127.0.0.1") + struct.pack(">HH", port, 80) + tail)
+
+
+V6 = socket.inet_pton(socket.AF_INET6, "2001:db8::1") + socket.inet_pton(socket.AF_INET6, "::1") + struct.pack(">HH", 1, 2)
+
+
+@pytest.mark.parametrize("header,client", [
+    (b"PROXY TCP4 9.9.9.9 127.0.0.1 4711 80\r\n", "9.9.9.9"), (b"PROXY TCP6 2001:db8::1 ::1 4711 80\r\n", "2001:db8::1"), (b"PROXY UNKNOWN\r\n", "127.0.0.1"), (b"PROXY UNKNOWN whatever it is\r\n", "127.0.0.1"),
+    (v2_inet(), "9.9.9.9"), (v2_inet(tail=b"\x04\0\x03abc"), "9.9.9.9"), (v2(0x21, V6), "2001:db8::1"), (v2(0x00, b"", command=0), "127.0.0.1"), (v2(0x11, b"\1\2\3\4" * 3, command=0), "127.0.0.1"), (v2(0x31, b"\0" * 216), "127.0.0.1"),
+], ids=["v1", "v1-6", "v1-unknown", "v1-unknown-text", "v2", "v2-tlv", "v2-6", "v2-local", "v2-local-data", "v2-unix"])
+@pytest.mark.parametrize("torn", [False, True])
+def test_proxy_protocol_in(start_proxied, header, client, torn):
+    sluice, origin = start_proxied
+    with sluice.client() as connection:
+        raw = header + build(path="/proxied")
+        lines = len([line for line in sluice.access_log() if line["path"] == "/proxied"])
+        if torn:
+            for byte in raw:
+                connection.send(bytes([byte]))
+        else:
+            connection.send(raw)
+        assert connection.response().status == 200
+    assert sluice.wait_log_path("/proxied", lines + 1)[-1]["client"] == client
+    assert origin.requests[-1].header("x-forwarded-for") == client
+
+
+@pytest.fixture(scope="module")
+def start_proxied(shared):
+    origin = shared.origin()
+    return shared.sluice(config(origin.address, listener='proxy_protocol = "required"\nheader_timeout = "2s"')), origin
+
+
+@pytest.mark.parametrize("header", [
+    build(), b"PROXY TCP4 9.9.9.9 127.0.0.1 4711\r\n" + build(), b"PROXY TCP4 9.9.9.999 127.0.0.1 4711 80\r\n" + build(), b"PROXY TCP4 9.9.9.9 127.0.0.1 4711 80\n" + build(), b"PROXY TCP5 9.9.9.9 127.0.0.1 1 2\r\n" + build(),
+    b"PROXY TCP4 " + b"9" * 200 + b"\r\n" + build(), b"PROXY TCP4 9.9.9.9 127.0.0.1 99999 80\r\n" + build(), v2(0x11, b"1234") + build(), b"\r\n\r\n\0\r\nQUIT\n\x31\x11\0\x0c" + b"\0" * 12 + build(),
+    b"\r\n\r\n\0\r\nQUIX\n" + b"\0" * 16, v2_inet()[:-1], v2(0x11, b"\0" * 12, command=2) + build(), v2(0x21, b"\0" * 12) + build(),
+], ids=["none", "short", "address", "lf", "family", "long", "port", "v2-short", "v2-version", "v2-signature", "v2-cut", "v2-command", "v2-family"])
+def test_proxy_protocol_must_be_right(start_proxied, header):
+    """No header, no service: the connection closes, nothing reaches the origin."""
+    sluice, origin = start_proxied
+    heads = origin.heads
+    with sluice.client() as client:
+        client.send(header)
+        try:
+            assert client.response().status in (400, 408)
+        except Exception:                             # noqa: BLE001 - or it just closes
+            pass
+        wait_for(lambda: client.at_end or client.ended())
+    assert origin.heads == heads
+    with sluice.client() as client:
+        client.send(v2_inet() + build())
+        assert client.response().status == 200
+
+
+def read_proxy_header(connection, version):
+    if version == "v1":
+        words = connection.read_until(b"\r\n").split()
+        return words[1].decode(), words[2].decode(), int(words[4])
+    head = connection.read(16)
+    assert head[:12] == b"\r\n\r\n\0\r\nQUIT\n" and head[12] == 0x21, head
+    payload = connection.read(struct.unpack(">H", head[14:])[0])
+    return {0x11: "TCP4", 0x21: "TCP6"}[head[13]], socket.inet_ntoa(payload[:4]), struct.unpack(">H", payload[8:10])[0]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_proxy_protocol_out(start, version):
+    """The upstream learns the client's own address: one connection per client then."""
+    seen = []
+
+    def script(connection):
+        seen.append(read_proxy_header(connection, version))
+        while True:
+            connection.read_request()
+            connection.send(ok())
+    origin = start.origin(on_connection=script)
+    sluice = start.sluice(config(origin.address, upstream=f'proxy_protocol = "{version}"'))
+    for source in ("127.0.0.1", "127.0.0.2"):
+        with sluice.client(source=source) as client:
+            assert client.request().status == 200
+            assert seen[-1] == ("TCP4", source, client.sock.getsockname()[1])
+
+
+def test_proxy_protocol_and_tls(start):
+    ca = start.authority()
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, listener='proxy_protocol = "required"', tls=certificate_lines(ca.issue("a.test"))))
+    with sluice.client(before_tls=v2_inet(), tls=ca.client_context(), server_name="a.test") as client:
+        assert client.request(path="/tls").status == 200
+    assert sluice.wait_log_path("/tls")[0]["client"] == "9.9.9.9"
+    assert origin.requests[0].header("x-forwarded-proto") == "https"
+
+
+# Admin
+@pytest.mark.parametrize("path,kind", [("/metrics", "text/plain"), ("/healthz", ""), ("/readyz", ""), ("/status", "application/json"), ("/", "text/html"), ("/config", "")])
+def test_admin_pages(pair, path, kind):
+    sluice, _ = pair
+    connection = http.client.HTTPConnection(sluice.address("admin"), timeout=TIMEOUT)
+    for _ in range(2):                                # keep-alive
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        assert answer.status == 200 and kind in answer.getheader("content-type", "") and answer.read()
+    connection.request("HEAD", path)
+    answer = connection.getresponse()
+    assert answer.status == 200 and not answer.read()
+    connection.close()
+
+
+def test_admin_unknown_path_and_method(pair):
+    sluice, _ = pair
+    assert sluice.admin("/nothing")[0] == 404
+    assert sluice.admin("/drain")[0] == 405 and sluice.admin("/reload")[0] == 405
+    assert sluice.admin("/metrics", method="DELETE")[0] == 405
+    assert sluice.metric("sluice_drain_phase") == 0
+
+
+@pytest.mark.parametrize("path", ["/drain", "/reload"])
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.test"}, {"Origin": "null"}, {"Host": "evil.test"}, {"Host": "evil.test:9901"}, {"Origin": "http://127.0.0.1:9901"}])
+def test_a_browser_cannot_drain_or_reload(pair, path, headers):
+    sluice, _ = pair
+    before = sluice.metric("sluice_config_reloads_total")
+    assert sluice.admin(path, "POST", headers)[0] == 403
+    assert sluice.metric("sluice_drain_phase") == 0 and sluice.metric("sluice_config_reloads_total") == before
+
+
+def test_post_is_taken_from_loopback_only(start):
+    """The admin listener on an address of this machine that is not loopback."""
+    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        probe.connect(("192.0.2.1", 9))
+        own = probe.getsockname()[0]
+    except OSError:
+        own = "127.0.0.1"
+    finally:
+        probe.close()
+    if ipaddress.ip_address(own).is_loopback:
+        pytest.skip("no address but loopback")
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address).replace('[admin]\naddress = "127.0.0.1:0"', f'[admin]\naddress = "{own}:0"'))
+    assert sluice.admin("/reload", "POST")[0] == 403
+    assert sluice.admin("/metrics")[0] == 200
+
+
+def test_config_hides_secrets(start):
+    ca = start.authority()
+    cert, key = ca.issue("a.test")
+    sluice = start.sluice(config(start.origin().address, tls=certificate_lines((cert, key)), pool='idle_timeout = "7s"'))
+    status, text = sluice.admin("/config")
+    assert status == 200 and "idle_timeout" in text and "7s" in text and "acquire_timeout" in text
+    with open(key, encoding="ascii") as f:
+        assert f.read().split("\n")[1] not in text
+
+
+def test_status(start):
+    origin = start.origin()
+    dead = refused_address()
+    sluice = start.sluice(config(origin.address, dead, health='kind = "tcp"\ninterval = "100ms"\nunhealthy_after = 1'))
+    assert sluice.request().status == 200
+    sluice.wait_metric(0, "sluice_upstream_endpoint_healthy", endpoint=dead)
+    status = sluice.status()
+    text = str(status)
+    listener = next(item for item in status["listeners"] if item["name"] == "main")
+    assert sluice.address() in str(listener)
+    upstream = next(item for item in status["upstreams"] if item["name"] == "app")
+    by_address = {item["address"]: item for item in upstream["endpoints"]}
+    assert set(by_address) == {origin.address, dead}
+    assert by_address[origin.address]["healthy"] is True and by_address[dead]["healthy"] is False
+    assert "idle" in text and "ready" in text
+
+
+def test_admin_is_not_behind_traffic(start):
+    """All workers busy with bodies, a scrape under way: probes still answer."""
+    gate = threading.Event()
+    origin = start.origin(lambda c, r: (gate.wait(TIMEOUT), c.send(ok())))
+    sluice = start.sluice(config(origin.address))
+    clients = [sluice.client() for _ in range(50)]
+    for client in clients:
+        client.send(build())
+    stuck = Client(sluice.address("admin"))           # a client that asks and never reads
+    stuck.send(build(path="/metrics", host=sluice.address("admin")) * 100)
+    half = Client(sluice.address("admin"))
+    half.send(b"GET /heal")
+    assert sluice.admin("/healthz")[0] == 200 and sluice.readyz()[0] == 200
+    gate.set()
+    assert all(c.response().status == 200 for c in clients)
+    stuck.close()
+    half.close()
+
+
+@pytest.mark.parametrize("raw", [b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100, b"GET /" + b"a" * 100000, b"POST /drain HTTP/1.1\r\n\r\n"])
+def test_admin_takes_no_nonsense(pair, raw):
+    sluice, _ = pair
+    with Client(sluice.address("admin")) as client:
+        try:
+            client.send(raw)
+            assert client.response().status >= 400
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+    assert sluice.admin("/healthz")[0] == 200 and sluice.metric("sluice_drain_phase") == 0
+
+
+def test_reason_header_is_for_trusted_peers_only(start):
+    """configuration.md: x-sluice-reason goes to trusted peers and loopback; a client behind a proxy that is not trusted sees none."""
+    sluice = start.sluice(config(listener='proxy_protocol = "required"', extra='[[route]]\npath = "/x"\nrespond = { status = 200 }'))
+    for header, shown in ((v2_inet(), None), (v2_inet("127.0.0.9"), "no_route")):
+        with sluice.client() as client:
+            client.send(header + build(path="/nowhere"))
+            answer = client.response()
+            assert answer.status == 404 and answer.reason == shown

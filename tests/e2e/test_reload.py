@@ -1,0 +1,213 @@
+"""Reload: running requests are left alone, unchanged parts are kept, a bad file changes nothing."""
+import os
+import shutil
+import signal
+import threading
+
+import pytest
+
+from harness.base import TIMEOUT, sanitized, wait_for
+from harness.certs import certificate_lines
+from harness.client import build
+from harness.load import Load
+from harness.origin import ok
+from harness.proxy import config
+
+
+def text_for(origin, timeout="30s", **options):
+    return config(origin.address, route=f'timeout = "{timeout}"', **options)
+
+
+@pytest.mark.parametrize("by", ["signal", "POST"])
+def test_a_new_route_and_upstream_take_effect(start, by):
+    first, second = start.origin(lambda c, r: c.send(ok(b"first"))), start.origin(lambda c, r: c.send(ok(b"second")))
+    sluice = start.sluice(text_for(first))
+    with sluice.client() as client:
+        assert client.request().body == b"first"
+        answer = sluice.reload(text_for(second), by)
+        assert answer is None or answer[0] == 200
+        wait_for(lambda: client.request().body == b"second", what="an open connection gets the new route")
+    assert sluice.metric("sluice_config_last_reload_success") == 1
+    assert first.connections[0].eof.wait(TIMEOUT), "idle connections to what left are kept"
+
+
+@pytest.mark.parametrize("by", ["signal", "POST"])
+@pytest.mark.parametrize("bad", ["nonsense = [", "[[route]]\nupstream = \"gone\"\n", "[listener]\n", ""])
+def test_a_bad_file_changes_nothing_and_says_why(start, by, bad):
+    origin = start.origin()
+    sluice = start.sluice(text_for(origin))
+    assert sluice.request().status == 200
+    answer = sluice.reload(bad, by, outcome="failed")
+    if answer:
+        assert answer[0] >= 400 and (bad == "" or "sluice.toml" in answer[1]), answer
+    assert "error" in sluice.stderr() and "sluice.toml" in sluice.stderr()
+    assert sluice.metric("sluice_config_last_reload_success") == 0
+    assert sluice.request().status == 200 and len(origin.connections) == 1
+    assert sluice.readyz()[0] == 200
+    sluice.reload(text_for(origin, "29s"), by)
+    assert sluice.metric("sluice_config_last_reload_success") == 1
+
+
+def test_a_missing_file_changes_nothing(start):
+    origin = start.origin()
+    sluice = start.sluice(text_for(origin))
+    os.rename(sluice.config_path, sluice.config_path + ".away")
+    sluice.reload(outcome="failed")
+    assert sluice.request().status == 200
+
+
+def test_what_is_unchanged_is_kept(start):
+    """Listener socket, client connections, pooled connections, health: none of them notices."""
+    origin, other = start.origin(), start.origin()
+    extra = '[[upstream]]\nname = "other"\nendpoints = ["%s"]\n[[route]]\npath = "/other"\nupstream = "other"\n'
+    health = 'kind = "tcp"\ninterval = "100ms"'
+    sluice = start.sluice(config(origin.address, health=health, extra=extra % other.address))
+    inode = socket_inodes(sluice)
+    with sluice.client() as client:
+        assert client.request().status == 200
+        opened = sluice.metric("sluice_upstream_connections_opened_total", upstream="app")
+        used = next(c for c in origin.connections if c.requests)
+        for i in range(5):
+            sluice.reload(config(origin.address, health=health, route=f'timeout = "{i + 1}s"', extra=(extra % other.address) + f'[[route]]\npath = "/new{i}"\nrespond = {{ status = 204 }}\n'))
+            answer = client.request()
+            assert answer.status == 200 and not answer.closes
+        wait_for(lambda: client.request(path="/new4").status == 204)
+    assert len(used.requests) >= 6 and not used.eof.is_set()
+    assert sluice.metric("sluice_upstream_connections_opened_total", upstream="app") == opened
+    assert socket_inodes(sluice) == inode
+    assert sluice.metric("sluice_downstream_connections_total", listener="main") == 1
+
+
+def socket_inodes(sluice):
+    """The listening sockets of the process, from /proc."""
+    own = {os.readlink(f"/proc/{sluice.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{sluice.pid}/fd")}
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        rows = [line.split() for line in f][1:]
+    return {row[9] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in own}
+
+
+def test_a_request_under_way_keeps_its_configuration(start):
+    gate = threading.Event()
+
+    def on_request(connection, request):
+        if request.target == "/held":
+            assert gate.wait(TIMEOUT * 2)
+        connection.send(ok(b"old"))
+    old, new = start.origin(on_request), start.origin(lambda c, r: c.send(ok(b"new")))
+    sluice = start.sluice(text_for(old))
+    with sluice.client() as client, sluice.client() as upload:
+        client.send(build(path="/held"))
+        upload.send(build("POST", "/up", {"Content-Length": "10"}) + b"12345")
+        old.wait_heads(2)
+        sluice.reload(text_for(new))
+        wait_for(lambda: sluice.request().body == b"new")
+        upload.send(b"67890")
+        assert upload.response("POST").body == b"old"
+        gate.set()
+        assert client.response().body == b"old"
+        wait_for(lambda: client.request().body == b"new")
+    assert next(r for r in old.requests if r.target == "/up").body == b"1234567890"
+
+
+def test_listeners_come_and_go(start):
+    origin = start.origin()
+    plain = config(origin.address)
+    more = plain + '[[listener]]\nname = "more"\naddress = "127.0.0.1:0"\nprotocols = ["http/1.1"]\n'
+    sluice = start.sluice(plain)
+    sluice.reload(more)
+    wait_for(sluice._listening, what="the new listener logs its address")  # pylint: disable=protected-access
+    address = sluice.address("more")
+    kept = sluice.client("more")
+    assert kept.request().status == 200
+    sluice.reload(plain)
+    wait_for(lambda: sluice.refuses("more"), what="the listener that left refuses")
+    assert sluice.request().status == 200
+    assert address != sluice.address()
+    if not kept.at_end:
+        assert kept.ended() or kept.request().closes
+
+
+def test_a_port_that_is_taken_fails_the_reload_as_a_whole(start):
+    origin, blocker = start.origin(), start.origin()
+    sluice = start.sluice(config(origin.address))
+    bad = config(origin.address, route="timeout = \"1s\"", extra=f'[[listener]]\nname = "taken"\naddress = "{blocker.address}"\n[[route]]\npath = "/new"\nrespond = {{ status = 204 }}\n')
+    sluice.reload(bad, outcome="failed")
+    assert blocker.address in sluice.stderr()
+    assert sluice.request(path="/new").status == 200   # the old file still rules
+    assert not blocker.connections
+
+
+def test_changing_workers_needs_a_restart_and_says_so(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, workers=1))
+    sluice.write_config(config(origin.address, workers=2))
+    total = sluice.metric("sluice_config_reloads_total")
+    sluice.signal(signal.SIGHUP)
+    sluice.wait_metric(lambda v: v > total, "sluice_config_reloads_total")
+    assert "restart" in sluice.stderr() and "workers" in sluice.stderr()
+    assert sluice.request().status == 200
+
+
+def test_many_reloads_do_not_grow_the_process(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address))
+    for i in range(10):
+        sluice.reload(text_for(origin, f"{i + 1}s"))
+    before, fds = sluice.rss(), len(os.listdir(f"/proc/{sluice.pid}/fd"))
+    for i in range(20 if sanitized() else 60):
+        sluice.reload(text_for(origin, f"{i + 1}s"), by="POST")
+    assert sluice.request().status == 200
+    assert len(os.listdir(f"/proc/{sluice.pid}/fd")) <= fds + 2
+    assert sanitized() or sluice.rss() - before < 8 << 20
+
+
+def test_a_burst_of_signals_is_harmless(start):
+    origin = start.origin()
+    sluice = start.sluice(text_for(origin))
+    for i in range(50):
+        sluice.write_config(text_for(origin, f"{i + 1}s"))
+        sluice.signal(signal.SIGHUP)
+    sluice.wait_metric(lambda v: v >= 1, "sluice_config_reloads_total")
+    wait_for(lambda: '"50s"' in sluice.admin("/config")[1] or "50s" in sluice.admin("/config")[1], what="the last file rules")
+    assert sluice.request().status == 200
+
+
+def test_load_through_reloads_a_certificate_swap_and_sigterm(start):
+    """200 requests a second, in the clear and over TLS, through 20 reloads of which every third is broken, a
+    certificate swap and SIGTERM: nothing fails, nothing is refused."""
+    ca = start.authority()
+    origin = start.origin()
+    directory = str(start.directory())
+    live = [os.path.join(directory, n) for n in ("live.pem", "live.key")]
+
+    def install(label):
+        for source, target in zip(ca.issue("a.test", label=label), live):
+            shutil.copyfile(source, target + ".new")
+            os.replace(target + ".new", target)
+    install("first")
+
+    def text(i):
+        secure = f'[[listener]]\nname = "tls"\naddress = "127.0.0.1:0"\nprotocols = ["http/1.1"]\n[listener.tls]\n{certificate_lines(live)}\n'
+        return text_for(origin, f"{i + 10}s", workers=2, deregister_wait="2s", deadline="20s", extra=secure)
+    sluice = start.sluice(text(0))
+    plain = Load(sluice.address(), rate=120, threads=4)
+    secure = Load(sluice.address("tls"), rate=80, threads=4, tls=ca.client_context(), server_name="a.test")
+    with plain, secure:
+        for i in range(1, 21):
+            if i == 10:
+                install("second")
+            served = plain.served, secure.served
+            sluice.reload("broken = [\n" if i % 3 == 0 else text(i), by=("signal", "POST")[i % 2], outcome="failed" if i % 3 == 0 else "ok")
+            wait_for(lambda: plain.served > served[0] + 8 and secure.served > served[1] + 4, what="load goes on")
+        with sluice.client("tls", tls=ca.client_context(), server_name="a.test") as client:
+            swapped = client.sock.getpeercert()["serialNumber"]
+        sluice.signal(signal.SIGTERM)
+        wait_for(lambda: sluice.readyz()[0] == 503)
+        served = plain.served, secure.served
+        wait_for(lambda: plain.served > served[0] + 8 and secure.served > served[1] + 4, what="load goes on while deregistering")
+        plain.stopping.set()                          # as a balancer does that saw the 503
+        secure.stopping.set()
+    plain.check()
+    secure.check()
+    assert int(swapped, 16) == 1000 + ca.serial
+    assert sluice.wait_exit() == 0
