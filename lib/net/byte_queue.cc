@@ -180,6 +180,12 @@ const Slice& ByteQueue::front() const {
   return first_count_ != 0 ? first_[first_at_] : more_->slices[more_->at];
 }
 
+const Slice& ByteQueue::back() const {
+  DCHECK(count_ != 0);
+  if (last_ != nullptr) return last_->slices[last_->end - 1];
+  return first_[(first_at_ + first_count_ - 1) % inline_slices];
+}
+
 const Slice& ByteQueue::slice(size_t i) const {
   DCHECK(i < count_);
   if (i < first_count_) return first_[(first_at_ + i) % inline_slices];

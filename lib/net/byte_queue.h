@@ -41,6 +41,7 @@ class ByteQueue {
   void clear();
   // First slice; only if !empty().
   const Slice& front() const;
+  const Slice& back() const;
   // Number of slices, and slice i (0 = front).
   size_t slices() const { return count_; }
   const Slice& slice(size_t i) const;

@@ -60,9 +60,10 @@ class Transport {
     // New bytes are in `in`: take what can be used, leave the rest; later bytes join what was left (contiguously while
     // the chunk has room). Called again only when more came, reading was allowed again, or start() was called.
     virtual void on_bytes(ByteQueue& in) = 0;
-    // Flush time: move up to about `room` bytes to `out` (a head may exceed it). Called once per flush after touch().
+    // Flush time: move up to about `room` bytes to `out` (a head may exceed it). Called once per flush after touch(). Who gave
+    // at least half of the room, or had to wait for the kernel, is asked again when it has been taken; who gave less is not.
     virtual void fill(ByteQueue& out, size_t room) = 0;
-    // The peer will send no more (FIN; in TLS `authenticated` = by close_notify). We may still write.
+    // The peer will send no more (FIN; in TLS `authenticated` = by close_notify, in the clear always true). We may still write.
     virtual void on_eof(bool authenticated) = 0;
     // What fill() gave has left to the kernel altogether (the queue ran empty). Sessions that wait for it to close use it.
     virtual void on_drained() {}
@@ -79,7 +80,9 @@ class Transport {
   virtual void touch() = 0;                            // "I have something to write": fill() comes in this turn's flush
   virtual void allow_reading(Reading) = 0;             // paused: no on_bytes until allowed again; the kernel's window fills
   virtual void shut_write() = 0;                       // FIN (close_notify) once everything given so far has left
-  virtual void close(Close how) = 0;                   // no upcall follows; idempotent
+  // No upcall follows, so what was not given to fill() yet is not sent: `after_flush` is for after on_drained(), or when
+  // unsent() tells what is still under way. Idempotent.
+  virtual void close(Close how) = 0;
   virtual size_t unsent() const = 0;                   // bytes taken by fill() that the kernel has not taken
   // A stall of `after` with unsent bytes ends the transport (EndReason::write_stalled). 0 = never. Default 0.
   virtual void limit_write_stall(base::Millis after) = 0;

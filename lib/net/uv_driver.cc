@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "net/tcp_socket.h"
 
 namespace sluice::net {
 namespace {
@@ -23,6 +24,10 @@ class UvDriver final : public LoopDriver {
   ~UvDriver() override {
     uv_close(reinterpret_cast<uv_handle_t*>(&timer_), nullptr);
     uv_close(reinterpret_cast<uv_handle_t*>(&async_), nullptr);
+    const auto let_go = [](uv_handle_t* h, void*) {
+      if (h->type == UV_TCP && uv_is_closing(h) == 0) close_lingering(h->data);
+    };
+    uv_walk(&loop_, let_go, nullptr);
     while (uv_run(&loop_, UV_RUN_NOWAIT) != 0) {
       // A handle that nobody closed would keep us here for ever.
       bool open = false;

@@ -1,0 +1,196 @@
+// Listener: accept4 on readiness. Ours and not libuv's, which at EMFILE accepts and closes clients without telling, and which
+// throws the peer's address away.
+#include "net/listener.h"
+
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/check.h"
+#include "net/tcp_socket.h"
+
+namespace sluice::net {
+namespace {
+
+constexpr int backlog_max = 4096;  // the kernel caps it at net.core.somaxconn
+
+enum class Share : uint8_t { no, yes };
+
+base::Error failed(std::string_view what, const Address& address, int error) {
+  std::string message = fmt::format("cannot {} {}: {}", what, address.text(), std::strerror(error));
+  switch (error) {
+    case EADDRINUSE:
+      if (address.is_ip()) {
+        message += fmt::format("; another process has it (\"ss -ltnp 'sport = :{}'\" tells which): stop it or choose another port", address.port());
+      } else {
+        message += "; another process serves it: stop it or choose another path";
+      }
+      break;
+    case EACCES:
+      if (address.is_ip()) {
+        message += "; ports below 1024 need CAP_NET_BIND_SERVICE";
+      } else {
+        message += "; the folder must be writable for this user";
+      }
+      break;
+    case EADDRNOTAVAIL: message += "; no interface of this machine has it"; break;
+    case ENOENT: message += "; the folder does not exist"; break;
+    default: break;
+  }
+  return base::Error{std::move(message)};
+}
+
+int enable(int fd, int level, int name) {
+  const int one = 1;
+  return ::setsockopt(fd, level, name, &one, sizeof one);
+}
+
+base::Result<Fd> bind_socket(const Address& address, Share share) {
+  sockaddr_storage raw;
+  const socklen_t length = address.to_sockaddr(raw);
+  CHECK(length != 0);
+  Fd fd(::socket(raw.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return std::unexpected(failed("open a socket for", address, errno));
+  int bad = 0;
+  if (address.is_ip()) {
+    bad |= enable(fd.value(), SOL_SOCKET, SO_REUSEADDR);
+    bad |= enable(fd.value(), IPPROTO_TCP, TCP_NODELAY);
+    if (share == Share::yes) bad |= enable(fd.value(), SOL_SOCKET, SO_REUSEPORT);
+  }
+  if (address.family() == Address::Family::ipv6) bad |= enable(fd.value(), IPPROTO_IPV6, IPV6_V6ONLY);
+  if (bad != 0) return std::unexpected(failed("set up a socket for", address, errno));
+  if (::bind(fd.value(), reinterpret_cast<const sockaddr*>(&raw), length) != 0) return std::unexpected(failed("bind to", address, errno));
+  return fd;
+}
+
+// The file of a Unix socket stays behind when its process dies. Removes it if nobody answers there.
+base::Result<void> remove_stale(const Address& address) {
+  const std::string path(address.path());
+  struct stat info {};
+  if (path.starts_with('@') || ::lstat(path.c_str(), &info) != 0) return {};
+  if (!S_ISSOCK(info.st_mode)) {
+    return base::fail(fmt::format("cannot bind to {}: a file that is no socket is in the way; remove it or choose another path", address.text()));
+  }
+  sockaddr_storage raw;
+  const socklen_t length = address.to_sockaddr(raw);
+  const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return std::unexpected(failed("open a socket for", address, errno));
+  if (::connect(fd.value(), reinterpret_cast<const sockaddr*>(&raw), length) == 0 || errno == EAGAIN) {
+    return std::unexpected(failed("bind to", address, EADDRINUSE));
+  }
+  if (errno == ECONNREFUSED && ::unlink(path.c_str()) != 0) return std::unexpected(failed("replace the old socket", address, errno));
+  return {};
+}
+
+}  // namespace
+
+base::Result<void> probe_address(const Address& address) {
+  if (!address.is_ip()) return remove_stale(address);
+  auto socket = bind_socket(address, Share::no);
+  if (!socket) return std::unexpected(std::move(socket.error()));
+  // With SO_REUSEADDR two sockets may bind as long as neither listens.
+  if (::listen(socket->value(), 1) != 0) return std::unexpected(failed("listen on", address, errno));
+  return {};
+}
+
+base::Result<Fd> open_socket(const Address& address) {
+  if (!address.is_ip()) {
+    if (auto ready = remove_stale(address); !ready) return std::unexpected(std::move(ready.error()));
+  }
+  auto socket = bind_socket(address, Share::yes);
+  if (socket && ::listen(socket->value(), backlog_max) != 0) return std::unexpected(failed("listen on", address, errno));
+  return socket;
+}
+
+base::Result<Address> bound_address(const Fd& socket) {
+  sockaddr_storage raw;
+  socklen_t length = sizeof raw;
+  if (::getsockname(socket.value(), reinterpret_cast<sockaddr*>(&raw), &length) != 0) {
+    return base::fail(fmt::format("cannot read the address of a socket: {}", std::strerror(errno)));
+  }
+  return Address::from_sockaddr(reinterpret_cast<sockaddr*>(&raw), length);
+}
+
+Listener::Listener(Loop& loop, Fd socket, Host& host) : loop_(loop), host_(host), socket_(std::move(socket)) {
+  auto bound = bound_address(socket_);
+  CHECK(bound.has_value());
+  address_ = *bound;
+  const auto ip = address_.ip_bytes();
+  wildcard_ = std::all_of(ip.begin(), ip.end(), [](uint8_t b) { return b == 0; }) && address_.is_ip();
+  watch_.emplace(loop_, socket_.value(), *this).watch(FdWatch::For::reading);
+}
+
+// Reads as many as came last time: a lone connection costs one accept4, and a crowd no poll each.
+void Listener::on_ready(FdWatch::For) {
+  for (uint32_t n = 0; n < batch_; ++n) {
+    if (!accept_one()) {
+      batch_ = std::max(n, 1U);
+      return;
+    }
+    if (state_ != State::accepting) return;
+  }
+  batch_ = std::min(batch_ * 2, accepts_per_event_max);
+}
+
+bool Listener::accept_one() {
+  sockaddr_storage raw;
+  socklen_t length = sizeof raw;
+  Fd fd(::accept4(socket_.value(), reinterpret_cast<sockaddr*>(&raw), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
+  if (!fd) {
+    switch (errno) {
+      case EAGAIN: return false;
+      case EMFILE:
+      case ENFILE:
+      case ENOBUFS:
+      case ENOMEM: paused_by(errno); return false;
+      default: return true;  // that client is gone already (ECONNABORTED, EPROTO, ENETDOWN, ...)
+    }
+  }
+  const Address remote = Address::from_sockaddr(reinterpret_cast<sockaddr*>(&raw), length);
+  Address local = address_;
+  if (wildcard_) {
+    if (auto asked = bound_address(fd)) local = *asked;
+  }
+  host_.on_accept(accepted_socket(loop_, std::move(fd), remote, local));
+  return true;
+}
+
+// The readiness does not go away, so without a pause we would spin.
+void Listener::paused_by(int error) {
+  if (state_ == State::accepting) {
+    watch_->watch(FdWatch::For::nothing);
+    pause_.arm(loop_, accept_pause);
+  }
+  host_.on_accept_error(error);
+}
+
+void Listener::resume() {
+  if (state_ == State::accepting) watch_->watch(FdWatch::For::reading);
+}
+
+void Listener::stop_accepting(Backlog backlog) {
+  if (state_ != State::accepting) return;
+  state_ = State::stopping;
+  pause_.disarm();
+  watch_.reset();
+  if (backlog == Backlog::drop) socket_.reset();
+  loop_.run_later(*this);
+}
+
+void Listener::run() {
+  for (uint32_t n = 0; socket_ && n < accepts_per_event_max; ++n) {
+    if (accept_one()) continue;
+    socket_.reset();
+  }
+  if (socket_) return loop_.run_later(*this);  // a long queue: the rest in the next turn
+  state_ = State::stopped;
+  host_.on_stopped();
+}
+
+}  // namespace sluice::net

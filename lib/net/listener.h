@@ -1,0 +1,68 @@
+// Listening sockets: opened by the control thread (so that a reload keeps them), handed to workers as descriptors, and served
+// there by a Listener.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "base/error.h"
+#include "net/fd.h"
+#include "net/fd_watch.h"
+#include "net/transport.h"
+
+namespace sluice::net {
+
+// Is the address free? Asked once at a cold start, before open_socket(): with SO_REUSEPORT a second instance would get half of
+// the traffic and no error. The error names the address and what to do. A Unix socket file that nobody serves is removed.
+base::Result<void> probe_address(const Address& address);
+
+// Bound and listening, non-blocking. TCP: SO_REUSEPORT (one socket a worker), TCP_NODELAY (inherited by what is accepted),
+// IPv6 is V6ONLY. Port 0: the kernel chooses, see bound_address(). Unix: bound once, workers get Fd::duplicate()s.
+base::Result<Fd> open_socket(const Address& address);
+base::Result<Address> bound_address(const Fd& socket);
+
+class Listener : private FdWatch::User, private Runnable {
+ public:
+  class Host {
+   public:
+    // At the loop. Must not destroy the listener. The connection is open and reads once it is started; let it go to refuse it.
+    virtual void on_accept(TransportPtr connection) = 0;
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM: accepting pauses for `accept_pause`, clients wait in the backlog.
+    virtual void on_accept_error(int error) = 0;
+    // stop_accepting() is done: the descriptor is closed. May destroy the listener.
+    virtual void on_stopped() {}
+
+   protected:
+    ~Host() = default;
+  };
+  enum class Backlog : uint8_t { accept, drop };  // what stands in the accept queue when we stop
+
+  static constexpr uint32_t accepts_per_event_max = 64;
+  static constexpr base::Millis accept_pause = base::millis(100);
+
+  Listener(Loop& loop, Fd socket, Host& host);
+  // At the loop: first what stands in the queue is accepted, then the socket closes and on_stopped() follows.
+  void stop_accepting(Backlog backlog);
+  bool accepting() const { return static_cast<bool>(socket_); }
+  const Address& address() const { return address_; }
+
+ private:
+  enum class State : uint8_t { accepting, stopping, stopped };
+  void on_ready(FdWatch::For what) override;
+  void run() override;
+  void resume();
+  bool accept_one();   // false: nothing more for now
+  void paused_by(int error);
+
+  Loop& loop_;
+  Host& host_;
+  Fd socket_;
+  std::optional<FdWatch> watch_;  // goes before the descriptor does
+  Address address_;    // as bound
+  bool wildcard_;      // then the local address of each connection is asked for
+  State state_ = State::accepting;
+  uint32_t batch_ = 1;
+  Timer pause_{this, timer_call<&Listener::resume>};
+};
+
+}  // namespace sluice::net
