@@ -123,7 +123,7 @@ Listener::Listener(Loop& loop, Fd socket, Host& host) : loop_(loop), host_(host)
   address_ = *bound;
   const auto ip = address_.ip_bytes();
   wildcard_ = std::all_of(ip.begin(), ip.end(), [](uint8_t b) { return b == 0; }) && address_.is_ip();
-  watch_.emplace(loop_, socket_.value(), *this).watch(FdWatch::For::reading);
+  watch_.emplace(loop_, socket_.value(), static_cast<FdWatch::User&>(*this)).watch(FdWatch::For::reading);
 }
 
 // Reads as many as came last time: a lone connection costs one accept4, and a crowd no poll each.
