@@ -7,16 +7,19 @@
 
 #include "base/list.h"
 #include "http/stream.h"
+#include "net/timer.h"
 #include "upstream/options.h"
 
 namespace sluice::upstream {
 
 class Endpoint;   // one address as this worker sees it; stays alive while a Lease holds it
 
-// How one request that an endpoint was given came out, for passive health and in-flight counts.
-enum class Outcome : uint8_t { unknown, success, failure };
+// How one request that an endpoint was given came out, for passive health and in-flight counts. idle_race: a reused connection
+// died before any byte of the answer, so the endpoint closes idle connections while we use them (see Borrow::surely).
+enum class Outcome : uint8_t { unknown, success, failure, idle_race };
 
-// Counts one request in flight at one endpoint, from the grant to done() (or its own end: Outcome::unknown).
+// Counts one request in flight at one endpoint, from the grant to done() (or its own end: Outcome::unknown). Keeps the endpoint
+// alive until it dies or is assigned to, so endpoint() may be read after done().
 class Lease {
  public:
   Lease() = default;
@@ -28,7 +31,9 @@ class Lease {
   Endpoint* endpoint() const { return endpoint_; }
 
  private:
+  void let_go();
   Endpoint* endpoint_ = nullptr;
+  bool counted_ = false;
 };
 
 // What a try needs from the cluster.
@@ -51,24 +56,44 @@ struct Grant {
   base::Micros tls{0};           // handshake part, likewise
 };
 
+class Connection;
+class WaitQueue;
+
 // Waits in the cluster's queue; embedded in an Attempt; leaves the queue when it dies or is unlinked (give up).
 class Waiter : public base::ListHook<class WaitTag> {
  public:
+  Waiter();
   // At the loop, once: either of the two. The waiter is out of the queue before the call.
   virtual void on_stream(Grant&& grant) = 0;
   // connect_failed, connect_timeout, tls_failed, no_endpoint, pool_timeout, ...; `endpoint` is the one that failed, or nullptr.
   virtual void on_refused(const http::Failure& why, const Endpoint* endpoint) = 0;
+  // Gives up: no upcall follows. Nothing happens if it does not wait. (Hides ListHook::unlink, which would leave counts behind.)
+  void unlink();
 
  protected:
   ~Waiter();
 
  private:
-  friend class Cluster;
   friend class WaitQueue;
+  friend class ClusterImpl;
+  // In the queue's second list while no connection is being made for it.
+  struct Undialled : base::ListHook<class UndialledTag> {
+    explicit Undialled(Waiter& w) : waiter(w) {}
+    Waiter& waiter;
+  };
+  void on_timer();
+
+  WaitQueue* queue_ = nullptr;       // while it waits, or its refusal is under way
   http::Sink* sink_ = nullptr;
   Want want_{};
   base::Micros since_{};
-  base::Micros until_{};
+  base::Micros left_{};              // budget left; runs only while undialled (connecting has connect_timeout)
+  Connection* dial_ = nullptr;       // the connect made for it
+  bool made_room_ = false;           // an idle connection was closed so that a fresh one fits below the cap
+  Undialled undialled_{*this};
+  net::Timer timer_;
+  http::Failure refusal_{};          // not clean: refused, the upcall is under way
+  const Endpoint* refused_by_ = nullptr;
 };
 
 class Cluster {
