@@ -1,0 +1,98 @@
+// Families made by hand out of the Registry and given to prometheus-cpp's serializer, which knows the format.
+#include "metrics/exposition.h"
+
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
+#include <limits>
+#include <vector>
+
+#include "metrics/process.h"
+#include "metrics/registry.h"
+
+namespace sluice::metrics {
+namespace {
+
+// The serializer escapes label values, but not this.
+std::string escaped_help(std::string_view help) {
+  std::string text;
+  for (const char c : help) {
+    if (c == '\n') {
+      text += "\\n";
+    } else if (c == '\\') {
+      text += "\\\\";
+    } else {
+      text += c;
+    }
+  }
+  return text;
+}
+
+prometheus::MetricType type_of(Type type) {
+  switch (type) {
+    case Type::counter: return prometheus::MetricType::Counter;
+    case Type::gauge: return prometheus::MetricType::Gauge;
+    case Type::histogram: return prometheus::MetricType::Histogram;
+  }
+  return prometheus::MetricType::Untyped;
+}
+
+double seconds(uint64_t micros) { return static_cast<double>(micros) / 1e6; }
+
+void fill_histogram(prometheus::ClientMetric::Histogram& to, const Sample& sample) {
+  uint64_t count = 0;
+  for (size_t i = 0; i < sample.buckets.size(); ++i) {
+    count += sample.buckets[i];
+    const bool last = i + 1 == sample.buckets.size();
+    to.bucket.push_back({count, last ? std::numeric_limits<double>::infinity() : seconds(Histogram::bounds[i])});
+  }
+  to.sample_count = count;
+  to.sample_sum = seconds(sample.sum);
+}
+
+prometheus::MetricFamily family_of(const Definition& definition, std::vector<Sample>&& samples) {
+  prometheus::MetricFamily family{"sluice_" + std::string(definition.name), escaped_help(definition.help), type_of(definition.type), {}};
+  family.metric.reserve(samples.size());
+  for (Sample& sample : samples) {
+    prometheus::ClientMetric& metric = family.metric.emplace_back();
+    for (size_t i = 0; i < sample.labels.size(); ++i) metric.label.push_back({std::string(definition.labels[i]), std::move(sample.labels[i])});
+    switch (definition.type) {
+      case Type::counter: metric.counter.value = sample.value; break;
+      case Type::gauge: metric.gauge.value = sample.value; break;
+      case Type::histogram: fill_histogram(metric.histogram, sample); break;
+    }
+  }
+  return family;
+}
+
+void add_process(std::vector<prometheus::MetricFamily>& to) {
+  const ProcessFacts facts = read_process();
+  const auto add = [&to](const char* name, const char* help, double value) {
+    prometheus::ClientMetric metric;
+    metric.gauge.value = value;
+    to.push_back({name, help, prometheus::MetricType::Gauge, {metric}});
+  };
+  prometheus::ClientMetric cpu;
+  cpu.counter.value = facts.cpu_seconds;
+  to.push_back({"process_cpu_seconds_total", "User and system CPU time.", prometheus::MetricType::Counter, {cpu}});
+  add("process_resident_memory_bytes", "Resident memory.", static_cast<double>(facts.resident_bytes));
+  add("process_virtual_memory_bytes", "Virtual memory.", static_cast<double>(facts.virtual_bytes));
+  add("process_open_fds", "Open file descriptors.", static_cast<double>(facts.open_fds));
+  add("process_max_fds", "Limit of open file descriptors.", static_cast<double>(facts.max_fds));
+  add("process_start_time_seconds", "Start of the process, as Unix time.", facts.start_time);
+  add("process_threads", "Threads of the process.", static_cast<double>(facts.threads));
+}
+
+}  // namespace
+
+std::string exposition(const Registry& registry) {
+  std::vector<prometheus::MetricFamily> families;
+  for (const Definition& definition : definitions) {
+    std::vector<Sample> samples = registry.collect(definition.id);
+    if (!samples.empty()) families.push_back(family_of(definition, std::move(samples)));
+  }
+  add_process(families);
+  return prometheus::TextSerializer().Serialize(families);
+}
+
+}  // namespace sluice::metrics

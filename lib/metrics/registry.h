@@ -1,0 +1,77 @@
+// Registry: all series of the process. Every worker, and control, has its own cell of a series; the scrape sums them.
+// Owned by the process's top (control); shared by all threads. Finding or making a cell takes the lock of its metric, so it is
+// done when a configuration arrives or a label value shows up for the first time, never per request: keep the reference.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "metrics/cell.h"
+#include "metrics/names.h"
+
+namespace sluice::metrics {
+
+// Label values in the order of the definition; as many as it has labels.
+using Labels = std::initializer_list<std::string_view>;
+
+// One series, summed over its writers, as the exposition wants it.
+struct Sample {
+  std::vector<std::string> labels;
+  double value = 0;                        // counter, gauge
+  std::vector<uint64_t> buckets;           // histogram: not cumulative, as Histogram::bounds, +Inf last
+  uint64_t sum = 0;                        // histogram: microseconds
+};
+
+class Registry {
+ public:
+  // Writers 0..workers-1 are the worker threads, writer `workers` is control().
+  explicit Registry(unsigned workers);
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+  ~Registry();
+
+  unsigned control() const { return writers_ - 1; }
+
+  // The cell of one writer, made at the first call; only that writer's thread may change it. Its address stays until reclaim()
+  // after the series was retired. Beyond the metric's series_max every new series is the one whose labels are all "other".
+  // Writers that must not differ for a gauge (a value set, not a share added) agree on one of them.
+  Counter& counter(Name name, Labels labels, unsigned writer);
+  Gauge& gauge(Name name, Labels labels, unsigned writer);
+  Histogram& histogram(Name name, Labels labels, unsigned writer);
+
+  // A gauge or counter computed at each scrape, on the scrape's thread: `read` must be thread-safe, quick, and not call the
+  // Registry. A second call for the same labels replaces the first. After retire() has returned it is not called any more.
+  void computed(Name name, Labels labels, std::function<double()> read);
+
+  // A reload dropped what `label` = `value` stood for ("upstream", "app"): its series leave the scrape. Their cells stay valid
+  // (old requests still count into them), and asking for a series again brings it back with its counts.
+  // `label2`, if given, must match as well ("endpoint" of one upstream).
+  void retire(std::string_view label, std::string_view value, std::string_view label2 = {}, std::string_view value2 = {});
+  // Recycles the cells of retired series. Call it when no thread holds cells it asked for before the retire() any more.
+  void reclaim();
+
+  // All series of a metric, sorted by labels. Any thread.
+  std::vector<Sample> collect(Name name) const;
+  size_t series(Name name) const;  // live ones
+
+ private:
+  struct Series;
+  struct Family;
+  struct Pools;
+  Family& family(Name name) const;
+  static Series& find(Family& family, Labels labels);
+  template <class Cell>
+  Cell& cell(Name name, Labels labels, unsigned writer);
+  std::vector<Sample> collect_overflow() const;
+
+  unsigned writers_;
+  std::array<std::unique_ptr<Family>, names> families_;
+  std::vector<std::unique_ptr<Pools>> pools_;  // by writer
+};
+
+}  // namespace sluice::metrics
