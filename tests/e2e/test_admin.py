@@ -83,7 +83,7 @@ def test_status(start):
     listener = next(item for item in status["listeners"] if item["name"] == "main")
     assert sluice.address() in str(listener)
     upstream = next(item for item in status["upstreams"] if item["name"] == "app")
-    by_address = {item["address"]: item for item in upstream["endpoints"]}
+    by_address = {item["name"]: item for item in upstream["endpoints"]}
     assert set(by_address) == {origin.address, dead}
     assert by_address[origin.address]["healthy"] is True and by_address[dead]["healthy"] is False
     assert "idle" in text and "ready" in text
