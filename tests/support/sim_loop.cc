@@ -1,0 +1,92 @@
+// SimLoop: the driver is a queue of events by time.
+#include "support/sim_loop.h"
+
+#include <map>
+#include <utility>
+
+#include "base/check.h"
+
+namespace sluice::support {
+
+class SimLoop::Driver final : public net::LoopDriver {
+ public:
+  explicit Driver(base::FakeClock& clock) : clock_(clock) {}
+
+  void poll(base::Micros timeout) override {
+    if (!has_due() && !std::exchange(woken_, false)) {
+      const bool next_first = !events_.empty() && (timeout.count < 0 || next() - clock_.now() < timeout);
+      const base::Micros wait = next_first ? next() - clock_.now() : timeout;
+      if (wait.count > 0) clock_.advance(wait);
+    }
+    size_t due = 0;  // what the events post is for a later poll, also if it is for now
+    for (auto it = events_.begin(); it != events_.end() && it->first <= clock_.now(); ++it) ++due;
+    for (; due != 0; --due) {
+      const auto event = std::move(events_.begin()->second);
+      events_.erase(events_.begin());
+      loop_->before_event();
+      event();
+      loop_->after_event();
+    }
+  }
+  void wake() noexcept override { woken_ = true; }
+
+  void post(base::Micros at, std::function<void()> event) { events_.emplace(at, std::move(event)); }
+  bool has_due() const { return woken_ || (!events_.empty() && next() <= clock_.now()); }
+  void bind(net::Loop& loop) { loop_ = &loop; }
+
+ private:
+  base::Micros next() const { return events_.begin()->first; }
+
+  base::FakeClock& clock_;
+  net::Loop* loop_ = nullptr;
+  std::multimap<base::Micros, std::function<void()>> events_;  // equal times keep their order
+  bool woken_ = false;
+};
+
+SimLoop::SimLoop() {
+  auto driver = std::make_unique<Driver>(clock_);
+  driver_ = driver.get();
+  loop_ = std::make_unique<net::Loop>(clock_, std::move(driver));
+  driver_->bind(*loop_);
+}
+
+SimLoop::~SimLoop() = default;
+
+void SimLoop::post(base::Micros after, std::function<void()> event) { driver_->post(clock_.now() + after, std::move(event)); }
+
+bool SimLoop::work_now() const {
+  return loop_->work_left() || driver_->has_due() || loop_->timers().until_next(clock_.now()) == base::Micros{0};
+}
+
+void SimLoop::turn(base::Micros longest_wait) {
+  ++turns_;
+  loop_->turn(longest_wait);
+}
+
+void SimLoop::settle() {
+  uint64_t spins = 0;
+  do {
+    turn(base::Micros{0});
+    CHECK(++spins < 1'000'000);
+  } while (work_now());
+}
+
+void SimLoop::run_for(base::Millis span) {
+  const base::Micros end = clock_.now() + span;
+  settle();
+  while (clock_.now() < end) {
+    turn(end - clock_.now());
+    settle();
+  }
+}
+
+bool SimLoop::until(const std::function<bool()>& done, base::Millis limit) {
+  const base::Micros end = clock_.now() + limit;
+  while (!done()) {
+    if (clock_.now() >= end) return false;
+    turn(work_now() ? base::Micros{0} : end - clock_.now());
+  }
+  return true;
+}
+
+}  // namespace sluice::support

@@ -1,0 +1,45 @@
+// SimLoop: a net::Loop in simulated time. Events are posted to it; waiting moves the clock instead of the wall.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "base/clock.h"
+#include "net/loop.h"
+
+namespace sluice::support {
+
+class SimLoop {
+ public:
+  SimLoop();
+  ~SimLoop();
+  SimLoop(const SimLoop&) = delete;
+  SimLoop& operator=(const SimLoop&) = delete;
+
+  net::Loop& loop() { return *loop_; }
+  const base::Clock& clock() const { return clock_; }
+  base::Micros now() const { return clock_.now(); }
+
+  // `event` runs at the loop, as if a socket had become ready, `after` from now and in a turn of its own or a later one.
+  void post(base::Micros after, std::function<void()> event);
+  // Turns until nothing more happens unless time passes. Aborts after a million turns: something spins.
+  void settle();
+  // Lets `span` pass, with everything that happens on the way.
+  void run_for(base::Millis span);
+  // Lets time pass until `done()`; false if that took longer than `limit`.
+  bool until(const std::function<bool()>& done, base::Millis limit = base::minutes(10));
+  uint64_t turns() const { return turns_; }
+
+ private:
+  class Driver;
+  bool work_now() const;
+  void turn(base::Micros longest_wait);
+
+  base::FakeClock clock_;
+  Driver* driver_;                  // owned by loop_
+  std::unique_ptr<net::Loop> loop_;
+  uint64_t turns_ = 0;
+};
+
+}  // namespace sluice::support
