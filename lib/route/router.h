@@ -42,6 +42,8 @@ class Router {
   // `routes` must outlive the Router. Fails only for a path_regex that does not compile, which Regex::compile() tells before.
   static base::Result<std::unique_ptr<const Router>> build(const std::vector<RouteOptions>& routes);
   static base::Result<std::unique_ptr<const Router>> build(std::vector<RouteOptions>&&) = delete;
+  struct Tables;                            // private to router.cc
+  explicit Router(std::unique_ptr<const Tables> tables);
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
   ~Router();
@@ -50,8 +52,6 @@ class Router {
   Match match(const Query& query, base::Arena& arena) const;
 
  private:
-  struct Tables;
-  explicit Router(std::unique_ptr<const Tables> tables);
   std::unique_ptr<const Tables> tables_;
 };
 
