@@ -65,6 +65,7 @@ void check_server_tls(const tls::ServerTlsOptions& tls, const Node* node, Report
 
 void show_file_problems(Report& report, Position at, std::vector<base::Error> problems) {
   for (base::Error& problem : problems) {
+    if (!problem.span.file.empty()) problem.message = concat({problem.span.file, ": ", problem.message});
     if (problem.severity == base::Severity::error) {
       report.error(at, std::move(problem.message), std::move(problem.suggestion));
     } else {
@@ -96,6 +97,10 @@ void check_listeners(Snapshot& s, const Node& root, Report& report, const FileCh
 }
 
 void check(Snapshot& s, const Node& root, Report& report, const FileChecks& files) {
+  if (!s.admin.address.empty() && !s.admin.parsed) {
+    auto parsed = net::Address::parse(s.admin.address);  // the default: what a file gives is parsed where it is read
+    if (parsed) s.admin.parsed = *parsed;
+  }
   check_process(s, root, report);
   check_listeners(s, root, report, files);
   check_addresses(s, root, report);

@@ -37,8 +37,7 @@ inline std::string near_name(std::string_view name, const Names& names, const Re
   if (report.full()) return {};
   std::vector<std::string_view> all;
   for (const auto& [known, index] : names) all.push_back(known);
-  const std::string_view near = nearest(name, all);
-  return near.empty() ? std::string() : concat({"\"", near, "\""});
+  return std::string(nearest(name, all));
 }
 
 // The place of the item of an array that is this text.

@@ -61,7 +61,7 @@ void check_host(const upstream::UpstreamOptions& o, const Node* node, Report& re
 
 void check_client_tls(const upstream::UpstreamOptions& o, const Node* node, Report& report, const FileChecks& files) {
   if (!o.tls) {
-    if (o.protocol == upstream::Protocol::any) report.error(place(node, {"protocol"}), "protocol = \"auto\" is settled by ALPN: it needs [upstream.tls]", "\"h2\"");
+    if (o.protocol == upstream::Protocol::any) report.error(place(node, {"protocol"}), "protocol = \"auto\" is settled by ALPN: it needs [upstream.tls]", "h2");
     return;
   }
   const tls::ClientTlsOptions& tls = *o.tls;

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "config/composite.h"
+#include "route/regex.h"
 
 namespace sluice::config {
 namespace {
@@ -109,6 +110,10 @@ void PathRule::read(const Node& node, Reader& reader) {
   }
   const std::string wrong = match_ == route::PathMatch::regex ? some_text(*text) : path_text(*text);
   if (!wrong.empty()) return reader.error(node.at, wrong);
+  if (match_ == route::PathMatch::regex) {
+    const auto compiled = route::Regex::compile(*text);
+    if (!compiled) return reader.error(node.at, concat({"does not compile: ", compiled.error().message}));
+  }
   to_.path_match = match_;
   to_.path = *text;
 }

@@ -19,7 +19,7 @@ std::optional<net::Address> read_address(const Node& node, Reader& reader, std::
   if (suggestion.empty() && text.starts_with(':')) suggestion = concat({"0.0.0.0", text});
   if (suggestion.empty() && text.starts_with("*:")) suggestion = concat({"0.0.0.0", text.substr(1)});
   if (suggestion.empty() && text.starts_with("localhost:")) suggestion = concat({"127.0.0.1", text.substr(9)});
-  reader.error(node.at, concat({quoted(text), ": ", address.error().message}), std::move(suggestion));
+  reader.error(node.at, concat({"is no address: ", address.error().message}), std::move(suggestion));
   return std::nullopt;
 }
 
@@ -215,7 +215,7 @@ void Endpoints::read(const Node& node, Reader& reader) {
                })) {
       if (!reader.available(where->at, Feature::dns, concat({"a name in endpoints (", quoted(*text), ")"}))) continue;
     } else {
-      reader.error(where->at, concat({quoted(*text), ": ", address.error().message}), std::move(address.error().suggestion));
+      reader.error(where->at, concat({"holds no address: ", address.error().message}), std::move(address.error().suggestion));
       continue;
     }
     to_.push_back(std::move(endpoint));

@@ -84,8 +84,11 @@ std::vector<std::uint32_t> hidden_by(const std::vector<RouteOptions>& routes) {
     for (const std::string& host : names) {
       HostIndex& index = hosts[host];
       const std::uint32_t by = index.coverer(routes, i, i);
-      if (by == i) reachable = true;
-      else if (!reachable) result[i] = by;
+      if (by == i) {
+        reachable = true;
+      } else if (result[i] == i) {
+        result[i] = by;
+      }
       index.add(routes[i], i);
     }
     if (reachable) result[i] = i;

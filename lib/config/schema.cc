@@ -38,7 +38,7 @@ void visit_runtime(Visitor& v, RuntimeOptions& o) {
           "auto is the smaller of CPU affinity and cgroup cpu.max, rounded up: more threads than CPUs only wait for each other"},
       WorkerCount(o.workers));
   key(v, {"max_connections", "client connections of the whole process; at the limit the oldest idle one is closed",
-          "about 64 MiB of idle connections in the clear; RLIMIT_NOFILE is raised to its hard limit at start and this is lowered to fit it, with a warning"},
+          "about 32 MiB of idle connections in the clear; RLIMIT_NOFILE is raised to its hard limit at start and this is lowered to fit it, with a warning"},
       Number(o.max_connections, 1, 16'777'216));
   key(v, {"warm_timeout", "how long /readyz waits at most for the `min_idle` connections of upstreams",
           "an upstream that is down must not keep the whole instance out of service"},
@@ -55,7 +55,7 @@ void visit_drain(Visitor& v, DrainOptions& o) {
 }
 
 void visit_log(Visitor& v, base::LogLevel& level, base::LogFormat& format) {
-  key(v, {"level", "least severity written to stderr: debug, info, warn, error", "debug writes lines per connection"}, Choice(level, log_levels));
+  key(v, {"level", "least severity written to stderr: debug, info, warn, error", "info tells of starts, reloads and failures; debug adds lines per connection"}, Choice(level, log_levels));
   key(v, {"format", "text or json", "text is for people; json for collectors"}, Choice(format, log_formats));
 }
 
@@ -135,7 +135,7 @@ void visit_server_tls(Visitor& v, tls::ServerTlsOptions& o) {
       Certificates(o.certificates));
   key(v, {"min_version", "\"1.2\" or \"1.3\"", "1.3 has no renegotiation and no weak ciphers; 1.2 must be asked for"}, Choice(o.min_version, tls_versions));
   key(v, {"client_ca", "file with the CAs of client certificates; \"\" = none", "most services do not ask clients for certificates"}, FilePath(o.client_ca));
-  key(v, {"client_auth", "off, optional, required", "as above"}, Choice(o.client_auth, client_auths));
+  key(v, {"client_auth", "off, optional, required", "as client_ca"}, Choice(o.client_auth, client_auths));
   key(v, {"early_data", "TLS 1.3 0-RTT, on routes with replayable = true only", "early data can be replayed by anybody on the path (RFC 8470)", Feature::early_data},
       Flag(o.early_data));
   key(v, {"ticket_keys", "file shared by a fleet, newest key first", "\"\": made here and rotated, so that a key that leaks opens little"}, FilePath(o.ticket_keys));

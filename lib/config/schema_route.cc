@@ -35,7 +35,7 @@ void visit_action(Visitor& v, route::RouteOptions& o) {
   key(v, {"upstream", "the upstream that answers", "exactly one of upstream, split, redirect, respond", none, "\"app\""}, TargetUpstream(o));
   key(v, {"split", "several upstreams by weight", "as upstream", none, "[{ upstream = \"app\", weight = 95 }, { upstream = \"canary\", weight = 5 }]"},
       SplitTargets(o));
-  key(v, {"redirect", "{host} is without port, {authority} with it; the query is kept unless `to` has a '?' or {query}", "as upstream; 308 keeps method and body", none,
+  key(v, {"redirect", "{host} is without port, {authority} with it; the query is kept unless `to` has a '?' or {query}", "as upstream; the status is 301, 302, 303, 307 or 308, which keeps method and body", none,
           "{ to = \"https://{host}{path}\", status = 308 }"},
       RedirectTo(o));
   key(v, {"respond", "a fixed answer", "as upstream", none, "{ status = 200, body = \"ok\" }"}, RespondWith(o));

@@ -126,8 +126,8 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
   constexpr std::size_t word_max = 64;
   if (word.empty() || word.size() > word_max) return {};
   const std::string folded = base::to_lower(word);
-  // A third of the letters may be wrong, one in short words.
-  unsigned best = static_cast<unsigned>(std::max<std::size_t>(1, word.size() / 3)) + 1;
+  // A third of the letters may be wrong; two in short words (letters that changed places), one in very short ones.
+  unsigned best = word.size() < 4 ? 2 : std::max(2u, static_cast<unsigned>(word.size() / 3)) + 1;
   std::string_view found;
   for (std::string_view candidate : candidates) {
     const unsigned distance = base::edit_distance(folded, base::to_lower(candidate), best);

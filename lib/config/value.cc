@@ -45,8 +45,11 @@ Quantity parse_quantity(std::string_view text, std::span<const Unit> units) {
     }
   }
   if (meant == nullptr) return {};
-  return {std::nullopt, concat({"\"", text.substr(0, digits), meant->name, "\""})};
+  return {std::nullopt, concat({text.substr(0, digits), meant->name})};
 }
+
+// Suggestions stand without the quotes of TOML.
+std::string bare(std::string_view quoted_text) { return std::string(quoted_text.substr(1, quoted_text.size() - 2)); }
 
 std::string print_quantity(std::uint64_t value, std::span<const Unit> units, std::string_view zero) {
   if (value == 0) return concat({"\"", zero, "\""});
@@ -61,11 +64,12 @@ void check_words(const Node& node, Reader& reader, std::string_view text, Words 
   std::vector<std::string_view> names;
   std::string all;
   for (const Word& word : words) {
+    if (!reader.built(word.needs)) continue;
     names.push_back(word.name);
     all += concat({all.empty() ? "" : ", ", "\"", word.name, "\""});
   }
   const std::string_view near = nearest(text, names);
-  reader.error(node.at, concat({"is one of ", all, ", not ", quoted(text)}), near.empty() ? "" : concat({"\"", near, "\""}));
+  reader.error(node.at, concat({"is one of ", all, ", not ", quoted(text)}), std::string(near));
 }
 
 }  // namespace
@@ -88,7 +92,7 @@ std::string Reader::resolve_path(std::string_view path) const {
 std::optional<std::string_view> read_text(const Node& node, Reader& reader, std::string_view wanted) {
   if (node.kind == Kind::text) return node.text;
   std::string suggestion;
-  if (node.kind == Kind::integer) suggestion = concat({"\"", std::to_string(node.integer), "\""});
+  if (node.kind == Kind::integer) suggestion = std::to_string(node.integer);
   reader.wrong_type(node, wanted, std::move(suggestion));
   return std::nullopt;
 }
@@ -96,7 +100,7 @@ std::optional<std::string_view> read_text(const Node& node, Reader& reader, std:
 void Duration::read(const Node& node, Reader& reader) {
   constexpr std::string_view wanted = "a duration in quotes, such as \"250ms\", \"10s\", \"5m\" or \"1h\"";
   if (node.kind == Kind::integer && node.integer >= 0) {
-    return reader.wrong_type(node, wanted, concat({"\"", std::to_string(node.integer), "s\""}));
+    return reader.wrong_type(node, wanted, concat({std::to_string(node.integer), "s"}));
   }
   if (node.kind != Kind::text) return reader.wrong_type(node, wanted);
   Quantity got = parse_quantity(node.text, time_units);
@@ -111,7 +115,7 @@ void Duration::read(const Node& node, Reader& reader) {
 void Size::read(const Node& node, Reader& reader) {
   constexpr std::string_view wanted = "a size in quotes, such as \"512B\", \"64KiB\" or \"8MiB\"";
   if (node.kind == Kind::integer && node.integer >= 0) {
-    return reader.wrong_type(node, wanted, print_size(static_cast<std::uint64_t>(node.integer)));
+    return reader.wrong_type(node, wanted, bare(print_size(static_cast<std::uint64_t>(node.integer))));
   }
   if (node.kind != Kind::text) return reader.wrong_type(node, wanted);
   Quantity got = parse_quantity(node.text, size_units);
@@ -137,7 +141,7 @@ std::optional<std::int64_t> read_integer(const Node& node, Reader& reader, std::
 void WorkerCount::read(const Node& node, Reader& reader) {
   constexpr std::int64_t workers_max = 1'024;
   if (node.kind == Kind::text) {
-    if (node.text != "auto") return reader.error(node.at, "takes \"auto\" or a number", "\"auto\"");
+    if (node.text != "auto") return reader.error(node.at, "takes \"auto\" or a number", "auto");
     to_ = 0;
     return;
   }
@@ -245,7 +249,7 @@ void Cidrs::read(const Node& node, Reader& reader) {
     if (block) {
       to_.push_back(*block);
     } else {
-      reader.error(item.at, concat({quoted(*text), ": ", block.error().message}), std::move(block.error().suggestion));
+      reader.error(item.at, concat({"holds no block: ", block.error().message}), std::move(block.error().suggestion));
     }
   }
 }

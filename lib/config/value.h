@@ -32,6 +32,7 @@ class Reader {
   void wrong_type(const Node& node, std::string_view wanted, std::string suggestion = {});
   // Whether the feature is built; if not, says that `what` is not available yet.
   bool available(Position at, Feature feature, std::string_view what);
+  bool built(Feature feature) const { return available_.has(feature); }
   std::string resolve_path(std::string_view path) const;  // relative to the file's folder
 
  private:
