@@ -123,6 +123,7 @@ std::string_view detail_word(Detail detail) {
     WORD(control_flood);
     WORD(eof);
     WORD(forwarded);
+    WORD(proxy_header);
 #undef WORD
   }
   return "";

@@ -54,9 +54,9 @@ enum class Detail : uint8_t {
   line_size, field_size, field_count, underscore, slow_head, slow_body, slow_read, slow_handshake,
   extra_bytes, truncated, status_line, framing, field, informational, switching, head_size,
   preface, frame, header_block, pseudo, flow_control, reset_flood, own_reset_flood, continuation_flood, hpack, control_flood,
-  eof, forwarded,
+  eof, forwarded, proxy_header,
 };
-inline constexpr unsigned details = static_cast<unsigned>(Detail::forwarded) + 1;
+inline constexpr unsigned details = static_cast<unsigned>(Detail::proxy_header) + 1;
 
 struct Failure {
   Kind kind = Kind::none;
