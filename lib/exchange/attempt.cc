@@ -1,0 +1,68 @@
+#include "exchange/attempt.h"
+
+#include "base/check.h"
+
+namespace sluice::exchange {
+
+void Attempt::start(upstream::Cluster& cluster, const upstream::Want& want) {
+  CHECK(stream_ == nullptr && !waiting_);
+  answer_begun_ = false;
+  upstream::Grant grant;
+  if (cluster.acquire(want, *this, *this, grant)) {
+    on_stream(std::move(grant));
+  } else {
+    waiting_ = true;
+  }
+}
+
+void Attempt::abandon(const http::Failure& why) {
+  if (waiting_) {
+    unlink();
+    waiting_ = false;
+  }
+  if (stream_ != nullptr) {
+    http::Stream* const stream = stream_;
+    stream_ = nullptr;
+    stream->cancel(why);
+  }
+  lease_.done(upstream::Outcome::unknown);
+}
+
+void Attempt::on_stream(upstream::Grant&& grant) {
+  CHECK(grant.stream != nullptr);
+  waiting_ = false;
+  stream_ = grant.stream;
+  lease_ = std::move(grant.lease);
+  user_.attempt_ready(grant);
+}
+
+void Attempt::on_refused(const http::Failure& why, const upstream::Endpoint* endpoint) {
+  waiting_ = false;
+  user_.attempt_failed(why, endpoint);
+}
+
+void Attempt::on_head(http::Head& head, http::End end) {
+  answer_begun_ = true;
+  user_.attempt_head(head, end);
+}
+
+void Attempt::on_body(net::ByteQueue&& bytes, http::End end) { user_.attempt_body(std::move(bytes), end); }
+
+void Attempt::on_trailers(http::Fields& trailers) { user_.attempt_trailers(trailers); }
+
+void Attempt::on_sent(size_t bytes) { user_.attempt_sent(bytes); }
+
+void Attempt::on_malformed(http::Head&, const http::Failure&) { UNREACHABLE(); }   // server side only
+
+void Attempt::on_closed(const http::Failure& why) {
+  stream_ = nullptr;
+  if (why.clean()) {
+    lease_.done(upstream::Outcome::success);
+    user_.attempt_done();
+    return;
+  }
+  lease_.done(upstream::Outcome::failure);
+  user_.attempt_failed(why, lease_.endpoint());
+}
+
+}  // namespace sluice::exchange

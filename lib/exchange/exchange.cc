@@ -1,0 +1,295 @@
+// The client's side of an exchange: from the head to a route, and what is answered without an upstream.
+// The upstream's side is in relay.cc.
+#include "exchange/exchange.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "base/check.h"
+#include "exchange/access_log.h"
+#include "exchange/local_reply.h"
+#include "route/rewrite.h"
+
+namespace sluice::exchange {
+namespace {
+
+using http::Detail;
+using http::Failure;
+using http::Kind;
+using http::Where;
+
+constexpr Failure refused(Kind kind, Detail detail = Detail::none) { return {kind, Where::downstream, detail, true}; }
+
+std::string_view without_port(std::string_view authority) {
+  const size_t colon = authority.rfind(':');
+  if (colon == std::string_view::npos || authority.find(']', colon) != std::string_view::npos) return authority;
+  return authority.substr(0, colon);
+}
+
+}  // namespace
+
+Exchange::Exchange(Home& home, Env& env, Site& site, uint32_t listener, http::Stream& downstream)
+    : home_(home), env_(env), site_(site), downstream_(&downstream), deadlines_(env.loop, *this), began_(env.loop.now()),
+      last_byte_(began_), listener_(listener) {
+  site_.ref();
+}
+
+Exchange::~Exchange() { site_.unref(); }
+
+// ---- the head ---------------------------------------------------------------------------------------------------
+
+void Exchange::on_head(http::Head& head, http::End end) {
+  head_ = &head;
+  identify_client();
+  // A request that asks for an upgrade has no body (threats.md row 16): it is whole, unless a 101 opens a tunnel.
+  request_ended_ = end == http::End::yes || !head.upgrade.empty();
+  if (const Failure why = refuse_by_head(); !why.clean()) return fail(why);
+  if (answer_max_forwards()) return;
+  take_route();
+}
+
+void Exchange::identify_client() {
+  const net::Peer& peer = downstream_->peer();
+  client_ = find_client(peer.remote, site_.listeners[listener_].trusted_proxies, head_->fields);
+  if (client_.disagree) env_.meter.protocol_error(Where::downstream, Detail::forwarded);
+  base::Arena& arena = downstream_->arena();
+  client_text_ = client_.address.is_ip() ? client_.address.ip_text({arena.make_array<char>(46), 46}) : std::string_view("unix:");
+}
+
+// What no route can change. RFC 9110 10.1.1: an expectation that is not known is answered 417.
+Failure Exchange::refuse_by_head() const {
+  if (head_->method == http::Method::connect) return refused(Kind::method_not_allowed);
+  if (head_->fields.has(http::Token::expect) && head_->version != http::Version::http_10) return refused(Kind::expectation);
+  if (times_in_via(head_->fields, env_.pseudonym) >= loop_limit) return refused(Kind::loop);
+  const net::Peer& peer = downstream_->peer();
+  if (peer.tls && !peer.sni.empty() && peer.certificate_covers != nullptr) {
+    const std::string_view host = without_port(head_->authority);
+    if (!base::iequals(host, peer.sni) && !peer.certificate_covers(peer.certificate, host)) return refused(Kind::misdirected);
+  }
+  return {};
+}
+
+// RFC 9110 7.6.2: TRACE and OPTIONS with Max-Forwards 0 end here; else it counts down.
+bool Exchange::answer_max_forwards() {
+  if (head_->method != http::Method::trace && head_->method != http::Method::options) return false;
+  const http::Field* field = head_->fields.find(http::Token::max_forwards);
+  if (field == nullptr) return false;
+  const auto hops = base::parse_u64(field->value());
+  if (!hops) {
+    fail(refused(Kind::bad_request, Detail::field));
+    return true;
+  }
+  if (*hops == 0) {
+    if (head_->method == http::Method::trace) {
+      fail(refused(Kind::method_not_allowed));
+      return true;
+    }
+    Reply reply;
+    http::Head answer(downstream_->arena());
+    answer.fields.add("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
+    status_ = reply.status;
+    answer_ = Answer::ended;
+    send_reply(*downstream_, head_->method, reply, answer);
+    return true;
+  }
+  char digits[20];
+  uint64_t rest = *hops - 1;
+  size_t at = sizeof digits;
+  do {
+    digits[--at] = static_cast<char>('0' + rest % 10);
+    rest /= 10;
+  } while (rest != 0);
+  head_->fields.set(http::Token::max_forwards, downstream_->arena().copy({digits + at, sizeof digits - at}));
+  return false;
+}
+
+void Exchange::take_route() {
+  const route::Query query{listener_, head_->method, head_->method_text, head_->authority, head_->target, &head_->fields};
+  const route::Match match = site_.router.match(query, downstream_->arena());
+  if (match.ambiguous) return fail(refused(Kind::bad_request, Detail::path));
+  if (match.route == nullptr) return fail(refused(Kind::no_route));
+  route_ = match.route;
+  route_index_ = match.index;
+  site_.routes[route_index_].in_flight->add(1);
+  counted_in_flight_ = true;
+  normal_path_ = match.path;
+  if (net::contains(options().deny, client_.address)) return fail(refused(Kind::denied));
+  if (options().allow && !net::contains(*options().allow, client_.address)) return fail(refused(Kind::denied));
+  if (options().max_body != 0 && head_->content_length.value_or(0) > options().max_body) return fail(refused(Kind::body_too_large));
+  switch (options().action) {
+    case route::Action::redirect: return redirect();
+    case route::Action::respond: return respond();
+    case route::Action::proxy: return proxy();
+  }
+}
+
+// ---- the client's body, and its end -----------------------------------------------------------------------------
+
+void Exchange::on_body(net::ByteQueue&& bytes, http::End end) {
+  bytes_in_ += bytes.size();
+  moved();
+  const bool to_upstream = cluster_ != nullptr && (answer_ != Answer::ended || tunnel_);
+  if (!to_upstream) {                         // answered already: what still comes is dropped (threats.md row 31)
+    if (!bytes.empty()) downstream_->consume(bytes.size());
+    request_ended_ = request_ended_ || end == http::End::yes;
+    return;
+  }
+  if (!tunnel_ && options().max_body != 0 && bytes_in_ > options().max_body) {
+    const size_t over = bytes.size();
+    fail(refused(Kind::body_too_large));
+    if (downstream_ != nullptr) downstream_->consume(over);
+    return;
+  }
+  request_body(std::move(bytes), end);
+}
+
+void Exchange::on_trailers(http::Fields& trailers) {
+  moved();
+  if (cluster_ == nullptr || answer_ == Answer::ended) {
+    request_ended_ = true;
+    return;
+  }
+  trailers_ = &trailers;
+  if (attempt_.stream() != nullptr) attempt_.stream()->send_trailers(trailers);
+  request_ended();
+}
+
+void Exchange::on_malformed(http::Head& head, const Failure& why) {
+  if (head_ == nullptr) {
+    head_ = &head;
+    identify_client();
+  }
+  request_ended_ = true;                      // nothing more of it will come
+  env_.meter.protocol_error(Where::downstream, why.detail);
+  fail(why);
+}
+
+void Exchange::on_sent(size_t bytes) {
+  bytes_out_ += bytes;
+  moved();
+  if (attempt_.stream() != nullptr) attempt_.stream()->consume(bytes);
+}
+
+void Exchange::on_closed(const Failure& why) {
+  downstream_closed_ = true;
+  if (!why.clean()) {
+    failure_ = why;
+    // Before the head there is no other status to tell; after it the one that was sent stands.
+    if (answer_ == Answer::none) {
+      status_ = http::status_of(why.kind);
+      env_.meter.local_reply(why.kind);
+    }
+    attempt_.abandon(Failure{Kind::client_closed, Where::downstream, why.detail, false});
+  }
+  finish();
+}
+
+// ---- answers made here ------------------------------------------------------------------------------------------
+
+// The one place where a request goes wrong: the try is undone, the client is told if that is still possible.
+void Exchange::fail(const Failure& why) {
+  failure_ = why;
+  deadlines_.clear_all();
+  attempt_.abandon(why);
+  held_body_.clear();
+  if (answer_ == Answer::none) {
+    reply_locally(why);
+  } else {
+    cut(why);
+  }
+}
+
+void Exchange::reply_locally(const Failure& why) {
+  env_.meter.local_reply(why.kind);
+  base::Arena& arena = downstream_->arena();
+  Reply reply = reply_for(why.kind, arena);
+  if (client_.peer == Trust::yes || downstream_->peer().remote.is_loopback()) reply.reason = http::reason_word(why.kind);
+  http::Head answer(arena);
+  status_ = reply.status;
+  answer_ = Answer::ended;
+  send_reply(*downstream_, head_->method, reply, answer);
+}
+
+void Exchange::redirect() {
+  base::Arena& arena = downstream_->arena();
+  const route::RedirectFacts facts{head_->authority, normal_path_, head_->target};
+  Reply reply;
+  reply.status = options().redirect.status;
+  reply.location = route::expand_redirect(options().redirect, facts, arena);
+  reply.body = arena.concat(phrase_of(reply.status), "\n");
+  http::Head answer(arena);
+  route::edit(answer.fields, options().response_headers);
+  status_ = reply.status;
+  answer_ = Answer::ended;
+  send_reply(*downstream_, head_->method, reply, answer);
+}
+
+void Exchange::respond() {
+  Reply reply;
+  reply.status = options().respond.status;
+  reply.body = options().respond.body;
+  http::Head answer(downstream_->arena());
+  route::edit(answer.fields, options().response_headers);
+  status_ = reply.status;
+  answer_ = Answer::ended;
+  send_reply(*downstream_, head_->method, reply, answer);
+}
+
+// ---- the end ----------------------------------------------------------------------------------------------------
+
+// The answer has begun and cannot go on: it must look cut (threats.md row 24).
+void Exchange::cut(const Failure& why) {
+  downstream_->cancel(why);
+  finish();
+}
+
+void Exchange::finish() {
+  deadlines_.clear_all();
+  attempt_.abandon(Failure{Kind::client_closed, Where::downstream, Detail::none, false});
+  held_body_.clear();
+  write_log();
+  const base::Micros took = env_.loop.now() - began_;
+  const size_t cell = route_index_ == no_route ? site_.routes.size() - 1 : route_index_;
+  site_.routes[cell].duration->observe(took);
+  if (counted_in_flight_) site_.routes[cell].in_flight->add(-1);
+  const http::Method method = head_ == nullptr ? http::Method::other : head_->method;
+  site_.requests.count(listener_, route_index_, static_cast<uint8_t>(method), status_);
+  downstream_ = nullptr;
+  env_.loop.reap_later(*this);
+}
+
+void Exchange::write_log() {
+  if (env_.access_log == nullptr) return;
+  AccessRecord r;
+  r.wall = env_.loop.wall();
+  r.client = client_text_;
+  r.listener = site_.listeners[listener_].name;
+  if (route_ != nullptr) r.route = options().name;
+  if (head_ != nullptr) {
+    r.method = head_->method_text;
+    r.host = head_->authority;
+    r.path = head_->target;
+    r.protocol = http::version_word(head_->version);
+    r.user_agent = head_->fields.value(http::Token::user_agent);
+    r.referer = head_->fields.value(http::Token::referer);
+  }
+  r.status = status_;
+  r.reason = http::reason_word(failure_.kind);
+  r.detail = http::detail_word(failure_.detail);
+  r.bytes_in = bytes_in_;
+  r.bytes_out = bytes_out_;
+  if (cluster_ != nullptr) r.upstream = cluster_->options().name;
+  r.endpoint = endpoint_;
+  r.attempts = attempts_;
+  r.reused = reused_;
+  r.queue = queue_;
+  r.connect = connect_;
+  r.tls = tls_;
+  r.first_byte = first_byte_;
+  r.total = env_.loop.now() - began_;
+  r.request_id = ids_.request_id;
+  r.trace_id = ids_.trace_id;
+  env_.access_log->write(env_.worker, r);
+}
+
+}  // namespace sluice::exchange

@@ -1,0 +1,126 @@
+// Exchange: one request through the proxy, between the client's stream and the tries on upstream endpoints. Lives in its
+// worker's slab from the request's head to the end of both sides; writes one access-log line; frees itself at the loop's reap.
+//
+//   client on_body(q)  -> upstream send_body(q);   upstream on_sent(n) -> client consume(n)
+//   upstream on_body(q) -> client send_body(q);    client on_sent(n)   -> upstream consume(n)
+#pragma once
+
+#include <string_view>
+
+#include "base/slab.h"
+#include "exchange/attempt.h"
+#include "exchange/deadlines.h"
+#include "exchange/forwarded.h"
+#include "exchange/retry.h"
+#include "exchange/site.h"
+#include "http/stream.h"
+
+namespace sluice::exchange {
+
+class Exchange final : public http::Sink, private Attempt::User, private Deadlines::User, public net::Reapable {
+ public:
+  // Body bytes of a request that are kept for a further try; past it the request is simply not repeated.
+  static constexpr size_t replay_bytes_max = 64 * 1024;
+  // A client that waits for 100 gets it from us when the upstream says nothing for so long (threats.md row 19).
+  static constexpr base::Millis go_ahead_after = base::seconds(1);
+
+  using Home = base::Slab<Exchange>;
+  Exchange(Home& home, Env& env, Site& site, uint32_t listener, http::Stream& downstream);
+  ~Exchange();
+
+ private:
+  // What the answer towards the client has reached.
+  enum class Answer : uint8_t { none, head_sent, ended };
+
+  // http::Sink, the client's side
+  void on_head(http::Head& head, http::End end) override;
+  void on_body(net::ByteQueue&& bytes, http::End end) override;
+  void on_trailers(http::Fields& trailers) override;
+  void on_sent(size_t bytes) override;
+  void on_malformed(http::Head& head, const http::Failure& why) override;
+  void on_closed(const http::Failure& why) override;
+  // Attempt::User, the upstream's side
+  void attempt_ready(const upstream::Grant& grant) override;
+  void attempt_head(http::Head& head, http::End end) override;
+  void attempt_body(net::ByteQueue&& bytes, http::End end) override;
+  void attempt_trailers(http::Fields& trailers) override;
+  void attempt_sent(size_t bytes) override;
+  void attempt_failed(const http::Failure& why, const upstream::Endpoint* endpoint) override;
+  void attempt_done() override;
+  void on_deadline(Limit which) override;
+  void reclaim() noexcept override { home_.recycle(this); }
+
+  // Steps of a request, in their order
+  void identify_client();
+  http::Failure refuse_by_head() const;
+  bool answer_max_forwards();
+  void take_route();
+  void proxy();
+  void edit_request();
+  void try_once(const upstream::Endpoint* avoid, bool fresh);
+  void send_request();
+  void request_body(net::ByteQueue&& bytes, http::End end);
+  void request_ended();
+  void informational(const http::Head& head);
+  void send_go_ahead();
+  void final_head(http::Head& head, http::End end);
+  void answer_ended();
+
+  // Answers made here
+  void fail(const http::Failure& why);
+  void reply_locally(const http::Failure& why);
+  void redirect();
+  void respond();
+
+  void keep_for_replay(const net::ByteQueue& bytes);
+  void cut(const http::Failure& why);
+  void finish();
+  void write_log();
+  void moved();
+  TryFacts facts() const;
+  void count_upstream_error(const http::Failure& why);
+  const route::RouteOptions& options() const { return *route_; }
+
+  Home& home_;
+  Env& env_;
+  Site& site_;
+  http::Stream* downstream_;                  // nullptr once closed or cancelled
+  http::Head* head_ = nullptr;                // the client's head; its memory lives as long as downstream_
+  const route::RouteOptions* route_ = nullptr;
+  upstream::Cluster* cluster_ = nullptr;
+  Attempt attempt_{*this};
+  Deadlines deadlines_;
+  net::ByteQueue held_body_;                  // request body kept until it has a stream, and for a further try
+  const http::Fields* trailers_ = nullptr;    // request trailers, kept likewise
+  Client client_{};
+  RequestIds ids_{};
+  std::string_view normal_path_{};             // as the route matched it
+  std::string_view upstream_target_{};        // path and query as they go upstream
+  std::string_view endpoint_{};               // name of the last endpoint, in the arena
+  std::string_view client_text_{};
+  base::Micros began_;
+  base::Micros last_byte_;
+  base::Micros sent_at_{};                    // the request's head went to the upstream
+  base::Micros first_byte_{-1};
+  base::Micros queue_{0}, connect_{0}, tls_{0};
+  uint64_t bytes_in_ = 0, bytes_out_ = 0;
+  uint64_t consumed_ = 0;                     // of the client's body: credit given back so far
+  uint64_t sent_in_try_ = 0;                  // of the client's body: what this try's upstream has taken
+  http::Failure failure_{};                   // why the request did not end well, for the log
+  uint32_t listener_;
+  uint32_t route_index_ = no_route;
+  uint32_t upstream_index_ = 0;
+  uint16_t status_ = 0;
+  uint16_t attempts_ = 0;
+  Answer answer_ = Answer::none;
+  bool request_ended_ = false;
+  bool downstream_closed_ = false;
+  bool body_gone_ = false;                    // more than replay_bytes_max went out
+  bool go_ahead_sent_ = false;
+  bool tunnel_ = false;
+  bool reused_ = false;
+  bool cut_by_try_timeout_ = false;
+  bool counted_in_flight_ = false;
+};
+
+}  // namespace sluice::exchange

@@ -1,0 +1,279 @@
+// The upstream's side of an exchange: tries, the two directions of bytes, deadlines.
+#include <algorithm>
+
+#include "base/check.h"
+#include "exchange/exchange.h"
+#include "route/rewrite.h"
+
+namespace sluice::exchange {
+namespace {
+
+using http::Detail;
+using http::End;
+using http::Failure;
+using http::Kind;
+using http::Where;
+
+// A second queue over the same bytes: slices are counted views, nothing is copied.
+net::ByteQueue share(const net::ByteQueue& bytes) {
+  net::ByteQueue copy;
+  for (size_t i = 0; i < bytes.slices(); ++i) copy.append(net::Slice(bytes.slice(i)));
+  return copy;
+}
+
+}  // namespace
+
+// ---- towards the upstream ---------------------------------------------------------------------------------------
+
+void Exchange::proxy() {
+  upstream_index_ = route::pick_target(options(), env_.random.next());
+  cluster_ = site_.clusters[upstream_index_];
+  cluster_->count_request();
+  edit_request();
+  deadlines_.set(Limit::idle, options().stream_idle_timeout);
+  if (request_ended_) request_ended();
+  try_once(nullptr, false);
+}
+
+void Exchange::edit_request() {
+  http::Head& head = *head_;
+  if (!head.upgrade.empty() && std::ranges::find(options().upgrade, head.upgrade) == options().upgrade.end()) head.upgrade = {};
+  const net::Peer& peer = downstream_->peer();
+  const ForwardFacts facts{peer.remote, client_.peer, head.scheme, head.authority, head.version, env_.pseudonym};
+  ids_ = add_forwarding(head.fields, facts, env_.random);
+  route::edit(head.fields, options().request_headers);
+  upstream_target_ = route::rewrite_target(options(), head.target, normal_path_, downstream_->arena());
+}
+
+void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
+  ++attempts_;
+  sent_in_try_ = 0;
+  cut_by_try_timeout_ = false;
+  upstream::Want want;
+  // What may not be repeated must not meet a connection that died while idle.
+  want.borrow = http::is_idempotent(head_->method) ? http::Borrow::quick : http::Borrow::surely;
+  want.fresh = fresh;
+  want.avoid = avoid;
+  want.budget = options().wait_budget;
+  want.client = &downstream_->peer();
+  attempt_.start(*cluster_, want);
+}
+
+void Exchange::attempt_ready(const upstream::Grant& grant) {
+  endpoint_ = downstream_->arena().copy(upstream::endpoint_name(*attempt_.lease().endpoint()));
+  reused_ = grant.reused;
+  queue_ = queue_ + grant.queue_wait;
+  connect_ = connect_ + grant.connect;
+  tls_ = tls_ + grant.tls;
+  sent_at_ = env_.loop.now();
+  deadlines_.set(Limit::one_try, cluster_->options().retry.per_try_timeout);
+  if (head_->expect_continue && !go_ahead_sent_) deadlines_.set(Limit::go_ahead, go_ahead_after);
+  send_request();
+}
+
+void Exchange::send_request() {
+  http::Stream& stream = *attempt_.stream();
+  http::Head head = *head_;
+  head.target = upstream_target_;
+  switch (cluster_->options().host) {
+    case upstream::HostMode::preserve: break;
+    case upstream::HostMode::endpoint: head.authority = endpoint_; break;
+    case upstream::HostMode::literal: head.authority = cluster_->options().host_name; break;
+  }
+  if (head.authority.empty()) head.authority = endpoint_;   // HTTP/1.0 without Host
+  const bool upgrading = !head.upgrade.empty();
+  const End body_end = request_ended_ && trailers_ == nullptr ? End::yes : End::no;
+  const End head_end = held_body_.empty() && !upgrading ? body_end : End::no;
+  stream.send_head(head, head_end);
+  if (!held_body_.empty()) stream.send_body(share(held_body_), body_end);
+  if (trailers_ != nullptr) stream.send_trailers(*trailers_);
+}
+
+void Exchange::request_body(net::ByteQueue&& bytes, End end) {
+  http::Stream* const stream = attempt_.stream();
+  if (tunnel_) {
+    if (stream != nullptr) stream->send_body(std::move(bytes), end);
+    return;
+  }
+  if (!body_gone_) keep_for_replay(bytes);
+  if (stream != nullptr) stream->send_body(std::move(bytes), end);
+  if (end == End::yes) request_ended();
+}
+
+// Kept until it has a stream, and then for a further try. Without a stream no credit is given back, so the session's
+// window bounds it; with one, it goes as soon as it is more than we care to keep.
+void Exchange::keep_for_replay(const net::ByteQueue& bytes) {
+  for (size_t i = 0; i < bytes.slices(); ++i) held_body_.append(net::Slice(bytes.slice(i)));
+  if (attempt_.stream() != nullptr && held_body_.size() > replay_bytes_max) {
+    held_body_.clear();
+    body_gone_ = true;
+    return;
+  }
+  held_body_.compact();
+}
+
+void Exchange::request_ended() {
+  request_ended_ = true;
+  if (answer_ == Answer::none) deadlines_.set(Limit::answer, options().timeout);
+}
+
+// The upstream has taken n more bytes of the body: the client may send as many. A further try takes the same bytes again,
+// which gives no credit twice.
+void Exchange::attempt_sent(size_t bytes) {
+  moved();
+  sent_in_try_ += bytes;
+  if (sent_in_try_ <= consumed_) return;
+  const uint64_t credit = sent_in_try_ - consumed_;
+  consumed_ = sent_in_try_;
+  downstream_->consume(credit);
+}
+
+// ---- towards the client -----------------------------------------------------------------------------------------
+
+void Exchange::attempt_head(http::Head& head, End end) {
+  moved();
+  if (head.status < 200 && head.status != 101) return informational(head);
+  deadlines_.clear(Limit::answer);
+  deadlines_.clear(Limit::one_try);
+  deadlines_.clear(Limit::go_ahead);
+  if (judge_status(head.status, facts(), cluster_->options().retry) != Verdict::give_up && cluster_->admit_retry()) {
+    site_.upstreams[upstream_index_].retried->add(1);
+    const upstream::Endpoint* const from = attempt_.lease().endpoint();
+    attempt_.abandon(Failure{Kind::reset, Where::proxy, Detail::none, false});
+    deadlines_.set(Limit::answer, options().timeout);
+    return try_once(from, false);
+  }
+  final_head(head, end);
+}
+
+// 100 goes to a client that waits for it, the others to all that can read them (threats.md row 29).
+void Exchange::informational(const http::Head& head) {
+  if (head.status == 100) {
+    deadlines_.clear(Limit::go_ahead);
+    if (head_->expect_continue) send_go_ahead();
+    return;
+  }
+  if (head_->version != http::Version::http_10) downstream_->send_head(head, End::no);
+}
+
+void Exchange::send_go_ahead() {
+  if (go_ahead_sent_ || answer_ != Answer::none) return;
+  go_ahead_sent_ = true;
+  http::Head head(downstream_->arena());
+  head.status = 100;
+  downstream_->send_head(head, End::no);
+}
+
+void Exchange::final_head(http::Head& head, End end) {
+  first_byte_ = env_.loop.now() - began_;
+  status_ = head.status;
+  site_.upstreams[upstream_index_].duration->observe(env_.loop.now() - sent_at_);
+  attempt_.done(head.status >= 500 ? upstream::Outcome::failure : upstream::Outcome::success);
+  tunnel_ = head.status == 101;
+  if (tunnel_) held_body_.clear();
+  route::edit(head.fields, options().response_headers);
+  answer_ = Answer::head_sent;
+  downstream_->send_head(head, end);
+  if (end == End::yes) answer_ended();
+}
+
+void Exchange::attempt_body(net::ByteQueue&& bytes, End end) {
+  moved();
+  downstream_->send_body(std::move(bytes), end);
+  if (end == End::yes) answer_ended();
+}
+
+void Exchange::attempt_trailers(http::Fields& trailers) {
+  moved();
+  downstream_->send_trailers(trailers);
+  answer_ended();
+}
+
+// The answer is whole. If the request is not, nobody needs the rest of it: the connection upstream ends, and the client's
+// session drops what still comes (threats.md row 31).
+void Exchange::answer_ended() {
+  answer_ = Answer::ended;
+  held_body_.clear();
+  if (request_ended_ || tunnel_) return;
+  attempt_.abandon(Failure{Kind::none, Where::proxy, Detail::none, false});
+  if (bytes_in_ > consumed_) {
+    downstream_->consume(bytes_in_ - consumed_);
+    consumed_ = bytes_in_;
+  }
+}
+
+void Exchange::attempt_done() {
+  if (downstream_closed_) return;
+  CHECK(answer_ == Answer::ended);            // a stream ends clean only when both directions did
+}
+
+// ---- failures and time ------------------------------------------------------------------------------------------
+
+TryFacts Exchange::facts() const {
+  TryFacts facts;
+  facts.method = head_->method;
+  facts.attempts = attempts_;
+  facts.body = body_gone_ ? Body::gone : Body::held;
+  facts.head_sent_down = answer_ != Answer::none;
+  facts.answer_begun = attempt_.answer_begun();
+  facts.connection_reused = reused_;
+  facts.cut_by_try_timeout = cut_by_try_timeout_;
+  return facts;
+}
+
+void Exchange::count_upstream_error(const Failure& why) {
+  site_.upstreams[upstream_index_].errors[static_cast<size_t>(why.kind)]->add(1);
+  if (why.detail != Detail::none) env_.meter.protocol_error(Where::upstream, why.detail);
+}
+
+void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endpoint) {
+  count_upstream_error(why);
+  deadlines_.clear(Limit::one_try);
+  deadlines_.clear(Limit::go_ahead);
+  const UpstreamCells& cells = site_.upstreams[upstream_index_];
+  const Verdict verdict = judge(why, facts(), cluster_->options().retry);
+  switch (verdict) {
+    case Verdict::give_up: return fail(why);
+    case Verdict::again_free: break;
+    case Verdict::again:
+    case Verdict::again_fresh:
+      if (!cluster_->admit_retry()) {
+        cells.retry_over_budget->add(1);
+        return fail(why);
+      }
+      break;
+  }
+  cells.retried->add(1);
+  try_once(endpoint, verdict == Verdict::again_fresh);
+}
+
+void Exchange::on_deadline(Limit which) {
+  switch (which) {
+    case Limit::answer: {
+      const Failure why{Kind::timeout, Where::upstream, Detail::none, false};
+      count_upstream_error(why);
+      return fail(why);
+    }
+    case Limit::one_try: {
+      cut_by_try_timeout_ = true;
+      const upstream::Endpoint* const endpoint = attempt_.lease().endpoint();
+      const Failure why{Kind::reset, Where::upstream, Detail::none, false};
+      attempt_.done(upstream::Outcome::failure);
+      attempt_.abandon(why);
+      return attempt_failed(why, endpoint);
+    }
+    case Limit::idle: {
+      const base::Micros idle = env_.loop.now() - last_byte_;
+      const base::Micros limit = options().stream_idle_timeout;
+      if (idle < limit) return deadlines_.set(Limit::idle, base::Millis{(limit - idle).count / 1000 + 1});
+      const Failure why{Kind::timeout, Where::upstream, Detail::none, false};
+      count_upstream_error(why);
+      return fail(why);
+    }
+    case Limit::go_ahead: return send_go_ahead();
+  }
+}
+
+void Exchange::moved() { last_byte_ = env_.loop.now(); }
+
+}  // namespace sluice::exchange

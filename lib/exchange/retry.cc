@@ -1,0 +1,68 @@
+#include "exchange/retry.h"
+
+#include "base/check.h"
+
+namespace sluice::exchange {
+namespace {
+
+// May this kind be tried again at all, by the operator's `retry.on`?
+bool asked_for(const http::Failure& why, const TryFacts& facts, const upstream::RetryOn& on) {
+  if (facts.cut_by_try_timeout) return on.reset;
+  switch (why.kind) {
+    case http::Kind::connect_failed:
+    case http::Kind::connect_timeout: return on.connect;
+    case http::Kind::tls_failed: return on.connect;   // the handshake is part of connecting
+    case http::Kind::reset: return on.reset;
+    case http::Kind::refused_stream: return on.refused_stream;
+    case http::Kind::none:
+    case http::Kind::bad_request:
+    case http::Kind::body_too_large:
+    case http::Kind::uri_too_long:
+    case http::Kind::headers_too_large:
+    case http::Kind::not_implemented:
+    case http::Kind::version:
+    case http::Kind::denied:
+    case http::Kind::no_route:
+    case http::Kind::method_not_allowed:
+    case http::Kind::expectation:
+    case http::Kind::rate_limited:
+    case http::Kind::request_timeout:
+    case http::Kind::misdirected:
+    case http::Kind::too_early:
+    case http::Kind::loop:
+    case http::Kind::client_closed:
+    case http::Kind::bad_response:   // it was processed, and would be answered the same way again
+    case http::Kind::no_endpoint:
+    case http::Kind::pool_timeout:
+    case http::Kind::pool_full:
+    case http::Kind::circuit_open:
+    case http::Kind::overloaded:
+    case http::Kind::timeout:        // the whole time is used up
+    case http::Kind::shutdown: return false;
+  }
+  UNREACHABLE();
+}
+
+bool never_sent(const http::Failure& why) {
+  return why.kind == http::Kind::connect_failed || why.kind == http::Kind::connect_timeout || why.kind == http::Kind::tls_failed;
+}
+
+}  // namespace
+
+Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options) {
+  if (facts.head_sent_down || facts.attempts >= options.attempts) return Verdict::give_up;
+  if (!asked_for(why, facts, options.on)) return Verdict::give_up;
+  if (never_sent(why)) return Verdict::again_free;
+  if (facts.body == Body::gone) return Verdict::give_up;
+  const bool race = facts.connection_reused && !facts.answer_begun;   // most likely closed before it read the request
+  if (!why.untouched && !http::is_idempotent(facts.method)) return Verdict::give_up;
+  return race ? Verdict::again_fresh : Verdict::again;
+}
+
+Verdict judge_status(uint16_t status, const TryFacts& facts, const upstream::RetryOptions& options) {
+  if (status != 503 || !options.on.status_503) return Verdict::give_up;
+  if (facts.attempts >= options.attempts || facts.body == Body::gone) return Verdict::give_up;
+  return http::is_idempotent(facts.method) ? Verdict::again : Verdict::give_up;
+}
+
+}  // namespace sluice::exchange

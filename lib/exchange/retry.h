@@ -1,0 +1,38 @@
+// The safe-replay rule (configuration.md, "Safe replay") as a pure function: from the failure and what is known of the
+// request to a verdict. No clock, no loop, no side effect.
+#pragma once
+
+#include <cstdint>
+
+#include "http/failure.h"
+#include "http/token.h"
+#include "upstream/options.h"
+
+namespace sluice::exchange {
+
+// What became of the body bytes that were already given to the failed try.
+enum class Body : uint8_t { held, gone };
+
+struct TryFacts {
+  http::Method method = http::Method::get;
+  uint32_t attempts = 1;             // tries so far, the failed one included
+  Body body = Body::held;            // gone: more was sent than we keep, so the request cannot be repeated whole
+  bool head_sent_down = false;       // a final head went to the client: nothing can be taken back
+  bool answer_begun = false;         // the upstream sent at least one byte of an answer
+  bool connection_reused = false;    // not the first request of its connection
+  bool cut_by_try_timeout = false;   // per_try_timeout: counts as reset
+};
+
+enum class Verdict : uint8_t {
+  give_up,      // answer the client with the failure
+  again,        // another try; draws on the retry budget
+  again_fresh,  // after a dead reused connection: on a connection of its own; draws on the budget too
+  again_free,   // a failed connect: nothing was sent, does not draw on the budget
+};
+
+Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options);
+
+// An upstream answered 503: may it be asked again? Only if the operator asked for it and the method is idempotent.
+Verdict judge_status(uint16_t status, const TryFacts& facts, const upstream::RetryOptions& options);
+
+}  // namespace sluice::exchange

@@ -1,0 +1,79 @@
+#include "exchange/retry.h"
+
+#include <doctest/doctest.h>
+
+using namespace sluice;
+using exchange::Body;
+using exchange::judge;
+using exchange::judge_status;
+using exchange::TryFacts;
+using exchange::Verdict;
+using http::Failure;
+using http::Kind;
+using http::Method;
+using http::Where;
+
+namespace {
+Failure failure(Kind kind, bool untouched = false) { return {kind, Where::upstream, http::Detail::none, untouched}; }
+TryFacts facts_of(Method method) {
+  TryFacts facts;
+  facts.method = method;
+  return facts;
+}
+const upstream::RetryOptions defaults;
+}  // namespace
+
+TEST_CASE("a failed connect is tried again whatever the method, and costs no budget") {
+  for (const Kind kind : {Kind::connect_failed, Kind::connect_timeout, Kind::tls_failed}) {
+    CHECK(judge(failure(kind), facts_of(Method::post), defaults) == Verdict::again_free);
+  }
+}
+
+TEST_CASE("a dead reused connection: GET again on a fresh one, POST never") {
+  TryFacts facts = facts_of(Method::get);
+  facts.connection_reused = true;
+  CHECK(judge(failure(Kind::reset), facts, defaults) == Verdict::again_fresh);
+  facts.method = Method::post;
+  CHECK(judge(failure(Kind::reset), facts, defaults) == Verdict::give_up);
+  facts.method = Method::patch;
+  CHECK(judge(failure(Kind::reset), facts, defaults) == Verdict::give_up);
+}
+
+TEST_CASE("a POST that surely was not processed may be sent again, if its body is still held") {
+  TryFacts facts = facts_of(Method::post);
+  CHECK(judge(failure(Kind::refused_stream, true), facts, defaults) == Verdict::again);
+  facts.body = Body::gone;
+  CHECK(judge(failure(Kind::refused_stream, true), facts, defaults) == Verdict::give_up);
+}
+
+TEST_CASE("nothing is repeated once the client has seen a head, or the tries are used up") {
+  TryFacts facts = facts_of(Method::get);
+  facts.head_sent_down = true;
+  CHECK(judge(failure(Kind::reset), facts, defaults) == Verdict::give_up);
+  facts = facts_of(Method::get);
+  facts.attempts = defaults.attempts;
+  CHECK(judge(failure(Kind::connect_failed), facts, defaults) == Verdict::give_up);
+}
+
+TEST_CASE("retry.on switches each cause off") {
+  upstream::RetryOptions options;
+  options.on = {false, false, false, false};
+  for (const Kind kind : {Kind::connect_failed, Kind::reset, Kind::refused_stream}) {
+    CHECK(judge(failure(kind, true), facts_of(Method::get), options) == Verdict::give_up);
+  }
+}
+
+TEST_CASE("nonsense, timeouts and full queues are not repeated") {
+  for (const Kind kind : {Kind::bad_response, Kind::timeout, Kind::pool_timeout, Kind::pool_full, Kind::no_endpoint}) {
+    CHECK(judge(failure(kind), facts_of(Method::get), defaults) == Verdict::give_up);
+  }
+}
+
+TEST_CASE("503 is asked again only if the operator said so and the method is idempotent") {
+  CHECK(judge_status(503, facts_of(Method::get), defaults) == Verdict::give_up);
+  upstream::RetryOptions options;
+  options.on.status_503 = true;
+  CHECK(judge_status(503, facts_of(Method::get), options) == Verdict::again);
+  CHECK(judge_status(503, facts_of(Method::post), options) == Verdict::give_up);
+  CHECK(judge_status(502, facts_of(Method::get), options) == Verdict::give_up);
+}
