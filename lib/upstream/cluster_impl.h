@@ -1,0 +1,174 @@
+// ClusterImpl: the Cluster of one worker, and what the runtime needs of it: endpoint sets that change, messages of the other
+// workers, reload, readiness, status. One per worker and upstream, used by that worker's thread only; it is destroyed after the
+// exchanges that hold its leases.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "upstream/cluster.h"
+#include "upstream/connector.h"
+#include "upstream/metrics.h"
+#include "upstream/pool.h"
+#include "upstream/shared.h"
+#include "upstream/wait_queue.h"
+
+namespace sluice::upstream {
+
+// The other workers, by their mailboxes; implemented by the runtime. Each call becomes one message per receiver, which finds its
+// cluster of that SharedUpstream (if it still has it) and calls the function named. Called rarely: at caps and failures.
+class PeerWorkers {
+ public:
+  // Every other worker: give_up_idle(wanted).
+  virtual void ask_give_up(const SharedUpstream& upstream, std::uint32_t wanted) = 0;
+  // Worker `worker`: accept_slot(slot). If it has no such cluster any more: drop it (the slot goes back by itself).
+  virtual void pass_slot(const SharedUpstream& upstream, std::uint32_t worker, std::shared_ptr<PassedSlot> slot) = 0;
+  // Every other worker: endpoint_down(endpoint_id).
+  virtual void endpoint_down(const SharedUpstream& upstream, std::uint64_t endpoint_id) = 0;
+
+ protected:
+  ~PeerWorkers() = default;
+};
+
+struct EndpointStatus {
+  std::string name;
+  std::string address;
+  std::uint32_t weight = 1;
+  // Whole process
+  bool healthy = true;
+  base::Micros aside_left{};                  // 0 = not set aside
+  bool race_seen = false;
+  std::uint32_t in_flight = 0;
+  std::uint32_t connections = 0;              // towards max_connections
+  std::uint32_t tunnels = 0;
+  // This worker
+  std::uint32_t connecting = 0;
+  std::uint32_t active = 0;
+  std::uint32_t idle = 0;
+  bool leaving = false;                       // left the set; active connections finish
+};
+
+struct ClusterStatus {
+  std::string name;
+  bool panic = false;                         // whole process, likewise waiting
+  std::uint32_t waiting = 0;
+  bool warm = true;                           // this worker
+  std::vector<EndpointStatus> endpoints;
+};
+
+struct ClusterSetup {
+  net::Loop& loop;
+  std::shared_ptr<SharedUpstream> shared;
+  std::uint32_t worker = 0;                   // 0 .. shared->workers() - 1
+  PeerWorkers* peers = nullptr;               // nullptr: one worker only
+  metrics::Registry& registry;
+  std::uint64_t seed = 0;                     // for picks and jitter
+};
+
+class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::User, private net::Runnable {
+ public:
+  static constexpr base::Millis handover_margin{5};   // a worker at the cap passes a slot on only to one that waits this much longer
+  static constexpr base::Millis ask_every{10};        // how often the others are asked for idle connections
+  static constexpr base::Millis warm_every{250};      // how often missing min_idle connections are tried again
+  static constexpr base::Millis load_window{10'000};  // for the recommended number of connections
+
+  explicit ClusterImpl(const ClusterSetup& setup);
+  ~ClusterImpl() override;
+
+  // Before the first acquire(), and at every reload: options, endpoints, and a connector if TLS, protocol or PROXY settings
+  // changed (nullptr = keep; then all connections made with the old one end, active ones when they are done).
+  void configure(std::shared_ptr<const UpstreamOptions> options, EndpointSetPtr set, std::unique_ptr<Connector> connector);
+  // Kept endpoints keep everything; removed ones get no new request, their idle connections close at once with `why`.
+  void set_endpoints(EndpointSetPtr set, http::CloseCause why);
+  // The upstream left the configuration, or the worker drains: idle connections close, active ones after their request.
+  // Requests that are under way may still acquire.
+  void retire(http::CloseCause why);
+  bool finished();                            // retired, and no connection, waiter or lease is left: may be destroyed
+
+  // Messages
+  void give_up_idle(std::uint32_t wanted);
+  void accept_slot(const std::shared_ptr<PassedSlot>& slot);
+  void endpoint_down(std::uint64_t endpoint_id);
+
+  bool warm();                                // every endpoint that is not down has this worker's share of min_idle
+  ClusterStatus status();
+  const SharedUpstream& shared() const { return *shared_; }
+
+  // Cluster
+  bool acquire(const Want& want, Waiter& waiter, http::Sink& sink, Grant& grant) override;
+  const UpstreamOptions& options() const override { return *options_; }
+  void count_request() override { shared_->retries().count_request(loop_.now()); }
+  bool admit_retry() override { return shared_->retries().admit(loop_.now(), options_->retry.budget); }
+
+ private:
+  enum class Placed : std::uint8_t { stream, dialling, full, nowhere };
+  struct Order;                               // one request that looks for a place
+
+  // PoolHost
+  net::Loop& loop() override { return loop_; }
+  const PoolOptions& pool_options() const override { return options_->pool; }
+  Connector& connector() override { return *connector_; }
+  UpstreamMetrics& metrics() override { return metrics_; }
+  Random& random() override { return balancer_.random(); }
+  base::Slab<Connection>& slab() override { return slab_; }
+  bool single_use() const override { return options_->proxy_protocol != net::ProxyProtocolOut::off; }
+  void on_ready(Connection& connection) override;
+  void on_dial_failed(Connection& connection, const DialFailure& why) override;
+  void on_slot_freed(Endpoint& endpoint) override;
+  void on_phase(Phase from, Phase to) override;
+  void on_lease(std::int32_t change) override;
+  void on_unused() override;
+  // WaitQueue::User
+  void on_refusals() override { loop_.run_later(*this); }
+  void on_dial_orphaned(Connection& dial) override;
+  // Runnable: refusals, free slots to waiters, connects for the rest
+  void run() override;
+
+  Balancer::Pick how(const Want& want) const;
+  bool wants_fresh(const Want& want, const Endpoint& endpoint) const;
+  Placed place(Order& order, Grant& grant);
+  Placed place_at(std::uint32_t index, Order& order, Grant& grant);
+  void fill(Grant& grant, Connection& connection, http::Stream& stream, base::Micros since);
+  void serve(Connection& connection);
+  Waiter* oldest_for(Connection& connection);
+  bool hand_to(Waiter& waiter, Connection& connection);   // false: the connection is no good after all
+  void place_waiting();                       // connects for undialled waiters
+  void place_undialled();
+  void announce();
+  bool pass_on(Endpoint& endpoint);           // a slot was freed: does another worker wait longer?
+  bool another_waits_longer(base::Micros mine) const;
+  void drop_unused_endpoints();
+  std::uint32_t share_of_min_idle() const;
+  void keep_warm();
+  void on_ask_timer() { loop_.run_later(*this); }
+  void on_load_timer();
+
+  net::Loop& loop_;
+  std::shared_ptr<SharedUpstream> shared_;
+  std::uint32_t worker_;
+  PeerWorkers* peers_;
+  UpstreamMetrics metrics_;
+  std::shared_ptr<const UpstreamOptions> options_;
+  std::unique_ptr<Connector> connector_;
+  Balancer balancer_;
+  base::Slab<Connection> slab_;
+  std::vector<std::unique_ptr<Endpoint>> endpoints_;   // by balancer index
+  std::vector<std::unique_ptr<Endpoint>> leaving_;
+  base::List<Connection, ReadyTag> ready_;    // free slots that the queue has not been offered yet
+  WaitQueue queue_;
+  net::Timer ask_timer_;
+  net::Timer warm_timer_;
+  net::Timer load_timer_;
+  base::Micros announced_{};                  // what announce_waiting() was last told
+  std::int64_t leases_ = 0;
+  std::int64_t busy_us_ = 0;                  // sum of leases over time in this window
+  base::Micros busy_at_{};
+  bool retired_ = false;
+  bool unused_ = false;                       // some endpoint of leaving_ may go
+  http::CloseCause retire_cause_ = http::CloseCause::reload;
+};
+
+std::unique_ptr<ClusterImpl> make_cluster(const ClusterSetup& setup);
+
+}  // namespace sluice::upstream

@@ -1,0 +1,211 @@
+// The part of ClusterImpl that changes with the world around: endpoint sets, reload, other workers, readiness, status.
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "base/check.h"
+#include "upstream/cluster_impl.h"
+
+namespace sluice::upstream {
+namespace {
+
+constexpr std::uint32_t warm_burst = 64;   // connects under way for min_idle alone
+
+}  // namespace
+
+std::unique_ptr<ClusterImpl> make_cluster(const ClusterSetup& setup) { return std::make_unique<ClusterImpl>(setup); }
+
+ClusterImpl::ClusterImpl(const ClusterSetup& setup)
+    : loop_(setup.loop),
+      shared_(setup.shared),
+      worker_(setup.worker),
+      peers_(setup.peers),
+      metrics_(setup.registry, setup.shared->name(), setup.worker),
+      balancer_(Balance::p2c, setup.seed),
+      queue_(setup.loop, *setup.shared, metrics_, *this),
+      ask_timer_(this, net::timer_call<&ClusterImpl::on_ask_timer>),
+      warm_timer_(this, net::timer_call<&ClusterImpl::keep_warm>),
+      load_timer_(this, net::timer_call<&ClusterImpl::on_load_timer>),
+      busy_at_(setup.loop.now()) {
+  CHECK(worker_ < shared_->workers());
+}
+
+ClusterImpl::~ClusterImpl() {
+  shared_->announce_waiting(worker_, {});
+  retired_ = true;   // nothing is kept warm any more
+  endpoints_.clear();
+  leaving_.clear();
+  metrics_.recommended.set(0);
+}
+
+void ClusterImpl::configure(std::shared_ptr<const UpstreamOptions> options, EndpointSetPtr set, std::unique_ptr<Connector> connector) {
+  CHECK(options != nullptr && (connector != nullptr || connector_ != nullptr));
+  if (connector != nullptr && connector_ != nullptr) {
+    for (const auto& e : endpoints_) {
+      e->abandon_dials(http::CloseCause::reload, [this](Waiter& w) { queue_.set_undialled(w); });
+      e->close_all(http::CloseCause::reload);
+    }
+  }
+  if (connector != nullptr) connector_ = std::move(connector);
+  options_ = std::move(options);
+  set_endpoints(std::move(set), http::CloseCause::reload);
+}
+
+void ClusterImpl::set_endpoints(EndpointSetPtr set, http::CloseCause why) {
+  CHECK(options_ != nullptr && set != nullptr);
+  std::unordered_map<const SharedEndpoint*, std::unique_ptr<Endpoint>> known;
+  for (auto& e : endpoints_) known.emplace(&e->shared(), std::move(e));
+  endpoints_.clear();
+  std::vector<Candidate> candidates;
+  PoolHost& host = *this;
+  for (const EndpointEntry& entry : set->entries) {
+    auto& kept = known[entry.endpoint.get()];
+    if (kept == nullptr) kept = std::make_unique<Endpoint>(host, entry.endpoint, entry.weight);
+    kept->set_weight(entry.weight);
+    kept->set_index(static_cast<std::uint32_t>(endpoints_.size()));
+    candidates.push_back(Candidate{entry.endpoint.get(), entry.weight});
+    endpoints_.push_back(std::move(kept));
+  }
+  balancer_.rebuild(std::move(candidates), options_->balance);
+  for (auto& [shared, endpoint] : known) {
+    if (endpoint == nullptr) continue;   // kept
+    endpoint->set_index(Balancer::none);
+    endpoint->abandon_dials(why, [this](Waiter& w) { queue_.set_undialled(w); });
+    endpoint->leave(why);
+    leaving_.push_back(std::move(endpoint));
+  }
+  loop_.run_later(*this);   // room for those who wait, endpoints that nothing holds
+  if (share_of_min_idle() != 0) warm_timer_.arm(loop_, base::Millis{0});
+}
+
+void ClusterImpl::retire(http::CloseCause why) {
+  retired_ = true;
+  retire_cause_ = why;
+  for (const auto& e : endpoints_) e->close_idle(why);
+}
+
+bool ClusterImpl::finished() {
+  if (!retired_ || !queue_.empty() || queue_.refusals_pending() || linked()) return false;
+  const auto unused = [](const std::unique_ptr<Endpoint>& e) { return e->unused(); };
+  return std::all_of(endpoints_.begin(), endpoints_.end(), unused) && std::all_of(leaving_.begin(), leaving_.end(), unused);
+}
+
+void ClusterImpl::on_unused() {
+  unused_ = true;
+  loop_.run_later(*this);
+}
+
+void ClusterImpl::drop_unused_endpoints() {
+  if (!std::exchange(unused_, false)) return;
+  std::erase_if(leaving_, [this](const std::unique_ptr<Endpoint>& e) {
+    if (!e->unused()) return false;
+    queue_.forget_endpoint(*e);
+    return true;
+  });
+}
+
+// ---- Other workers
+
+void ClusterImpl::give_up_idle(std::uint32_t wanted) {
+  for (const auto& e : endpoints_) {
+    if (wanted == 0) return;
+    if (e->shared().connections() < options_->pool.max_connections) continue;
+    wanted -= e->close_idle(http::CloseCause::given_up, wanted);
+  }
+}
+
+void ClusterImpl::accept_slot(const std::shared_ptr<PassedSlot>& slot) {
+  if (slot->endpoint() == nullptr) return;
+  const auto found = std::find_if(endpoints_.begin(), endpoints_.end(),
+                                  [&slot](const std::unique_ptr<Endpoint>& e) { return &e->shared() == slot->endpoint(); });
+  if (found == endpoints_.end()) return;   // it left the set: the slot goes back when the message dies
+  Endpoint& endpoint = **found;
+  slot->take();
+  Waiter* waiter = queue_.front_undialled();
+  while (waiter != nullptr && waiter->want_.avoid == &endpoint && endpoints_.size() > 1) waiter = queue_.next_undialled(*waiter);
+  if (waiter == nullptr) {   // served otherwise meanwhile; maybe another worker still waits
+    endpoint.shared().close_slot();
+    on_slot_freed(endpoint);
+    return;
+  }
+  queue_.set_dialled(*waiter, endpoint.dial(waiter, waiter->want_.client));
+  loop_.run_later(*this);   // what is announced has changed
+}
+
+void ClusterImpl::endpoint_down(std::uint64_t endpoint_id) {
+  for (const auto& e : endpoints_) {
+    if (e->shared().id() == endpoint_id) e->close_idle(http::CloseCause::health);
+  }
+}
+
+// ---- min_idle
+
+// The first workers take what does not divide.
+std::uint32_t ClusterImpl::share_of_min_idle() const {
+  if (options_ == nullptr || retired_ || single_use()) return 0;
+  const std::uint32_t all = options_->pool.min_idle;
+  const std::uint32_t workers = shared_->workers();
+  return all / workers + (worker_ < all % workers ? 1 : 0);
+}
+
+void ClusterImpl::keep_warm() {
+  const std::uint32_t share = share_of_min_idle();
+  if (share == 0) return;
+  std::uint32_t connecting = 0;
+  for (const auto& e : endpoints_) connecting += e->count(Phase::connecting);
+  bool lacking = false;
+  for (const auto& e : endpoints_) {
+    std::uint32_t have = e->count(Phase::idle) + e->count(Phase::connecting);
+    lacking = lacking || e->count(Phase::idle) < share;
+    if (!e->shared().healthy() || e->shared().aside(loop_.now())) continue;
+    while (have < share && connecting < warm_burst && e->shared().open_slot(options_->pool.max_connections)) {
+      e->dial(nullptr, nullptr);
+      ++have;
+      ++connecting;
+    }
+  }
+  if (lacking) warm_timer_.arm(loop_, warm_every);
+}
+
+bool ClusterImpl::warm() {
+  const std::uint32_t share = share_of_min_idle();
+  if (share == 0) return true;
+  return std::all_of(endpoints_.begin(), endpoints_.end(), [&](const std::unique_ptr<Endpoint>& e) {
+    const bool down = !e->shared().healthy() || e->shared().aside(loop_.now());
+    const bool full = e->shared().connections() >= options_->pool.max_connections;
+    return down || full || e->open_connections() >= share;
+  });
+}
+
+// ---- Status
+
+ClusterStatus ClusterImpl::status() {
+  ClusterStatus s;
+  s.name = shared_->name();
+  s.panic = shared_->panic();
+  s.waiting = shared_->waiting();
+  s.warm = warm();
+  const base::Micros now = loop_.now();
+  for (const auto* list : {&endpoints_, &leaving_}) {
+    for (const auto& e : *list) {
+      const SharedEndpoint& shared = e->shared();
+      EndpointStatus& out = s.endpoints.emplace_back();
+      out.name = shared.name();
+      out.address = shared.address().text();
+      out.weight = e->weight();
+      out.healthy = shared.healthy();
+      if (shared.aside(now)) out.aside_left = shared.aside_until() - now;
+      out.race_seen = shared.race_seen(now);
+      out.in_flight = shared.in_flight();
+      out.connections = shared.connections();
+      out.tunnels = shared.tunnels();
+      out.connecting = e->count(Phase::connecting);
+      out.active = e->count(Phase::active) + e->count(Phase::tunnel);
+      out.idle = e->count(Phase::idle);
+      out.leaving = e->leaving();
+    }
+  }
+  return s;
+}
+
+}  // namespace sluice::upstream

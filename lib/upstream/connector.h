@@ -1,0 +1,72 @@
+// Connector: makes connections to endpoints: TCP or Unix socket, PROXY header, TLS, and by protocol or ALPN the client session
+// on top. One per upstream and loop, owned by its user (a cluster or the health checks). With runtime/acceptor.cc its .cc is the
+// only place that knows HTTP versions.
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "http/stream.h"
+#include "net/transport.h"
+#include "tls/context.h"
+#include "upstream/options.h"
+#include "upstream/shared.h"
+
+namespace sluice::upstream {
+
+// How long the parts of a connect took.
+struct DialTimes {
+  base::Micros connect{};   // TCP
+  base::Micros tls{};       // handshake; 0 without TLS
+};
+
+struct DialFailure {
+  http::Kind kind = http::Kind::connect_failed;   // connect_failed, connect_timeout, tls_failed
+  bool ours = false;                              // local resources ran out: says nothing about the endpoint
+};
+
+// Upcalls, at the loop: exactly one of the two, once, unless the dial is let go before.
+class DialUser {
+ public:
+  virtual void on_dialled(http::ClientSessionPtr session, const DialTimes& times) = 0;
+  virtual void on_dial_failed(const DialFailure& why) = 0;
+
+ protected:
+  ~DialUser() = default;
+};
+
+// A connect under way; letting go of it abandons it.
+class Dial {
+ public:
+  virtual void retire() noexcept = 0;
+
+ protected:
+  ~Dial() = default;
+};
+using DialPtr = net::Owned<Dial>;
+
+struct DialTarget {
+  const SharedEndpoint& endpoint;
+  tls::SessionSlot* sessions = nullptr;   // to resume with; outlives the connection; nullptr = none
+  const net::Peer* client = nullptr;      // for the PROXY header, read in dial(); nullptr: ours (LOCAL, UNKNOWN)
+};
+
+class Connector {
+ public:
+  virtual ~Connector() = default;
+  // Never null. `host` gets the session's upcalls from on_dialled() on.
+  virtual DialPtr dial(const DialTarget& target, DialUser& user, http::ClientHost& host) = 0;
+};
+
+struct ConnectorSetup {
+  net::Loop& loop;
+  net::Network& network;
+  std::shared_ptr<const tls::ClientContext> tls;   // nullptr = in the clear
+  Protocol protocol = Protocol::http1;
+  net::ProxyProtocolOut proxy_protocol = net::ProxyProtocolOut::off;
+  base::Millis connect_timeout{1'000};             // TCP and TLS together
+  std::vector<net::Address> source_addresses;      // taken in turn; a family that does not fit the endpoint's is passed over
+};
+std::unique_ptr<Connector> make_connector(ConnectorSetup setup);
+
+}  // namespace sluice::upstream

@@ -1,0 +1,54 @@
+#include "upstream/metrics.h"
+
+#include <algorithm>
+
+namespace sluice::upstream {
+
+using metrics::Name;
+
+UpstreamMetrics::UpstreamMetrics(metrics::Registry& registry, const std::string& upstream, unsigned writer)
+    : connecting(registry.gauge(Name::upstream_connections, {upstream, "connecting"}, writer)),
+      active(registry.gauge(Name::upstream_connections, {upstream, "active"}, writer)),
+      idle(registry.gauge(Name::upstream_connections, {upstream, "idle"}, writer)),
+      opened(registry.counter(Name::upstream_connections_opened_total, {upstream}, writer)),
+      connect_seconds(registry.histogram(Name::upstream_connect_seconds, {upstream}, writer)),
+      wait_seconds(registry.histogram(Name::upstream_pool_wait_seconds, {upstream}, writer)),
+      waiting(registry.gauge(Name::upstream_pool_waiting, {upstream}, writer)),
+      timeouts(registry.counter(Name::upstream_pool_timeouts_total, {upstream}, writer)),
+      requests_fresh(registry.counter(Name::upstream_requests_total, {upstream, "false"}, writer)),
+      requests_reused(registry.counter(Name::upstream_requests_total, {upstream, "true"}, writer)),
+      recommended(registry.gauge(Name::upstream_pool_recommended_connections, {upstream}, writer)),
+      registry_(registry),
+      upstream_(upstream),
+      writer_(writer) {}
+
+void UpstreamMetrics::closed(http::CloseCause cause) {
+  metrics::Counter*& cell = closed_[static_cast<unsigned>(cause)];
+  if (cell == nullptr) cell = &registry_.counter(Name::upstream_connections_closed_total, {upstream_, http::cause_word(cause)}, writer_);
+  cell->add();
+}
+
+void UpstreamMetrics::protocol_error(http::Detail detail) {
+  metrics::Counter*& cell = protocol_errors_[static_cast<unsigned>(detail)];
+  if (cell == nullptr) cell = &registry_.counter(Name::protocol_errors_total, {"upstream", http::detail_word(detail)}, writer_);
+  cell->add();
+}
+
+void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared, const EndpointSet& before,
+                   std::uint32_t max_connections) {
+  const EndpointSetPtr now = shared->endpoints();
+  for (const EndpointEntry& old : before.entries) {
+    const bool stays = std::any_of(now->entries.begin(), now->entries.end(),
+                                   [&old](const EndpointEntry& e) { return e.endpoint->name() == old.endpoint->name(); });
+    if (!stays) registry.retire("upstream", shared->name(), "endpoint", old.endpoint->name());
+  }
+  for (const EndpointEntry& entry : now->entries) {
+    const std::shared_ptr<SharedEndpoint> e = entry.endpoint;
+    registry.computed(Name::upstream_endpoint_healthy, {shared->name(), e->name()}, [e] { return e->healthy() ? 1.0 : 0.0; });
+    registry.computed(Name::upstream_endpoint_in_flight, {shared->name(), e->name()}, [e] { return static_cast<double>(e->in_flight()); });
+  }
+  registry.computed(Name::upstream_panic, {shared->name()}, [shared] { return shared->panic() ? 1.0 : 0.0; });
+  registry.computed(Name::upstream_pool_max_connections, {shared->name()}, [max_connections] { return static_cast<double>(max_connections); });
+}
+
+}  // namespace sluice::upstream

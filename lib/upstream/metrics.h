@@ -1,0 +1,50 @@
+// UpstreamMetrics: the metric cells of one upstream in one worker, looked up when the cluster is made. SharedUpstream's numbers
+// (health, load, panic) are computed at the scrape: export_shared().
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "http/close_cause.h"
+#include "http/failure.h"
+#include "metrics/registry.h"
+#include "upstream/shared.h"
+
+namespace sluice::upstream {
+
+class UpstreamMetrics {
+ public:
+  UpstreamMetrics(metrics::Registry& registry, const std::string& upstream, unsigned writer);
+
+  metrics::Gauge& connecting;                  // upstream_connections{state}
+  metrics::Gauge& active;                      // tunnels included
+  metrics::Gauge& idle;
+  metrics::Counter& opened;
+  metrics::Histogram& connect_seconds;         // TLS included
+  metrics::Histogram& wait_seconds;            // of requests that had to wait, connecting included
+  metrics::Gauge& waiting;                     // at the caps, not for a connect of their own
+  metrics::Counter& timeouts;
+  metrics::Counter& requests_fresh;            // upstream_requests_total{reused="false"}
+  metrics::Counter& requests_reused;
+  metrics::Gauge& recommended;
+
+  // Rare: made when a cause or detail shows up for the first time.
+  void closed(http::CloseCause cause);
+  void protocol_error(http::Detail detail);
+
+ private:
+  metrics::Registry& registry_;
+  std::string upstream_;
+  unsigned writer_;
+  std::array<metrics::Counter*, http::close_causes> closed_{};
+  std::array<metrics::Counter*, http::details> protocol_errors_{};
+};
+
+// Registers the computed series of `shared` as its set is now: endpoint health and load, panic, the cap. `before` is the set it
+// had (empty at first): series of endpoints that left are retired. Control thread; call after every set_endpoints().
+void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared, const EndpointSet& before,
+                   std::uint32_t max_connections);
+
+}  // namespace sluice::upstream

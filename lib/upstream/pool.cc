@@ -1,0 +1,335 @@
+#include "upstream/pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace sluice::upstream {
+namespace {
+
+constexpr base::Millis trial_slack = base::seconds(1);   // beyond connect_timeout until somebody else may try an endpoint set aside
+
+base::Millis round_up(base::Micros span) { return base::Millis{std::max<std::int64_t>(0, (span.count + 999) / 1000)}; }
+
+http::CloseCause cause_of(const DialFailure& why) {
+  if (why.kind == http::Kind::connect_timeout) return http::CloseCause::timeout;
+  return why.kind == http::Kind::tls_failed ? http::CloseCause::tls_failed : http::CloseCause::connect_failed;
+}
+
+}  // namespace
+
+// ---- Lease
+
+Lease::Lease(Endpoint& endpoint) : endpoint_(&endpoint), counted_(true) {
+  endpoint.hold();
+  endpoint.begin_request();
+}
+
+Lease::Lease(Lease&& o) noexcept : endpoint_(std::exchange(o.endpoint_, nullptr)), counted_(std::exchange(o.counted_, false)) {}
+
+Lease& Lease::operator=(Lease&& o) noexcept {
+  if (this != &o) {
+    let_go();
+    endpoint_ = std::exchange(o.endpoint_, nullptr);
+    counted_ = std::exchange(o.counted_, false);
+  }
+  return *this;
+}
+
+Lease::~Lease() { let_go(); }
+
+void Lease::done(Outcome outcome) {
+  if (!counted_) return;
+  counted_ = false;
+  endpoint_->end_request(outcome);
+}
+
+void Lease::let_go() {
+  done(Outcome::unknown);
+  if (Endpoint* const endpoint = std::exchange(endpoint_, nullptr); endpoint != nullptr) endpoint->let_go();
+}
+
+std::string_view endpoint_name(const Endpoint& endpoint) { return endpoint.shared().name(); }
+
+// ---- Connection
+
+Connection::Connection(Endpoint& endpoint) : endpoint_(endpoint) {}
+
+void Connection::set_phase(Phase phase) {
+  if (phase == phase_) return;
+  if (phase_ != Phase::ended) --endpoint_.counts_[static_cast<unsigned>(phase_)];
+  if (phase != Phase::ended) ++endpoint_.counts_[static_cast<unsigned>(phase)];
+  endpoint_.host_.on_phase(std::exchange(phase_, phase), phase);
+}
+
+void Connection::move_to(base::List<Connection, PoolTag>& list) {
+  base::ListHook<PoolTag>::unlink();
+  if (&list == &endpoint_.available_) {
+    list.push_front(*this);   // the most recently used is taken first
+  } else {
+    list.push_back(*this);
+  }
+}
+
+void Connection::start(const net::Peer* client) {
+  CHECK(phase_ == Phase::ended && session_ == nullptr);
+  PoolHost& host = endpoint_.host_;
+  SharedEndpoint& shared = *endpoint_.shared_;
+  const base::Millis patience{host.pool_options().connect_timeout.count + trial_slack.count};
+  trial_ = shared.claim_trial(host.loop().now(), patience);
+  shared.begin_connect();
+  set_phase(Phase::connecting);
+  move_to(endpoint_.connecting_);
+  dial_ = host.connector().dial(DialTarget{shared, &endpoint_.tls_sessions_, client}, *this, *this);
+}
+
+void Connection::on_dialled(http::ClientSessionPtr session, const DialTimes& times) {
+  CHECK(phase_ == Phase::connecting && session != nullptr);
+  PoolHost& host = endpoint_.host_;
+  dial_ = nullptr;
+  session_ = std::move(session);
+  times_ = times;
+  endpoint_.shared_->end_connect();
+  endpoint_.shared_->connected();
+  host.metrics().opened.add();
+  host.metrics().connect_seconds.observe(times.connect + times.tls);
+  if (const std::int64_t life = base::Micros(host.pool_options().max_lifetime).count; life > 0) {
+    const auto jitter = static_cast<std::int64_t>(host.random().below(401));   // 0.8 .. 1.2
+    expires_ = host.loop().now() + base::Micros{life / 1000 * (800 + jitter)};
+  }
+  settle();
+  if (free_slot()) host.on_ready(*this);
+}
+
+void Connection::on_dial_failed(const DialFailure& why) {
+  CHECK(phase_ == Phase::connecting);
+  dial_ = nullptr;
+  endpoint_.shared_->end_connect();
+  endpoint_.host_.on_dial_failed(*this, why);
+  end(cause_of(why));
+}
+
+void Connection::abandon_dial(http::CloseCause cause) {
+  CHECK(phase_ == Phase::connecting && dialled_for_ == nullptr);
+  dial_ = nullptr;
+  endpoint_.shared_->end_connect();
+  end(cause);
+}
+
+base::Micros Connection::idle_deadline() const {
+  base::Millis timeout = endpoint_.host_.pool_options().idle_timeout;
+  if (const base::Millis peer = session_->peer_idle_timeout(); peer.count >= 0) timeout = std::min(timeout, peer);
+  const base::Micros deadline = session_->idle_since() + timeout;
+  return expires_.count != 0 ? std::min(deadline, expires_) : deadline;
+}
+
+void Connection::settle() {
+  const std::uint32_t streams = session_->open_streams();
+  if (session_->in_tunnel()) {
+    set_phase(Phase::tunnel);
+    // At max_tunnels it goes on counting as a connection, so that the sum stays bounded.
+    if (!tunnel_counted_ && endpoint_.shared_->enter_tunnel(endpoint_.host_.pool_options().max_tunnels)) {
+      tunnel_counted_ = true;
+      endpoint_.host_.on_slot_freed(endpoint_);
+    }
+  } else {
+    set_phase(streams == 0 ? Phase::idle : Phase::active);
+  }
+  if (!free_slot()) {
+    base::ListHook<ReadyTag>::unlink();
+    return move_to(endpoint_.busy_);
+  }
+  move_to(endpoint_.available_);
+  if (streams == 0) endpoint_.note_idle(idle_deadline());
+}
+
+http::Stream* Connection::open(http::Sink& sink) {
+  CHECK(free_slot());
+  http::Stream* const stream = session_->open(sink);
+  const std::uint64_t most = endpoint_.host_.pool_options().max_requests;
+  if (stream == nullptr) {
+    closing_ = true;
+  } else if (most != 0 && session_->streams_opened() >= most) {
+    closing_ = true;
+    session_->retire_when_idle(http::CloseCause::max_requests);
+  }
+  settle();
+  return stream;
+}
+
+bool Connection::validate(http::Borrow how) {
+  if (session_->validate(how)) return true;
+  closing_ = true;
+  settle();
+  return false;
+}
+
+void Connection::close_when_idle(http::CloseCause cause) {
+  if (closing_ || session_ == nullptr) return;
+  closing_ = true;
+  session_->retire_when_idle(cause);
+  settle();
+}
+
+void Connection::on_slots(http::ClientSession&) {
+  PoolHost& host = endpoint_.host_;
+  settle();
+  if (!free_slot()) return;
+  if (endpoint_.leaving_) return close_when_idle(endpoint_.leave_cause_);
+  if (worn_out(host.loop().now())) return close_when_idle(http::CloseCause::max_lifetime);
+  host.on_ready(*this);
+}
+
+void Connection::on_session_end(http::ClientSession&, http::CloseCause cause) { end(cause); }
+
+void Connection::on_protocol_error(http::Detail detail) { endpoint_.host_.metrics().protocol_error(detail); }
+
+// A session that ends counts until the end of this call, so a cap is never passed.
+void Connection::end(http::CloseCause cause) {
+  CHECK(phase_ != Phase::ended);
+  session_ = nullptr;
+  set_phase(Phase::ended);
+  base::ListHook<ReadyTag>::unlink();
+  move_to(endpoint_.ended_);
+  endpoint_.host_.metrics().closed(cause);
+  if (tunnel_counted_) {
+    endpoint_.shared_->leave_tunnel();
+  } else {
+    endpoint_.shared_->close_slot();
+    endpoint_.host_.on_slot_freed(endpoint_);
+  }
+  endpoint_.host_.loop().reap_later(*this);
+}
+
+void Connection::reclaim() noexcept {
+  Endpoint& endpoint = endpoint_;
+  endpoint.host_.slab().recycle(this);
+  if (endpoint.leaving_ && endpoint.unused()) endpoint.host_.on_unused();
+}
+
+void Connection::tear_down() noexcept {
+  if (phase_ == Phase::connecting) endpoint_.shared_->end_connect();
+  if (phase_ != Phase::ended) {
+    if (tunnel_counted_) {
+      endpoint_.shared_->leave_tunnel();
+    } else {
+      endpoint_.shared_->close_slot();
+    }
+    set_phase(Phase::ended);
+  }
+  endpoint_.host_.slab().recycle(this);
+}
+
+// ---- Endpoint
+
+Endpoint::Endpoint(PoolHost& host, std::shared_ptr<SharedEndpoint> shared, std::uint32_t weight)
+    : host_(host), shared_(std::move(shared)), weight_(weight), idle_timer_(this, net::timer_call<&Endpoint::on_idle_timer>) {}
+
+Endpoint::~Endpoint() {
+  CHECK(leases_ == 0);
+  for (auto* list : {&connecting_, &available_, &busy_, &ended_}) {
+    while (Connection* const c = list->front()) c->tear_down();
+  }
+}
+
+http::Stream* Endpoint::take(http::Borrow how, http::Sink& sink, Connection*& from) {
+  while (Connection* const c = available_.front()) {
+    if (c->worn_out(host_.loop().now())) {
+      c->close_when_idle(http::CloseCause::max_lifetime);
+    } else if (c->validate(how)) {
+      from = c;
+      if (http::Stream* const stream = c->open(sink); stream != nullptr) return stream;
+    }
+  }
+  return nullptr;
+}
+
+Connection& Endpoint::dial(Waiter* waiter, const net::Peer* client) {
+  Connection* const c = host_.slab().make(*this);
+  c->set_dialled_for(waiter);
+  c->start(client);
+  return *c;
+}
+
+std::uint32_t Endpoint::close_idle(http::CloseCause cause, std::uint32_t at_most) {
+  std::uint32_t idle = 0;
+  for (Connection* c = available_.front(); c != nullptr; c = available_.next(*c)) idle += c->phase() == Phase::idle ? 1 : 0;
+  std::uint32_t spared = idle - std::min(idle, at_most);   // the most recently used ones
+  std::uint32_t closed = 0;
+  for (Connection *c = available_.front(), *next = nullptr; c != nullptr; c = next) {
+    next = available_.next(*c);
+    if (c->phase() != Phase::idle) continue;
+    if (spared > 0) {
+      --spared;
+      continue;
+    }
+    c->close_when_idle(cause);
+    ++closed;
+  }
+  return closed;
+}
+
+void Endpoint::close_all(http::CloseCause cause) {
+  for (auto* list : {&available_, &busy_}) {
+    for (Connection *c = list->front(), *next = nullptr; c != nullptr; c = next) {
+      next = list->next(*c);
+      c->close_when_idle(cause);   // goes to, or stays at, the end of busy_: its closing_ makes the second visit harmless
+    }
+  }
+}
+
+void Endpoint::leave(http::CloseCause cause) {
+  CHECK(connecting_.empty());
+  leaving_ = true;
+  leave_cause_ = cause;
+  index_ = Balancer::none;
+  close_all(cause);
+  if (unused()) host_.on_unused();
+}
+
+void Endpoint::note_idle(base::Micros deadline) {
+  if (idle_timer_.armed() && idle_timer_.due() <= deadline) return;
+  idle_timer_.arm(host_.loop(), round_up(deadline - host_.loop().now()));
+}
+
+// Deadlines move while the timer runs; it is armed for the earliest that was known, so now is the time to look again.
+void Endpoint::on_idle_timer() {
+  const base::Micros now = host_.loop().now();
+  base::Micros earliest{};
+  for (Connection *c = available_.front(), *next = nullptr; c != nullptr; c = next) {
+    next = available_.next(*c);
+    if (c->phase() != Phase::idle) continue;
+    const base::Micros deadline = c->idle_deadline();
+    if (deadline <= now) {
+      c->close_when_idle(c->worn_out(now) ? http::CloseCause::max_lifetime : http::CloseCause::idle_timeout);
+    } else if (earliest.count == 0 || deadline < earliest) {
+      earliest = deadline;
+    }
+  }
+  if (earliest.count != 0) note_idle(earliest);
+}
+
+void Endpoint::let_go() {
+  CHECK(leases_ > 0);
+  --leases_;
+  if (leaving_ && unused()) host_.on_unused();
+}
+
+void Endpoint::begin_request() {
+  shared_->begin_request();
+  host_.on_lease(1);
+}
+
+void Endpoint::end_request(Outcome outcome) {
+  shared_->end_request();
+  host_.on_lease(-1);
+  switch (outcome) {
+    case Outcome::idle_race: return shared_->note_race(host_.loop().now());
+    case Outcome::unknown:
+    case Outcome::success:
+    case Outcome::failure: return;   // passive health will look at these
+  }
+}
+
+}  // namespace sluice::upstream

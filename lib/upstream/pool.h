@@ -1,0 +1,180 @@
+// Endpoint and Connection: one address as one worker sees it, with its connections. A connection is connecting, idle (no stream),
+// active (streams, maybe room for more) or a tunnel; HTTP/1 is "HTTP/2 with one slot", so only slots() and open_streams() of a
+// session count here. The cluster owns endpoints; endpoints own their connections; a slab holds the memory until the loop reaps it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/list.h"
+#include "base/slab.h"
+#include "http/stream.h"
+#include "net/loop.h"
+#include "net/timer.h"
+#include "tls/context.h"
+#include "upstream/balancer.h"
+#include "upstream/cluster.h"
+#include "upstream/connector.h"
+#include "upstream/metrics.h"
+#include "upstream/shared.h"
+
+namespace sluice::upstream {
+
+class Connection;
+class Endpoint;
+
+enum class Phase : std::uint8_t { connecting, idle, active, tunnel, ended };
+inline constexpr unsigned phases = static_cast<unsigned>(Phase::ended) + 1;
+
+// What endpoints and connections need from the cluster they belong to. None of the on_* calls leads to
+// an upcall: they queue work.
+class PoolHost {
+ public:
+  virtual net::Loop& loop() = 0;
+  virtual const PoolOptions& pool_options() const = 0;
+  virtual Connector& connector() = 0;
+  virtual UpstreamMetrics& metrics() = 0;
+  virtual Random& random() = 0;
+  virtual base::Slab<Connection>& slab() = 0;
+  virtual bool single_use() const = 0;                        // PROXY protocol: a connection serves one client only
+
+  virtual void on_ready(Connection& connection) = 0;          // it has a free stream slot
+  virtual void on_dial_failed(Connection& connection, const DialFailure& why) = 0;
+  virtual void on_slot_freed(Endpoint& endpoint) = 0;         // one connection less counts towards the cap
+  virtual void on_phase(Phase from, Phase to) = 0;            // for the gauges
+  virtual void on_lease(std::int32_t change) = 0;             // requests in flight, +1 or -1
+  virtual void on_unused() = 0;                               // an endpoint that left the set is held by nothing any more
+
+ protected:
+  ~PoolHost() = default;
+};
+
+class Connection final : public base::ListHook<class PoolTag>,
+                         public base::ListHook<class ReadyTag>,
+                         public http::ClientHost,
+                         public DialUser,
+                         public net::Reapable {
+ public:
+  explicit Connection(Endpoint& endpoint);
+
+  Endpoint& endpoint() { return endpoint_; }
+  Phase phase() const { return phase_; }
+  Waiter* dialled_for() const { return dialled_for_; }
+  void set_dialled_for(Waiter* waiter) { dialled_for_ = waiter; }
+  bool used() const { return session_ != nullptr && session_->streams_opened() != 0; }
+  bool free_slot() const { return session_ != nullptr && !closing_ && session_->slots() > 0; }
+  const DialTimes& times() const { return times_; }
+  SharedEndpoint::Trial trial() const { return trial_; }
+
+  // Downcalls of its endpoint and the cluster.
+  void start(const net::Peer* client);
+  http::Stream* open(http::Sink& sink);                       // free_slot(); nullptr if the session has none after all
+  bool validate(http::Borrow how);                            // false: it ends by itself and is not offered again
+  void close_when_idle(http::CloseCause cause);               // takes no new stream
+  void abandon_dial(http::CloseCause cause);                  // connecting -> ended
+  bool worn_out(base::Micros now) const { return expires_.count != 0 && now >= expires_; }
+  void tear_down() noexcept;                                  // its endpoint dies: everything now, memory too
+  base::Micros idle_deadline() const;                         // while idle
+
+  // ClientHost
+  void on_slots(http::ClientSession& session) override;
+  void on_session_end(http::ClientSession& session, http::CloseCause cause) override;
+  void on_protocol_error(http::Detail detail) override;
+  // DialUser
+  void on_dialled(http::ClientSessionPtr session, const DialTimes& times) override;
+  void on_dial_failed(const DialFailure& why) override;
+  // Reapable
+  void reclaim() noexcept override;
+
+ private:
+  friend class Endpoint;
+  void settle();                                              // phase and list from what the session says
+  void move_to(base::List<Connection, PoolTag>& list);
+  void set_phase(Phase phase);
+  void end(http::CloseCause cause);
+
+  Endpoint& endpoint_;
+  DialPtr dial_;
+  http::ClientSessionPtr session_;
+  Waiter* dialled_for_ = nullptr;
+  DialTimes times_{};
+  base::Micros expires_{};                                    // 0 = never
+  Phase phase_ = Phase::ended;                                // until start()
+  SharedEndpoint::Trial trial_ = SharedEndpoint::Trial::no;
+  bool closing_ = false;                                      // takes no new stream
+  bool tunnel_counted_ = false;                               // counted among the tunnels, not among the connections
+};
+
+class Endpoint {
+ public:
+  Endpoint(PoolHost& host, std::shared_ptr<SharedEndpoint> shared, std::uint32_t weight);
+  Endpoint(const Endpoint&) = delete;
+  Endpoint& operator=(const Endpoint&) = delete;
+  ~Endpoint();                                                // ends what is left; CHECKs that no Lease holds it
+
+  SharedEndpoint& shared() const { return *shared_; }
+  const std::shared_ptr<SharedEndpoint>& shared_owner() const { return shared_; }
+  std::uint32_t weight() const { return weight_; }
+  void set_weight(std::uint32_t weight) { weight_ = weight; }
+  std::uint32_t index() const { return index_; }              // in the balancer; Balancer::none once it left the set
+  void set_index(std::uint32_t index) { index_ = index; }
+  bool in_set() const { return index_ != Balancer::none; }
+  PoolHost& host() { return host_; }
+  tls::SessionSlot& tls_sessions() { return tls_sessions_; }
+
+  // A stream on an idle or shared connection, the most recently used one first; nullptr if there is none that is sound.
+  http::Stream* take(http::Borrow how, http::Sink& sink, Connection*& from);
+  // A new connection; its slot is already counted (SharedEndpoint::open_slot).
+  Connection& dial(Waiter* waiter, const net::Peer* client);
+  // Idle connections close at once. Returns how many. The least recently used go first.
+  std::uint32_t close_idle(http::CloseCause cause, std::uint32_t at_most = ~0u);
+  // No request any more: idle connections and connects end, active ones finish.
+  void leave(http::CloseCause cause);
+  bool leaving() const { return leaving_; }
+  http::CloseCause leave_cause() const { return leave_cause_; }
+
+  std::uint32_t count(Phase phase) const { return counts_[static_cast<unsigned>(phase)]; }
+  std::uint32_t open_connections() const { return count(Phase::idle) + count(Phase::active) + count(Phase::tunnel); }
+  bool unused() { return leases_ == 0 && available_.empty() && busy_.empty() && connecting_.empty() && ended_.empty(); }
+  // Connects under way end; their waiters are handed out first: `orphan` is called with each.
+  template <class Orphan>
+  void abandon_dials(http::CloseCause cause, Orphan&& orphan) {
+    while (Connection* const c = connecting_.front()) {
+      if (Waiter* const w = c->dialled_for(); w != nullptr) {
+        c->set_dialled_for(nullptr);
+        orphan(*w);
+      }
+      c->abandon_dial(cause);
+    }
+  }
+  // All that is open takes no new stream: idle now, active when done.
+  void close_all(http::CloseCause cause);
+
+  // Of Lease.
+  void hold() { ++leases_; }
+  void let_go();
+  void begin_request();
+  void end_request(Outcome outcome);
+
+ private:
+  friend class Connection;
+  void on_idle_timer();
+  void note_idle(base::Micros deadline);                      // the timer fires at the earliest deadline, or before it
+
+  PoolHost& host_;
+  std::shared_ptr<SharedEndpoint> shared_;
+  std::uint32_t weight_;
+  std::uint32_t index_ = Balancer::none;
+  std::uint32_t leases_ = 0;
+  bool leaving_ = false;
+  http::CloseCause leave_cause_ = http::CloseCause::reload;
+  std::uint32_t counts_[phases] = {};
+  tls::SessionSlot tls_sessions_;
+  base::List<Connection, PoolTag> connecting_;
+  base::List<Connection, PoolTag> available_;                 // free slots; the most recently used in front
+  base::List<Connection, PoolTag> busy_;                      // no free slot, or closing
+  base::List<Connection, PoolTag> ended_;                     // until reaped
+  net::Timer idle_timer_;
+};
+
+}  // namespace sluice::upstream

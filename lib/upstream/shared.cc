@@ -1,0 +1,170 @@
+#include "upstream/shared.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "base/check.h"
+
+namespace sluice::upstream {
+namespace {
+
+std::uint64_t next_endpoint_id() {
+  static std::atomic<std::uint64_t> last{0};
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
+// +1 unless that would pass `cap`.
+bool add_below(std::atomic<std::uint32_t>& count, std::uint32_t cap) {
+  std::uint32_t n = count.load();
+  while (n < cap) {
+    if (count.compare_exchange_weak(n, n + 1)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+// ---- SharedEndpoint
+
+SharedEndpoint::SharedEndpoint(std::uint64_t id, std::string name, net::Address address)
+    : id_(id), name_(std::move(name)), address_(std::move(address)) {}
+
+bool SharedEndpoint::open_slot(std::uint32_t cap) { return add_below(connections_, cap); }
+
+void SharedEndpoint::close_slot() { CHECK(connections_.fetch_sub(1) != 0); }
+
+bool SharedEndpoint::enter_tunnel(std::uint32_t cap) {
+  if (!add_below(tunnels_, cap)) return false;
+  close_slot();
+  return true;
+}
+
+void SharedEndpoint::leave_tunnel() { CHECK(tunnels_.fetch_sub(1) != 0); }
+
+SharedEndpoint::Trial SharedEndpoint::claim_trial(base::Micros now, base::Millis at_most) {
+  std::int64_t until = aside_until_.load(std::memory_order_relaxed);
+  if (until == 0 || until > now.count) return Trial::no;
+  const std::int64_t end = now.count + base::Micros(at_most).count;
+  return aside_until_.compare_exchange_strong(until, end, std::memory_order_relaxed) ? Trial::yes : Trial::no;
+}
+
+bool SharedEndpoint::connect_failed(base::Micros now, Trial trial) {
+  std::int64_t until = aside_until_.load(std::memory_order_relaxed);
+  if (trial == Trial::no && until > now.count) return false;   // one of many that fail together
+  const std::uint32_t level = aside_level_.load(std::memory_order_relaxed);
+  const std::int64_t doubled = aside_first.count << std::min(level, 20u);
+  const std::int64_t end = now.count + base::Micros(base::Millis{std::min(doubled, aside_most.count)}).count;
+  if (!aside_until_.compare_exchange_strong(until, end, std::memory_order_relaxed)) return false;
+  aside_level_.store(level + 1, std::memory_order_relaxed);
+  return true;
+}
+
+void SharedEndpoint::connected() {
+  if (aside_until_.load(std::memory_order_relaxed) == 0) return;
+  aside_level_.store(0, std::memory_order_relaxed);
+  aside_until_.store(0, std::memory_order_relaxed);
+}
+
+// ---- RetryBudget
+
+RetryBudget::Second& RetryBudget::current(std::int64_t second) {
+  Second& slot = seconds_[static_cast<std::size_t>(second) % window_seconds];
+  std::int64_t seen = slot.second.load(std::memory_order_relaxed);
+  if (seen != second && slot.second.compare_exchange_strong(seen, second, std::memory_order_relaxed)) {
+    slot.requests.store(0, std::memory_order_relaxed);
+    slot.retries.store(0, std::memory_order_relaxed);
+  }
+  return slot;
+}
+
+void RetryBudget::count_request(base::Micros now) { current(now.count / 1'000'000).requests.fetch_add(1, std::memory_order_relaxed); }
+
+bool RetryBudget::admit(base::Micros now, double ratio) {
+  const std::int64_t second = now.count / 1'000'000;
+  Second& mine = current(second);
+  std::uint64_t requests = 0;
+  std::uint64_t retries = 0;
+  for (const Second& s : seconds_) {
+    if (s.second.load(std::memory_order_relaxed) <= second - static_cast<std::int64_t>(window_seconds)) continue;
+    requests += s.requests.load(std::memory_order_relaxed);
+    retries += s.retries.load(std::memory_order_relaxed);
+  }
+  const double allowed = std::max(ratio * static_cast<double>(requests), static_cast<double>(floor_per_second * window_seconds));
+  if (static_cast<double>(retries) + 1.0 > allowed) return false;
+  mine.retries.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+// ---- SharedUpstream
+
+SharedUpstream::SharedUpstream(std::string name, std::uint32_t workers)
+    : name_(std::move(name)),
+      workers_(workers),
+      announcements_(std::make_unique<Announcement[]>(workers)),
+      set_(std::make_shared<const EndpointSet>()) {
+  CHECK(workers > 0);
+}
+
+EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold) {
+  using Key = std::pair<std::string, std::string>;
+  std::map<Key, std::shared_ptr<SharedEndpoint>> known;
+  for (const EndpointEntry& e : set_->entries) known.emplace(Key{e.endpoint->name(), e.endpoint->address().text()}, e.endpoint);
+
+  auto next = std::make_shared<EndpointSet>();
+  std::map<Key, std::size_t> placed;
+  for (const EndpointSpec& spec : specs) {
+    if (!spec.address.has_value()) continue;
+    const Key key{spec.name, spec.address->text()};
+    if (const auto twice = placed.find(key); twice != placed.end()) {
+      std::uint32_t& weight = next->entries[twice->second].weight;
+      weight = std::min(weight + spec.weight, 65'535u);
+      continue;
+    }
+    placed.emplace(key, next->entries.size());
+    const auto old = known.find(key);
+    next->entries.push_back(EndpointEntry{
+        old != known.end() ? old->second : std::make_shared<SharedEndpoint>(next_endpoint_id(), spec.name, *spec.address),
+        std::max(spec.weight, 1u)});
+  }
+  set_ = std::move(next);
+  panic_threshold_ = panic_threshold;
+  judge_panic();
+  return set_;
+}
+
+bool SharedUpstream::set_health(SharedEndpoint& endpoint, Health health) {
+  const bool up = health == Health::up;
+  if (endpoint.healthy_.exchange(up, std::memory_order_relaxed) == up) return false;
+  judge_panic();
+  return true;
+}
+
+void SharedUpstream::judge_panic() {
+  const std::size_t total = set_->entries.size();
+  const auto healthy = std::count_if(set_->entries.begin(), set_->entries.end(), [](const EndpointEntry& e) { return e.endpoint->healthy(); });
+  panic_.store(static_cast<std::uint64_t>(healthy) * 100 < static_cast<std::uint64_t>(panic_threshold_) * total, std::memory_order_relaxed);
+}
+
+bool SharedUpstream::enter_queue(std::uint32_t max_waiting) { return add_below(waiting_, max_waiting); }
+
+void SharedUpstream::announce_waiting(std::uint32_t worker, base::Micros since) {
+  CHECK(worker < workers_);
+  const std::int64_t before = announcements_[worker].since.exchange(since.count);
+  if (before == 0 && since.count != 0) waiting_workers_.fetch_add(1);
+  if (before != 0 && since.count == 0) waiting_workers_.fetch_sub(1);
+}
+
+std::optional<std::uint32_t> SharedUpstream::longest_waiting(std::uint32_t me, base::Micros than) const {
+  std::optional<std::uint32_t> found;
+  std::int64_t oldest = than.count;
+  for (std::uint32_t w = 0; w < workers_; ++w) {
+    const std::int64_t since = announcements_[w].since.load();
+    if (w == me || since == 0 || since >= oldest) continue;
+    oldest = since;
+    found = w;
+  }
+  return found;
+}
+
+}  // namespace sluice::upstream

@@ -1,0 +1,184 @@
+// What all workers share about one upstream: the endpoints with their caps, load and health, the count of waiting requests,
+// and the retry budget. Made by the control thread, which alone changes the endpoint set and the health bits; workers hold
+// it by shared_ptr from set-up to tear-down (never per request) and touch its atomics. It outlives reloads that keep the upstream.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "net/address.h"
+#include "upstream/options.h"
+
+namespace sluice::upstream {
+
+enum class Health : std::uint8_t { down, up };
+
+// One address. Identity: name and address; whoever stays in the set keeps its counts, health and set-aside state.
+class alignas(64) SharedEndpoint {
+ public:
+  static constexpr base::Millis aside_first{1'000};   // a failed connect sets the endpoint aside for this long,
+  static constexpr base::Millis aside_most{10'000};   // doubling up to this
+  static constexpr base::Millis race_memory{600'000}; // an idle-close race is remembered this long, then the endpoint may have changed
+
+  SharedEndpoint(std::uint64_t id, std::string name, net::Address address);
+
+  std::uint64_t id() const { return id_; }            // unique in the process, never used again
+  const std::string& name() const { return name_; }   // as configured: label and default server name
+  const net::Address& address() const { return address_; }
+
+  // Connection cap (relaxed elsewhere, sequentially consistent here: see SharedUpstream::announce_waiting).
+  bool open_slot(std::uint32_t cap);                  // false: `cap` connections are open
+  void close_slot();
+  std::uint32_t connections() const { return connections_.load(); }
+  // A connection becomes a tunnel and leaves the cap; false: `cap` tunnels are open, so it goes on counting as a connection.
+  bool enter_tunnel(std::uint32_t cap);
+  void leave_tunnel();
+  std::uint32_t tunnels() const { return tunnels_.load(std::memory_order_relaxed); }
+
+  // Load that the balancer compares: requests in flight and connects under way.
+  void begin_request() { in_flight_.fetch_add(1, std::memory_order_relaxed); }
+  void end_request() { in_flight_.fetch_sub(1, std::memory_order_relaxed); }
+  void begin_connect() { connecting_.fetch_add(1, std::memory_order_relaxed); }
+  void end_connect() { connecting_.fetch_sub(1, std::memory_order_relaxed); }
+  std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  std::uint32_t load() const { return in_flight() + connecting_.load(std::memory_order_relaxed); }
+
+  bool healthy() const { return healthy_.load(std::memory_order_relaxed); }
+
+  // Set aside after a failed connect. While aside nobody but one trial connects (if another endpoint is usable).
+  bool aside(base::Micros now) const { return aside_until_.load(std::memory_order_relaxed) > now.count; }
+  base::Micros aside_until() const { return base::Micros{aside_until_.load(std::memory_order_relaxed)}; }
+  std::uint32_t aside_level() const { return aside_level_.load(std::memory_order_relaxed); }  // failures in a row, 0 = none
+  enum class Trial : std::uint8_t { no, yes };
+  // Call before a connect. yes: it is the trial after a set-aside; the others see the endpoint aside until it is known how it went.
+  Trial claim_trial(base::Micros now, base::Millis at_most);
+  // True if this failure set the endpoint aside (the first of many that fail together does).
+  bool connect_failed(base::Micros now, Trial trial);
+  void connected();                                   // a connect went well: nothing held against it
+
+  // A reused connection died before any byte of the answer.
+  void note_race(base::Micros now) { race_at_.store(now.count, std::memory_order_relaxed); }
+  bool race_seen(base::Micros now) const {
+    const std::int64_t at = race_at_.load(std::memory_order_relaxed);
+    return at != 0 && now.count - at < base::Micros(race_memory).count;
+  }
+
+ private:
+  friend class SharedUpstream;
+  // What every pick reads stands on the first cache line.
+  std::atomic<std::uint32_t> in_flight_{0};
+  std::atomic<std::uint32_t> connecting_{0};
+  std::atomic<std::int64_t> aside_until_{0};
+  std::atomic<bool> healthy_{true};
+  std::atomic<std::uint32_t> aside_level_{0};
+  std::atomic<std::int64_t> race_at_{0};
+  std::atomic<std::uint32_t> connections_{0};
+  std::atomic<std::uint32_t> tunnels_{0};
+  std::uint64_t id_;
+  std::string name_;
+  net::Address address_;
+};
+
+// The endpoints at one time; immutable, sent to the workers by mailbox.
+struct EndpointEntry {
+  std::shared_ptr<SharedEndpoint> endpoint;
+  std::uint32_t weight = 1;                           // 1..65535
+};
+struct EndpointSet {
+  std::vector<EndpointEntry> entries;
+};
+using EndpointSetPtr = std::shared_ptr<const EndpointSet>;
+
+// Retries / requests over the last 10 s, with a floor of 3 retries a second. Any thread; relaxed, so that requests counted
+// while a second turns over may be missed: it is a damper, not an account.
+class RetryBudget {
+ public:
+  static constexpr std::uint32_t window_seconds = 10;
+  static constexpr std::uint32_t floor_per_second = 3;
+  void count_request(base::Micros now);
+  bool admit(base::Micros now, double ratio);         // draws one retry if the budget allows it
+
+ private:
+  struct Second {
+    std::atomic<std::int64_t> second{-1};
+    std::atomic<std::uint32_t> requests{0};
+    std::atomic<std::uint32_t> retries{0};
+  };
+  Second& current(std::int64_t second);
+  std::array<Second, window_seconds> seconds_;
+};
+
+// A counted connection that one worker hands to another. Gives the slot back when it dies unused, so a lost message costs nothing.
+class PassedSlot {
+ public:
+  explicit PassedSlot(std::shared_ptr<SharedEndpoint> endpoint) : endpoint_(std::move(endpoint)) {}
+  PassedSlot(const PassedSlot&) = delete;
+  PassedSlot& operator=(const PassedSlot&) = delete;
+  ~PassedSlot() {
+    if (endpoint_ != nullptr) endpoint_->close_slot();
+  }
+  const SharedEndpoint* endpoint() const { return endpoint_.get(); }
+  void take() { endpoint_ = nullptr; }                // the receiver's connection counts from here on
+
+ private:
+  std::shared_ptr<SharedEndpoint> endpoint_;
+};
+
+class SharedUpstream {
+ public:
+  SharedUpstream(std::string name, std::uint32_t workers);
+  SharedUpstream(const SharedUpstream&) = delete;
+  SharedUpstream& operator=(const SharedUpstream&) = delete;
+
+  const std::string& name() const { return name_; }
+  std::uint32_t workers() const { return workers_; }
+
+  // -- Control thread only ------------------------------------------------------------------------------------------
+  // The set becomes `specs` (entries without an address are left out, doubles are merged). Endpoints that stay are the same
+  // objects. Returns the set for the workers.
+  EndpointSetPtr set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold);
+  const EndpointSetPtr& endpoints() const { return set_; }
+  // True if the bit changed. The endpoint is one of the set.
+  bool set_health(SharedEndpoint& endpoint, Health health);
+
+  // -- Any thread -----------------------------------------------------------------------------------------------------
+  bool panic() const { return panic_.load(std::memory_order_relaxed); }  // too few are healthy: health is ignored
+  RetryBudget& retries() { return retries_; }
+
+  bool enter_queue(std::uint32_t max_waiting);        // false: full
+  void count_waiting() { waiting_.fetch_add(1, std::memory_order_relaxed); }  // past the limit: it was let in before
+  void leave_queue() { waiting_.fetch_sub(1, std::memory_order_relaxed); }
+  std::uint32_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
+
+  // A worker that has requests waiting at the cap says since when (0 = none any more). Announce first, then try the caps once
+  // more; who frees a slot decrements first, then looks here: so one of the two always sees the other.
+  void announce_waiting(std::uint32_t worker, base::Micros since);
+  bool anyone_waiting() const { return waiting_workers_.load() != 0; }
+  // The worker other than `me` that has waited longest, if it has waited since before `than`.
+  std::optional<std::uint32_t> longest_waiting(std::uint32_t me, base::Micros than) const;
+
+ private:
+  void judge_panic();
+  struct alignas(64) Announcement {
+    std::atomic<std::int64_t> since{0};
+  };
+
+  std::string name_;
+  std::uint32_t workers_;
+  std::atomic<bool> panic_{false};
+  std::atomic<std::uint32_t> waiting_{0};
+  std::atomic<std::uint32_t> waiting_workers_{0};
+  std::unique_ptr<Announcement[]> announcements_;
+  RetryBudget retries_;
+  EndpointSetPtr set_;
+  std::uint32_t panic_threshold_ = 0;
+};
+
+}  // namespace sluice::upstream

@@ -1,0 +1,137 @@
+#include "upstream/wait_queue.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace sluice::upstream {
+
+// ---- Waiter
+
+Waiter::Waiter() : timer_(this, net::timer_call<&Waiter::on_timer>) {}
+
+Waiter::~Waiter() { unlink(); }
+
+void Waiter::unlink() {
+  if (queue_ != nullptr) queue_->leave(*this);
+}
+
+void Waiter::on_timer() {
+  CHECK(queue_ != nullptr);
+  queue_->refuse(*this, {http::Kind::pool_timeout, http::Where::proxy, http::Detail::none, true}, nullptr);
+}
+
+// ---- WaitQueue
+
+WaitQueue::WaitQueue(net::Loop& loop, SharedUpstream& shared, UpstreamMetrics& metrics, User& user)
+    : loop_(loop), shared_(shared), metrics_(metrics), user_(user) {}
+
+WaitQueue::~WaitQueue() { CHECK(all_.empty() && refused_.empty()); }
+
+void WaitQueue::enter(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget) {
+  CHECK(waiter.queue_ == nullptr && budget.count > 0);
+  waiter.queue_ = this;
+  waiter.sink_ = &sink;
+  waiter.want_ = want;
+  waiter.since_ = loop_.now();
+  waiter.left_ = budget;
+  waiter.made_room_ = false;
+  all_.push_back(waiter);
+}
+
+void WaitQueue::join_dialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, Connection& dial) {
+  enter(waiter, want, sink, budget);
+  waiter.dial_ = &dial;
+}
+
+void WaitQueue::join_undialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, std::uint32_t max_waiting) {
+  if (!shared_.enter_queue(max_waiting)) {
+    return refuse(waiter, {http::Kind::pool_full, http::Where::proxy, http::Detail::none, true}, nullptr);
+  }
+  enter(waiter, want, sink, budget);
+  undialled_.push_back(waiter.undialled_);
+  count_in(waiter);
+}
+
+// The budget runs, rounded up to the wheel's milliseconds.
+void WaitQueue::count_in(Waiter& waiter) {
+  metrics_.waiting.add(1);
+  waiter.timer_.arm(loop_, base::Millis{(waiter.left_.count + 999) / 1000});
+}
+
+void WaitQueue::count_out(Waiter& waiter) {
+  waiter.left_ = waiter.timer_.armed() ? std::max(waiter.timer_.due() - loop_.now(), base::Micros{0}) : base::Micros{0};
+  waiter.timer_.disarm();
+  waiter.undialled_.unlink();
+  shared_.leave_queue();
+  metrics_.waiting.add(-1);
+}
+
+void WaitQueue::set_dialled(Waiter& waiter, Connection& dial) {
+  CHECK(waiter.queue_ == this && waiter.dial_ == nullptr && waiter.undialled_.linked());
+  count_out(waiter);
+  waiter.dial_ = &dial;
+}
+
+void WaitQueue::set_undialled(Waiter& waiter) {
+  CHECK(waiter.queue_ == this && waiter.dial_ != nullptr && !waiter.undialled_.linked());
+  waiter.dial_ = nullptr;
+  shared_.count_waiting();   // it was let in before: max_waiting may be passed by those whose connect went to another
+  undialled_.push_front(waiter.undialled_);
+  count_in(waiter);
+}
+
+void WaitQueue::leave(Waiter& waiter) {
+  CHECK(waiter.queue_ == this);
+  waiter.queue_ = nullptr;
+  waiter.base::ListHook<WaitTag>::unlink();
+  if (!waiter.refusal_.clean()) {
+    waiter.refusal_ = {};
+    return;
+  }
+  if (waiter.undialled_.linked()) count_out(waiter);
+  if (Connection* const dial = waiter.dial_; dial != nullptr) {
+    waiter.dial_ = nullptr;
+    user_.on_dial_orphaned(*dial);
+  }
+}
+
+void WaitQueue::refuse(Waiter& waiter, const http::Failure& why, const Endpoint* endpoint) {
+  CHECK(!why.clean());
+  if (waiter.queue_ != nullptr) leave(waiter);
+  if (why.kind == http::Kind::pool_timeout) metrics_.timeouts.add(1);
+  waiter.queue_ = this;
+  waiter.refusal_ = why;
+  waiter.refused_by_ = endpoint;
+  refused_.push_back(waiter);
+  user_.on_refusals();
+}
+
+void WaitQueue::deliver_refusals() {
+  base::List<Waiter, WaitTag> batch;   // one that is refused anew by an upcall waits for the next turn
+  batch.take_all(refused_);
+  while (Waiter* const waiter = batch.front()) {
+    const http::Failure why = waiter->refusal_;
+    const Endpoint* const endpoint = waiter->refused_by_;
+    leave(*waiter);
+    waiter->on_refused(why, endpoint);
+  }
+}
+
+void WaitQueue::forget_endpoint(const Endpoint& endpoint) {
+  for (Waiter* w = refused_.front(); w != nullptr; w = refused_.next(*w)) {
+    if (w->refused_by_ == &endpoint) w->refused_by_ = nullptr;
+  }
+}
+
+Waiter* WaitQueue::front_undialled() {
+  Waiter::Undialled* const u = undialled_.front();
+  return u == nullptr ? nullptr : &u->waiter;
+}
+
+Waiter* WaitQueue::next_undialled(Waiter& waiter) {
+  Waiter::Undialled* const u = undialled_.next(waiter.undialled_);
+  return u == nullptr ? nullptr : &u->waiter;
+}
+
+}  // namespace sluice::upstream
