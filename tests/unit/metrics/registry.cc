@@ -1,0 +1,266 @@
+// The registry: cells by writer, sums, the limit of series, retire and reclaim, and the text of a scrape.
+#include "metrics/registry.h"
+
+#include <atomic>
+#include <map>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "metrics/exposition.h"
+#include "metrics/process.h"
+#include "metrics/request_counters.h"
+
+#include <doctest/doctest.h>
+
+using namespace sluice;  // NOLINT: a test
+using metrics::Name;
+using metrics::Registry;
+using Strings = std::vector<std::string>;
+
+namespace {
+
+double value_of(const Registry& registry, Name name, const Strings& labels) {
+  for (const auto& sample : registry.collect(name)) {
+    if (sample.labels == labels) return sample.value;
+  }
+  return -1;
+}
+
+bool has_line(const std::string& text, const std::string& line) { return ("\n" + text).find("\n" + line + "\n") != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("table: names are unique, prefixed kinds end as they must") {
+  std::map<std::string_view, int> seen;
+  for (const auto& d : metrics::definitions) {
+    CAPTURE(d.name);
+    CHECK(++seen[d.name] == 1);
+    CHECK(!d.help.empty());
+    CHECK(d.name.ends_with("_total") == (d.type == metrics::Type::counter));
+    if (d.type == metrics::Type::histogram) CHECK(d.name.ends_with("_seconds"));
+    for (size_t i = d.label_count(); i < metrics::labels_max; ++i) CHECK(d.labels[i].empty());
+  }
+  CHECK(metrics::definition_of(Name::requests_total).name == "requests_total");
+  CHECK(metrics::definition_of(Name::requests_total).label_count() == 4);
+}
+
+TEST_CASE("cells of all writers are summed, and one writer gets the same cell again") {
+  Registry registry(2);
+  auto& a = registry.counter(Name::local_replies_total, {"no_route"}, 0);
+  auto& b = registry.counter(Name::local_replies_total, {"no_route"}, 1);
+  auto& c = registry.counter(Name::local_replies_total, {"no_route"}, registry.control());
+  CHECK(registry.control() == 2);
+  CHECK(&a != &b);
+  CHECK(&a == &registry.counter(Name::local_replies_total, {"no_route"}, 0));
+  a.add();
+  b.add(10);
+  c.add(100);
+  registry.counter(Name::local_replies_total, {"timeout"}, 1).add(5);
+  CHECK(value_of(registry, Name::local_replies_total, {"no_route"}) == 111);
+  CHECK(value_of(registry, Name::local_replies_total, {"timeout"}) == 5);
+  auto& g = registry.gauge(Name::upstream_connections, {"app", "idle"}, 0);
+  g.add(3);
+  g.add(-1);
+  registry.gauge(Name::upstream_connections, {"app", "idle"}, 1).set(7);
+  CHECK(value_of(registry, Name::upstream_connections, {"app", "idle"}) == 9);
+}
+
+TEST_CASE("cells of two writers never share a cache line") {
+  Registry registry(3);
+  std::map<uintptr_t, unsigned> owner;
+  for (int i = 0; i < 200; ++i) {
+    const std::string label = std::to_string(i);
+    for (unsigned w = 0; w <= 3; ++w) {
+      const auto line = reinterpret_cast<uintptr_t>(&registry.counter(Name::local_replies_total, {label}, w)) / 64;
+      CHECK(owner.try_emplace(line, w).first->second == w);
+    }
+  }
+}
+
+TEST_CASE("histogram: bounds are inclusive, what is above counts in +Inf") {
+  metrics::Histogram h;
+  h.observe(base::Micros{0});
+  h.observe(base::Micros{-5});  // a clock that was read out of order
+  h.observe(base::Micros{100});
+  h.observe(base::Micros{101});
+  h.observe(base::seconds(60));
+  h.observe(base::Micros{60'000'001});
+  CHECK(h.bucket(0) == 3);
+  CHECK(h.bucket(1) == 1);
+  CHECK(h.bucket(metrics::Histogram::buckets - 2) == 1);
+  CHECK(h.bucket(metrics::Histogram::buckets - 1) == 1);
+  CHECK(h.sum() == 100 + 101 + 60'000'000 + 60'000'001);
+  for (size_t i = 1; i < metrics::Histogram::bounds.size(); ++i) CHECK(metrics::Histogram::bounds[i - 1] < metrics::Histogram::bounds[i]);
+}
+
+TEST_CASE("the limit of series: what is beyond shares one, and is counted") {
+  Registry registry(1);
+  const auto max = metrics::definition_of(Name::requests_total).series_max;
+  for (uint32_t i = 0; i < max; ++i) registry.counter(Name::requests_total, {"l", std::to_string(i), "GET", "200"}, 0).add();
+  CHECK(registry.series(Name::requests_total) == max);
+  CHECK(registry.collect(Name::metrics_series_overflow_total).empty());
+  auto& over = registry.counter(Name::requests_total, {"l", "one more", "GET", "200"}, 0);
+  auto& over2 = registry.counter(Name::requests_total, {"l", "two more", "GET", "200"}, 0);
+  CHECK(&over == &over2);
+  over.add(3);
+  CHECK(registry.series(Name::requests_total) == max + 1);
+  CHECK(value_of(registry, Name::requests_total, {"other", "other", "other", "other"}) == 3);
+  CHECK(value_of(registry, Name::metrics_series_overflow_total, {"requests_total"}) == 2);
+  registry.counter(Name::requests_total, {"l", "0", "GET", "200"}, 0).add();  // a known one is still found
+  CHECK(value_of(registry, Name::requests_total, {"l", "0", "GET", "200"}) == 2);
+}
+
+TEST_CASE("retire takes series out of the scrape, their cells stay; asking again revives; reclaim recycles") {
+  Registry registry(1);
+  auto& app = registry.counter(Name::upstream_connections_opened_total, {"app"}, 0);
+  auto& web = registry.counter(Name::upstream_connections_opened_total, {"web"}, 0);
+  registry.gauge(Name::upstream_endpoint_healthy, {"app", "a:1"}, 0).set(1);
+  registry.gauge(Name::upstream_endpoint_healthy, {"app", "b:1"}, 0).set(1);
+  registry.gauge(Name::upstream_endpoint_healthy, {"web", "a:1"}, 0).set(1);
+  app.add(5);
+  web.add(6);
+
+  registry.retire("upstream", "app", "endpoint", "a:1");
+  CHECK(registry.series(Name::upstream_endpoint_healthy) == 2);
+  CHECK(value_of(registry, Name::upstream_endpoint_healthy, {"app", "a:1"}) == -1);
+  CHECK(registry.series(Name::upstream_connections_opened_total) == 2);  // has no endpoint
+
+  registry.retire("upstream", "app");
+  CHECK(registry.series(Name::upstream_endpoint_healthy) == 1);
+  CHECK(value_of(registry, Name::upstream_connections_opened_total, {"app"}) == -1);
+  CHECK(value_of(registry, Name::upstream_connections_opened_total, {"web"}) == 6);
+  app.add();  // an old request ends
+  CHECK(&registry.counter(Name::upstream_connections_opened_total, {"app"}, 0) == &app);
+  CHECK(value_of(registry, Name::upstream_connections_opened_total, {"app"}) == 6);
+
+  registry.retire("upstream", "app");
+  registry.reclaim();
+  auto& fresh = registry.counter(Name::upstream_connections_opened_total, {"new"}, 0);
+  CHECK(&fresh == &app);  // its memory is used again
+  CHECK(fresh.value() == 0);
+  CHECK(value_of(registry, Name::upstream_connections_opened_total, {"web"}) == 6);
+}
+
+TEST_CASE("computed values are read at each scrape, never after retire") {
+  Registry registry(1);
+  double now = 1.5;
+  int calls = 0;
+  registry.computed(Name::certificate_expiry_seconds, {"a.pem"}, [&] {
+    ++calls;
+    return now;
+  });
+  CHECK(value_of(registry, Name::certificate_expiry_seconds, {"a.pem"}) == 1.5);
+  now = 2.5;
+  CHECK(value_of(registry, Name::certificate_expiry_seconds, {"a.pem"}) == 2.5);
+  registry.retire("name", "a.pem");
+  CHECK(registry.collect(Name::certificate_expiry_seconds).empty());
+  CHECK(calls == 2);
+}
+
+TEST_CASE("request counters: indices to labels, growth, start-over, indices out of range") {
+  Registry registry(1);
+  metrics::RequestLabels labels{{"http", "https"}, {}, {"GET", "POST", "other"}};
+  for (int i = 0; i < 3000; ++i) labels.routes.push_back("r" + std::to_string(i));
+  metrics::RequestCounters counters(registry, 0, labels);
+  for (int round = 0; round < 2; ++round) {
+    for (uint32_t route = 0; route < 3000; ++route) {
+      for (uint16_t code = 200; code < 203; ++code) counters.count(1, route, 1, code);  // 9,000 combinations: grows, then starts over
+    }
+  }
+  CHECK(registry.series(Name::requests_total) == 9000);
+  for (const auto& sample : registry.collect(Name::requests_total)) REQUIRE(sample.value == 2);
+  CHECK(value_of(registry, Name::requests_total, {"https", "r2999", "POST", "202"}) == 2);
+  counters.count(0, UINT32_MAX, 0, 404);
+  counters.count(0, 3000, 0, 404);
+  CHECK(value_of(registry, Name::requests_total, {"http", "", "GET", "404"}) == 2);
+  counters.count(9, 0, 200, 499);
+  CHECK(value_of(registry, Name::requests_total, {"", "r0", "other", "499"}) == 1);
+}
+
+TEST_CASE("request counters beyond the limit of series") {
+  Registry registry(1);
+  metrics::RequestLabels labels{{"l"}, {}, {"other"}};
+  for (int i = 0; i < 30'000; ++i) labels.routes.push_back("r" + std::to_string(i));
+  metrics::RequestCounters counters(registry, 0, labels);
+  for (uint32_t route = 0; route < 30'000; ++route) counters.count(0, route, 0, 200);
+  double sum = 0;
+  for (const auto& sample : registry.collect(Name::requests_total)) sum += sample.value;
+  CHECK(sum == 30'000);  // nothing is lost
+  CHECK(value_of(registry, Name::requests_total, {"other", "other", "other", "other"}) == 10'000);
+}
+
+TEST_CASE("the text of a scrape") {
+  Registry registry(2);
+  registry.counter(Name::requests_total, {"l", "a\"b\\c\nd", "GET", "200"}, 0).add(41);
+  registry.counter(Name::requests_total, {"l", "a\"b\\c\nd", "GET", "200"}, 1).add(1);
+  auto& h = registry.histogram(Name::upstream_connect_seconds, {"app"}, 0);
+  h.observe(base::Micros{150});
+  h.observe(base::Micros{1'500'000});
+  registry.histogram(Name::upstream_connect_seconds, {"app"}, 1).observe(base::seconds(100));
+  registry.gauge(Name::drain_phase, {}, registry.control()).set(0);
+  const std::string text = metrics::exposition(registry);
+  CAPTURE(text);
+  CHECK(has_line(text, "# TYPE sluice_requests_total counter"));
+  CHECK(has_line(text, "sluice_requests_total{listener=\"l\",route=\"a\\\"b\\\\c\\nd\",method=\"GET\",code=\"200\"} 42"));
+  CHECK(has_line(text, "# TYPE sluice_upstream_connect_seconds histogram"));
+  CHECK(has_line(text, "sluice_upstream_connect_seconds_count{upstream=\"app\"} 3"));
+  CHECK(has_line(text, "sluice_upstream_connect_seconds_sum{upstream=\"app\"} 101.50015"));
+  CHECK(has_line(text, "sluice_upstream_connect_seconds_bucket{upstream=\"app\",le=\"0.0002\"} 1"));
+  CHECK(has_line(text, "sluice_upstream_connect_seconds_bucket{upstream=\"app\",le=\"2\"} 2"));
+  CHECK(has_line(text, "sluice_upstream_connect_seconds_bucket{upstream=\"app\",le=\"60\"} 2"));
+  CHECK(has_line(text, "sluice_upstream_connect_seconds_bucket{upstream=\"app\",le=\"+Inf\"} 3"));
+  CHECK(has_line(text, "sluice_drain_phase 0"));
+  CHECK(text.find("sluice_dns_stale") == std::string::npos);  // no series, no family
+  CHECK(has_line(text, "# TYPE process_cpu_seconds_total counter"));
+  // Each line is a comment or "name{...} value": nothing a label held has broken one.
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with("# HELP ") && !line.starts_with("# TYPE ")) CHECK(line.find_last_of(' ') > 5);
+  }
+}
+
+TEST_CASE("facts of this process") {
+  const auto facts = metrics::read_process();
+  CHECK(facts.resident_bytes > 100'000);
+  CHECK(facts.virtual_bytes >= facts.resident_bytes);
+  CHECK(facts.threads >= 1);
+  CHECK(facts.open_fds >= 2);
+  CHECK(facts.open_fds <= facts.max_fds);
+  CHECK(facts.start_time > 1.6e9);
+  CHECK(facts.start_time <= base::steady_clock().wall().seconds() + 1);
+}
+
+TEST_CASE("writers and scrapes at once: counts only rise, and all arrive (tsan)") {
+  Registry registry(3);
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> writers;
+  constexpr int each = 20'000;
+  for (unsigned w = 0; w < 3; ++w) {
+    writers.emplace_back([&registry, w] {
+      metrics::RequestCounters counters(registry, w, {{"l"}, {"a", "b", "c", "d"}, {"GET"}});
+      auto& duration = registry.histogram(Name::request_duration_seconds, {"a"}, w);
+      for (int i = 0; i < each; ++i) {
+        counters.count(0, static_cast<uint32_t>(i) % 4, 0, static_cast<uint16_t>(200 + i % 50));
+        duration.observe(base::Micros{i});
+      }
+    });
+  }
+  std::thread scraper([&] {
+    double last = 0;
+    while (!stop.load()) {
+      double sum = 0;
+      for (const auto& s : registry.collect(Name::requests_total)) sum += s.value;
+      CHECK(sum >= last);
+      last = sum;
+      (void)metrics::exposition(registry);
+    }
+  });
+  for (auto& t : writers) t.join();
+  stop.store(true);
+  scraper.join();
+  double sum = 0;
+  for (const auto& s : registry.collect(Name::requests_total)) sum += s.value;
+  CHECK(sum == 3.0 * each);
+}
