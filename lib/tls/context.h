@@ -61,9 +61,10 @@ class ServerContext {
 
   std::unique_ptr<CertStore> store_;
   std::shared_ptr<Tickets> tickets_;
+  std::shared_ptr<void> hooks_;              // what the handshake's callbacks find
   std::vector<CertificateFacts> facts_;
-  std::string alpn_wire_;        // as in the extension: length-prefixed names
-  std::string ticket_file_;
+  std::string alpn_wire_;                    // as in the extension: each name behind its length
+  base::Millis own_ticket_lifetime_{0};      // 0: the keys are a fleet's
 };
 
 // Sessions to resume with one endpoint; owned by the endpoint, one per worker. It must outlive the retire() of every
