@@ -1,0 +1,138 @@
+// The order of a turn, its bounds, and messages from other threads.
+#include "net/loop.h"
+
+#include <deque>
+#include <functional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "net/mailbox.h"
+#include "net/uv_driver.h"
+#include "support/sim_loop.h"
+
+#include <doctest/doctest.h>
+
+using namespace sluice;
+
+namespace {
+
+struct Step : net::Runnable, net::Flushable, net::Reapable {
+  std::string* log = nullptr;
+  std::function<void()> also;
+  void run() override { *log += 'r', call(); }
+  void flush() override { *log += 'f', call(); }
+  void reclaim() noexcept override { *log += 'd', call(); }
+  void call() {
+    if (also) std::exchange(also, nullptr)();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a turn: events, run_later, flush, reap; what they add comes in the next turn") {
+  support::SimLoop sim;
+  std::string log;
+  Step a, b;
+  a.log = b.log = &log;
+  sim.post(base::Micros{0}, [&] {
+    log += 'e';
+    sim.loop().reap_later(a);
+    sim.loop().flush_later(a);
+    sim.loop().flush_later(a);
+    sim.loop().run_later(a);
+    sim.loop().run_later(a);
+  });
+  sim.settle();
+  CHECK(log == "erfd");
+  log.clear();
+  a.also = [&] { sim.loop().run_later(a), sim.loop().flush_later(b); };
+  sim.loop().run_later(a);
+  sim.loop().turn(base::Micros{0});
+  CHECK(log == "rf");
+  CHECK(sim.loop().work_left());
+  sim.settle();
+  CHECK(log == "rfr");
+}
+
+TEST_CASE("run_later is bounded a turn and keeps its order; who dies leaves the list") {
+  support::SimLoop sim;
+  std::string log;
+  std::deque<Step> steps(net::Loop::run_later_max_per_turn + 5);
+  for (Step& s : steps) s.log = &log, sim.loop().run_later(s);
+  sim.loop().turn(base::Micros{0});
+  CHECK(log.size() == net::Loop::run_later_max_per_turn);
+  steps.pop_back();
+  sim.settle();
+  CHECK(log.size() == net::Loop::run_later_max_per_turn + 4);
+}
+
+TEST_CASE("a burst of dirty transports is flushed before the other events") {
+  support::SimLoop sim;
+  std::string log;
+  std::deque<Step> steps(net::Loop::flush_at_dirty);
+  for (Step& s : steps) {
+    s.log = &log;
+    sim.post(base::Micros{0}, [&] { log += 'e', sim.loop().flush_later(s); });
+  }
+  sim.post(base::Micros{0}, [&] { log += 'L'; });
+  sim.settle();
+  CHECK(log == std::string(32, 'e') + std::string(32, 'f') + "L");
+}
+
+TEST_CASE("an event after a long wait sees the time it came at") {
+  support::SimLoop sim;
+  const base::Micros start = sim.now();
+  base::Micros seen{};
+  sim.post(base::Micros{base::seconds(50)}, [&] { seen = sim.loop().now(); });
+  sim.run_for(base::seconds(60));
+  CHECK(seen - start == base::Micros{base::seconds(50)});
+}
+
+TEST_CASE("messages of other threads run at the loop in their order, and wake it") {
+  net::Loop loop(base::steady_clock(), net::make_uv_driver());
+  net::Mailbox box(loop);
+  std::vector<int> got;
+  const std::thread::id here = std::this_thread::get_id();
+  std::jthread other([&] {
+    for (int i = 0; i < 1000; ++i) {
+      box.push([&got, &loop, here, i] {
+        CHECK(std::this_thread::get_id() == here);
+        got.push_back(i);
+        if (i == 999) loop.stop();
+      });
+    }
+  });
+  loop.run();
+  REQUIRE(got.size() == 1000);
+  for (int i = 0; i < 1000; ++i) CHECK(got[static_cast<size_t>(i)] == i);
+}
+
+TEST_CASE("a message pushed by a message is delivered too") {
+  net::Loop loop(base::steady_clock(), net::make_uv_driver());
+  net::Mailbox box(loop);
+  int steps = 0;
+  box.push([&] {
+    ++steps;
+    box.push([&] { ++steps, loop.stop(); });
+  });
+  loop.run();
+  CHECK(steps == 2);
+}
+
+TEST_CASE("an idle loop on libuv turns a few times a timer, not once a millisecond") {
+  net::Loop loop(base::steady_clock(), net::make_uv_driver());
+  struct Bell {
+    net::Loop& loop;
+    void ring() { loop.stop(); }
+  } bell{loop};
+  net::Timer timer{&bell, net::timer_call<&Bell::ring>};
+  timer.arm(loop, base::millis(150));
+  const base::Micros start = base::steady_clock().now();
+  int turns = 0;
+  while (timer.armed()) ++turns, loop.turn(base::Micros{-1});
+  CHECK(turns <= 12);
+  CHECK(base::steady_clock().now() - start >= base::Micros{149'000});
+}
