@@ -43,7 +43,12 @@ class Arena {
     const size_t total = (std::string_view(parts).size() + ... + 0U);
     auto* const to = static_cast<char*>(allocate(total, 1));
     char* p = to;
-    ((std::memcpy(p, std::string_view(parts).data(), std::string_view(parts).size()), p += std::string_view(parts).size()), ...);
+    const auto put = [&p](std::string_view part) {
+      if (part.empty()) return;  // its data() may be null, which memcpy must not see
+      std::memcpy(p, part.data(), part.size());
+      p += part.size();
+    };
+    (put(parts), ...);
     return {to, total};
   }
   // Gives all memory back; every view into it is dead.

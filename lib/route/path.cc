@@ -42,24 +42,33 @@ struct Text {
   std::string_view view() const { return {at, size}; }
 };
 
+// Whether each % is followed by two hex digits.
+bool escapes_are_whole(std::string_view path) {
+  for (size_t i = path.find('%'); i != std::string_view::npos; i = path.find('%', i + 1)) {
+    if (i + 2 >= path.size() || hex(path[i + 1]) < 0 || hex(path[i + 2]) < 0) return false;
+  }
+  return true;
+}
+
 // Escapes of unreserved characters become these, the others get upper case (RFC 3986 6.2.2.1, 6.2.2.2).
 Text decode_unreserved(std::string_view path, base::Arena& arena) {
   Text to{arena.make_array<char>(path.size())};
   for (size_t i = 0; i < path.size(); ++i) {
-    const int high = path[i] == '%' && i + 2 < path.size() ? hex(path[i + 1]) : -1;
-    const int low = high >= 0 ? hex(path[i + 2]) : -1;
-    if (low < 0) {
+    if (path[i] != '%') {
       to.push(path[i]);
-    } else if (const int c = high * 16 + low; is_unreserved(c)) {
+      continue;
+    }
+    const int high = hex(path[i + 1]);
+    const int low = hex(path[i + 2]);
+    if (const int c = high * 16 + low; is_unreserved(c)) {
       to.push(static_cast<char>(c));
-      i += 2;
     } else {
       constexpr char digits[] = "0123456789ABCDEF";
       to.push('%');
       to.push(digits[high]);
       to.push(digits[low]);
-      i += 2;
     }
+    i += 2;
   }
   return to;
 }
@@ -106,14 +115,14 @@ void merge_slashes(Text& text) {
   text.size = out;
 }
 
-// How a server reads `path` that decodes slashes, takes backslashes for slashes and cuts parameters off. `hides_dots` is set when
+// How a server reads `path` that decodes slashes, takes backslashes for slashes and cuts parameters off. `deceptive` is set when
 // that makes a dot segment.
-std::string_view read_loosely(std::string_view path, base::Arena& arena, bool& hides_dots) {
+std::string_view read_loosely(std::string_view path, base::Arena& arena, bool& deceptive) {
   Text to{arena.make_array<char>(path.size())};
   bool parameters = false;
   size_t segment = 0;
   const auto end_segment = [&] {
-    if (is_dots(to.view().substr(segment))) hides_dots = true;
+    if (is_dots(to.view().substr(segment))) deceptive = true;
   };
   for (size_t i = 0; i < path.size(); ++i) {
     const bool escaped = path.substr(i, 3) == "%2F" || path.substr(i, 3) == "%5C";
@@ -148,14 +157,18 @@ bool reads_two_ways(std::string_view path) {
 NormalPath normalise(std::string_view path, base::Arena& arena) {
   NormalPath result{path};
   if (!path.starts_with('/') || is_plain(path)) return result;
+  if (!escapes_are_whole(path)) {
+    result.deceptive = true;
+    return result;
+  }
   Text text = decode_unreserved(path, arena);
   const bool order_matters = remove_dots(text, Slashes::merge);
   if (text.view() != path) result.path = text.view();
-  if (reads_two_ways(result.path)) result.others[0] = read_loosely(result.path, arena, result.hides_dots);
+  if (reads_two_ways(result.path)) result.others[0] = read_loosely(result.path, arena, result.deceptive);
   if (order_matters) {
     Text strict = decode_unreserved(path, arena);
     remove_dots(strict, Slashes::keep);
-    result.others[1] = read_loosely(strict.view(), arena, result.hides_dots);
+    result.others[1] = read_loosely(strict.view(), arena, result.deceptive);
   }
   return result;
 }

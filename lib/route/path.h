@@ -17,8 +17,9 @@ struct NormalPath {
   // The path as others may read it, "" = none: [0] with %2F, %5C and \ as slashes and without ;parameters; [1] the same, if dot
   // segments are resolved before slashes are merged (/a//../b is /b for some and /a/b for others).
   std::array<std::string_view, 2> others{};
-  // One of these readings has a dot segment that the path itself does not show.
-  bool hides_dots = false;
+  // One of these readings has a dot segment that the path itself does not show, or an escape is broken (validation lets none
+  // through): not to be forwarded. With a broken escape `path` is the input.
+  bool deceptive = false;
 };
 
 // `path`: without query. What does not start with '/' ("*") is left alone.

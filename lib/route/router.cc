@@ -196,7 +196,7 @@ Match Router::match(const Query& query, base::Arena& arena) const {
   HostTable::Found hosts;
   tables_->hosts.find(host_of(query.authority), hosts);
   Match match = tables_->look_up(hosts, path.path, query);
-  match.ambiguous = path.hides_dots;
+  match.ambiguous = path.deceptive;
   if (match.route != nullptr && !match.ambiguous && !tables_->spelled_out[match.index]) {
     for (const std::string_view other : path.others) {
       if (!other.empty() && tables_->look_up(hosts, other, query).route != match.route) match.ambiguous = true;

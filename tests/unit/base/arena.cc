@@ -70,6 +70,7 @@ TEST_CASE("arena: copy and concat") {
   CHECK(arena.copy("").empty());
   CHECK(arena.concat("a", std::string_view("bc"), "") == "abc");
   CHECK(arena.concat("", "").empty());
+  CHECK(arena.concat(std::string_view(), "x", std::string_view()) == "x");
 }
 
 TEST_CASE("arena: a thread that ends gives its pool back, also while an arena outlives it") {
