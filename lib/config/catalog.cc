@@ -32,17 +32,19 @@ class SettingsVisitor final : public Visitor {
       : snapshot_(snapshot), available_(available), to_(to) {}
 
   void key(const Key& key, Codec& codec) override {
-    if (!available_.has(key.needs)) return;
-    to_.push_back({path_ + std::string(key.name), place_ + std::string(key.name), codec.print(), key});
+    Force force = absent_ != 0 ? Force::table_absent : Force::yes;
+    if (!available_.has(key.needs)) force = Force::not_built;
+    to_.push_back({path_ + std::string(key.name), place_ + std::string(key.name), codec.print(), key, force});
   }
   bool enter(const TableKey& table, Held held) override {
-    if (held == Held::no || !available_.has(table.needs)) return false;
     save();
+    if (absent_ != 0 || held == Held::no) ++absent_;
     path_ += concat({table.name, "."});
     place_ += concat({table.name, "."});
     return true;
   }
   void leave() override {
+    if (absent_ != 0) --absent_;
     path_.resize(saved_.back().path);
     place_.resize(saved_.back().place);
     saved_.pop_back();
@@ -73,6 +75,7 @@ class SettingsVisitor final : public Visitor {
   std::string path_;
   std::string place_;
   std::vector<Sizes> saved_;
+  std::size_t absent_ = 0;  // depth inside an absent table
 };
 
 }  // namespace
@@ -90,6 +93,12 @@ const std::vector<std::string>& homes(std::string_view key) {
 }
 
 std::vector<Setting> settings(const Snapshot& snapshot, const Availability& available) {
+  std::vector<Setting> list = all_settings(snapshot, available);
+  std::erase_if(list, [](const Setting& setting) { return setting.force != Force::yes; });
+  return list;
+}
+
+std::vector<Setting> all_settings(const Snapshot& snapshot, const Availability& available) {
   std::vector<Setting> list;
   Snapshot copy = snapshot;  // a Visitor may write; this one only prints
   SettingsVisitor visitor(copy, available, list);

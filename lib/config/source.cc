@@ -123,7 +123,7 @@ std::vector<base::Error> Report::take() {
 }
 
 std::string_view nearest(std::string_view word, const std::vector<std::string_view>& candidates) {
-  constexpr std::size_t word_max = 64;
+  constexpr std::size_t word_max = 128;
   if (word.empty() || word.size() > word_max) return {};
   const std::string folded = base::to_lower(word);
   // A third of the letters may be wrong; two in short words (letters that changed places), one in very short ones.

@@ -1,0 +1,43 @@
+// The command line: arguments to one of five commands, or to the reason why they are none. Pure; main acts on the result.
+#pragma once
+
+#include <expected>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+
+#include "config/commands.h"
+
+namespace sluice::proxy {
+
+inline constexpr int exit_good = 0;
+inline constexpr int exit_failure = 1;  // at run time: a port is taken, say
+inline constexpr int exit_usage = 2;    // the command line or the configuration is wrong
+
+struct RunCommand {
+  std::string file;
+};
+struct CheckCommand {
+  std::string file;
+  config::CheckFormat format = config::CheckFormat::text;
+};
+struct ExplainUrlCommand {
+  std::string file;
+  config::Question question;
+};
+struct ExplainKeyCommand {
+  std::string file;
+  std::string key;
+};
+struct VersionCommand {};
+struct HelpCommand {
+  std::string_view text;  // for stdout; exit_good
+};
+
+using Command = std::variant<RunCommand, CheckCommand, ExplainUrlCommand, ExplainKeyCommand, VersionCommand, HelpCommand>;
+
+// `arguments` without the program's name. The error is for stderr, with a newline at its end; then exit_usage.
+std::expected<Command, std::string> parse_command_line(std::span<const char* const> arguments);
+
+}  // namespace sluice::proxy
