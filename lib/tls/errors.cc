@@ -54,6 +54,19 @@ HandshakeError classify(std::uint32_t packed) {
   }
 }
 
+std::uint32_t take_error() {
+  std::uint32_t best = 0;
+  const auto worth = [](std::uint32_t error) {
+    if (error == 0) return 0;
+    if (ERR_GET_LIB(error) != ERR_LIB_SSL) return 1;   // a cause below TLS: "bad signature" under "certificate verify failed"
+    return classify(error) == HandshakeError::other ? 2 : 3;
+  };
+  while (const std::uint32_t error = ERR_get_error()) {
+    if (worth(error) > worth(best)) best = error;
+  }
+  return best;
+}
+
 std::string describe(std::uint32_t packed) {
   if (packed == 0) return "TLS error";
   if (is_alert(packed)) return std::string("the peer sent alert: ") + SSL_alert_desc_string_long(ERR_GET_REASON(packed) - alert_offset);

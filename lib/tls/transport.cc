@@ -97,7 +97,7 @@ TlsTransport::Busy& TlsTransport::busy() {
 }
 
 void TlsTransport::settle() {
-  if (busy_ != nullptr && owner_ == Owner::holds && busy_->idle()) drop_busy();
+  if (busy_ != nullptr && state_ == State::open && owner_ == Owner::holds && busy_->idle()) drop_busy();
 }
 
 void TlsTransport::drop_busy() {
@@ -208,8 +208,7 @@ void TlsTransport::shake_hands(net::ByteQueue* in) {
     ERR_clear_error();
     done = SSL_do_handshake(ssl_.get());
     waits = done != 1 && SSL_get_error(ssl_.get(), done) == SSL_ERROR_WANT_READ;
-    error = ERR_peek_error();
-    ERR_clear_error();
+    error = take_error();
     if (wire.certificate != nullptr) peer_.certificate = wire.certificate;
   }
   if (!busy_->out.empty()) lower_->touch();

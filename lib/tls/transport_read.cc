@@ -29,14 +29,14 @@ net::Chunk* read_target(const net::ByteQueue& plain) {
 void TlsTransport::on_bytes(net::ByteQueue& in) {
   if (state_ == State::handshake) {
     shake_hands(&in);
-    if (state_ == State::handshake) return settle();
+    if (state_ == State::handshake) return;
   }
   if (state_ == State::open) {
     receive(in);
   } else if (state_ != State::connecting) {
     in.clear();                                     // we are done: what still comes is of no interest
   }
-  if (state_ != State::ended) settle();
+  settle();
 }
 
 void TlsTransport::receive(net::ByteQueue& in) {
@@ -85,8 +85,7 @@ TlsTransport::Opened TlsTransport::open_records(net::ByteQueue& in, net::ByteQue
     const int error = SSL_get_error(ssl_.get(), n);
     if (error == SSL_ERROR_WANT_READ) break;
     if (error == SSL_ERROR_ZERO_RETURN) return Opened::finished;
-    read_error_ = ERR_peek_error();
-    ERR_clear_error();
+    read_error_ = take_error();
     if (!answer.empty()) busy().out.take_all(answer);  // the alert; end() sees to it
     return Opened::failed;
   }
@@ -129,7 +128,7 @@ void TlsTransport::on_eof(bool) {
   if (lower_holds_) return;                         // receive() will find it
   if (in_state_ == In::flows) in_state_ = In::cut;
   tell_eof();
-  if (state_ != State::ended) settle();
+  settle();
 }
 
 void TlsTransport::allow_reading(net::Reading how) {

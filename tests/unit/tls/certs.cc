@@ -89,12 +89,12 @@ std::string pem(EVP_PKEY& key) {
 
 }  // namespace
 
-CertFolder::CertFolder() {
+CertFolder::CertFolder(const std::string& ca_name) {
   std::string name = std::filesystem::temp_directory_path() / "sluice-tls-XXXXXX";
   CHECK(::mkdtemp(name.data()) != nullptr);
   folder_ = name;
   ca_key_ = make_key(Key::p256);
-  ca_ = make_unsigned({.names = {"test CA"}}, serial_++, *ca_key_);
+  ca_ = make_unsigned({.names = {ca_name}}, serial_++, *ca_key_);
   X509_set_issuer_name(ca_.get(), X509_get_subject_name(ca_.get()));
   add_extension(*ca_, NID_basic_constraints, "critical,CA:TRUE");
   CHECK(X509_sign(ca_.get(), ca_key_.get(), EVP_sha256()) != 0);

@@ -24,7 +24,7 @@ struct CertSpec {
 // A folder that is removed at the end, and a CA.
 class CertFolder {
  public:
-  CertFolder();
+  explicit CertFolder(const std::string& ca_name = "test CA");
   ~CertFolder();
   CertFolder(const CertFolder&) = delete;
   CertFolder& operator=(const CertFolder&) = delete;
