@@ -1,0 +1,99 @@
+// Time limits of a client connection: one timer that looks at what is owed when it fires, so that requests in a steady flow
+// never touch it. Deadlines that come nearer pull it forward; those that recede are found when it fires.
+#include <algorithm>
+
+#include "http1/server.h"
+
+namespace sluice::http1 {
+
+using http::CloseCause;
+using http::Detail;
+using http::Failure;
+using http::Kind;
+using http::Where;
+
+namespace {
+
+base::Millis until(base::Micros deadline, base::Micros now) {
+  const int64_t micros = deadline.count - now.count;
+  return base::Millis{micros <= 0 ? 0 : (micros + 999) / 1000};
+}
+
+}  // namespace
+
+void Server::schedule(base::Micros deadline) {
+  if (timer_.armed() && timer_.due() <= deadline) return;
+  timer_.arm(loop_, until(deadline, loop_.now()));
+}
+
+void Server::on_timer() {
+  const base::Micros now = loop_.now();
+  switch (phase_) {
+    case Phase::idle:
+      if (now < since_ + base::Micros{options_.idle_timeout}) return schedule(since_ + base::Micros{options_.idle_timeout});
+      transport_->close(net::Close::after_flush);
+      return end_session(CloseCause::idle_timeout);
+    case Phase::head:
+      if (now < since_ + base::Micros{options_.header_timeout}) return schedule(since_ + base::Micros{options_.header_timeout});
+      return malformed({Kind::request_timeout, Where::downstream, Detail::slow_head, true});
+    case Phase::request:
+    case Phase::rest: return check_request(now);
+    case Phase::linger:
+      if (now < since_ + base::Micros{options_.header_timeout}) return schedule(since_ + base::Micros{options_.header_timeout});
+      return end_session(cause_);
+    case Phase::closing:
+      if (answer_too_slow(now)) end_session(CloseCause::write_stalled);
+      return;
+    case Phase::cut:
+    case Phase::ended: return;
+  }
+}
+
+void Server::check_request(base::Micros now) {
+  ServerStream& s = *stream_;
+  if (answer_too_slow(now)) return fail({Kind::request_timeout, Where::downstream, Detail::slow_read, false}, CloseCause::write_stalled);
+  if (!body_owed()) return schedule(now + base::Micros{rate_window});
+  const base::Micros gap = s.read_at_ + base::Micros{options_.body_timeout};
+  const base::Micros window = s.rate_since_ + base::Micros{rate_window};
+  bool slow = now >= gap;
+  if (options_.min_rate != 0 && now >= window) {
+    slow = slow || s.rate_bytes_ < options_.min_rate * static_cast<uint64_t>(rate_window.count) / 1000;
+    s.rate_since_ = now;
+    s.rate_bytes_ = 0;
+  }
+  if (!slow) return schedule(std::min(gap, now + base::Micros{rate_window}));
+  if (s.sink_ == nullptr) return begin_closing(CloseCause::timeout);
+  malformed({Kind::request_timeout, Where::downstream, Detail::slow_body, false});
+}
+
+// Does the client owe us bytes of its request: has it credit, and does it not wait for our 100?
+bool Server::body_owed() const {
+  const ServerStream& s = *stream_;
+  return s.request_ == ServerStream::Request::body && (pauses_ & no_credit) == 0 && !s.continue_owed_;
+}
+
+void Server::restart_body_clock() {
+  ServerStream& s = *stream_;
+  s.read_at_ = s.rate_since_ = loop_.now();
+  s.rate_bytes_ = 0;
+  schedule(s.read_at_ + base::Micros{options_.min_rate != 0 ? std::min(rate_window, options_.body_timeout) : options_.body_timeout});
+}
+
+// Did fewer bytes leave than min_rate asks for, in a window all through which bytes waited for the client? Opens the next.
+bool Server::answer_too_slow(base::Micros now) {
+  const bool waits = answer_since_.count >= 0 && transport_->unsent() != 0;
+  const bool tunnel = stream_ != nullptr && stream_->tunnel_;
+  if (!waits || tunnel || options_.min_rate == 0) return false;
+  if (now < answer_since_ + base::Micros{rate_window}) {
+    schedule(answer_since_ + base::Micros{rate_window});
+    return false;
+  }
+  const uint64_t left = given_ - transport_->unsent();
+  const bool slow = left - answer_mark_ < options_.min_rate * static_cast<uint64_t>(rate_window.count) / 1000;
+  answer_since_ = now;
+  answer_mark_ = left;
+  schedule(now + base::Micros{rate_window});
+  return slow;
+}
+
+}  // namespace sluice::http1
