@@ -23,10 +23,10 @@ Hash hash_of(uint64_t seed, std::string_view text) {
 uint32_t TextTable::intern(uint32_t space, std::string_view text, uint64_t hash, uint32_t fresh) {
   CHECK(fresh != none);
   if (const uint32_t known = find(space, text, hash); known != none) return known;
-  if (2 * (used_ + 1) > slots_.size()) grow();
+  if (4 * (used_ + 1) > 3 * slots_.size()) grow();
   size_t i = hash & mask_;
   while (slots_[i].value != none) i = (i + 1) & mask_;
-  slots_[i] = Slot{hash, texts_.emplace_back(text), space, fresh};
+  slots_[i] = Slot{hash, texts_.copy(text), space, fresh};
   ++used_;
   return fresh;
 }
@@ -85,8 +85,16 @@ PathTable::Bounds& PathTable::bounds(uint32_t host) {
 void PathTable::add(uint32_t space, uint32_t host, std::string_view text, uint32_t route) {
   const auto fresh = static_cast<uint32_t>(lists_.size());
   const uint32_t at = table_.intern(space, text, hash_of(host, text).mix(), fresh);
-  if (at == fresh) lists_.emplace_back();
-  lists_[at].push_back(route);
+  if (at == fresh) {
+    lists_.push_back({route, TextTable::none});
+    return;
+  }
+  List& list = lists_[at];
+  if (list.more == TextTable::none) {
+    list.more = static_cast<uint32_t>(longer_.size());
+    longer_.push_back({list.first});
+  }
+  longer_[list.more].push_back(route);
 }
 
 void PathTable::add_exact(uint32_t host, std::string_view path, uint32_t route) {

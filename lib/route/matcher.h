@@ -3,11 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <span>
-#include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/arena.h"
 
 namespace sluice::route {
 
@@ -51,7 +51,7 @@ class TextTable {
   std::vector<Slot> slots_;
   size_t mask_ = 0;
   size_t used_ = 0;
-  std::deque<std::string> texts_;          // what the slots point to
+  base::Arena texts_;                      // what the slots point to
 };
 
 // ---- hosts ------------------------------------------------------------------------------------------------------
@@ -85,8 +85,6 @@ class HostTable {
 // The routes of one host by path. Candidates come as lists of route numbers in file order.
 class PathTable {
  public:
-  using List = std::vector<uint32_t>;
-
   void add_exact(uint32_t host, std::string_view path, uint32_t route);
   void add_prefix(uint32_t host, std::string_view prefix, uint32_t route);
 
@@ -118,16 +116,25 @@ class PathTable {
     bool has_prefix = false;
     bool has_slashed = false;              // a prefix other than "/" that ends with a slash
   };
+  // Nearly all lists hold one route, which stands here; longer ones are in longer_, whole. Fewer cache lines that way.
+  struct List {
+    uint32_t first;
+    uint32_t more;
+  };
   Bounds& bounds(uint32_t host);
   void add(uint32_t space, uint32_t host, std::string_view text, uint32_t route);
   template <class Visit>
   void look(uint32_t space, std::string_view text, const Hash& hash, Visit&& visit) const {
     const uint32_t at = table_.find(space, text, hash.mix());
-    if (at != TextTable::none) visit(std::span<const uint32_t>(lists_[at]));
+    if (at == TextTable::none) return;
+    const List& list = lists_[at];
+    if (list.more == TextTable::none) return visit(std::span<const uint32_t>(&list.first, 1));
+    visit(std::span<const uint32_t>(longer_[list.more]));
   }
 
   TextTable table_;
   std::vector<List> lists_;
+  std::vector<std::vector<uint32_t>> longer_;
   std::vector<Bounds> bounds_;             // by host
 };
 
