@@ -43,6 +43,8 @@ class TcpSocket final : public Transport {
   enum class Owner : uint8_t { holds, gone };              // gone: memory goes once the handle is closed
   enum class Tell : uint8_t { nothing, open, end };        // owed to a user that has not started yet
 
+  enum class Given : uint8_t { all, maybe_more };          // by fill(): see its contract
+
   friend struct Busy;
   Busy& busy();
   void settle();                                           // gives the lease back if there is nothing to do
@@ -67,10 +69,11 @@ class TcpSocket final : public Transport {
   void look();                                             // paused or half closed: has the peer reset?
 
   void flush();
-  void write_some();
+  void write_some(Given given);
   void write_rest();
   void wrote(int status);
-  void drained(bool wrote_some);
+  void drained();
+  void shut_if_asked();
   void write_failed(int error);
   void watch_stall();
   void limit_over();                                       // connect timeout, or time to look whether writing stalls

@@ -33,21 +33,21 @@ size_t TcpSocket::unsent() const { return busy_ == nullptr ? 0 : busy_->out.size
 void TcpSocket::flush() {
   Busy& b = *busy_;
   if (std::exchange(b.stop_reads, false) && state_ == State::open && reading_ == Reading::paused && poll_ == Poll::on) stop_reads();
-  bool more = false;
+  Given given = Given::all;
   const bool can_write = out_state_ == Out::flows || out_state_ == Out::shut_asked;
   if (state_ == State::open && can_write && user_ != nullptr && b.out.size() < high_mark) {
     const size_t before = b.out.size();
     const size_t room = high_mark - before;
     user_->fill(b.out, room);
-    more = b.out.size() - before >= room / 2;
+    if (b.out.size() - before >= room / 2) given = Given::maybe_more;
   }
-  if (stream_alive() && can_write && b.write == nullptr) write_some();
+  if (stream_alive() && can_write && b.write == nullptr) write_some(given);
   // A big fill that went out at once: there may be more, in the next turn, after the others.
-  if (more && state_ == State::open && b.out.empty()) loop_.flush_later(b);
+  if (given == Given::maybe_more && state_ == State::open && b.out.empty()) loop_.flush_later(b);
   settle();
 }
 
-void TcpSocket::write_some() {
+void TcpSocket::write_some(Given given) {
   Busy& b = *busy_;
   const bool had = !b.out.empty();
   while (!b.out.empty()) {
@@ -61,7 +61,8 @@ void TcpSocket::write_some() {
     b.out.drop(taken);
     if (taken < offered) return write_rest();
   }
-  if (had || out_state_ == Out::shut_asked) drained(had);
+  if (had) drained();
+  if (given == Given::all) shut_if_asked();
 }
 
 void TcpSocket::write_rest() {
@@ -98,12 +99,14 @@ void TcpSocket::wrote(int status) {
 }
 
 // All that fill() gave is with the kernel.
-void TcpSocket::drained(bool wrote_some) {
-  Busy& b = *busy_;
-  b.limit.disarm();
-  b.progress_at = base::Micros{-1};
+void TcpSocket::drained() {
+  busy_->limit.disarm();
+  busy_->progress_at = base::Micros{-1};
   if (state_ == State::lingering) return close_handle();
-  if (wrote_some && user_ != nullptr) user_->on_drained();
+  if (user_ != nullptr) user_->on_drained();
+}
+
+void TcpSocket::shut_if_asked() {
   if (state_ != State::open || out_state_ != Out::shut_asked || unsent() != 0) return;
   out_state_ = Out::shut;
   ::shutdown(fd(), SHUT_WR);  // can only fail if the peer is gone already: reading tells

@@ -79,7 +79,7 @@ class Transport {
   virtual bool open() const = 0;                       // connected (and hands shaken)
   virtual void touch() = 0;                            // "I have something to write": fill() comes in this turn's flush
   virtual void allow_reading(Reading) = 0;             // paused: no on_bytes until allowed again; the kernel's window fills
-  virtual void shut_write() = 0;                       // FIN (close_notify) once everything given so far has left
+  virtual void shut_write() = 0;                       // FIN (close_notify) once fill() has nothing more and all of it has left
   // No upcall follows, so what was not given to fill() yet is not sent: `after_flush` is for after on_drained(), or when
   // unsent() tells what is still under way. Idempotent.
   virtual void close(Close how) = 0;

@@ -207,7 +207,8 @@ class PipeTransport final : public net::Transport, public WireSide, private net:
   void run() override;
   void reclaim() noexcept override { const std::unique_ptr<PipeTransport> last(this); }
   void offer();
-  void write();
+  enum class Given : uint8_t { all, maybe_more };
+  void write(Given given);
   void end(EndReason why);
   void leave(Close how);
   void finish_if_done() {
@@ -342,11 +343,11 @@ void PipeTransport::flush() {
     user_->fill(out_, room);
     more = out_.size() - before >= room / 2;
   }
-  if (state_ == State::open || state_ == State::lingering) write();
+  if (state_ == State::open || state_ == State::lingering) write(more ? Given::maybe_more : Given::all);
   if (more && state_ == State::open && out_.empty()) loop_.flush_later(*this);
 }
 
-void PipeTransport::write() {
+void PipeTransport::write(Given given) {
   const bool had = !out_.empty();
   while (!out_.empty()) {
     const std::string_view front = out_.front().view();
@@ -360,7 +361,7 @@ void PipeTransport::write() {
   stall_.disarm();
   if (state_ == State::lingering) return leave(Close::now);
   if (had && user_ != nullptr) user_->on_drained();
-  if (state_ != State::open || shut_ != Shut::asked || !out_.empty()) return;
+  if (state_ != State::open || shut_ != Shut::asked || given == Given::maybe_more || !out_.empty()) return;
   shut_ = Shut::done;
   wire_->fin(side_);
   finish_if_done();

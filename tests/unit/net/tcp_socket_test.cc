@@ -1,119 +1,503 @@
-// TcpSocket and Listener over real loopback connections: everything that a kernel can do to a transport.
+// TcpSocket over real loopback connections: everything that a kernel can do to a transport.
 #include "net/tcp_socket.h"
 
-#include <netinet/in.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
-#include <functional>
+#include <cstdlib>
+#include <filesystem>
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
-#include "net/listener.h"
-#include "net/tcp_network.h"
-#include "net/uv_driver.h"
+#include "loopback.h"
+#include "support/count_allocations.h"
+#include "support/random.h"
 
 #include <doctest/doctest.h>
 
 using namespace sluice;
+using namespace sluice::net::loopback;
 using net::Close;
 using net::EndReason;
+using net::Reading;
 
 namespace {
 
-// Turns the loop until `done`; fails the test after ten seconds of turns rather than hang.
-struct World {
-  net::Loop loop{base::steady_clock(), net::make_uv_driver()};
-  net::TcpNetwork network;
+std::string pattern(size_t bytes) {
+  std::string s(bytes, '\0');
+  for (size_t i = 0; i < bytes; ++i) s[i] = static_cast<char>('a' + (i * 7 + i / 251) % 26);
+  return s;
+}
 
-  template <class Done>
-  void until(Done done) {
-    const base::Micros start = base::steady_clock().now();
-    while (!done()) {
-      REQUIRE(base::steady_clock().now() - start < base::Micros{base::seconds(10)});
-      loop.turn(base::Micros{100'000});
-    }
-  }
-  void spin(int turns = 3) {
-    for (int i = 0; i < turns; ++i) loop.turn(base::Micros{1000});
-  }
-};
+// Without printing both.
+bool same(const std::string& a, const std::string& b) { return a == b; }
 
-struct Probe : net::Transport::User {
-  net::TransportPtr transport;
-  std::string got;
-  std::string to_send;
-  int opens = 0, eofs = 0, drains = 0, fills = 0;
-  std::vector<EndReason> ends;
-  std::function<void(net::ByteQueue&)> on_data;
+// More than the socket buffers of both ends can hold.
+constexpr size_t flood = 32 * 1024 * 1024;
 
-  Probe() = default;
-  explicit Probe(net::TransportPtr t) : transport(std::move(t)) { transport->start(*this); }
-  void send(std::string_view bytes) {
-    to_send += bytes;
-    transport->touch();
+struct Folder {
+  Folder() {
+    char name[] = "/tmp/sluice-net-XXXXXX";
+    REQUIRE(::mkdtemp(name) != nullptr);
+    path = name;
   }
-  void on_open() override { ++opens; }
-  void on_bytes(net::ByteQueue& in) override {
-    if (on_data) return on_data(in);
-    const size_t old = got.size();
-    got.resize(old + in.size());
-    in.peek(got.data() + old, in.size());
-    in.clear();
-  }
-  void fill(net::ByteQueue& out, size_t room) override {
-    ++fills;
-    const size_t n = std::min(room, to_send.size());
-    out.append_copy(std::string_view(to_send).substr(0, n));
-    to_send.erase(0, n);
-  }
-  void on_eof(bool) override { ++eofs; }
-  void on_drained() override { ++drains; }
-  void on_end(EndReason why) override { ends.push_back(why); }
-};
-
-struct Server : net::Listener::Host {
-  explicit Server(World& world, const net::Address& at = net::Address::ipv4(INADDR_LOOPBACK, 0)) {
-    auto socket = net::open_socket(at);
-    REQUIRE(socket.has_value());
-    address = *net::bound_address(*socket);
-    listener = std::make_unique<net::Listener>(world.loop, std::move(*socket), *this);
-  }
-  void on_accept(net::TransportPtr connection) override { peers.push_back(std::make_unique<Probe>(std::move(connection))); }
-  void on_accept_error(int error) override { errors.push_back(error); }
-  void on_stopped() override { stopped = true; }
-
-  net::Address address;
-  std::vector<std::unique_ptr<Probe>> peers;
-  std::vector<int> errors;
-  std::unique_ptr<net::Listener> listener;
-  bool stopped = false;
-};
-
-// Two connected ends.
-struct Pair {
-  explicit Pair(World& world) : server(world), client(world.network.dial(world.loop, server.address, {})) {
-    world.until([&] { return client.opens == 1 && server.peers.size() == 1; });
-  }
-  Probe& peer() { return *server.peers[0]; }
-  Server server;
-  Probe client;
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::string path;
 };
 
 }  // namespace
 
 TEST_CASE("bytes go both ways, and addresses are those of the sockets") {
   World world;
+  {
+    Pair pair(world);
+    pair.client.send("hello");
+    world.until([&] { return pair.peer().got == "hello"; });
+    pair.peer().send("world");
+    world.until([&] { return pair.client.got == "world"; });
+    CHECK(pair.client.transport->peer().remote == pair.server.address);
+    CHECK(pair.client.transport->peer().local == pair.peer().transport->peer().remote);
+    CHECK(pair.peer().transport->peer().local == pair.server.address);
+    CHECK(pair.client.drains == 1);
+    CHECK(net::sockets_busy() == 0);
+    CHECK(net::Chunk::live() == 0);
+  }
+  world.spin();
+  CHECK(net::sockets_live() == 0);
+}
+
+TEST_CASE("what is touched before the connection stands goes out when it does") {
+  World world;
+  Server server(world);
+  Probe client(world.network.dial(world.loop, server.address, {}));
+  client.send("early");
+  CHECK(!client.transport->open());
+  world.until([&] { return !server.peers.empty() && server.peers[0]->got == "early"; });
+  CHECK(client.opens == 1);
+}
+
+TEST_CASE("megabytes both ways at once arrive whole and in order") {
+  World world;
   Pair pair(world);
-  pair.client.send("hello");
-  world.until([&] { return pair.peer().got == "hello"; });
-  pair.peer().send("world");
-  world.until([&] { return pair.client.got == "world"; });
-  CHECK(pair.client.transport->peer().remote == pair.server.address);
-  CHECK(pair.client.transport->peer().local == pair.peer().transport->peer().remote);
-  CHECK(pair.peer().transport->peer().local == pair.server.address);
-  CHECK(pair.client.drains == 1);
+  const std::string bytes = pattern(5'000'000);
+  pair.client.send(bytes);
+  pair.peer().send(bytes);
+  world.until([&] { return pair.client.got.size() == bytes.size() && pair.peer().got.size() == bytes.size(); });
+  CHECK(same(pair.client.got, bytes));
+  CHECK(same(pair.peer().got, bytes));
+  CHECK(pair.client.transport->unsent() == 0);
   CHECK(net::sockets_busy() == 0);
+}
+
+TEST_CASE("unread bytes stay, and later ones join them contiguously") {
+  World world;
+  Server server(world);
+  RawClient raw(server.address);
+  world.until([&] { return server.peers.size() == 1; });
+  Probe& peer = *server.peers[0];
+  size_t seen = 0;
+  size_t slices = 0;
+  peer.on_data = [&](net::ByteQueue& in) { seen = in.size(), slices = in.slices(); };
+  for (size_t n = 1; n <= 50; ++n) {
+    raw.send("x");
+    world.until([&] { return seen == n; });
+    CHECK(slices == 1);
+  }
+  std::string taken;
+  peer.on_data = [&](net::ByteQueue& in) {
+    taken = in.flatten(in.size());
+    in.clear();
+  };
+  raw.send("y");
+  world.until([&] { return !taken.empty(); });
+  CHECK(taken == std::string(50, 'x') + "y");
+  CHECK(net::sockets_busy() == 0);
+}
+
+TEST_CASE("half close: the answer still goes out, then both ends are closed") {
+  World world;
+  Pair pair(world);
+  pair.client.send("request");
+  pair.client.transport->shut_write();
+  world.until([&] { return pair.peer().eofs == 1; });
+  CHECK(pair.peer().got == "request");
+  CHECK(pair.peer().ends.empty());
+  pair.peer().send(pattern(1'000'000));
+  pair.peer().transport->shut_write();
+  world.until([&] { return !pair.client.ends.empty() && !pair.peer().ends.empty(); });
+  CHECK(same(pair.client.got, pattern(1'000'000)));
+  CHECK(pair.client.eofs == 1);
+  CHECK(pair.client.ends == std::vector{EndReason::closed});
+  CHECK(pair.peer().ends == std::vector{EndReason::closed});
+}
+
+TEST_CASE("a reset by the peer") {
+  World world;
+  Server server(world);
+  RawClient raw(server.address);
+  world.until([&] { return server.peers.size() == 1; });
+  Probe& peer = *server.peers[0];
+  SUBCASE("while reading") {
+    raw.reset();
+    world.until([&] { return !peer.ends.empty(); });
+  }
+  SUBCASE("while reading is paused and bytes wait") {
+    peer.transport->allow_reading(Reading::paused);
+    raw.send("unread");
+    world.spin();
+    raw.reset();
+    world.until([&] { return !peer.ends.empty(); });
+    CHECK(peer.got.empty());
+  }
+  SUBCASE("after its FIN") {
+    ::shutdown(raw.fd.value(), SHUT_WR);
+    world.until([&] { return peer.eofs == 1; });
+    raw.reset();
+    world.until([&] { return !peer.ends.empty(); });
+  }
+  SUBCASE("while we write") {
+    peer.send(pattern(flood));
+    world.until([&] { return peer.transport->unsent() > 0; });
+    raw.reset();
+    world.until([&] { return !peer.ends.empty(); });
+  }
+  CHECK(peer.ends == std::vector{EndReason::reset});
+  CHECK(!peer.transport->end_detail().empty());
+  CHECK(!peer.transport->open());
+}
+
+TEST_CASE("an answer sent before the peer reset our upload is still read") {
+  World world;
+  Server server(world);
+  Probe client(world.network.dial(world.loop, server.address, {}));
+  world.until([&] { return server.peers.size() == 1 && client.opens == 1; });
+  Probe& peer = *server.peers[0];
+  peer.transport->allow_reading(Reading::paused);
+  client.send(pattern(flood));
+  world.until([&] { return client.transport->unsent() > 0; });
+  peer.send("too large");
+  world.until([&] { return peer.drains == 1; });
+  peer.transport->close(Close::now);  // bytes are unread: the kernel resets
+  world.until([&] { return !client.ends.empty(); });
+  CHECK(client.ends == std::vector{EndReason::reset});
+  CHECK(client.got == "too large");
+}
+
+TEST_CASE("pausing stops delivery, allowing brings all of it") {
+  World world;
+  Pair pair(world);
+  pair.peer().transport->allow_reading(Reading::paused);
+  const std::string bytes = pattern(300'000);
+  pair.client.send(bytes);
+  pair.client.transport->shut_write();
+  world.spin(5);
+  CHECK(pair.peer().got.empty());
+  CHECK(pair.peer().eofs == 0);
+  pair.peer().transport->allow_reading(Reading::allowed);
+  world.until([&] { return pair.peer().eofs == 1; });
+  CHECK(same(pair.peer().got, bytes));
+}
+
+TEST_CASE("pausing within on_bytes holds what is left in the queue until it is allowed again") {
+  World world;
+  Pair pair(world);
+  Probe& peer = pair.peer();
+  std::string taken;
+  peer.on_data = [&](net::ByteQueue& in) {
+    taken += in.front().view().front();
+    in.drop(1);
+    peer.transport->allow_reading(Reading::paused);
+  };
+  pair.client.send("abc");
+  world.until([&] { return taken == "a"; });
+  for (const std::string_view want : {"ab", "abc"}) {
+    world.spin();
+    CHECK(taken.size() == want.size() - 1);
+    peer.transport->allow_reading(Reading::allowed);
+    CHECK(taken.size() == want.size() - 1);  // a downcall calls nobody
+    world.until([&] { return taken == want; });
+  }
+}
+
+TEST_CASE("close after_flush delivers everything although its owner is gone") {
+  World world;
+  Pair pair(world);
+  const std::string bytes = pattern(200'000);
+  pair.peer().transport->allow_reading(Reading::paused);
+  pair.client.send(bytes);
+  world.spin();
+  while (!pair.client.to_send.empty()) world.spin(1);
+  pair.client.transport->close(Close::after_flush);
+  pair.client.transport.reset();
+  pair.peer().transport->allow_reading(Reading::allowed);
+  world.until([&] { return pair.peer().eofs == 1; });
+  CHECK(same(pair.peer().got, bytes));
+  world.spin();
+  CHECK(net::sockets_live() == 1);
+}
+
+TEST_CASE("close reset cuts, close now ends with a FIN; both are idempotent") {
+  World world;
+  Server server(world);
+  RawClient raw(server.address);
+  world.until([&] { return server.peers.size() == 1; });
+  Probe& peer = *server.peers[0];
+  SUBCASE("reset") {
+    peer.send("cut");
+    world.until([&] { return peer.drains == 1; });
+    peer.transport->close(Close::reset);
+    peer.transport->close(Close::now);
+    peer.transport->close(Close::after_flush);
+    world.until([&] { return !raw.receive().has_value() && errno == ECONNRESET; });
+  }
+  SUBCASE("now") {
+    peer.send("whole");
+    world.until([&] { return peer.drains == 1; });
+    peer.transport->close(Close::now);
+    std::string got;
+    world.until([&] {
+      got += raw.receive().value();
+      return raw.eof;
+    });
+    CHECK(got == "whole");
+  }
+  world.spin();
+  CHECK(peer.ends.empty());
+  CHECK(!peer.transport->quiet_now());
+}
+
+TEST_CASE("a peer that reads nothing ends at the write limit; one that reads slowly does not") {
+  World world;
+  Server server(world);
+  RawClient raw(server.address);
+  world.until([&] { return server.peers.size() == 1; });
+  Probe& peer = *server.peers[0];
+  peer.send(pattern(flood));
+  SUBCASE("nothing") {
+    peer.transport->limit_write_stall(base::millis(200));
+    world.until([&] { return !peer.ends.empty(); });
+    CHECK(peer.ends == std::vector{EndReason::write_stalled});
+    while (raw.receive().has_value() && !raw.eof) world.spin(1);
+    CHECK(!raw.eof);  // a reset, so that nothing cut looks complete
+  }
+  SUBCASE("slowly") {
+    // The kernel takes more from us only when a third of its buffer is free: far apart at this pace.
+    peer.transport->limit_write_stall(base::seconds(1));
+    const base::Micros start = base::steady_clock().now();
+    std::string some(100'000, '\0');
+    base::Micros passed{0};
+    for (base::Micros read_at{0}; passed < base::Micros{2'500'000}; passed = base::steady_clock().now() - start) {
+      world.loop.turn(base::Micros{20'000});
+      if (passed < read_at) continue;
+      ::recv(raw.fd.value(), some.data(), some.size(), MSG_DONTWAIT);
+      read_at = passed + base::Micros{20'000};
+    }
+    CHECK(peer.ends.empty());
+    CHECK(peer.transport->unsent() > 0);
+  }
+}
+
+TEST_CASE("connecting fails in words") {
+  World world;
+  std::unique_ptr<Server> server = std::make_unique<Server>(world);
+  const net::Address address = server->address;
+  SUBCASE("refused") {
+    server.reset();
+    Probe client(world.network.dial(world.loop, address, {}));
+    world.until([&] { return !client.ends.empty(); });
+    CHECK(client.ends == std::vector{EndReason::refused});
+    CHECK(client.transport->end_detail() == "ECONNREFUSED");
+  }
+  SUBCASE("timeout") {
+    // A full accept queue: the kernel drops further SYNs.
+    net::Fd full(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_storage raw;
+    const socklen_t length = net::Address::ipv4(INADDR_LOOPBACK, 0).to_sockaddr(raw);
+    REQUIRE(::bind(full.value(), reinterpret_cast<sockaddr*>(&raw), length) == 0);
+    REQUIRE(::listen(full.value(), 0) == 0);
+    const net::Address hole = *net::bound_address(full);
+    std::vector<std::unique_ptr<Probe>> clients;
+    const auto timed_out = [&] {
+      for (const auto& c : clients) {
+        if (!c->ends.empty()) return true;
+      }
+      return false;
+    };
+    for (int i = 0; i < 4; ++i) clients.push_back(std::make_unique<Probe>(world.network.dial(world.loop, hole, {.connect_timeout = base::millis(50)})));
+    world.until(timed_out);
+    for (const auto& c : clients) {
+      if (!c->ends.empty()) CHECK(c->ends == std::vector{EndReason::connect_timeout});
+    }
+  }
+  SUBCASE("no such Unix socket") {
+    Probe client(world.network.dial(world.loop, net::Address::unix_socket("/nonexistent/socket"), {}));
+    CHECK(client.ends.empty());
+    world.until([&] { return !client.ends.empty(); });
+    CHECK(client.ends == std::vector{EndReason::unreachable});
+    CHECK(client.transport->end_detail() == "ENOENT");
+  }
+  SUBCASE("a source address that is not ours") {
+    Probe client(world.network.dial(world.loop, address, {.source = net::Address::ipv4(0xC0000201, 0)}));
+    world.until([&] { return !client.ends.empty(); });
+    CHECK(client.ends == std::vector{EndReason::no_resources});
+  }
+  SUBCASE("closed while connecting") {
+    Probe client(world.network.dial(world.loop, address, {}));
+    client.transport.reset();
+    world.spin();
+    CHECK(client.opens == 0);
+    CHECK(client.ends.empty());
+  }
+}
+
+TEST_CASE("a source address is used") {
+  World world;
+  Server server(world);
+  const net::Address source = net::Address::ipv4(0x7F000002, 0);
+  Probe client(world.network.dial(world.loop, server.address, {.source = source}));
+  world.until([&] { return client.opens == 1 && server.peers.size() == 1; });
+  CHECK(server.peers[0]->transport->peer().remote.ip_text() == "127.0.0.2");
+}
+
+TEST_CASE("quiet_now sees bytes, a FIN and a reset without the loop") {
+  World world;
+  Server server(world);
+  RawClient raw(server.address);
+  world.until([&] { return server.peers.size() == 1; });
+  net::Transport& t = *server.peers[0]->transport;
+  CHECK(t.quiet_now());
+  SUBCASE("bytes") { raw.send("x"); }
+  SUBCASE("FIN") { ::shutdown(raw.fd.value(), SHUT_WR); }
+  SUBCASE("reset") { raw.reset(); }
+  CHECK(!t.quiet_now());
+}
+
+TEST_CASE("a second user gets the bytes that the first one left, and the FIN again") {
+  World world;
+  Pair pair(world);
+  Probe& first = pair.peer();
+  Probe second;
+  first.on_data = [&](net::ByteQueue& in) {
+    if (in.size() < 3) return;
+    in.drop(1);
+    first.transport->start(second);
+  };
+  pair.client.send("abc");
+  pair.client.transport->shut_write();
+  world.until([&] { return second.eofs == 1; });
+  CHECK(second.got == "bc");
+  CHECK(first.eofs == 0);
+}
+
+TEST_CASE("Unix sockets, by path and abstract") {
+  World world;
+  Folder folder;
+  for (const std::string& path : {folder.path + "/s", "@sluice-net-test-" + std::to_string(::getpid())}) {
+    Server server(world, net::Address::unix_socket(path));
+    Probe client(world.network.dial(world.loop, net::Address::unix_socket(path), {}));
+    client.send("ping");
+    world.until([&] { return !server.peers.empty() && server.peers[0]->got == "ping"; });
+    CHECK(client.opens == 1);
+    server.peers[0]->send(pattern(1'000'000));
+    server.peers[0]->transport->shut_write();
+    world.until([&] { return client.eofs == 1; });
+    CHECK(same(client.got, pattern(1'000'000)));
+    CHECK(server.peers[0]->transport->peer().remote.family() == net::Address::Family::unix_path);
+    client.transport.reset();
+    world.until([&] { return server.peers[0]->ends.size() == 1; });
+  }
+}
+
+TEST_CASE("a loop may go while a socket still waits for its last bytes to leave") {
+  Folder folder;
+  {
+    World world;
+    Pair pair(world);
+    pair.peer().transport->allow_reading(Reading::paused);
+    pair.client.send(pattern(flood));
+    world.until([&] { return pair.client.transport->unsent() > 0; });
+    pair.client.transport->close(Close::after_flush);
+    pair.client.transport.reset();
+    world.spin();
+    CHECK(net::sockets_live() == 2);
+  }
+  CHECK(net::sockets_live() == 0);
+  CHECK(net::Chunk::live() == 0);
+}
+
+TEST_CASE("random orders of everything end with nothing left behind") {
+  for (uint64_t seed = 1; seed <= 30; ++seed) {
+    CAPTURE(seed);
+    support::Random random(seed);
+    {
+      World world;
+      Server server(world);
+      std::vector<std::unique_ptr<Probe>> all;
+      for (int step = 0; step < 200; ++step) {
+        for (auto& p : server.peers) all.push_back(std::move(p));
+        server.peers.clear();
+        if (all.empty() || random.one_in(8)) all.push_back(std::make_unique<Probe>(world.network.dial(world.loop, server.address, {})));
+        const size_t i = random.below(all.size());
+        Probe& p = *all[i];
+        switch (random.below(8)) {
+          case 0:
+          case 1: p.send(pattern(random.below(random.one_in(5) ? 500'000 : 2000))); break;
+          case 2: p.transport->allow_reading(random.one_in(2) ? Reading::paused : Reading::allowed); break;
+          case 3: p.transport->shut_write(); break;
+          case 4: p.transport->close(static_cast<Close>(random.below(3))); break;
+          case 5: all.erase(all.begin() + static_cast<std::ptrdiff_t>(i)); break;
+          default: world.loop.turn(base::Micros{0}); break;
+        }
+        for (const auto& each : all) REQUIRE(each->ends.size() <= 1);
+      }
+      all.clear();
+      server.peers.clear();
+    }
+    REQUIRE(net::sockets_live() == 0);
+    REQUIRE(net::sockets_busy() == 0);
+    REQUIRE(net::Chunk::live() == 0);
+  }
+}
+
+TEST_CASE("an echo in steady state touches no heap, and an idle socket is small") {
+  World world;
+  Pair pair(world);
+  Probe& peer = pair.peer();
+  uint64_t echoed = 0;
+  struct Echo final : net::Transport::User {
+    explicit Echo(net::Transport& t) : transport(t) {}
+    void on_bytes(net::ByteQueue& in) override {
+      waiting.take_all(in);
+      transport.touch();
+    }
+    void fill(net::ByteQueue& out, size_t) override { out.take_all(waiting); }
+    void on_eof(bool) override {}
+    void on_end(EndReason) override {}
+    net::Transport& transport;
+    net::ByteQueue waiting;
+  } echo(*peer.transport);
+  peer.transport->start(echo);
+  struct Ping final : net::Transport::User {
+    Ping(net::Transport& t, uint64_t& n) : transport(t), count(n) {}
+    void on_bytes(net::ByteQueue& in) override {
+      got += in.size();
+      in.clear();
+      if (got < 1024) return;
+      got = 0;
+      ++count;
+      transport.touch();
+    }
+    void fill(net::ByteQueue& out, size_t) override { out.append_copy(std::string_view(message, sizeof message)); }
+    void on_eof(bool) override {}
+    void on_end(EndReason) override {}
+    net::Transport& transport;
+    uint64_t& count;
+    size_t got = 0;
+    char message[1024] = {};
+  } ping(*pair.client.transport, echoed);
+  pair.client.transport->start(ping);
+  world.until([&] { return echoed >= 100; });
+  const uint64_t before = support::allocations();
+  world.until([&] { return echoed >= 10'000; });
+  CHECK(support::allocations() - before == 0);
+  CHECK(net::idle_socket_bytes() <= 448);
 }

@@ -1,0 +1,217 @@
+// Listening sockets: probing, sharing, stopping, running out of descriptors.
+#include "net/listener.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "loopback.h"
+
+#include <doctest/doctest.h>
+
+using namespace sluice;
+using namespace sluice::net::loopback;
+using net::Listener;
+
+namespace {
+
+const net::Address any_port = net::Address::ipv4(INADDR_LOOPBACK, 0);
+
+struct Folder {
+  Folder() {
+    char name[] = "/tmp/sluice-net-XXXXXX";
+    REQUIRE(::mkdtemp(name) != nullptr);
+    path = name;
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::string path;
+};
+
+bool mentions(const base::Error& error, std::string_view text) { return error.message.find(text) != std::string::npos; }
+
+int option(const net::Fd& fd, int level, int name) {
+  int value = -1;
+  socklen_t length = sizeof value;
+  REQUIRE(::getsockopt(fd.value(), level, name, &value, &length) == 0);
+  return value;
+}
+
+}  // namespace
+
+TEST_CASE("workers share an address, a second instance is told whose it is") {
+  auto first = net::open_socket(any_port);
+  REQUIRE(first.has_value());
+  const net::Address address = *net::bound_address(*first);
+  CHECK(address.port() != 0);
+  auto second = net::open_socket(address);
+  CHECK(second.has_value());
+  const auto probe = net::probe_address(address);
+  REQUIRE(!probe.has_value());
+  CHECK(mentions(probe.error(), address.text()));
+  CHECK(mentions(probe.error(), "another process has it"));
+  first->reset();
+  second->reset();
+  CHECK(net::probe_address(address).has_value());
+  CHECK(net::probe_address(address).has_value());
+}
+
+TEST_CASE("sockets are set up: shared, without Nagle, IPv6 only for IPv6") {
+  auto four = net::open_socket(any_port);
+  REQUIRE(four.has_value());
+  CHECK(option(*four, SOL_SOCKET, SO_REUSEPORT) == 1);
+  CHECK(option(*four, IPPROTO_TCP, TCP_NODELAY) != 0);
+  CHECK(option(*four, SOL_SOCKET, SO_ACCEPTCONN) == 1);
+  auto six = net::open_socket(*net::Address::parse_ip("::1", 0));
+  if (six.has_value()) CHECK(option(*six, IPPROTO_IPV6, IPV6_V6ONLY) == 1);  // machines without IPv6 exist
+}
+
+TEST_CASE("accepted connections have no Nagle either") {
+  World world;
+  Server server(world);
+  RawClient raw(server.address);
+  world.until([&] { return server.peers.size() == 1; });
+  bool found = false;
+  for (int fd = 3; fd < 256; ++fd) {
+    sockaddr_storage local, remote, mine;
+    socklen_t a = sizeof local, b = sizeof remote, c = sizeof mine;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&remote), &b) != 0) continue;
+    ::getsockname(raw.fd.value(), reinterpret_cast<sockaddr*>(&mine), &c);
+    ::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &a);
+    if (!(net::Address::from_sockaddr(reinterpret_cast<sockaddr*>(&remote), b) == net::Address::from_sockaddr(reinterpret_cast<sockaddr*>(&mine), c))) continue;
+    int value = 0;
+    socklen_t length = sizeof value;
+    ::getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length);
+    CHECK(value != 0);
+    found = true;
+  }
+  CHECK(found);
+}
+
+TEST_CASE("an address that no interface has, and a port that needs rights, say so") {
+  const auto foreign = net::open_socket(net::Address::ipv4(0xC0000201, 0));
+  REQUIRE(!foreign.has_value());
+  CHECK(mentions(foreign.error(), "192.0.2.1:0"));
+  CHECK(mentions(foreign.error(), "no interface"));
+}
+
+TEST_CASE("Unix sockets: a stale file is replaced, a served one and a plain file are not") {
+  Folder folder;
+  const net::Address address = net::Address::unix_socket(folder.path + "/s");
+  {
+    auto socket = net::open_socket(address);
+    REQUIRE(socket.has_value());
+    const net::Fd other_worker = socket->duplicate();
+    CHECK(other_worker.value() >= 0);
+    const auto taken = net::probe_address(address);
+    REQUIRE(!taken.has_value());
+    CHECK(mentions(taken.error(), "another process serves it"));
+    CHECK(!net::open_socket(address).has_value());
+  }
+  CHECK(std::filesystem::exists(folder.path + "/s"));
+  CHECK(net::probe_address(address).has_value());
+  CHECK(net::open_socket(address).has_value());
+  const std::string plain = folder.path + "/plain";
+  std::ofstream(plain) << "mine";
+  const auto refused = net::open_socket(net::Address::unix_socket(plain));
+  REQUIRE(!refused.has_value());
+  CHECK(mentions(refused.error(), "no socket is in the way"));
+  CHECK(std::filesystem::exists(plain));
+  const auto nowhere = net::open_socket(net::Address::unix_socket(folder.path + "/no/s"));
+  REQUIRE(!nowhere.has_value());
+  CHECK(mentions(nowhere.error(), "folder does not exist"));
+}
+
+TEST_CASE("stopping accepts what stands in the queue, then refuses") {
+  World world;
+  Server server(world);
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 100; ++i) clients.emplace_back(server.address);  // nobody has turned the loop yet
+  CHECK(server.peers.empty());
+  SUBCASE("accept") {
+    server.listener->stop_accepting(Listener::Backlog::accept);
+    CHECK(server.peers.empty());
+    world.until([&] { return server.stopped; });
+    CHECK(server.peers.size() == 100);
+    clients[99].send("served");
+    world.until([&] {
+      for (const auto& p : server.peers) {
+        if (p->got == "served") return true;
+      }
+      return false;
+    });
+  }
+  SUBCASE("drop") {
+    server.listener->stop_accepting(Listener::Backlog::drop);
+    world.until([&] { return server.stopped; });
+    CHECK(server.peers.empty());
+  }
+  CHECK(!server.listener->accepting());
+  Probe late(world.network.dial(world.loop, server.address, {}));
+  world.until([&] { return !late.ends.empty(); });
+  CHECK(late.ends == std::vector{net::EndReason::refused});
+}
+
+TEST_CASE("a crowd is accepted, connection by connection") {
+  World world;
+  Server server(world);
+  std::vector<RawClient> clients;
+  for (int i = 0; i < 500; ++i) clients.emplace_back(server.address);
+  world.until([&] { return server.peers.size() == 500; });
+  clients.clear();
+  world.until([&] {
+    for (const auto& p : server.peers) {
+      if (p->eofs == 0) return false;
+    }
+    return true;
+  });
+}
+
+TEST_CASE("a wildcard listener still knows each connection's own address") {
+  World world;
+  Server server(world, net::Address::ipv4(INADDR_ANY, 0));
+  RawClient raw(net::Address::ipv4(0x7F000003, server.address.port()));
+  world.until([&] { return server.peers.size() == 1; });
+  CHECK(server.peers[0]->transport->peer().local.ip_text() == "127.0.0.3");
+}
+
+TEST_CASE("without descriptors accepting pauses, tells, does not spin, and goes on") {
+  World world;
+  Server server(world);
+  rlimit old{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &old) == 0);
+  RawClient raw(server.address);
+  rlimit none = old;
+  none.rlim_cur = 3;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  int turns = 0;
+  while (server.errors.size() < 3 && turns < 1000) ++turns, world.loop.turn(base::Micros{200'000});
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &old) == 0);
+  CHECK(server.errors == std::vector<int>(3, EMFILE));
+  CHECK(turns < 30);
+  CHECK(server.peers.empty());
+  world.until([&] { return server.peers.size() == 1; });
+  raw.send("waited");
+  world.until([&] { return server.peers[0]->got == "waited"; });
+}
+
+TEST_CASE("dialling without descriptors is told as no_resources") {
+  World world;
+  Server server(world);
+  rlimit old{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &old) == 0);
+  rlimit none = old;
+  none.rlim_cur = 3;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  Probe client(world.network.dial(world.loop, server.address, {}));
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &old) == 0);
+  world.until([&] { return !client.ends.empty(); });
+  CHECK(client.ends == std::vector{net::EndReason::no_resources});
+}

@@ -1,0 +1,136 @@
+// For tests on real loopback sockets: a loop on libuv, a server, two connected ends. Included by the files of this folder only.
+#pragma once
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <csignal>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/clock.h"
+#include "net/listener.h"
+#include "net/tcp_network.h"
+#include "net/tcp_socket.h"
+#include "net/uv_driver.h"
+
+#include <doctest/doctest.h>
+
+namespace sluice::net::loopback {
+
+
+// Turns the loop until `done`; fails the test after ten seconds of turns rather than hang.
+struct World {
+  World() { ::signal(SIGPIPE, SIG_IGN); }  // as main() does
+  Loop loop{base::steady_clock(), make_uv_driver()};
+  TcpNetwork network;
+
+  template <class Done>
+  void until(Done done) {
+    const base::Micros start = base::steady_clock().now();
+    while (!done()) {
+      REQUIRE(base::steady_clock().now() - start < base::Micros{base::seconds(10)});
+      loop.turn(base::Micros{100'000});
+    }
+  }
+  void spin(int turns = 3) {
+    for (int i = 0; i < turns; ++i) loop.turn(base::Micros{1000});
+  }
+};
+
+struct Probe : Transport::User {
+  TransportPtr transport;
+  std::string got;
+  std::string to_send;
+  int opens = 0, eofs = 0, drains = 0, fills = 0;
+  std::vector<EndReason> ends;
+  std::function<void(ByteQueue&)> on_data;
+
+  Probe() = default;
+  explicit Probe(TransportPtr t) : transport(std::move(t)) { transport->start(*this); }
+  void send(std::string_view bytes) {
+    to_send += bytes;
+    transport->touch();
+  }
+  void on_open() override { ++opens; }
+  void on_bytes(ByteQueue& in) override {
+    if (on_data) return on_data(in);
+    const size_t old = got.size();
+    got.resize(old + in.size());
+    in.peek(got.data() + old, in.size());
+    in.clear();
+  }
+  void fill(ByteQueue& out, size_t room) override {
+    ++fills;
+    const size_t n = std::min(room, to_send.size());
+    out.append_copy(std::string_view(to_send).substr(0, n));
+    to_send.erase(0, n);
+  }
+  void on_eof(bool) override { ++eofs; }
+  void on_drained() override { ++drains; }
+  void on_end(EndReason why) override { ends.push_back(why); }
+};
+
+struct Server : Listener::Host {
+  explicit Server(World& world, const Address& at = Address::ipv4(INADDR_LOOPBACK, 0)) {
+    auto socket = open_socket(at);
+    REQUIRE(socket.has_value());
+    address = *bound_address(*socket);
+    listener = std::make_unique<Listener>(world.loop, std::move(*socket), *this);
+  }
+  void on_accept(TransportPtr connection) override { peers.push_back(std::make_unique<Probe>(std::move(connection))); }
+  void on_accept_error(int error) override { errors.push_back(error); }
+  void on_stopped() override { stopped = true; }
+
+  Address address;
+  std::vector<std::unique_ptr<Probe>> peers;
+  std::vector<int> errors;
+  std::unique_ptr<Listener> listener;
+  bool stopped = false;
+};
+
+// Two connected ends.
+struct Pair {
+  explicit Pair(World& world) : server(world), client(world.network.dial(world.loop, server.address, {})) {
+    world.until([&] { return client.opens == 1 && server.peers.size() == 1; });
+  }
+  Probe& peer() { return *server.peers[0]; }
+  Server server;
+  Probe client;
+};
+
+// A plain blocking-free socket of the test's own, for what a Transport never does.
+struct RawClient {
+  explicit RawClient(const Address& to) : fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_storage raw;
+    const socklen_t length = to.to_sockaddr(raw);
+    REQUIRE(::connect(fd.value(), reinterpret_cast<sockaddr*>(&raw), length) == 0);
+  }
+  void send(std::string_view bytes) { REQUIRE(::send(fd.value(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size())); }
+  void reset() {
+    const linger hard{1, 0};
+    ::setsockopt(fd.value(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    fd.reset();
+  }
+  // What is there now, without waiting; nullopt on an error (a reset).
+  std::optional<std::string> receive() {
+    std::string all;
+    char buffer[65536];
+    for (;;) {
+      const ssize_t n = ::recv(fd.value(), buffer, sizeof buffer, MSG_DONTWAIT);
+      if (n == 0) eof = true;
+      if (n < 0 && errno != EAGAIN) return std::nullopt;
+      if (n <= 0) return all;
+      all.append(buffer, static_cast<size_t>(n));
+    }
+  }
+  Fd fd;
+  bool eof = false;
+};
+
+}  // namespace sluice::net::loopback
