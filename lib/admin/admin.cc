@@ -1,0 +1,181 @@
+#include "admin/admin.h"
+
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "admin/page.h"
+#include "base/check.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "http/stream.h"
+#include "http1/server_session.h"
+
+namespace sluice::admin {
+namespace {
+
+std::string_view without_port(std::string_view authority) {
+  const size_t bracket = authority.rfind(']');
+  const size_t colon = authority.rfind(':');
+  if (colon == std::string_view::npos || (bracket != std::string_view::npos && colon < bracket)) return authority;
+  return authority.substr(0, colon);
+}
+
+Page text_page(int status, std::string body) { return {status, "text/plain; charset=utf-8", std::move(body)}; }
+
+}  // namespace
+
+bool may_post(const net::Address& peer, std::string_view origin, std::string_view authority) {
+  if (!peer.is_loopback() || !origin.empty()) return false;
+  const std::string_view host = without_port(authority);
+  return base::iequals(host, "localhost") || net::Address::parse_ip(host).has_value();
+}
+
+namespace {
+
+// One admin request. Kept alive by its stream and, while a page is being made, by the page's callback.
+class Request final : public http::Sink {
+ public:
+  Request(Backend& backend, http::Stream& stream) : backend_(backend), stream_(&stream) {}
+  void keep(std::shared_ptr<Request> self) { self_ = std::move(self); }
+
+ private:
+  void on_head(http::Head& head, http::End) override {
+    method_ = head.method;
+    const std::string_view path = head.path();
+    if (method_ == http::Method::post) return post(head, path);
+    if (method_ != http::Method::get && method_ != http::Method::head) return answer(text_page(405, "405: GET, HEAD or POST\n"));
+    get(path);
+  }
+
+  void get(std::string_view path) {
+    if (path == "/healthz") return answer(text_page(200, "ok\n"));
+    if (path == "/readyz") return readiness();
+    if (path == "/") return answer({200, "text/html; charset=utf-8", std::string(status_page())});
+    if (path == "/metrics") return backend_.metrics(later());
+    if (path == "/status") return backend_.status(later());
+    if (path == "/config") return backend_.config(later());
+    answer(text_page(404, "404: try /status, /metrics, /healthz, /readyz, /config; POST /drain, /reload\n"));
+  }
+
+  void post(const http::Head& head, std::string_view path) {
+    const http::Field* origin = head.fields.find("origin");
+    if (!may_post(stream_->peer().remote, origin == nullptr ? std::string_view() : origin->value(), head.authority)) {
+      return answer(text_page(403, "403: POST is taken from this host only, without Origin, and with an address or localhost as Host\n"));
+    }
+    if (path == "/drain") {
+      backend_.drain();
+      return answer(text_page(200, "draining\n"));
+    }
+    if (path == "/reload") return backend_.reload(later());
+    answer(text_page(404, "404: POST /drain or /reload\n"));
+  }
+
+  void readiness() {
+    const Readiness now = backend_.ready();
+    answer(now.ready ? text_page(200, "ready\n") : text_page(503, now.reason + "\n"));
+  }
+
+  Backend::Done later() {
+    return [self = self_](Page page) { self->answer(std::move(page)); };
+  }
+
+  void answer(Page page) {
+    if (stream_ == nullptr || answered_) return;    // the client left while the page was made
+    answered_ = true;
+    http::Head head(stream_->arena());
+    head.status = static_cast<uint16_t>(page.status);
+    head.content_length = page.body.size();
+    head.fields.add(http::Token::content_type, stream_->arena().copy(page.type));
+    head.fields.add("cache-control", "no-store");
+    head.fields.add("x-content-type-options", "nosniff");
+    if (method_ == http::Method::head || page.body.empty()) return stream_->send_head(head, http::End::yes);
+    stream_->send_head(head, http::End::no);
+    net::ByteQueue bytes;
+    bytes.append_copy(page.body);
+    stream_->send_body(std::move(bytes), http::End::yes);
+  }
+
+  void on_body(net::ByteQueue&& bytes, http::End) override {
+    if (!bytes.empty()) stream_->consume(bytes.size());   // no page takes a body
+  }
+  void on_trailers(http::Fields&) override {}
+  void on_sent(size_t) override {}
+  void on_malformed(http::Head&, const http::Failure& why) override {
+    const int status = http::status_of(why.kind);
+    answer(text_page(status, std::to_string(status) + ": " + std::string(http::detail_word(why.detail)) + "\n"));
+  }
+  void on_closed(const http::Failure&) override {
+    stream_ = nullptr;
+    const auto last = std::move(self_);
+  }
+
+  Backend& backend_;
+  http::Stream* stream_;
+  std::shared_ptr<Request> self_;
+  http::Method method_ = http::Method::get;
+  bool answered_ = false;
+};
+
+}  // namespace
+
+class AdminServer::Impl final : public net::Listener::Host {
+ public:
+  Impl(net::Loop& loop, net::Fd socket, Backend& backend)
+      : loop_(loop), backend_(backend), listener_(loop, std::move(socket), *this) {}
+  ~Impl() {
+    while (Connection* c = connections_.front()) drop(*c);
+  }
+
+ private:
+  // One client of the admin listener.
+  struct Connection final : http::ServerHost, base::ListHook<> {
+    explicit Connection(Impl& owner) : impl(owner) {}
+    http::Sink& on_stream(http::ServerSession&, http::Stream& stream) override {
+      auto request = std::make_shared<Request>(impl.backend_, stream);
+      request->keep(request);
+      return *request;
+    }
+    void on_session_end(http::ServerSession&, http::CloseCause) override { impl.drop(*this); }
+    void on_protocol_error(http::Detail) override {}
+    Impl& impl;
+    http::ServerSessionPtr session;
+  };
+
+  void on_accept(net::TransportPtr transport) override {
+    if (count_ >= connections_max) drop(*connections_.front());
+    auto connection = std::make_unique<Connection>(*this);
+    connection->session =
+        http1::make_server_session(loop_, std::move(transport), options_, http::Scheme::http, *connection);
+    connections_.push_back(*connection);
+    owned_.push_back(std::move(connection));
+    ++count_;
+  }
+
+  void on_accept_error(int error) override {
+    static base::LogSite site;
+    if (site.admit()) base::error("admin listener: accept failed: {}", std::strerror(error));
+  }
+
+  void drop(Connection& connection) {
+    std::erase_if(owned_, [&](const auto& c) { return c.get() == &connection; });
+    --count_;
+  }
+
+  net::Loop& loop_;
+  Backend& backend_;
+  http::DownstreamOptions options_;
+  base::List<Connection> connections_;
+  std::vector<std::unique_ptr<Connection>> owned_;
+  size_t count_ = 0;
+  net::Listener listener_;
+};
+
+AdminServer::AdminServer(net::Loop& loop, net::Fd socket, Backend& backend)
+    : impl_(std::make_unique<Impl>(loop, std::move(socket), backend)) {}
+
+AdminServer::~AdminServer() = default;
+
+}  // namespace sluice::admin

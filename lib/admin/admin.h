@@ -1,0 +1,32 @@
+// The admin listener: health, metrics, status, drain and reload over HTTP, on the control thread's loop, so that it never
+// stands behind proxy traffic. Requests are Sinks on the same sessions as everybody's: no second HTTP stack.
+#pragma once
+
+#include <memory>
+
+#include "admin/backend.h"
+#include "http/options.h"
+#include "net/address.h"
+#include "net/listener.h"
+#include "net/loop.h"
+
+namespace sluice::admin {
+
+class AdminServer {
+ public:
+  static constexpr size_t connections_max = 128;   // the oldest one goes for a new one
+
+  // Listens on `socket` until destroyed. `backend` outlives the server.
+  AdminServer(net::Loop& loop, net::Fd socket, Backend& backend);
+  ~AdminServer();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// May this request change anything? POST comes from loopback, without Origin, to a literal address or localhost: a page in
+// somebody's browser must not be able to drain a proxy.
+bool may_post(const net::Address& peer, std::string_view origin, std::string_view authority);
+
+}  // namespace sluice::admin

@@ -1,0 +1,35 @@
+// Backend: what the admin pages show and do; implemented by the control thread. Called on the control loop only.
+#pragma once
+
+#include <functional>
+#include <string>
+
+namespace sluice::admin {
+
+struct Readiness {
+  bool ready = false;
+  std::string reason;              // "starting", "warming", "draining"; "" when ready
+};
+
+struct Page {
+  int status = 200;
+  std::string type = "text/plain; charset=utf-8";
+  std::string body;
+};
+
+class Backend {
+ public:
+  using Done = std::function<void(Page)>;
+  virtual Readiness ready() = 0;
+  // These answer later, at the control loop; `done` may be called inside the call.
+  virtual void metrics(Done done) = 0;
+  virtual void status(Done done) = 0;        // JSON
+  virtual void config(Done done) = 0;        // TOML, secrets hidden
+  virtual void reload(Done done) = 0;        // 200, or 400 with every problem of the file
+  virtual void drain() = 0;
+
+ protected:
+  ~Backend() = default;
+};
+
+}  // namespace sluice::admin

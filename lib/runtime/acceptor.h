@@ -1,0 +1,82 @@
+// Acceptor: one listener on one worker: takes connections in, chooses the session of the agreed HTTP version (the one place
+// on this side that knows versions), and keeps the connections until they end.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/list.h"
+#include "metrics/cell.h"
+#include "net/listener.h"
+#include "runtime/connection.h"
+#include "runtime/generation.h"
+#include "tls/events.h"
+
+namespace sluice::exchange {
+class Site;
+}
+
+namespace sluice::runtime {
+
+class Worker;
+
+// Cells of one listener on one worker.
+struct ListenerCells {
+  metrics::Gauge* connections = nullptr;
+  metrics::Counter* connections_total = nullptr;
+  metrics::Histogram* handshake_seconds = nullptr;
+  metrics::Counter* handshakes[2][2] = {};        // [TLS 1.3?][resumed?]
+};
+
+class Acceptor final : private net::Listener::Host, private tls::TlsEvents {
+ public:
+  explicit Acceptor(Worker& worker) : worker_(worker) {}
+  ~Acceptor();
+
+  // The settings for connections from now on, and the site their requests are routed by. Sockets that went are closed.
+  void update(std::shared_ptr<const Listening> listening, exchange::Site& site, const ListenerCells& cells);
+  void take(net::TransportPtr transport) { on_accept(std::move(transport)); }
+  // Takes what stands in the accept queues, then closes the sockets.
+  void stop_listening();
+  // Idle connections end now, the others as their requests end.
+  void drain(http::CloseCause cause);
+  void abort_all(const http::Failure& why, http::CloseCause cause);
+  // Closes the connection that has been idle longest among the oldest ones. False: none is idle.
+  bool shed_one();
+  size_t connections() const { return count_; }
+  bool listening_now() const;                     // a socket is not closed yet
+  const Listening& options() const { return *listening_; }
+  net::Loop& loop();
+
+  // For Connection
+  const std::shared_ptr<const Listening>& listening() const { return listening_; }
+  tls::TlsEvents& tls_events() { return *this; }
+  http::ServerSessionPtr make_session(net::TransportPtr transport, const Listening& listening, Connection& host);
+  http::Sink& begin_exchange(Connection& connection, http::Stream& stream);
+  void protocol_error(http::Detail detail);
+  void proxy_header_refused(const net::Peer& peer, std::string_view detail);
+  void ended(Connection& connection, http::CloseCause cause);
+  void recycle(Connection& connection);
+
+ private:
+  struct Open {                                   // a socket of ours and what listens (or listened) on it
+    std::shared_ptr<ListenSocket> socket;
+    std::unique_ptr<net::Listener> listener;
+  };
+  void on_accept(net::TransportPtr transport) override;
+  void on_accept_error(int error) override;
+  void on_stopped() override;
+  void on_handshake(const tls::HandshakeFacts& facts) override;
+  void on_handshake_error(tls::HandshakeError why) override;
+
+  Worker& worker_;
+  std::shared_ptr<const Listening> listening_;
+  exchange::Site* site_ = nullptr;
+  ListenerCells cells_;
+  std::vector<Open> open_;
+  base::List<Connection, ByAge> connections_;     // in the order of their latest request
+  size_t count_ = 0;
+  bool draining_ = false;
+};
+
+}  // namespace sluice::runtime

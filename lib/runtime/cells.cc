@@ -1,0 +1,54 @@
+#include "runtime/cells.h"
+
+namespace sluice::runtime {
+
+using metrics::Name;
+
+WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker)
+    : registry_(registry), worker_(worker), rejected_(&registry.counter(Name::downstream_connections_rejected_total, {"max_connections"}, worker)) {
+  // Every reason stands in the scrape from the start, at zero: a rate over a series that only now appears misses its first event.
+  for (size_t i = 0; i < replies_.size(); ++i) {
+    replies_[i] = &registry.counter(Name::local_replies_total, {http::reason_word(static_cast<http::Kind>(i))}, worker);
+  }
+  for (size_t i = 0; i < http::details; ++i) {
+    const std::string_view word = http::detail_word(static_cast<http::Detail>(i));
+    errors_[0][i] = &registry.counter(Name::protocol_errors_total, {"downstream", word}, worker);
+    errors_[1][i] = &registry.counter(Name::protocol_errors_total, {"upstream", word}, worker);
+  }
+  for (size_t i = 0; i < closed_.size(); ++i) {
+    closed_[i] = &registry.counter(Name::downstream_connections_closed_total, {http::cause_word(static_cast<http::CloseCause>(i))}, worker);
+  }
+  for (size_t i = 0; i < handshake_errors_.size(); ++i) {
+    handshake_errors_[i] = &registry.counter(Name::tls_handshake_errors_total, {tls::word(static_cast<tls::HandshakeError>(i))}, worker);
+  }
+}
+
+ListenerCells WorkerMeter::listener(const std::string& name) const {
+  ListenerCells cells;
+  cells.connections = &registry_.gauge(Name::downstream_connections, {name}, worker_);
+  cells.connections_total = &registry_.counter(Name::downstream_connections_total, {name}, worker_);
+  cells.handshake_seconds = &registry_.histogram(Name::tls_handshake_seconds, {name}, worker_);
+  const std::string_view versions[] = {"1.2", "1.3"};
+  const std::string_view resumed[] = {"false", "true"};
+  for (int v = 0; v < 2; ++v) {
+    for (int r = 0; r < 2; ++r) cells.handshakes[v][r] = &registry_.counter(Name::tls_handshakes_total, {name, versions[v], resumed[r]}, worker_);
+  }
+  return cells;
+}
+
+exchange::RouteCells WorkerMeter::route(const std::string& name) const {
+  return {&registry_.histogram(Name::request_duration_seconds, {name}, worker_), &registry_.gauge(Name::requests_in_flight, {name}, worker_)};
+}
+
+exchange::UpstreamCells WorkerMeter::upstream(const std::string& name) const {
+  exchange::UpstreamCells cells;
+  cells.duration = &registry_.histogram(Name::upstream_request_duration_seconds, {name}, worker_);
+  cells.retried = &registry_.counter(Name::upstream_retries_total, {name, "retried"}, worker_);
+  cells.retry_over_budget = &registry_.counter(Name::upstream_retries_total, {name, "over_budget"}, worker_);
+  for (size_t i = 0; i < http::kinds; ++i) {
+    cells.errors.push_back(&registry_.counter(Name::upstream_errors_total, {name, http::reason_word(static_cast<http::Kind>(i))}, worker_));
+  }
+  return cells;
+}
+
+}  // namespace sluice::runtime

@@ -1,0 +1,44 @@
+// The metric cells of one worker that do not depend on a request's route: closes, refusals, protocol errors, local replies.
+// Made once, so that counting is an array look-up.
+#pragma once
+
+#include <array>
+
+#include "exchange/site.h"
+#include "http/close_cause.h"
+#include "metrics/registry.h"
+#include "runtime/acceptor.h"
+#include "tls/events.h"
+
+namespace sluice::runtime {
+
+class WorkerMeter final : public exchange::Meter {
+ public:
+  WorkerMeter(metrics::Registry& registry, uint32_t worker);
+
+  void local_reply(http::Kind kind) override { replies_[static_cast<size_t>(kind)]->add(); }
+  void protocol_error(http::Where side, http::Detail detail) override {
+    if (detail != http::Detail::none) errors_[side == http::Where::upstream ? 1 : 0][static_cast<size_t>(detail)]->add();
+  }
+  void connection_closed(http::CloseCause cause) { closed_[static_cast<size_t>(cause)]->add(); }
+  void connection_rejected() { rejected_->add(); }
+  void handshake_error(tls::HandshakeError why) { handshake_errors_[static_cast<size_t>(why)]->add(); }
+
+  // Cells of one listener, route and upstream of a configuration.
+  ListenerCells listener(const std::string& name) const;
+  exchange::RouteCells route(const std::string& name) const;
+  exchange::UpstreamCells upstream(const std::string& name) const;
+  metrics::RequestCounters requests(metrics::RequestLabels labels) const { return {registry_, worker_, std::move(labels)}; }
+
+ private:
+  static constexpr size_t handshake_errors = static_cast<size_t>(tls::HandshakeError::other) + 1;
+  metrics::Registry& registry_;
+  uint32_t worker_;
+  std::array<metrics::Counter*, http::kinds> replies_{};
+  std::array<std::array<metrics::Counter*, http::details>, 2> errors_{};
+  std::array<metrics::Counter*, http::close_causes> closed_{};
+  std::array<metrics::Counter*, handshake_errors> handshake_errors_{};
+  metrics::Counter* rejected_;
+};
+
+}  // namespace sluice::runtime

@@ -1,0 +1,91 @@
+#include "runtime/connection.h"
+
+#include "base/check.h"
+#include "runtime/acceptor.h"
+#include "tls/transport.h"
+
+namespace sluice::runtime {
+
+Connection::Connection(Acceptor& acceptor, net::TransportPtr transport)
+    : acceptor_(acceptor), listening_(acceptor.listening()), transport_(std::move(transport)) {}
+
+Connection::~Connection() = default;
+
+void Connection::start() {
+  if (listening_->options.proxy_protocol == net::ProxyProtocolIn::off) return secure();
+  proxy_ = net::ProxyReader::make(acceptor_.loop(), std::move(transport_), listening_->options.downstream.header_timeout, *this);
+}
+
+void Connection::on_proxy_header(net::ProxyReader&, net::TransportPtr transport) {
+  proxy_.reset();
+  transport_ = std::move(transport);
+  secure();
+}
+
+void Connection::on_proxy_failed(net::ProxyReader& reader, net::ProxyReader::Failed why, std::string_view detail) {
+  acceptor_.proxy_header_refused(reader.peer(), detail);
+  end(why == net::ProxyReader::Failed::timeout ? http::CloseCause::timeout : http::CloseCause::protocol_error);
+}
+
+void Connection::secure() {
+  if (listening_->tls == nullptr) return serve();
+  const tls::HandshakeOptions options{listening_->options.downstream.handshake_timeout, &acceptor_.tls_events()};
+  transport_ = tls::accept(acceptor_.loop(), std::move(transport_), listening_->tls, options);
+  transport_->start(*this);
+}
+
+void Connection::serve() {
+  session_ = acceptor_.make_session(std::move(transport_), *listening_, *this);
+}
+
+// The handshake failed or the client left; tls_events has counted why.
+void Connection::on_end(net::EndReason why) {
+  switch (why) {
+    case net::EndReason::closed: return end(http::CloseCause::peer_closed);
+    case net::EndReason::reset: return end(http::CloseCause::peer_reset);
+    case net::EndReason::tls_failed:
+    case net::EndReason::tls_unverified: return end(http::CloseCause::tls_failed);
+    case net::EndReason::write_stalled: return end(http::CloseCause::write_stalled);
+    case net::EndReason::refused:
+    case net::EndReason::unreachable:
+    case net::EndReason::connect_timeout:
+    case net::EndReason::no_resources: return end(http::CloseCause::error);
+  }
+}
+
+http::Sink& Connection::on_stream(http::ServerSession&, http::Stream& stream) {
+  return acceptor_.begin_exchange(*this, stream);
+}
+
+void Connection::on_session_end(http::ServerSession&, http::CloseCause cause) { end(cause); }
+
+void Connection::on_protocol_error(http::Detail detail) { acceptor_.protocol_error(detail); }
+
+void Connection::drain(http::CloseCause cause) {
+  if (session_ != nullptr) {
+    session_->drain(cause);
+  } else {
+    end(cause);
+  }
+}
+
+void Connection::abort(const http::Failure& why, http::CloseCause cause) {
+  if (session_ != nullptr) {
+    session_->abort(why, cause);
+  } else {
+    end(cause);
+  }
+}
+
+void Connection::end(http::CloseCause cause) {
+  if (ended_) return;
+  ended_ = true;
+  proxy_.reset();
+  transport_.reset();
+  session_.reset();
+  acceptor_.ended(*this, cause);
+}
+
+void Connection::reclaim() noexcept { acceptor_.recycle(*this); }
+
+}  // namespace sluice::runtime

@@ -1,0 +1,64 @@
+// Connection: one client connection from accept to its end: PROXY protocol, TLS, then the session of the version that was
+// agreed on. Owned by its acceptor; the only place, with upstream/connector.cc, that knows HTTP versions is acceptor.cc.
+#pragma once
+
+#include <memory>
+
+#include "base/list.h"
+#include "base/slab.h"
+#include "http/stream.h"
+#include "net/proxy_protocol.h"
+#include "net/transport.h"
+
+namespace sluice::runtime {
+
+class Acceptor;
+struct Listening;
+
+class Connection final : public http::ServerHost,
+                         private net::Transport::User,
+                         private net::ProxyReader::Host,
+                         public net::Reapable,
+                         public base::ListHook<struct ByAge> {
+ public:
+  Connection(Acceptor& acceptor, net::TransportPtr transport);
+  ~Connection();
+
+  void start();
+  void leave_order() { base::ListHook<struct ByAge>::unlink(); }
+  bool idle() const { return session_ != nullptr && session_->open_streams() == 0; }
+  bool serving() const { return session_ != nullptr; }
+  http::ServerSession* session() { return session_.get(); }
+  // The connection's part of a drain: see http::ServerSession::drain(). One without a session yet just ends.
+  void drain(http::CloseCause cause);
+  void abort(const http::Failure& why, http::CloseCause cause);
+
+ private:
+  void secure();
+  void serve();
+  void end(http::CloseCause cause);
+
+  // http::ServerHost
+  http::Sink& on_stream(http::ServerSession& session, http::Stream& stream) override;
+  void on_session_end(http::ServerSession& session, http::CloseCause cause) override;
+  void on_protocol_error(http::Detail detail) override;
+  // net::ProxyReader::Host
+  void on_proxy_header(net::ProxyReader& reader, net::TransportPtr transport) override;
+  void on_proxy_failed(net::ProxyReader& reader, net::ProxyReader::Failed why, std::string_view detail) override;
+  // net::Transport::User, during the handshake
+  void on_open() override { serve(); }
+  void on_bytes(net::ByteQueue&) override {}
+  void fill(net::ByteQueue&, size_t) override {}
+  void on_eof(bool) override { end(http::CloseCause::peer_closed); }
+  void on_end(net::EndReason why) override;
+  void reclaim() noexcept override;
+
+  Acceptor& acceptor_;
+  std::shared_ptr<const Listening> listening_;   // the settings it was accepted under
+  net::TransportPtr transport_;                          // until there is a session
+  net::Owned<net::ProxyReader> proxy_;                   // while a PROXY header is awaited
+  http::ServerSessionPtr session_;
+  bool ended_ = false;
+};
+
+}  // namespace sluice::runtime

@@ -1,0 +1,45 @@
+#include "runtime/control_cells.h"
+
+#include "exchange/access_log.h"
+#include "runtime/version.h"
+
+namespace sluice::runtime {
+
+using metrics::Name;
+
+ControlCells::ControlCells(metrics::Registry& registry)
+    : registry_(registry), phase_(registry.gauge(Name::drain_phase, {}, registry.control())),
+      seconds_left_(registry.gauge(Name::drain_seconds_left, {}, registry.control())),
+      remaining_(registry.gauge(Name::drain_remaining, {"connections"}, registry.control())),
+      reload_good_(registry.counter(Name::config_reloads_total, {"ok"}, registry.control())),
+      reload_bad_(registry.counter(Name::config_reloads_total, {"failed"}, registry.control())),
+      last_good_(registry.gauge(Name::config_last_reload_success, {}, registry.control())) {
+  last_good_.set(1);
+  registry.gauge(Name::build_info, {version()}, registry.control()).set(1);
+}
+
+void ControlCells::drain(Phase phase, base::Micros left, uint64_t connections) {
+  phase_.set(phase == Phase::gone ? 3 : static_cast<double>(phase));
+  seconds_left_.set(left.seconds());
+  remaining_.set(static_cast<double>(phase == Phase::serving ? 0 : connections));
+}
+
+void ControlCells::reloaded(bool good) {
+  (good ? reload_good_ : reload_bad_).add();
+  last_good_.set(good ? 1 : 0);
+}
+
+void ControlCells::certificates(const Generation& generation) {
+  for (const auto& listening : generation.listeners) {
+    if (listening->tls == nullptr) continue;
+    for (const tls::CertificateFacts& facts : listening->tls->certificates()) {
+      registry_.gauge(Name::certificate_expiry_seconds, {facts.name}, registry_.control()).set(static_cast<double>(facts.not_after));
+    }
+  }
+}
+
+void ControlCells::log_dropped(const exchange::AccessLog& log) {
+  registry_.computed(Name::log_dropped_total, {}, [&log] { return static_cast<double>(log.dropped()); });
+}
+
+}  // namespace sluice::runtime

@@ -1,0 +1,32 @@
+// The metric cells that control writes: drain, reloads, certificates, build, the log's losses.
+#pragma once
+
+#include "metrics/registry.h"
+#include "runtime/drain.h"
+#include "runtime/generation.h"
+
+namespace sluice::exchange {
+class AccessLog;
+}
+
+namespace sluice::runtime {
+
+class ControlCells {
+ public:
+  explicit ControlCells(metrics::Registry& registry);
+  void drain(Phase phase, base::Micros left, uint64_t connections);
+  void reloaded(bool good);
+  void certificates(const Generation& generation);
+  void log_dropped(const exchange::AccessLog& log);   // computed at each scrape
+
+ private:
+  metrics::Registry& registry_;
+  metrics::Gauge& phase_;
+  metrics::Gauge& seconds_left_;
+  metrics::Gauge& remaining_;
+  metrics::Counter& reload_good_;
+  metrics::Counter& reload_bad_;
+  metrics::Gauge& last_good_;
+};
+
+}  // namespace sluice::runtime

@@ -1,0 +1,54 @@
+// Leaving in order: deregister -> drain -> close -> exit, as a table of phases and one pure step function. No clock, no
+// sockets: control asks it at every tick and does what the phase says.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/clock.h"
+#include "config/snapshot.h"
+
+namespace sluice::runtime {
+
+enum class Phase : uint8_t {
+  serving,         // 0
+  deregistering,   // 1: /readyz says 503, everything is served as before
+  draining,        // 2: listeners closed, connections end as they fall idle
+  closing,         // 3: the deadline is over, what is left is cut
+  gone,            // nothing is left: exit 0
+};
+
+// What a phase means to the others.
+struct PhaseRule {
+  Phase phase;
+  std::string_view name;
+  bool ready;        // /readyz 200 (if nothing else stands against it)
+  bool listening;    // new connections are accepted
+  bool keep_alive;   // connections may carry further requests
+};
+const PhaseRule& rule_of(Phase phase);
+
+class Drain {
+ public:
+  explicit Drain(const config::DrainOptions& options) : options_(options) {}
+
+  // The signal: leaves `serving`. Asked again: goes to `closing` at once.
+  void begin(base::Micros now);
+  // Where we are at `now` with `left` connections of clients. Moves on by at most one phase per call.
+  Phase step(base::Micros now, uint64_t left);
+  Phase phase() const { return phase_; }
+  // Until the deadline; 0 while serving.
+  base::Micros time_left(base::Micros now) const;
+  void set_options(const config::DrainOptions& options) { options_ = options; }   // a reload; only while serving
+
+  // What is cut at the deadline gets this long to leave (GOAWAY, RST), then the process goes.
+  static constexpr base::Millis closing_time = base::seconds(1);
+
+ private:
+  config::DrainOptions options_;
+  Phase phase_ = Phase::serving;
+  base::Micros began_{};
+  base::Micros closing_since_{};
+};
+
+}  // namespace sluice::runtime

@@ -1,0 +1,103 @@
+#include "runtime/status.h"
+
+#include <fmt/format.h>
+
+#include "runtime/version.h"
+
+namespace sluice::runtime {
+namespace {
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out += '"';
+}
+
+// Joins "a","b",... with commas.
+class Joined {
+ public:
+  void add(const std::string& item) {
+    if (!text_.empty()) text_ += ',';
+    text_ += item;
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+std::string listener_json(const Listening& listening, const StatusFacts& facts) {
+  uint64_t connections = 0;
+  for (const auto& worker : facts.listener_connections) {
+    if (listening.index < worker.size()) connections += worker[listening.index];
+  }
+  Joined addresses;
+  for (const auto& socket : listening.sockets) addresses.add(quoted(socket->address().text()));
+  Joined certificates;
+  if (listening.tls != nullptr) {
+    for (const tls::CertificateFacts& c : listening.tls->certificates()) {
+      certificates.add(fmt::format(R"({{"name":{},"file":{},"not_after":{}}})", quoted(c.name), quoted(c.file), c.not_after));
+    }
+  }
+  return fmt::format(R"({{"name":{},"addresses":[{}],"tls":{},"connections":{},"certificates":[{}]}})", quoted(listening.options.name),
+                     addresses.text(), listening.tls != nullptr, connections, certificates.text());
+}
+
+// What a worker counts is summed; what the process shares is the same in each of them.
+std::string endpoint_json(const upstream::EndpointStatus& first, const std::vector<const upstream::ClusterStatus*>& workers) {
+  uint64_t connecting = 0, active = 0, idle = 0;
+  for (const upstream::ClusterStatus* cluster : workers) {
+    for (const upstream::EndpointStatus& e : cluster->endpoints) {
+      if (e.name != first.name || e.address != first.address || e.leaving != first.leaving) continue;
+      connecting += e.connecting;
+      active += e.active;
+      idle += e.idle;
+    }
+  }
+  return fmt::format(
+      R"({{"name":{},"address":{},"weight":{},"healthy":{},"set_aside_seconds":{:.3f},"idle_race_seen":{},"leaving":{},"in_flight":{},)"
+      R"("connections":{},"tunnels":{},"connecting":{},"active":{},"idle":{}}})",
+      quoted(first.name), quoted(first.address), first.weight, first.healthy, first.aside_left.seconds(), first.race_seen, first.leaving,
+      first.in_flight, first.connections, first.tunnels, connecting, active, idle);
+}
+
+std::string upstream_json(size_t index, const StatusFacts& facts) {
+  std::vector<const upstream::ClusterStatus*> workers;
+  for (const auto& worker : facts.workers) {
+    if (index < worker.size()) workers.push_back(&worker[index]);
+  }
+  if (workers.empty()) return "{}";
+  const upstream::ClusterStatus& first = *workers.front();
+  bool warm = true;
+  for (const auto* w : workers) warm = warm && w->warm;
+  Joined endpoints;
+  for (const upstream::EndpointStatus& e : first.endpoints) endpoints.add(endpoint_json(e, workers));
+  return fmt::format(R"({{"name":{},"panic":{},"waiting":{},"warm":{},"endpoints":[{}]}})", quoted(first.name), first.panic,
+                     first.waiting, warm, endpoints.text());
+}
+
+}  // namespace
+
+std::string status_json(const Generation& generation, const StatusFacts& facts) {
+  Joined listeners;
+  for (const auto& listening : generation.listeners) listeners.add(listener_json(*listening, facts));
+  Joined upstreams;
+  for (size_t i = 0; i < generation.upstreams.size(); ++i) upstreams.add(upstream_json(i, facts));
+  return fmt::format(
+      R"({{"version":{},"ready":{},"reason":{},"phase":{},"uptime_seconds":{:.3f},"drain_seconds_left":{:.3f},"connections":{},"workers":{},)"
+      R"("listeners":[{}],"upstreams":[{}]}})"
+      "\n",
+      quoted(version()), facts.ready.ready, quoted(facts.ready.reason), quoted(rule_of(facts.phase).name), facts.uptime.seconds(),
+      facts.drain_left.seconds(), facts.connections, facts.workers.size(), listeners.text(), upstreams.text());
+}
+
+}  // namespace sluice::runtime

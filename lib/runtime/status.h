@@ -1,0 +1,26 @@
+// GET /status: the state of the process as JSON. Pure: from values to text.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "admin/backend.h"
+#include "runtime/drain.h"
+#include "runtime/generation.h"
+#include "upstream/cluster_impl.h"
+
+namespace sluice::runtime {
+
+struct StatusFacts {
+  admin::Readiness ready;
+  Phase phase = Phase::serving;
+  base::Micros uptime{};
+  base::Micros drain_left{};
+  uint32_t connections = 0;
+  std::vector<std::vector<upstream::ClusterStatus>> workers;   // [worker][upstream]
+  std::vector<std::vector<uint32_t>> listener_connections;     // [worker][listener]
+};
+
+std::string status_json(const Generation& generation, const StatusFacts& facts);
+
+}  // namespace sluice::runtime

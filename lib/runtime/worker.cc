@@ -1,0 +1,249 @@
+#include "runtime/worker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+
+namespace sluice::runtime {
+namespace {
+
+constexpr base::Millis sweep_every = base::seconds(1);
+
+// Everything that decides how a connection to the upstream is made: if it changes, the pooled ones mean something else.
+bool same_way(const Generation& a, size_t i, const Generation& b, size_t k) {
+  const upstream::UpstreamOptions& x = a.snapshot->upstreams[i];
+  const upstream::UpstreamOptions& y = b.snapshot->upstreams[k];
+  return x.protocol == y.protocol && x.proxy_protocol == y.proxy_protocol && x.source_addresses == y.source_addresses &&
+         x.pool.connect_timeout == y.pool.connect_timeout && a.upstreams[i].tls == b.upstreams[k].tls;
+}
+
+}  // namespace
+
+struct Worker::Placed {
+  Placed(Worker& worker, GenerationPtr of)
+      : generation(std::move(of)), site(worker, *generation->router, worker.meter_.requests(labels(*generation->snapshot))) {}
+
+  static metrics::RequestLabels labels(const config::Snapshot& snapshot) {
+    metrics::RequestLabels labels;
+    for (const auto& listener : snapshot.listeners) labels.listeners.push_back(listener.name);
+    for (const auto& route : snapshot.routes) labels.routes.push_back(route.name);
+    // In the order of http::Method; the last one stands for whatever comes beyond.
+    labels.methods = {"other", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH", "other"};
+    return labels;
+  }
+
+  GenerationPtr generation;                      // the router that the site refers to
+  exchange::Site site;
+};
+
+Worker::Worker(const Setup& setup)
+    : index_(setup.index), count_(setup.count), loop_(setup.loop), network_(setup.network), shared_(setup.shared), peers_(setup.peers),
+      random_(exchange::Random::from_system()), meter_(setup.shared.registry, setup.index),
+      env_{setup.loop, random_, meter_, setup.shared.access_log, setup.index, setup.shared.pseudonym},
+      sweep_timer_(this, net::timer_call<&Worker::sweep>) {}
+
+// The sockets go first, then requests, then what they used.
+Worker::~Worker() {
+  acceptors_.clear();
+  leaving_.clear();
+}
+
+// ---- generations ------------------------------------------------------------------------------------------------
+
+void Worker::apply(GenerationPtr next, const EndpointSets& sets) {
+  for (uint32_t i = 0; i < next->upstreams.size(); ++i) place_cluster(next, i, sets[i]);
+  for (auto& [shared, cluster] : clusters_) {
+    const auto stays = [&](const Backing& b) { return b.shared.get() == shared; };
+    if (std::ranges::none_of(next->upstreams, stays)) cluster->retire(http::CloseCause::reload);
+  }
+  exchange::Site& site = place_site(next);
+  if (!draining_) place_acceptors(*next, site);
+  generation_ = std::move(next);
+  sweep();
+}
+
+upstream::ClusterImpl& Worker::place_cluster(const GenerationPtr& next, uint32_t index, const upstream::EndpointSetPtr& set) {
+  const Backing& backing = next->upstreams[index];
+  auto& slot = clusters_[backing.shared.get()];
+  const bool made = slot == nullptr;
+  if (made) {
+    slot = upstream::make_cluster({loop_, backing.shared, index_, count_ > 1 ? this : nullptr, shared_.registry, random_.next()});
+  }
+  const upstream::UpstreamOptions& options = next->snapshot->upstreams[index];
+  std::unique_ptr<upstream::Connector> connector;
+  bool keep = false;
+  if (!made && generation_ != nullptr) {
+    for (size_t i = 0; i < generation_->upstreams.size() && !keep; ++i) {
+      keep = generation_->upstreams[i].shared == backing.shared && same_way(*generation_, i, *next, index);
+    }
+  }
+  if (!keep) {
+    connector = upstream::make_connector({.upstream = options.name,
+                                          .loop = loop_,
+                                          .network = network_,
+                                          .tls = backing.tls,
+                                          .protocol = options.protocol,
+                                          .proxy_protocol = options.proxy_protocol,
+                                          .connect_timeout = options.pool.connect_timeout,
+                                          .source_addresses = options.source_addresses});
+  }
+  // The options live in the snapshot: the pointer keeps that alive.
+  slot->configure({next->snapshot, &options}, set, std::move(connector));
+  return *slot;
+}
+
+exchange::Site& Worker::place_site(const GenerationPtr& next) {
+  auto placed = std::make_unique<Placed>(*this, next);
+  exchange::Site& site = placed->site;
+  for (const auto& listener : next->snapshot->listeners) site.listeners.push_back({listener.name, listener.trusted_proxies});
+  for (const auto& route : next->snapshot->routes) site.routes.push_back(meter_.route(route.name));
+  site.routes.push_back(meter_.route(""));       // requests that found no route
+  for (uint32_t i = 0; i < next->upstreams.size(); ++i) {
+    site.upstreams.push_back(meter_.upstream(next->snapshot->upstreams[i].name));
+    site.clusters.push_back(clusters_.at(next->upstreams[i].shared.get()).get());
+  }
+  site.ref();                                    // ours, while it is in force
+  sites_.push_back(std::move(placed));
+  return site;
+}
+
+void Worker::place_acceptors(const Generation& next, exchange::Site& site) {
+  std::vector<std::unique_ptr<Acceptor>> before = std::move(acceptors_);
+  acceptors_.clear();
+  for (const auto& listening : next.listeners) {
+    const std::string& name = listening->options.name;
+    const auto it = std::ranges::find_if(before, [&](const auto& a) { return a != nullptr && a->options().options.name == name; });
+    acceptors_.push_back(it != before.end() ? std::move(*it) : std::make_unique<Acceptor>(*this));
+    acceptors_.back()->update(listening, site, meter_.listener(name));
+  }
+  for (auto& acceptor : before) {
+    if (acceptor != nullptr) let_go(std::move(acceptor));
+  }
+  if (sites_.size() > 1) sites_[sites_.size() - 2]->site.unref();   // the one before is no more in force
+}
+
+void Worker::let_go(std::unique_ptr<Acceptor> acceptor) {
+  acceptor->stop_listening();
+  acceptor->drain(http::CloseCause::reload);
+  leaving_.push_back(std::move(acceptor));
+}
+
+// Called inside an exchange's end: the memory goes later, in sweep().
+void Worker::on_site_unused(exchange::Site&) { sweep_timer_.arm(loop_, base::Millis{0}); }
+
+void Worker::sweep() {
+  const Placed* const in_force = sites_.empty() ? nullptr : sites_.back().get();
+  std::erase_if(sites_, [&](const auto& placed) { return placed.get() != in_force && placed->site.unused(); });
+  std::erase_if(leaving_, [](const auto& acceptor) { return acceptor->connections() == 0; });
+  std::erase_if(clusters_, [&](auto& entry) {
+    const auto used = [&](const auto& placed) { return std::ranges::find(placed->site.clusters, entry.second.get()) != placed->site.clusters.end(); };
+    return std::ranges::none_of(sites_, used) && entry.second->finished();
+  });
+  const bool more = sites_.size() > 1 || !leaving_.empty() || (generation_ != nullptr && clusters_.size() > generation_->upstreams.size());
+  if (more) sweep_timer_.arm(loop_, sweep_every);
+}
+
+// ---- connections ------------------------------------------------------------------------------------------------
+
+// At max_connections the client that has been idle longest makes room; if none is idle here, the new one goes.
+bool Worker::admit_connection() {
+  if (shared_.connections.fetch_add(1, std::memory_order_relaxed) < shared_.max_connections.load(std::memory_order_relaxed)) return true;
+  for (auto& acceptor : acceptors_) {
+    if (acceptor->shed_one()) return true;
+  }
+  shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+  meter_.connection_rejected();
+  return false;
+}
+
+void Worker::connection_closed(http::CloseCause cause) {
+  shared_.connections.fetch_sub(1, std::memory_order_relaxed);
+  meter_.connection_closed(cause);
+}
+
+http::Sink* Worker::begin_exchange(exchange::Site& site, uint32_t listener, http::Stream& stream) {
+  return exchanges_.make(exchanges_, env_, site, listener, stream);
+}
+
+// ---- control's messages -----------------------------------------------------------------------------------------
+
+upstream::ClusterImpl* Worker::find(const upstream::SharedUpstream* upstream) {
+  const auto it = clusters_.find(upstream);
+  return it == clusters_.end() ? nullptr : it->second.get();
+}
+
+void Worker::set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set, http::CloseCause why_gone) {
+  if (auto* cluster = find(upstream)) cluster->set_endpoints(set, why_gone);
+}
+
+void Worker::endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t endpoint_id) {
+  if (auto* cluster = find(upstream)) cluster->endpoint_down(endpoint_id);
+}
+
+void Worker::leave(std::function<void()> closed) {
+  if (draining_) return;
+  draining_ = true;
+  on_listeners_closed_ = std::move(closed);
+  for (auto& acceptor : acceptors_) {
+    acceptor->stop_listening();
+    acceptor->drain(http::CloseCause::drain);
+  }
+  listener_stopped();
+}
+
+void Worker::listener_stopped() {
+  if (!on_listeners_closed_) return;
+  const auto silent = [](const auto& acceptor) { return !acceptor->listening_now(); };
+  if (!std::ranges::all_of(acceptors_, silent)) return;
+  std::exchange(on_listeners_closed_, nullptr)();
+}
+
+void Worker::abort_all() {
+  const http::Failure why{http::Kind::shutdown, http::Where::proxy, http::Detail::none, false};
+  for (auto& acceptor : acceptors_) acceptor->abort_all(why, http::CloseCause::drain);
+  for (auto& acceptor : leaving_) acceptor->abort_all(why, http::CloseCause::drain);
+}
+
+void Worker::bring(uint32_t listener, net::TransportPtr transport) { acceptors_.at(listener)->take(std::move(transport)); }
+
+bool Worker::warm() {
+  return std::ranges::all_of(clusters_, [](auto& entry) { return entry.second->warm(); });
+}
+
+std::vector<upstream::ClusterStatus> Worker::status() {
+  std::vector<upstream::ClusterStatus> all;
+  for (const Backing& backing : generation_->upstreams) all.push_back(clusters_.at(backing.shared.get())->status());
+  return all;
+}
+
+std::vector<uint32_t> Worker::listener_connections() const {
+  std::vector<uint32_t> counts;
+  for (const auto& acceptor : acceptors_) counts.push_back(static_cast<uint32_t>(acceptor->connections()));
+  return counts;
+}
+
+// ---- the other workers ------------------------------------------------------------------------------------------
+
+void Worker::ask_give_up(const upstream::SharedUpstream& upstream, uint32_t wanted) {
+  for (uint32_t i = 0; i < count_; ++i) {
+    if (i == index_) continue;
+    peers_.post(i, [shared = &upstream, wanted](Worker& w) {
+      if (auto* cluster = w.find(shared)) cluster->give_up_idle(wanted);
+    });
+  }
+}
+
+void Worker::pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker, std::shared_ptr<upstream::PassedSlot> slot) {
+  peers_.post(worker, [shared = &upstream, slot = std::move(slot)](Worker& w) {
+    if (auto* cluster = w.find(shared)) cluster->accept_slot(slot);
+  });
+}
+
+void Worker::endpoint_down(const upstream::SharedUpstream& upstream, uint64_t endpoint_id) {
+  for (uint32_t i = 0; i < count_; ++i) {
+    if (i != index_) peers_.post(i, [shared = &upstream, endpoint_id](Worker& w) { w.endpoint_is_down(shared, endpoint_id); });
+  }
+}
+
+}  // namespace sluice::runtime

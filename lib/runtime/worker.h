@@ -1,0 +1,116 @@
+// Worker: one thread, one loop, and all that serves requests on it: acceptors, clusters, exchanges. Shares nothing with other
+// workers but the generation, health bits and counts. Control talks to it by mailbox only.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "exchange/access_log.h"
+#include "exchange/exchange.h"
+#include "metrics/registry.h"
+#include "net/mailbox.h"
+#include "runtime/acceptor.h"
+#include "runtime/cells.h"
+#include "runtime/generation.h"
+#include "upstream/cluster_impl.h"
+
+namespace sluice::runtime {
+
+// What all workers of the process share besides the generation.
+struct Shared {
+  metrics::Registry& registry;
+  exchange::AccessLog* access_log = nullptr;      // nullptr: off
+  std::string pseudonym;                          // ours in Via
+  std::atomic<uint32_t> connections{0};           // of clients, all workers
+  std::atomic<uint32_t> max_connections{0};
+};
+
+// How one worker reaches the others (caps of endpoints are per process).
+class Peers {
+ public:
+  virtual void post(uint32_t worker, std::function<void(class Worker&)> message) = 0;   // any thread
+
+ protected:
+  ~Peers() = default;
+};
+
+class Worker final : private exchange::Site::Owner, private upstream::PeerWorkers {
+ public:
+  struct Setup {
+    uint32_t index = 0;
+    uint32_t count = 1;
+    net::Loop& loop;
+    net::Network& network;
+    Shared& shared;
+    Peers& peers;
+  };
+  explicit Worker(const Setup& setup);
+  ~Worker();
+
+  // Requests that begin from now on see this generation; running ones keep theirs.
+  void apply(GenerationPtr next, const EndpointSets& sets);
+  // Messages about one upstream; nothing happens if it is not known here any more.
+  void set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set, http::CloseCause why_gone);
+  void endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t endpoint_id);
+  // Drain: listeners close after what stands in their queues (then `closed` is called, once), connections end as they fall idle.
+  // Asked again: nothing.
+  void leave(std::function<void()> closed);
+  void abort_all();
+  // A connection that came another way than through a socket of ours (simulations).
+  void bring(uint32_t listener, net::TransportPtr transport);
+  bool warm();                                    // every pool holds its share of min_idle
+  // Everything of one upstream as /status shows it.
+  std::vector<upstream::ClusterStatus> status();
+  std::vector<uint32_t> listener_connections() const;   // by listener index
+
+  // For Acceptor and Connection
+  net::Loop& loop() { return loop_; }
+  uint32_t index() const { return index_; }
+  WorkerMeter& meter() { return meter_; }
+  base::Slab<Connection>& connections() { return connections_; }
+  bool admit_connection();
+  void connection_closed(http::CloseCause cause);
+  void listener_stopped();
+  void handshake_error(tls::HandshakeError why) { meter_.handshake_error(why); }
+  http::Sink* begin_exchange(exchange::Site& site, uint32_t listener, http::Stream& stream);
+
+ private:
+  struct Placed;                                  // a site with the generation it stands for
+  void on_site_unused(exchange::Site& site) override;
+  upstream::ClusterImpl& place_cluster(const GenerationPtr& next, uint32_t index, const upstream::EndpointSetPtr& set);
+  exchange::Site& place_site(const GenerationPtr& next);
+  void place_acceptors(const Generation& next, exchange::Site& site);
+  void let_go(std::unique_ptr<Acceptor> acceptor);
+  void sweep();                                   // frees what a reload dropped, once nothing uses it
+  // upstream::PeerWorkers
+  void ask_give_up(const upstream::SharedUpstream& upstream, uint32_t wanted) override;
+  void pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker, std::shared_ptr<upstream::PassedSlot> slot) override;
+  void endpoint_down(const upstream::SharedUpstream& upstream, uint64_t endpoint_id) override;
+  upstream::ClusterImpl* find(const upstream::SharedUpstream* upstream);
+
+  uint32_t index_;
+  uint32_t count_;
+  net::Loop& loop_;
+  net::Network& network_;
+  Shared& shared_;
+  Peers& peers_;
+  exchange::Random random_;
+  WorkerMeter meter_;
+  exchange::Env env_;
+  base::Slab<exchange::Exchange> exchanges_;
+  base::Slab<Connection> connections_;
+  GenerationPtr generation_;
+  std::unordered_map<const upstream::SharedUpstream*, std::unique_ptr<upstream::ClusterImpl>> clusters_;
+  std::vector<std::unique_ptr<Placed>> sites_;    // the last one is in force; older ones until their last exchange ends
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;          // by name, in the order of the generation
+  std::vector<std::unique_ptr<Acceptor>> leaving_;            // their listener left the configuration; until the last connection ends
+  net::Timer sweep_timer_;
+  std::function<void()> on_listeners_closed_;
+  bool draining_ = false;
+};
+
+}  // namespace sluice::runtime

@@ -1,0 +1,85 @@
+#include "rig.h"
+
+#include "base/text.h"
+#include "config/load.h"
+#include "config/source.h"
+
+#include <doctest/doctest.h>  // last: its CHECK replaces ours
+
+namespace sluice::sim {
+
+Rig::Rig(std::string_view toml) {
+  shared.max_connections = 1000;
+  worker = std::make_unique<runtime::Worker>(runtime::Worker::Setup{0, 1, sim.loop(), network, shared, peers_});
+  apply(toml);
+}
+
+Rig::~Rig() {
+  worker->leave([] {});
+  worker->abort_all();
+  sim.settle();
+  worker.reset();
+  sim.settle();
+}
+
+void Rig::reload(std::string_view toml) { apply(toml); }
+
+void Rig::apply(std::string_view toml) {
+  auto loaded = config::load(*config::Source::of("sim.toml", std::string(toml)));
+  if (!loaded) FAIL(base::to_text(loaded.error().front()));
+  config::Problems warnings;
+  auto built = runtime::build_generation(*loaded, generation.get(), 0, sim.loop().wall(), warnings);
+  if (!built) FAIL(base::to_text(built.error().front()));
+  generation = *built;
+  runtime::EndpointSets sets;
+  for (size_t i = 0; i < generation->upstreams.size(); ++i) {
+    const auto& options = generation->snapshot->upstreams[i];
+    sets.push_back(generation->upstreams[i].shared->set_endpoints(options.endpoints, options.panic_threshold));
+  }
+  worker->apply(generation, sets);
+  sim.settle();
+}
+
+support::ScriptedPeer& Rig::client(uint32_t listener, const char* address) {
+  support::PipeAddresses addresses;
+  addresses.far = *net::Address::parse_ip(address, 5000);
+  auto pair = support::scripted_pair(sim, addresses);
+  clients_.push_back(std::move(pair.peer));
+  worker->bring(listener, std::move(pair.transport));
+  return *clients_.back();
+}
+
+std::string Rig::ask(std::string_view request) {
+  support::ScriptedPeer& peer = client();
+  peer.send(request);
+  sim.settle();
+  return peer.take();
+}
+
+double Rig::metric(metrics::Name name, std::vector<std::string> labels) const {
+  double sum = 0;
+  for (const metrics::Sample& sample : registry.collect(name)) {
+    if (labels.empty() || sample.labels == labels) sum += sample.value;
+  }
+  return sum;
+}
+
+support::SimNetwork::OnPeer answering(std::string answer) {
+  return [answer](support::ScriptedPeer& peer) {
+    peer.on_event = [answer, pending = std::string()](support::ScriptedPeer& p) mutable {
+      pending += p.take();
+      while (true) {
+        const size_t end = pending.find("\r\n\r\n");
+        if (end == std::string::npos) return;
+        size_t length = 0;
+        const size_t at = base::to_lower(pending).find("\r\ncontent-length:");
+        if (at < end) length = std::stoul(pending.substr(at + 17));
+        if (pending.size() < end + 4 + length) return;
+        pending.erase(0, end + 4 + length);
+        p.send(answer);
+      }
+    };
+  };
+}
+
+}  // namespace sluice::sim

@@ -1,0 +1,60 @@
+#include "runtime/drain.h"
+
+#include <doctest/doctest.h>
+
+using namespace sluice;
+using runtime::Drain;
+using runtime::Phase;
+
+namespace {
+constexpr base::Micros at(int64_t ms) { return base::Micros(base::millis(3'600'000 + ms)); }
+config::DrainOptions five_and_twenty() { return {base::seconds(5), base::seconds(25)}; }
+}  // namespace
+
+TEST_CASE("nothing happens before the signal") {
+  Drain drain(five_and_twenty());
+  CHECK(drain.step(at(1'000'000), 0) == Phase::serving);
+  CHECK(drain.time_left(at(0)).count == 0);
+}
+
+TEST_CASE("the phases follow the clock, and the deadline counts from the signal") {
+  Drain drain(five_and_twenty());
+  drain.begin(at(0));
+  CHECK(drain.step(at(4'999), 0) == Phase::deregistering);   // still served, however little is open
+  CHECK(drain.step(at(5'000), 3) == Phase::draining);
+  CHECK(drain.time_left(at(5'000)) == base::Micros(base::seconds(20)));
+  CHECK(drain.step(at(24'999), 3) == Phase::draining);
+  CHECK(drain.step(at(25'000), 3) == Phase::closing);
+  CHECK(drain.step(at(25'500), 3) == Phase::closing);
+  CHECK(drain.step(at(26'000), 3) == Phase::gone);
+}
+
+TEST_CASE("as soon as nothing is left it is gone") {
+  Drain drain(five_and_twenty());
+  drain.begin(at(0));
+  CHECK(drain.step(at(5'000), 1) == Phase::draining);
+  CHECK(drain.step(at(5'001), 0) == Phase::gone);
+}
+
+TEST_CASE("a second signal closes at once") {
+  Drain drain(five_and_twenty());
+  drain.begin(at(0));
+  drain.begin(at(10));
+  CHECK(drain.phase() == Phase::closing);
+  CHECK(drain.step(at(11), 0) == Phase::gone);
+}
+
+TEST_CASE("a deregister_wait beyond the deadline ends at the deadline") {
+  Drain drain({base::seconds(60), base::seconds(10)});
+  drain.begin(at(0));
+  CHECK(drain.step(at(10'000), 1) == Phase::draining);
+  CHECK(drain.step(at(10'000), 1) == Phase::closing);
+}
+
+TEST_CASE("the table: only serving is ready, and nothing is accepted after deregistering") {
+  for (const Phase phase : {Phase::serving, Phase::deregistering, Phase::draining, Phase::closing, Phase::gone}) {
+    CHECK(runtime::rule_of(phase).phase == phase);
+    CHECK(runtime::rule_of(phase).ready == (phase == Phase::serving));
+    CHECK(runtime::rule_of(phase).listening == (phase <= Phase::deregistering));
+  }
+}
