@@ -150,7 +150,9 @@ std::uint32_t Balancer::pick_p2c(const Pick& how) {
   const std::uint32_t first = draw_good(how, none);
   if (first == none) return full_pass(how);
   if (candidates_.size() == 1) return first;
-  const std::uint32_t second = draw_good(how, first);
+  // Of two there is nothing to draw: a heavy one would be drawn again and again.
+  const std::uint32_t other = 1 - std::min(first, 1u);
+  const std::uint32_t second = candidates_.size() > 2 ? draw_good(how, first) : good(other, how) ? other : none;
   return second != none && lighter(second, first) ? second : first;
 }
 

@@ -63,8 +63,8 @@ ClusterImpl::Placed ClusterImpl::place(Order& order, Grant& grant) {
   const std::uint32_t chosen = balancer_.pick(pick);
   if (chosen == Balancer::none) return Placed::nowhere;
   Placed placed = place_at(chosen, order, grant);
+  if (placed != Placed::full) return placed;
   const auto n = static_cast<std::uint32_t>(endpoints_.size());
-  if (placed != Placed::full || n == 1) return placed;
   const Balancer::Standard standard = balancer_.standard_of(chosen, pick);
   std::uint32_t i = balancer_.random().below(n);
   for (std::uint32_t looked = 0; looked < n; ++looked, i = i + 1 == n ? 0 : i + 1) {
@@ -120,7 +120,7 @@ void ClusterImpl::on_ready(Connection& connection) {
 
 void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why) {
   Endpoint& endpoint = connection.endpoint();
-  if (!why.ours && endpoint.shared().connect_failed(loop_.now(), connection.trial())) {
+  if (why.fault == DialFailure::Fault::theirs && endpoint.shared().connect_failed(loop_.now(), connection.trial())) {
     const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
     if (endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick)) {
       endpoint.close_idle(http::CloseCause::health);
@@ -210,8 +210,10 @@ void ClusterImpl::serve(Connection& connection) {
   if (!endpoint.shared().healthy() && !shared_->panic()) return connection.close_when_idle(http::CloseCause::health);
   while (connection.free_slot()) {
     Waiter* const waiter = oldest_for(connection);
-    const bool at_cap = endpoint.shared().connections() >= options_->pool.max_connections;
-    if (at_cap && connection.phase() == Phase::idle && another_waits_longer(waiter != nullptr ? waiter->since_ : never)) {
+    // A new connection serves here first: it was made for somebody.
+    const bool may_go = connection.phase() == Phase::idle && (connection.used() || waiter == nullptr) &&
+                        endpoint.shared().connections() >= options_->pool.max_connections;
+    if (may_go && another_waits_longer(waiter != nullptr ? waiter->since_ : never)) {
       return connection.close_when_idle(http::CloseCause::given_up);   // its slot is passed on when it has ended
     }
     if (waiter == nullptr || !hand_to(*waiter, connection)) break;

@@ -120,7 +120,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void on_lease(std::int32_t change) override;
   void on_unused() override;
   // WaitQueue::User
-  void on_refusals() override { loop_.run_later(*this); }
+  void on_queue_work() override { loop_.run_later(*this); }
   void on_dial_orphaned(Connection& dial) override;
   // Runnable: refusals, free slots to waiters, connects for the rest
   void run() override;

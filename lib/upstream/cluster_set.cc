@@ -124,6 +124,7 @@ void ClusterImpl::accept_slot(const std::shared_ptr<PassedSlot>& slot) {
   Waiter* waiter = queue_.front_undialled();
   while (waiter != nullptr && waiter->want_.avoid == &endpoint && endpoints_.size() > 1) waiter = queue_.next_undialled(*waiter);
   if (waiter == nullptr) {   // served otherwise meanwhile; maybe another worker still waits
+    announce();
     endpoint.shared().close_slot();
     on_slot_freed(endpoint);
     return;

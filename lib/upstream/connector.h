@@ -6,6 +6,7 @@
 #include <memory>
 #include <string_view>
 
+#include "http/options.h"
 #include "http/stream.h"
 #include "net/transport.h"
 #include "tls/context.h"
@@ -21,8 +22,9 @@ struct DialTimes {
 };
 
 struct DialFailure {
+  enum class Fault : std::uint8_t { theirs, ours };
   http::Kind kind = http::Kind::connect_failed;   // connect_failed, connect_timeout, tls_failed
-  bool ours = false;                              // local resources ran out: says nothing about the endpoint
+  Fault fault = Fault::theirs;                    // ours: local resources ran out, which says nothing about the endpoint
 };
 
 // Upcalls, at the loop: exactly one of the two, once, unless the dial is let go before.
@@ -59,13 +61,15 @@ class Connector {
 };
 
 struct ConnectorSetup {
+  std::string upstream;                            // for the log
   net::Loop& loop;
   net::Network& network;
   std::shared_ptr<const tls::ClientContext> tls;   // nullptr = in the clear
   Protocol protocol = Protocol::http1;
   net::ProxyProtocolOut proxy_protocol = net::ProxyProtocolOut::off;
   base::Millis connect_timeout{1'000};             // TCP and TLS together
-  std::vector<net::Address> source_addresses;      // taken in turn; a family that does not fit the endpoint's is passed over
+  http::HttpLimits limits{};                       // of answers
+  std::vector<net::Address> source_addresses{};    // taken in turn; a family that does not fit the endpoint's is passed over
 };
 std::unique_ptr<Connector> make_connector(ConnectorSetup setup);
 

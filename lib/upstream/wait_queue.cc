@@ -89,7 +89,10 @@ void WaitQueue::leave(Waiter& waiter) {
     waiter.refusal_ = {};
     return;
   }
-  if (waiter.undialled_.linked()) count_out(waiter);
+  if (waiter.undialled_.linked()) {
+    count_out(waiter);
+    user_.on_queue_work();
+  }
   if (Connection* const dial = waiter.dial_; dial != nullptr) {
     waiter.dial_ = nullptr;
     user_.on_dial_orphaned(*dial);
@@ -104,7 +107,7 @@ void WaitQueue::refuse(Waiter& waiter, const http::Failure& why, const Endpoint*
   waiter.refusal_ = why;
   waiter.refused_by_ = endpoint;
   refused_.push_back(waiter);
-  user_.on_refusals();
+  user_.on_queue_work();
 }
 
 void WaitQueue::deliver_refusals() {

@@ -14,7 +14,7 @@ class WaitQueue {
  public:
   class User {
    public:
-    virtual void on_refusals() = 0;                  // call deliver_refusals() at the loop
+    virtual void on_queue_work() = 0;                // at the loop: deliver_refusals(), and look who waits now
     virtual void on_dial_orphaned(Connection& dial) = 0;  // the waiter it was made for is served, refused or gone
 
    protected:

@@ -41,8 +41,8 @@ class FakeStream final : public http::Stream {
 // One connection with `limit` stream slots.
 class FakeSession final : public http::ClientSession, public net::Runnable, public net::Reapable {
  public:
-  FakeSession(net::Loop& loop, http::ClientHost& host, std::uint32_t limit, std::uint32_t* live)
-      : loop_(loop), host_(host), limit_(limit), live_(live), stream_(*this), idle_since_(loop.now()) {
+  FakeSession(net::Loop& loop, http::ClientHost& host, std::uint32_t limit, std::shared_ptr<std::uint32_t> live)
+      : loop_(loop), host_(host), limit_(limit), live_(std::move(live)), stream_(*this), idle_since_(loop.now()) {
     ++*live_;
   }
   ~FakeSession() { --*live_; }
@@ -105,7 +105,7 @@ class FakeSession final : public http::ClientSession, public net::Runnable, publ
   net::Loop& loop_;
   http::ClientHost& host_;
   std::uint32_t limit_;
-  std::uint32_t* live_;
+  std::shared_ptr<std::uint32_t> live_;
   FakeStream stream_;
   net::Peer peer_;
   std::uint32_t open_ = 0;
@@ -132,7 +132,7 @@ class FakeDial final : public Dial, public net::Runnable, public net::Reapable {
       : home_(home), to_(to), user_(user), host_(host), loop_(loop) {}
   void run() override;
   void succeed();
-  void fail(http::Kind kind) { user_.on_dial_failed(DialFailure{kind, false}); }
+  void fail(http::Kind kind) { user_.on_dial_failed(DialFailure{kind}); }
   const SharedEndpoint& to() const { return to_; }
   bool abandoned = false;
   void retire() noexcept override;
@@ -163,13 +163,14 @@ class FakeConnector final : public Connector {
   std::function<Answer(const SharedEndpoint&)> answer = [](const SharedEndpoint&) { return Answer::accept; };
   std::uint32_t streams_per_connection = 1;
   std::uint32_t dials = 0;
-  std::uint32_t live = 0;                          // sessions
+  std::uint32_t live() const { return *live_; }    // sessions
   std::deque<FakeDial*> hanging;
   std::vector<FakeSession*> sessions;              // all ever made; look only at those that live
 
  private:
   friend class FakeDial;
   net::Loop& loop_;
+  std::shared_ptr<std::uint32_t> live_ = std::make_shared<std::uint32_t>(0);   // sessions may outlive the connector
 };
 
 inline void FakeDial::run() {
@@ -178,7 +179,7 @@ inline void FakeDial::run() {
 }
 inline void FakeDial::succeed() {
   std::erase(home_.hanging, this);
-  auto session = std::make_unique<FakeSession>(loop_, host_, home_.streams_per_connection, &home_.live);
+  auto session = std::make_unique<FakeSession>(loop_, host_, home_.streams_per_connection, home_.live_);
   home_.sessions.push_back(session.get());
   user_.on_dialled(http::ClientSessionPtr(session.release()), DialTimes{base::Micros{300}, base::Micros{}});
 }

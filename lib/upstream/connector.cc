@@ -1,0 +1,179 @@
+// Connects: TCP or Unix socket, then the PROXY header, then TLS, then a session of the version that was agreed.
+#include "upstream/connector.h"
+
+#include <utility>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "http1/client_session.h"
+#include "net/proxy_protocol.h"
+#include "net/timer.h"
+#include "tls/transport.h"
+
+namespace sluice::upstream {
+namespace {
+
+// The name of an endpoint without its port: "app.internal:80", "127.0.0.1:80", "[::1]:80"; "" for a Unix socket.
+std::string_view host_of(std::string_view endpoint_name) {
+  if (endpoint_name.starts_with("unix:")) return {};
+  if (endpoint_name.starts_with('[')) return endpoint_name.substr(1, endpoint_name.find(']') - 1);
+  return endpoint_name.substr(0, endpoint_name.rfind(':'));
+}
+
+DialFailure failure_of(net::EndReason why) {
+  switch (why) {
+    case net::EndReason::connect_timeout: return {http::Kind::connect_timeout};
+    case net::EndReason::tls_failed:
+    case net::EndReason::tls_unverified: return {http::Kind::tls_failed};
+    case net::EndReason::no_resources: return {http::Kind::connect_failed, DialFailure::Fault::ours};
+    case net::EndReason::closed:
+    case net::EndReason::reset:
+    case net::EndReason::refused:
+    case net::EndReason::unreachable:
+    case net::EndReason::write_stalled: return {http::Kind::connect_failed};
+  }
+  UNREACHABLE();
+}
+
+class ConnectorImpl;
+
+class DialImpl final : public Dial, private net::Transport::User, private net::Reapable {
+ public:
+  DialImpl(ConnectorImpl& home, const DialTarget& target, DialUser& user, http::ClientHost& host);
+  void retire() noexcept override;
+
+ private:
+  enum class Step : std::uint8_t { connecting, header, handshake, over };
+  // Transport::User
+  void on_open() override;
+  void on_bytes(net::ByteQueue&) override {}   // of a peer that speaks first: they wait for the session
+  void fill(net::ByteQueue& out, std::size_t) override { out.take_all(header_); }
+  void on_eof(bool) override { fail(failure_of(net::EndReason::closed), "closed by the peer"); }
+  void on_drained() override;
+  void on_end(net::EndReason why) override { fail(failure_of(why), transport_->end_detail()); }
+  // Reapable
+  void reclaim() noexcept override { std::unique_ptr<DialImpl> self(this); }
+
+  void on_deadline() { fail({http::Kind::connect_timeout}, "connect_timeout"); }
+  void secure();
+  void finish();
+  void fail(const DialFailure& why, std::string_view detail);
+
+  ConnectorImpl& home_;
+  const SharedEndpoint& endpoint_;
+  tls::SessionSlot* sessions_;
+  DialUser& user_;
+  http::ClientHost& host_;
+  net::TransportPtr transport_;
+  net::ByteQueue header_;
+  base::Micros began_;
+  base::Micros connected_{};
+  Step step_ = Step::connecting;
+  net::Timer deadline_{this, net::timer_call<&DialImpl::on_deadline>};
+};
+
+class ConnectorImpl final : public Connector {
+ public:
+  explicit ConnectorImpl(ConnectorSetup setup) : setup_(std::move(setup)) {
+    CHECK(setup_.protocol == Protocol::http1);   // the configuration refuses the others until lib/http2 has a client session
+  }
+  DialPtr dial(const DialTarget& target, DialUser& user, http::ClientHost& host) override {
+    return DialPtr(std::make_unique<DialImpl>(*this, target, user, host).release());
+  }
+
+  net::Loop& loop() { return setup_.loop; }
+  const ConnectorSetup& setup() const { return setup_; }
+  net::TransportPtr connect(const SharedEndpoint& endpoint) {
+    return setup_.network.dial(setup_.loop, endpoint.address(), {setup_.connect_timeout, next_source(endpoint.address().family())});
+  }
+  // Place two of two that know HTTP versions.
+  http::ClientSessionPtr make_session(net::TransportPtr transport, http::ClientHost& host) {
+    return http1::make_client_session(setup_.loop, std::move(transport), setup_.limits, host);
+  }
+  void log_failure(const SharedEndpoint& endpoint, const DialFailure& why, std::string_view detail) {
+    if (!failures_.admit()) return;
+    base::warn("upstream {}: {} {}{}{}", setup_.upstream, endpoint.name(), http::reason_word(why.kind), detail.empty() ? "" : ": ", detail);
+  }
+
+ private:
+  net::Address next_source(net::Address::Family family) {
+    const std::size_t n = setup_.source_addresses.size();
+    for (std::size_t tried = 0; tried < n; ++tried) {
+      const net::Address& source = setup_.source_addresses[next_source_++ % n];
+      if (source.family() == family) return source;
+    }
+    return {};
+  }
+
+  ConnectorSetup setup_;
+  std::size_t next_source_ = 0;
+  base::LogSite failures_;
+};
+
+DialImpl::DialImpl(ConnectorImpl& home, const DialTarget& target, DialUser& user, http::ClientHost& host)
+    : home_(home), endpoint_(target.endpoint), sessions_(target.sessions), user_(user), host_(host), began_(home.loop().now()) {
+  if (home_.setup().proxy_protocol != net::ProxyProtocolOut::off) {
+    const net::Address none;
+    net::append_proxy_header(header_, home_.setup().proxy_protocol, target.client != nullptr ? target.client->remote : none,
+                             target.client != nullptr ? target.client->local : none);
+  }
+  deadline_.arm(home_.loop(), home_.setup().connect_timeout);
+  transport_ = home_.connect(endpoint_);
+  transport_->start(*this);
+}
+
+void DialImpl::on_open() {
+  switch (step_) {
+    case Step::connecting:
+      connected_ = home_.loop().now();
+      if (header_.empty()) return secure();
+      step_ = Step::header;
+      return transport_->touch();
+    case Step::handshake: return finish();
+    case Step::header:
+    case Step::over: break;
+  }
+  UNREACHABLE();
+}
+
+void DialImpl::on_drained() {
+  if (step_ == Step::header) secure();
+}
+
+void DialImpl::secure() {
+  const std::shared_ptr<const tls::ClientContext>& context = home_.setup().tls;
+  if (context == nullptr) return finish();
+  step_ = Step::handshake;
+  transport_ = tls::connect(home_.loop(), std::move(transport_), context, context->server_name(host_of(endpoint_.name())), sessions_, {});
+  transport_->start(*this);
+}
+
+void DialImpl::finish() {
+  const base::Micros now = home_.loop().now();
+  const DialTimes times{connected_ - began_, home_.setup().tls != nullptr ? now - connected_ : base::Micros{}};
+  step_ = Step::over;
+  deadline_.disarm();
+  user_.on_dialled(home_.make_session(std::move(transport_), host_), times);   // lets go of us
+}
+
+void DialImpl::fail(const DialFailure& why, std::string_view detail) {
+  if (step_ == Step::over) return;
+  step_ = Step::over;
+  deadline_.disarm();
+  home_.log_failure(endpoint_, why, detail);
+  user_.on_dial_failed(why);   // lets go of us
+}
+
+void DialImpl::retire() noexcept {
+  step_ = Step::over;
+  deadline_.disarm();
+  if (transport_ != nullptr) transport_->close(net::Close::reset);
+  transport_ = nullptr;
+  home_.loop().reap_later(*this);
+}
+
+}  // namespace
+
+std::unique_ptr<Connector> make_connector(ConnectorSetup setup) { return std::make_unique<ConnectorImpl>(std::move(setup)); }
+
+}  // namespace sluice::upstream

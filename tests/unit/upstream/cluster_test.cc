@@ -1,0 +1,753 @@
+// One worker's cluster on fake sessions: reuse, caps, the queue, budgets, connect failures, lifetimes, health, changes of the set.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "fakes.h"
+
+#include <doctest/doctest.h>
+
+namespace {
+
+using namespace sluice;
+using namespace sluice::upstream;
+using fakes::Answer;
+using fakes::FakeSession;
+using fakes::Request;
+using fakes::World;
+using http::CloseCause;
+using http::Kind;
+using metrics::Name;
+
+TEST_CASE("the first request waits for a connect, the second reuses the connection") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  Request& first = w.ask();
+  CHECK_FALSE(first.served());              // never inside acquire
+  w.sim.settle();
+  REQUIRE(first.served());
+  CHECK_FALSE(first.grant.reused);
+  CHECK(first.grant.lease.endpoint() != nullptr);
+  CHECK(w.gauge(Name::upstream_connections, "active") == 1);
+  CHECK(w.endpoint(0).in_flight() == 1);
+  first.finish();
+  CHECK(w.endpoint(0).in_flight() == 0);
+  CHECK(w.gauge(Name::upstream_connections, "idle") == 1);
+
+  Request& second = w.ask();
+  REQUIRE(second.served());                 // at once
+  CHECK(second.upcalls == 0);
+  CHECK(second.grant.reused);
+  CHECK(second.grant.connect.count == 0);
+  CHECK(w.dials() == 1);
+  second.finish();
+}
+
+TEST_CASE("the most recently used connection is taken first") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  Request& a = w.ask();
+  Request& b = w.ask();
+  w.sim.settle();
+  REQUIRE((a.served() && b.served()));
+  FakeSession& sa = a.session();
+  FakeSession& sb = b.session();
+  CHECK(&sa != &sb);
+  b.finish();
+  a.finish();
+  CHECK(&w.ask().session() == &sa);
+  CHECK(&w.ask().session() == &sb);
+}
+
+TEST_CASE("at the cap requests queue, oldest first, and the freed slot serves them") {
+  World w;
+  w.options->pool.max_connections = 2;
+  w.some_endpoints(1);
+  w.start();
+  std::vector<Request*> r;
+  for (int i = 0; i < 5; ++i) r.push_back(&w.ask());
+  w.sim.settle();
+  CHECK(w.dials() == 2);
+  CHECK(r[0]->served());
+  CHECK(r[1]->served());
+  CHECK_FALSE(r[2]->served());
+  CHECK(w.gauge(Name::upstream_pool_waiting) == 3);
+  CHECK(w.shared->waiting() == 3);
+  r[1]->finish();
+  Request& late = w.ask();                  // cannot jump the queue although a slot is free this instant
+  CHECK_FALSE(late.served());
+  w.sim.settle();
+  CHECK(r[2]->served());
+  CHECK(r[2]->grant.reused);
+  CHECK_FALSE(r[3]->served());
+  r[0]->finish();
+  r[2]->finish();
+  w.sim.settle();
+  CHECK(r[3]->served());
+  CHECK(r[4]->served());
+  CHECK_FALSE(late.served());
+  r[3]->finish();
+  w.sim.settle();
+  CHECK(late.served());
+  CHECK(w.dials() == 2);
+  CHECK(w.shared->waiting() == 0);
+}
+
+TEST_CASE("max_waiting refuses at once, and acquire_timeout after its time") {
+  World w;
+  w.options->pool.max_connections = 1;
+  w.options->pool.max_waiting = 2;
+  w.some_endpoints(1);
+  w.start();
+  Request& busy = w.ask();
+  w.sim.settle();
+  Request& a = w.ask();
+  Want longer;
+  longer.budget = base::Millis{1'500};
+  Request& b = w.ask(0, longer);
+  Request& over = w.ask();
+  CHECK(over.upcalls == 0);                 // never inside acquire
+  w.sim.settle();
+  CHECK(over.refused.kind == Kind::pool_full);
+  CHECK(over.refused.untouched);
+  w.sim.run_for(base::Millis{999});
+  CHECK(a.upcalls == 0);
+  w.sim.run_for(base::Millis{2});
+  CHECK(a.refused.kind == Kind::pool_timeout);
+  CHECK(b.upcalls == 0);
+  w.sim.run_for(base::Millis{500});
+  CHECK(b.refused.kind == Kind::pool_timeout);
+  CHECK(w.gauge(Name::upstream_pool_timeouts_total) == 2);
+  CHECK(w.shared->waiting() == 0);
+  busy.finish();
+}
+
+TEST_CASE("a waiter that dies or gives up leaves the queue") {
+  World w;
+  w.options->pool.max_connections = 1;
+  w.some_endpoints(1);
+  w.start();
+  Request& busy = w.ask();
+  w.sim.settle();
+  w.ask();
+  Request& gives_up = w.ask();
+  Request& stays = w.ask();
+  w.requests.erase(w.requests.begin() + 1);
+  gives_up.unlink();
+  gives_up.unlink();
+  busy.finish();
+  w.sim.settle();
+  CHECK(stays.served());
+  CHECK(gives_up.upcalls == 0);
+  CHECK(w.shared->waiting() == 0);
+}
+
+TEST_CASE("a waiter whose connect goes to an older one gets the older one's connect") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::hang; };
+  Request& a = w.ask();
+  Request& b = w.ask();
+  REQUIRE(w.connectors[0]->hanging.size() == 2);
+  auto* const dial_a = w.connectors[0]->hanging[0];
+  auto* const dial_b = w.connectors[0]->hanging[1];
+  w.sim.post({}, [dial_b] { dial_b->succeed(); });
+  w.sim.settle();
+  CHECK(a.served());
+  CHECK_FALSE(b.served());
+  w.sim.post({}, [dial_a] { dial_a->fail(Kind::connect_failed); });
+  w.sim.settle();
+  CHECK(b.refused.kind == Kind::connect_failed);   // not left behind
+  CHECK(b.refused_by == w.endpoint(0).name());
+}
+
+TEST_CASE("connecting has its own limit: acquire_timeout does not run meanwhile") {
+  World w;
+  w.options->pool.acquire_timeout = base::Millis{100};
+  w.some_endpoints(1);
+  w.start();
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::hang; };
+  Request& r = w.ask();
+  w.sim.run_for(base::Millis{900});
+  CHECK(r.upcalls == 0);
+  auto* const dial = w.connectors[0]->hanging[0];
+  w.sim.post({}, [dial] { dial->fail(Kind::connect_timeout); });
+  w.sim.settle();
+  CHECK(r.refused.kind == Kind::connect_timeout);
+  CHECK(w.shared->waiting() == 0);
+}
+
+TEST_CASE("a connect whose waiter left goes to the next waiter, or to the pool") {
+  World w;
+  w.options->pool.max_connections = 1;
+  w.some_endpoints(1);
+  w.start();
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::hang; };
+  Request& a = w.ask();
+  Request& b = w.ask();
+  a.unlink();
+  CHECK(w.shared->waiting() == 0);          // b has a connect of its own now
+  b.unlink();
+  auto* const dial = w.connectors[0]->hanging[0];
+  w.sim.post({}, [dial] { dial->succeed(); });
+  w.sim.settle();
+  CHECK(w.gauge(Name::upstream_connections, "idle") == 1);
+  CHECK(w.ask().served());
+}
+
+TEST_CASE("a failed connect refuses its waiter, names the endpoint and sets it aside") {
+  World w;
+  w.some_endpoints(2);
+  w.start();
+  const std::string bad = w.endpoint(0).name();
+  w.connectors[0]->answer = [&](const SharedEndpoint& e) { return e.name() == bad ? Answer::refuse : Answer::accept; };
+  int failed = 0;
+  for (int i = 0; i < 200; ++i) {
+    Request& r = w.ask();
+    w.sim.settle();
+    if (r.served()) {
+      r.finish();
+    } else {
+      ++failed;
+      CHECK(r.refused.kind == Kind::connect_failed);
+      CHECK(r.refused.untouched);
+      CHECK(r.refused_by == bad);
+    }
+  }
+  CHECK(failed == 1);                       // then it was aside
+  w.sim.run_for(base::Millis{1'001});
+  failed = 0;
+  for (int i = 0; i < 200; ++i) {
+    Request& r = w.ask();
+    w.sim.settle();
+    if (r.served()) {
+      r.finish();
+    } else {
+      ++failed;
+    }
+  }
+  CHECK(failed == 1);                       // one trial
+  CHECK(w.closed(CloseCause::connect_failed) == 2);
+}
+
+TEST_CASE("the only endpoint is tried although it is set aside") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::refuse; };
+  Request& a = w.ask();
+  w.sim.settle();
+  CHECK(a.refused.kind == Kind::connect_failed);
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::accept; };
+  Request& b = w.ask();
+  w.sim.settle();
+  CHECK(b.served());
+  CHECK_FALSE(w.endpoint(0).aside(w.sim.now()));
+}
+
+TEST_CASE("avoid: the retry goes elsewhere, or back if there is nothing else") {
+  World w;
+  w.some_endpoints(2);
+  w.start();
+  for (int i = 0; i < 20; ++i) {
+    Request& first = w.ask();
+    w.sim.settle();
+    REQUIRE(first.served());
+    Want want;
+    want.avoid = first.grant.lease.endpoint();
+    Request& second = w.ask(0, want);
+    w.sim.settle();
+    REQUIRE(second.served());
+    CHECK(second.grant.lease.endpoint() != want.avoid);
+    first.finish();
+    second.finish();
+  }
+  w.shared->set_health(w.endpoint(1), Health::down);
+  Want want;
+  Request& first = w.ask();
+  w.sim.settle();
+  want.avoid = first.grant.lease.endpoint();
+  Request& second = w.ask(0, want);
+  w.sim.settle();
+  CHECK(second.served());
+  CHECK(second.endpoint() == w.endpoint(0).name());
+}
+
+TEST_CASE("no endpoint: refused, not inside the call") {
+  World w;
+  w.start();
+  Request& r = w.ask();
+  CHECK(r.upcalls == 0);
+  w.sim.settle();
+  CHECK(r.refused.kind == Kind::no_endpoint);
+  CHECK(r.refused.untouched);
+}
+
+TEST_CASE("an idle connection that went bad is never used") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  Request& a = w.ask();
+  w.sim.settle();
+  a.session().go_bad();
+  FakeSession* const bad = &a.session();
+  a.finish();
+  Request& b = w.ask();
+  CHECK_FALSE(b.served());
+  w.sim.settle();
+  REQUIRE(b.served());
+  CHECK(&b.session() != bad);
+  CHECK_FALSE(b.grant.reused);
+  CHECK(w.closed(CloseCause::peer_closed) == 1);
+}
+
+TEST_CASE("fresh: a new connection although an idle one is there; at the cap an idle one makes room") {
+  World w;
+  w.options->pool.max_connections = 2;
+  w.some_endpoints(1);
+  w.start();
+  Request& a = w.ask();
+  w.sim.settle();
+  a.finish();
+  Want want;
+  want.fresh = true;
+  Request& b = w.ask(0, want);
+  w.sim.settle();
+  REQUIRE(b.served());
+  CHECK_FALSE(b.grant.reused);
+  CHECK(w.dials() == 2);
+  b.finish();
+  Request& c = w.ask(0, want);              // both slots are taken by idle connections
+  w.sim.settle();
+  REQUIRE(c.served());
+  CHECK_FALSE(c.grant.reused);
+  CHECK(w.dials() == 3);
+  CHECK(w.endpoint(0).connections() == 2);  // one idle was spared
+  CHECK(w.closed(CloseCause::given_up) == 1);
+}
+
+TEST_CASE("fresh at the cap with all connections active: the released one gives way to a new one") {
+  World w;
+  w.options->pool.max_connections = 1;
+  w.some_endpoints(1);
+  w.start();
+  Request& a = w.ask();
+  w.sim.settle();
+  Want want;
+  want.fresh = true;
+  Request& b = w.ask(0, want);
+  w.sim.settle();
+  CHECK_FALSE(b.served());
+  a.finish();
+  w.sim.settle();
+  REQUIRE(b.served());
+  CHECK_FALSE(b.grant.reused);
+  CHECK(w.dials() == 2);
+}
+
+TEST_CASE("surely: reused with a look, until the endpoint has shown a race, then fresh") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  Request& a = w.ask();
+  w.sim.settle();
+  a.finish();
+  Want post;
+  post.borrow = http::Borrow::surely;
+  Request& b = w.ask(0, post);
+  REQUIRE(b.served());
+  CHECK(b.session().validated_surely == 1);
+  b.finish(Outcome::idle_race);
+  Request& c = w.ask(0, post);
+  CHECK_FALSE(c.served());
+  w.sim.settle();
+  REQUIRE(c.served());
+  CHECK_FALSE(c.grant.reused);
+  CHECK(w.dials() == 2);
+  Request& get = w.ask();                   // what may be replayed goes on reusing
+  CHECK(get.served());
+  CHECK(get.grant.reused);
+}
+
+TEST_CASE("idle connections close after idle_timeout, or the peer's if that is shorter") {
+  World w;
+  w.options->pool.idle_timeout = base::Millis{50'000};
+  w.some_endpoints(1);
+  w.start();
+  Request& a = w.ask();
+  Request& b = w.ask();
+  w.sim.settle();
+  a.session().peer_timeout = base::Millis{4'000};
+  a.finish();
+  b.finish();
+  w.sim.run_for(base::Millis{3'999});
+  CHECK(w.connectors[0]->live() == 2);
+  w.sim.run_for(base::Millis{3});
+  CHECK(w.connectors[0]->live() == 1);
+  w.sim.run_for(base::Millis{45'990});
+  CHECK(w.connectors[0]->live() == 1);
+  w.sim.run_for(base::Millis{20});
+  CHECK(w.connectors[0]->live() == 0);
+  CHECK(w.closed(CloseCause::idle_timeout) == 2);
+  CHECK(w.endpoint(0).connections() == 0);
+}
+
+TEST_CASE("a connection in use does not fall to the idle timeout of its past") {
+  World w;
+  w.options->pool.idle_timeout = base::Millis{1'000};
+  w.some_endpoints(1);
+  w.start();
+  Request* r = &w.ask();
+  w.sim.settle();
+  for (int i = 0; i < 20; ++i) {
+    r->finish();
+    w.sim.run_for(base::Millis{600});
+    r = &w.ask();
+    REQUIRE(r->served());
+    w.sim.run_for(base::Millis{600});
+  }
+  CHECK(w.dials() == 1);
+}
+
+TEST_CASE("max_lifetime with its jitter: idle ones close, active ones after their request") {
+  std::set<std::int64_t> ages;
+  World w;
+  w.options->pool.max_lifetime = base::Millis{10'000};
+  w.options->pool.idle_timeout = base::Millis{60'000};
+  w.some_endpoints(1);
+  w.start();
+  std::vector<Request*> r;
+  for (int i = 0; i < 40; ++i) r.push_back(&w.ask());
+  w.sim.settle();
+  for (std::size_t i = 1; i < r.size(); ++i) r[i]->finish();
+  const base::Micros born = w.sim.now();
+  std::uint32_t live = 40;
+  while (live > 1 && w.sim.now() - born < base::Micros(base::seconds(20))) {
+    w.sim.run_for(base::Millis{50});
+    if (w.connectors[0]->live() != live) ages.insert((w.sim.now() - born).count / 1000);
+    live = w.connectors[0]->live();
+  }
+  CHECK(live == 1);                          // the active one
+  CHECK(*ages.begin() >= 8'000);
+  CHECK(*ages.rbegin() <= 12'060);
+  CHECK(ages.size() > 10);                   // spread
+  r[0]->finish();
+  w.sim.settle();
+  CHECK(w.connectors[0]->live() == 0);
+  CHECK(w.closed(CloseCause::max_lifetime) == 40);
+}
+
+TEST_CASE("max_requests: the connection ends after its last one") {
+  World w;
+  w.options->pool.max_requests = 3;
+  w.some_endpoints(1);
+  w.start();
+  for (int i = 0; i < 6; ++i) {
+    Request& r = w.ask();
+    w.sim.settle();
+    REQUIRE(r.served());
+    CHECK(r.grant.reused == (i % 3 != 0));
+    r.finish();
+    w.sim.settle();
+  }
+  CHECK(w.dials() == 2);
+  CHECK(w.closed(CloseCause::max_requests) == 2);
+}
+
+TEST_CASE("a tunnel leaves max_connections, and its slot serves a waiter") {
+  World w;
+  w.options->pool.max_connections = 1;
+  w.options->pool.max_tunnels = 1;
+  w.some_endpoints(1);
+  w.start();
+  Request& tunnel = w.ask();
+  w.sim.settle();
+  Request& waiting = w.ask();
+  w.sim.settle();
+  CHECK_FALSE(waiting.served());
+  w.sim.post({}, [&] { tunnel.session().become_tunnel(); });
+  w.sim.settle();
+  CHECK(waiting.served());
+  CHECK(w.endpoint(0).tunnels() == 1);
+  CHECK(w.endpoint(0).connections() == 1);
+  w.sim.post({}, [&] { waiting.session().become_tunnel(); });   // max_tunnels is reached: it goes on counting
+  w.sim.settle();
+  CHECK(w.endpoint(0).tunnels() == 1);
+  CHECK(w.endpoint(0).connections() == 1);
+  w.sim.post({}, [&] { tunnel.session().end(CloseCause::tunnel_end); });
+  w.sim.settle();
+  CHECK(w.endpoint(0).tunnels() == 0);
+}
+
+TEST_CASE("HTTP/2: one connection serves many, counted as one until its slots are known") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  w.connectors[0]->streams_per_connection = 3;
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::hang; };
+  Request& a = w.ask();
+  Request& b = w.ask();
+  CHECK(w.dials() == 2);                    // one stream each until SETTINGS
+  auto* const first = w.connectors[0]->hanging[0];
+  w.sim.post({}, [first] { first->succeed(); });
+  w.sim.settle();
+  CHECK(a.served());
+  CHECK(b.served());
+  CHECK(&a.session() == &b.session());
+  CHECK(w.ask().served());                  // the third slot, at once
+  Request& d = w.ask();
+  CHECK_FALSE(d.served());
+  a.finish();
+  w.sim.settle();
+  CHECK(d.served());
+  CHECK(w.gauge(Name::upstream_connections, "active") == 1);
+}
+
+TEST_CASE("health: a dead endpoint's idle connections close and it gets nothing; active ones end after their request") {
+  World w;
+  w.some_endpoints(2);
+  w.start();
+  std::vector<Request*> r;
+  for (int i = 0; i < 8; ++i) r.push_back(&w.ask());
+  w.sim.settle();
+  const std::string dead = r[0]->endpoint();
+  const std::size_t index = w.endpoint(0).name() == dead ? 0 : 1;
+  for (std::size_t i = 1; i < r.size(); ++i) r[i]->finish();
+  w.shared->set_health(w.endpoint(index), Health::down);
+  w.clusters[0]->endpoint_down(w.endpoint(index).id());
+  w.sim.settle();
+  CHECK(w.endpoint(index).connections() == 1);
+  CHECK(w.closed(CloseCause::health) > 0);
+  for (int i = 0; i < 30; ++i) {
+    Request& x = w.ask();
+    w.sim.settle();
+    REQUIRE(x.served());
+    CHECK(x.endpoint() != dead);
+    x.finish();
+  }
+  r[0]->finish();
+  w.sim.settle();
+  CHECK(w.endpoint(index).connections() == 0);
+}
+
+TEST_CASE("endpoints that leave: idle connections close at once, active ones finish, kept ones keep all") {
+  World w;
+  w.some_endpoints(2);
+  w.start();
+  std::vector<Request*> r;
+  for (int i = 0; i < 8; ++i) r.push_back(&w.ask());
+  w.sim.settle();
+  const std::string leaving = r[0]->endpoint();
+  const std::shared_ptr<SharedEndpoint> gone = w.shared->endpoints()->entries[w.endpoint(0).name() == leaving ? 0 : 1].endpoint;
+  const std::uint32_t of_kept = w.endpoint(w.endpoint(0).name() == leaving ? 1 : 0).connections();
+  for (std::size_t i = 1; i < r.size(); ++i) r[i]->finish();
+  std::erase_if(w.specs, [&](const EndpointSpec& s) { return s.name == leaving; });
+  w.publish(CloseCause::dns_removed);
+  w.sim.settle();
+  CHECK(gone->connections() == 1);
+  CHECK(w.endpoint(0).connections() == of_kept);
+  CHECK(w.closed(CloseCause::dns_removed) == 7 - of_kept);
+  const std::uint32_t dials = w.dials();
+  Request& next = w.ask();
+  CHECK(next.served());                     // on a connection that was kept
+  CHECK(next.endpoint() != leaving);
+  CHECK(w.dials() == dials);
+  CHECK(w.clusters[0]->status().endpoints.size() == 2);   // the leaving one is shown until it is empty
+  CHECK(r[0]->grant.stream != nullptr);
+  r[0]->finish();
+  w.sim.settle();
+  CHECK(gone->connections() == 0);
+  r[0]->grant.lease = Lease();
+  for (auto& old : w.requests) {
+    if (old.get() != &next) old->grant.lease = Lease();
+  }
+  w.sim.settle();
+  CHECK(w.clusters[0]->status().endpoints.size() == 1);
+}
+
+TEST_CASE("a lease keeps its endpoint readable after it left") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  Request& r = w.ask();
+  w.sim.settle();
+  const std::string name = r.endpoint();
+  w.endpoints({{"10.9.9.9:80", 1}});
+  w.publish(CloseCause::dns_removed);
+  r.finish();
+  w.sim.settle();
+  CHECK(r.endpoint() == name);
+}
+
+TEST_CASE("waiters of a connect to an endpoint that leaves are dialled elsewhere") {
+  World w;
+  w.endpoints({{"10.0.0.1:80", 1}});
+  w.start();
+  w.connectors[0]->answer = [](const SharedEndpoint& e) { return e.name() == "10.0.0.1:80" ? Answer::hang : Answer::accept; };
+  Request& r = w.ask();
+  CHECK_FALSE(r.served());
+  w.endpoints({{"10.0.0.2:80", 1}});
+  w.publish(CloseCause::dns_removed);
+  w.sim.settle();
+  REQUIRE(r.served());
+  CHECK(r.endpoint() == "10.0.0.2:80");
+  CHECK(w.connectors[0]->hanging.empty());
+}
+
+TEST_CASE("waiters are refused when the last endpoint leaves") {
+  World w;
+  w.options->pool.max_connections = 1;
+  w.some_endpoints(1);
+  w.start();
+  Request& busy = w.ask();
+  w.sim.settle();
+  Request& r = w.ask();
+  w.endpoints({});
+  w.publish(CloseCause::dns_removed);
+  w.sim.settle();
+  CHECK(r.refused.kind == Kind::no_endpoint);
+  busy.finish();
+}
+
+TEST_CASE("a new connector (TLS settings changed): old connections end, new ones are made") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  Request& active = w.ask();
+  Request& idle = w.ask();
+  w.sim.settle();
+  idle.finish();
+  auto fresh = std::make_unique<fakes::FakeConnector>(w.sim.loop());
+  fakes::FakeConnector* const now = fresh.get();
+  // The old connector dies here; the sessions made with it live on.
+  w.clusters[0]->configure(w.options, w.shared->endpoints(), std::move(fresh));
+  w.connectors[0] = now;
+  w.sim.settle();
+  CHECK(w.closed(CloseCause::reload) == 1);
+  Request& next = w.ask();
+  w.sim.settle();
+  CHECK(next.served());
+  CHECK(now->dials == 1);
+  active.finish();
+  w.sim.settle();
+  CHECK(w.closed(CloseCause::reload) == 2);
+}
+
+TEST_CASE("retire: idle connections close, what is under way finishes, then it is finished") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  Request& a = w.ask();
+  Request& b = w.ask();
+  w.sim.settle();
+  b.finish();
+  w.clusters[0]->retire(CloseCause::reload);
+  w.sim.settle();
+  CHECK_FALSE(w.clusters[0]->finished());
+  CHECK(w.connectors[0]->live() == 1);
+  Request& retry = w.ask();                  // of a request that began before
+  w.sim.settle();
+  CHECK(retry.served());
+  a.finish();
+  retry.finish();
+  w.sim.settle();
+  CHECK(w.connectors[0]->live() == 0);
+  CHECK_FALSE(w.clusters[0]->finished());    // leases
+  w.requests.clear();
+  CHECK(w.clusters[0]->finished());
+}
+
+TEST_CASE("min_idle: connected before warm, kept up") {
+  World w;
+  w.options->pool.min_idle = 3;
+  w.some_endpoints(2);
+  w.start();
+  CHECK_FALSE(w.clusters[0]->warm());
+  w.sim.run_for(base::Millis{10});
+  CHECK(w.clusters[0]->warm());
+  CHECK(w.dials() == 6);
+  Request& r = w.ask();
+  REQUIRE(r.served());
+  CHECK_FALSE(r.grant.reused);               // the first on its connection
+  w.sim.run_for(base::Millis{300});
+  CHECK(w.dials() == 7);
+  r.finish();
+}
+
+TEST_CASE("min_idle: an endpoint that cannot be reached does not hold up the others") {
+  World w;
+  w.options->pool.min_idle = 1;
+  w.some_endpoints(2);
+  w.start();
+  const std::string bad = w.endpoint(0).name();
+  w.connectors[0]->answer = [&](const SharedEndpoint& e) { return e.name() == bad ? Answer::refuse : Answer::accept; };
+  w.sim.run_for(base::Millis{10});
+  CHECK(w.clusters[0]->warm());
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::accept; };
+  w.sim.run_for(base::Millis{1'500});
+  CHECK(w.endpoint(0).connections() == 1);
+}
+
+TEST_CASE("PROXY protocol: a connection serves its client only") {
+  World w;
+  w.options->proxy_protocol = net::ProxyProtocolOut::v2;
+  w.some_endpoints(1);
+  w.start();
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::hang; };
+  Request& a = w.ask();
+  Request& b = w.ask();
+  auto* const dial_b = w.connectors[0]->hanging[1];
+  w.sim.post({}, [dial_b] { dial_b->succeed(); });
+  w.sim.settle();
+  CHECK_FALSE(a.served());                   // although it is older
+  REQUIRE(b.served());
+  a.unlink();
+  auto* const dial_a = w.connectors[0]->hanging[0];
+  w.sim.post({}, [dial_a] { dial_a->succeed(); });
+  w.sim.settle();
+  CHECK(w.connectors[0]->live() == 1);         // nobody else may have it
+  b.finish();
+  w.sim.settle();
+  CHECK(w.connectors[0]->live() == 0);
+}
+
+TEST_CASE("endpoints at their cap are passed over for those with room") {
+  World w;
+  w.options->pool.max_connections = 1;
+  w.some_endpoints(50);
+  w.start();
+  std::set<std::string> used;
+  for (int i = 0; i < 50; ++i) {
+    Request& r = w.ask();
+    w.sim.settle();
+    REQUIRE(r.served());
+    used.insert(r.endpoint());
+  }
+  CHECK(used.size() == 50);
+  Request& over = w.ask();
+  w.sim.settle();
+  CHECK_FALSE(over.served());
+  w.requests[7]->finish();
+  w.sim.settle();
+  CHECK(over.served());
+}
+
+TEST_CASE("the recommended number of connections follows the load") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  Request& a = w.ask();
+  Request& b = w.ask();
+  w.sim.settle();
+  w.sim.run_for(base::Millis{10'000});
+  CHECK(w.gauge(Name::upstream_pool_recommended_connections) == 2);
+  a.finish();
+  b.finish();
+  w.sim.run_for(base::Millis{20'001});
+  CHECK(w.gauge(Name::upstream_pool_recommended_connections) == 0);
+}
+
+}  // namespace
