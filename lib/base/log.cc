@@ -48,8 +48,8 @@ std::string wall_text(Micros wall) {
   tm parts{};
   gmtime_r(&whole, &parts);
   char text[64];
-  const int n = std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                              parts.tm_hour, parts.tm_min, parts.tm_sec, static_cast<int>(wall.count % 1'000'000));
+  const int n = std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", parts.tm_year + 1900, parts.tm_mon + 1,
+                              parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, static_cast<int>(wall.count % 1'000'000));
   return {text, static_cast<size_t>(n)};
 }
 

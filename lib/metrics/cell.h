@@ -38,8 +38,8 @@ class Gauge {
 // +Inf alone.
 class Histogram {
  public:
-  static constexpr std::array<uint64_t, 19> bounds = {100,     200,     500,       1'000,     2'000,      5'000,      10'000,
-                                                      20'000,  50'000,  100'000,   200'000,   500'000,    1'000'000,  2'000'000,
+  static constexpr std::array<uint64_t, 19> bounds = {100,       200,        500,        1'000,      2'000,     5'000,     10'000,
+                                                      20'000,    50'000,     100'000,    200'000,    500'000,   1'000'000, 2'000'000,
                                                       5'000'000, 10'000'000, 20'000'000, 30'000'000, 60'000'000};
   static constexpr size_t buckets = bounds.size() + 1;
 

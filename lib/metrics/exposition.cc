@@ -55,7 +55,8 @@ prometheus::MetricFamily family_of(const Definition& definition, std::vector<Sam
   family.metric.reserve(samples.size());
   for (Sample& sample : samples) {
     prometheus::ClientMetric& metric = family.metric.emplace_back();
-    for (size_t i = 0; i < sample.labels.size(); ++i) metric.label.push_back({std::string(definition.labels[i]), std::move(sample.labels[i])});
+    for (size_t i = 0; i < sample.labels.size(); ++i)
+      metric.label.push_back({std::string(definition.labels[i]), std::move(sample.labels[i])});
     switch (definition.type) {
       case Type::counter: metric.counter.value = sample.value; break;
       case Type::gauge: metric.gauge.value = sample.value; break;

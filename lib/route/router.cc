@@ -89,7 +89,9 @@ struct Router::Tables {
   uint32_t first_match(uint32_t host, std::string_view path, const Query& query) const;
   Match look_up(const HostTable::Found& hosts_found, std::string_view path, const Query& query) const;
 
-  bool holds(uint32_t route, const Query& query) const { return condition_of[route] == none || conditions[condition_of[route]].hold(query); }
+  bool holds(uint32_t route, const Query& query) const {
+    return condition_of[route] == none || conditions[condition_of[route]].hold(query);
+  }
 };
 
 void Router::Tables::add_conditions(uint32_t index) {

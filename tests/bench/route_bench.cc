@@ -68,28 +68,33 @@ double nanoseconds_per_match(const Scene& scene, int count) {
 
 int main() {
   const Scene scenes[] = {
-      {"prefixes", [](RouteOptions& r, Question& q, int i) {
+      {"prefixes",
+       [](RouteOptions& r, Question& q, int i) {
          r.path_match = route::PathMatch::prefix;
          r.path = "/service-" + std::to_string(i) + "/api";
          q = {"www.example.com", r.path + "/users/42?fields=name"};
        }},
-      {"exact", [](RouteOptions& r, Question& q, int i) {
+      {"exact",
+       [](RouteOptions& r, Question& q, int i) {
          r.path_match = route::PathMatch::exact;
          r.path = "/service-" + std::to_string(i) + "/api";
          q = {"www.example.com", r.path + "?fields=name"};
        }},
-      {"hosts", [](RouteOptions& r, Question& q, int i) {
+      {"hosts",
+       [](RouteOptions& r, Question& q, int i) {
          r.hosts = {"tenant-" + std::to_string(i) + ".example.com"};
          q = {r.hosts[0] + ":8443", "/users/42?fields=name"};
        }},
-      {"wildcards", [](RouteOptions& r, Question& q, int i) {
+      {"wildcards",
+       [](RouteOptions& r, Question& q, int i) {
          r.hosts = {"*.tenant-" + std::to_string(i) + ".example.com"};
          q = {"www" + r.hosts[0].substr(1), "/users/42?fields=name"};
        }},
   };
   std::printf("%-10s %8s %8s %8s  ns per look-up with 10, 1,000, 10,000 routes\n", "", "10", "1000", "10000");
   for (const Scene& scene : scenes) {
-    std::printf("%-10s %8.1f %8.1f %8.1f\n", scene.name, nanoseconds_per_match(scene, 10), nanoseconds_per_match(scene, 1000), nanoseconds_per_match(scene, 10'000));
+    std::printf("%-10s %8.1f %8.1f %8.1f\n", scene.name, nanoseconds_per_match(scene, 10), nanoseconds_per_match(scene, 1000),
+                nanoseconds_per_match(scene, 10'000));
   }
   return 0;
 }

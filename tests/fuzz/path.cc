@@ -26,8 +26,14 @@ std::vector<route::RouteOptions> make_routes() {
     return r;
   };
   using enum route::PathMatch;
-  return {make({"a.com"}, prefix, "/admin"), make({"*.a.com", "b.com"}, prefix, "/app/"), make({}, exact, "/x"), make({}, prefix, "/a/b"),
-          make({}, regex, "^/v[0-9]+/"),     make({}, prefix, "/sp%2Fell"),              make({}, prefix, "/a"), make({"c.com"}, any, "")};
+  return {make({"a.com"}, prefix, "/admin"),
+          make({"*.a.com", "b.com"}, prefix, "/app/"),
+          make({}, exact, "/x"),
+          make({}, prefix, "/a/b"),
+          make({}, regex, "^/v[0-9]+/"),
+          make({}, prefix, "/sp%2Fell"),
+          make({}, prefix, "/a"),
+          make({"c.com"}, any, "")};
 }
 
 bool has_dot_segment(std::string_view path) {

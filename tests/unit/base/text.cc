@@ -97,8 +97,7 @@ TEST_CASE("edit distance") {
 
 TEST_CASE("errors show place, line, caret and suggestion, and leave out what is unknown") {
   base::Error e{.message = "unknown key 'listner'", .span = {"s.toml", 3, 3, 7}, .source_line = "[[listner]]", .suggestion = "listener"};
-  CHECK(to_text(e) ==
-        "s.toml:3:3: error: unknown key 'listner'\n    [[listner]]\n      ^~~~~~~\n  did you mean \"listener\"?");
+  CHECK(to_text(e) == "s.toml:3:3: error: unknown key 'listner'\n    [[listner]]\n      ^~~~~~~\n  did you mean \"listener\"?");
   CHECK(to_text(base::Error{.message = "m", .severity = base::Severity::warning}) == "warning: m");
   CHECK(to_text(base::Error{.message = "m", .span = {"f"}}) == "f: error: m");
   // Columns count characters; tabs stay tabs so that the caret stands below its place.
@@ -178,6 +177,7 @@ TEST_CASE("clocks") {
   const auto before = clock.now();
   clock.advance(base::millis(5));
   CHECK((clock.now() - before).count == 5000);
-  CHECK(base::steady_clock().now() <= base::steady_clock().now());
+  const auto earlier = base::steady_clock().now();
+  CHECK(earlier <= base::steady_clock().now());
   CHECK(base::steady_clock().wall().count > 1'600'000'000'000'000);
 }

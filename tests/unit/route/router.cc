@@ -117,8 +117,8 @@ TEST_CASE("the match tells under which host it was found") {
 }
 
 TEST_CASE("when no route of a host matches, the next less specific host is tried") {
-  Table t({on({"a.b.com"}, PathMatch::prefix, "/exact-host"), on({"*.b.com"}, PathMatch::prefix, "/wild"), on({"*.com"}, PathMatch::exact, "/wider"),
-           on({}, PathMatch::prefix, "/any")});
+  Table t({on({"a.b.com"}, PathMatch::prefix, "/exact-host"), on({"*.b.com"}, PathMatch::prefix, "/wild"),
+           on({"*.com"}, PathMatch::exact, "/wider"), on({}, PathMatch::prefix, "/any")});
   CHECK(t.find("a.b.com", "/exact-host") == 0);
   CHECK(t.find("a.b.com", "/wild/x") == 1);
   CHECK(t.find("a.b.com", "/wider") == 2);
@@ -194,8 +194,8 @@ TEST_CASE("methods, header fields, listeners") {
 }
 
 TEST_CASE("threats.md row 14: paths that can be cut in two ways") {
-  Table t({prefix("/admin"), prefix("/pub/files"), prefix("/pub"), exact("/x"), prefix("/npm/@scope%2fname"), prefix("/m;v=1"), regex("^/re/.*;z"),
-           prefix("/re/a"), prefix("/app")});
+  Table t({prefix("/admin"), prefix("/pub/files"), prefix("/pub"), exact("/x"), prefix("/npm/@scope%2fname"), prefix("/m;v=1"),
+           regex("^/re/.*;z"), prefix("/re/a"), prefix("/app")});
   CHECK(t.find("/app/a%2fb") == 8);               // one route whatever way it is read
   CHECK(t.find("/app/a%5Cb;v=2") == 8);
   CHECK(t.find("/app/..%2fadmin") == -2);
@@ -245,7 +245,8 @@ TEST_CASE("a regular expression that backtracking engines choke on is searched i
 
 TEST_CASE("usual requests take no memory, odd ones the arena alone") {
   std::vector<RouteOptions> routes;
-  for (int i = 0; i < 1000; ++i) routes.push_back(on({"h" + std::to_string(i) + ".example.com"}, PathMatch::prefix, "/p" + std::to_string(i)));
+  for (int i = 0; i < 1000; ++i)
+    routes.push_back(on({"h" + std::to_string(i) + ".example.com"}, PathMatch::prefix, "/p" + std::to_string(i)));
   routes.push_back(regex("^/re/[a-z]+$"));
   const auto router = std::move(*Router::build(routes));
   base::Arena arena;
@@ -277,7 +278,8 @@ namespace {
 class Model {
  public:
   explicit Model(const std::vector<RouteOptions>& routes) : routes_(routes) {
-    for (const RouteOptions& r : routes) regexes_.push_back(r.path_match == PathMatch::regex ? route::Regex::compile(r.path) : base::fail(""));
+    for (const RouteOptions& r : routes)
+      regexes_.push_back(r.path_match == PathMatch::regex ? route::Regex::compile(r.path) : base::fail(""));
   }
 
   // host is lower case, path is normal.
@@ -300,7 +302,9 @@ class Model {
   }
   bool takes(size_t i, const std::string& path, const Query& q) const {
     const RouteOptions& r = routes_[i];
-    if (!r.listener_indices.empty() && std::find(r.listener_indices.begin(), r.listener_indices.end(), q.listener) == r.listener_indices.end()) return false;
+    if (!r.listener_indices.empty() &&
+        std::find(r.listener_indices.begin(), r.listener_indices.end(), q.listener) == r.listener_indices.end())
+      return false;
     if (!r.methods.empty() && std::find(r.methods.begin(), r.methods.end(), q.method_text) == r.methods.end()) return false;
     for (const auto& h : r.headers) {
       const http::Field* f = q.fields->find(h.name);
@@ -350,8 +354,10 @@ std::vector<RouteOptions> some_routes(Dice& dice, size_t count, size_t words) {
     }
     const size_t kind = dice.below(100);
     r.path_match = kind < 1 ? PathMatch::any : kind < 3 ? PathMatch::regex : kind < 40 ? PathMatch::exact : PathMatch::prefix;
-    if (r.path_match == PathMatch::regex) r.path = "^/s" + std::to_string(dice.below(words)) + "/s[0-9]*$";
-    else if (r.path_match != PathMatch::any) r.path = dice.one_in(500) ? "/" : dice.path(4, words);
+    if (r.path_match == PathMatch::regex)
+      r.path = "^/s" + std::to_string(dice.below(words)) + "/s[0-9]*$";
+    else if (r.path_match != PathMatch::any)
+      r.path = dice.one_in(500) ? "/" : dice.path(4, words);
     if (r.path_match == PathMatch::any || dice.one_in(6)) r.methods = {dice.one_in(2) ? "POST" : "QUERY"};
     if (dice.one_in(6)) r.headers = {{"x-h", dice.one_in(2) ? "1" : "2"}};
     if (dice.one_in(6)) r.listener_indices = {static_cast<uint32_t>(dice.below(3))};
