@@ -21,7 +21,7 @@ base::Result<void> probe_address(const Address& address);
 base::Result<Fd> open_socket(const Address& address);
 base::Result<Address> bound_address(const Fd& socket);
 
-class Listener : private FdWatch::User, private Runnable {
+class Listener final : private FdWatch::User, private Runnable {
  public:
   class Host {
    public:

@@ -164,7 +164,7 @@ class PipeTransport final : public net::Transport, public WireSide, private net:
   enum class State : uint8_t { connecting, open, lingering, ended };
 
   PipeTransport(SimLoop& sim, std::shared_ptr<Wire> wire, Wire::From side, const PipeAddresses& addresses, State state)
-      : sim_(sim), loop_(sim.loop()), wire_(std::move(wire)), side_(side), state_(state) {
+      : loop_(sim.loop()), wire_(std::move(wire)), side_(side), state_(state) {
     peer_.remote = peer_.socket_remote = addresses.far;
     peer_.local = addresses.near;
     if (state == State::open) wire_->attach(side_, this);
@@ -216,7 +216,6 @@ class PipeTransport final : public net::Transport, public WireSide, private net:
   }
   void stalled();
 
-  SimLoop& sim_;
   net::Loop& loop_;
   std::shared_ptr<Wire> wire_;
   Wire::From side_;

@@ -19,7 +19,7 @@ using namespace sluice;
 
 namespace {
 
-struct Step : net::Runnable, net::Flushable, net::Reapable {
+struct Step final : net::Runnable, net::Flushable, net::Reapable {
   std::string* log = nullptr;
   std::function<void()> also;
   void run() override { *log += 'r', call(); }

@@ -43,7 +43,7 @@ struct World {
   }
 };
 
-struct Probe : Transport::User {
+struct Probe final : Transport::User {
   TransportPtr transport;
   std::string got;
   std::string to_send;
@@ -76,7 +76,7 @@ struct Probe : Transport::User {
   void on_end(EndReason why) override { ends.push_back(why); }
 };
 
-struct Server : Listener::Host {
+struct Server final : Listener::Host {
   explicit Server(World& world, const Address& at = Address::ipv4(INADDR_LOOPBACK, 0)) {
     auto socket = open_socket(at);
     REQUIRE(socket.has_value());

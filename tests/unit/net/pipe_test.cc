@@ -16,7 +16,7 @@ using net::EndReason;
 
 namespace {
 
-struct Probe : net::Transport::User {
+struct Probe final : net::Transport::User {
   net::TransportPtr transport;
   std::string got;
   std::string to_send;

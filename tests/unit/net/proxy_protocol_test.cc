@@ -140,7 +140,7 @@ TEST_CASE("what is written reads back") {
 
 namespace {
 
-struct Host : ProxyReader::Host, net::Transport::User {
+struct Host final : ProxyReader::Host, net::Transport::User {
   net::Owned<ProxyReader> reader;
   net::TransportPtr transport;
   std::vector<ProxyReader::Failed> failures;
