@@ -1,5 +1,7 @@
-// Measures how deep a TOML text nests before the parser sees it: the parser works recursively, and a dotted key of 100,000
-// parts overflows its stack. Used by parse() alone.
+// Looks at a TOML text before the parser sees it, for what the parser cannot take. It works recursively, so a dotted key of 100,000
+// parts overflows its stack; and where it expects blanks, many a character outside of ASCII leads it into undefined behaviour.
+// Used by parse() alone.
+#include <algorithm>
 #include <array>
 
 #include "config/tree.h"
@@ -11,16 +13,25 @@ class Scanner {
  public:
   explicit Scanner(std::string_view text) : text_(text) {}
 
-  Position run() {
-    while (at_ < text_.size()) {
+  std::optional<Refusal> run() {
+    while (at_ < text_.size() && !refusal_) {
       step();
-      if (depth() > nesting_max) return {line_, static_cast<std::uint32_t>(token_ - line_start_ + 1), 1};
+      if (depth() > nesting_max) refuse(token_, concat({"nested deeper than ", std::to_string(nesting_max), " levels"}));
     }
-    return {};
+    return std::move(refusal_);
   }
 
  private:
   std::uint32_t depth() const { return header_ + outer_ + dots_; }
+
+  void refuse(std::size_t at, std::string why) {
+    if (refusal_) return;
+    std::uint32_t column = 1;
+    for (std::size_t i = line_start_; i < at; ++i) column += (static_cast<unsigned char>(text_[i]) & 0xc0) != 0x80;
+    refusal_ = Refusal{{line_, column, 1}, std::move(why)};
+  }
+
+  static bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
 
   void step() {
     token_ = at_;
@@ -40,7 +51,9 @@ class Scanner {
       case ' ':
       case '\t':
       case '\r': return;  // do not make a header of an array, or the reverse
-      default: break;
+      default:
+        if (!is_ascii(c)) refuse(token_, "a character outside of ASCII stands in quotes or in a comment");
+        break;
     }
     fresh_line_ = false;
   }
@@ -109,7 +122,7 @@ class Scanner {
         line_start_ = at_;
       }
       quotes = c == quote ? quotes + 1 : 0;
-      if (c == '\\' && escapes == Escapes::yes && at_ < text_.size() && text_[at_] != '\n') ++at_;
+      if (c == '\\' && escapes == Escapes::yes) skip_escape();
       if (quotes == 3) {
         for (int more = 0; more < 2 && at_ < text_.size() && text_[at_] == quote; ++more) ++at_;  // the text may end in two
         return;
@@ -117,7 +130,17 @@ class Scanner {
     }
   }
 
+  // After a backslash in a long string: an escaped character, or blanks and line ends up to the next other one.
+  void skip_escape() {
+    const std::size_t next = std::min(text_.find_first_not_of(" \t\r\n", at_), text_.size());
+    if (next < text_.size() && !is_ascii(text_[next])) {
+      refuse(at_, "a character outside of ASCII cannot follow a backslash: write it as \\uXXXX");
+    }
+    if (next == at_ && at_ < text_.size()) ++at_;
+  }
+
   std::string_view text_;
+  std::optional<Refusal> refusal_;
   std::size_t at_ = 0;
   std::size_t token_ = 0;
   std::size_t line_start_ = 0;
@@ -133,6 +156,6 @@ class Scanner {
 
 }  // namespace
 
-Position too_deep(std::string_view text) { return Scanner(text).run(); }
+std::optional<Refusal> prescan(std::string_view text) { return Scanner(text).run(); }
 
 }  // namespace sluice::config

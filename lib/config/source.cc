@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <tuple>
 
 #include "base/text.h"
 
@@ -110,8 +111,8 @@ void Report::add(base::Severity severity, Position at, std::string message, std:
 }
 
 std::vector<base::Error> Report::take() {
-  std::stable_sort(problems_.begin(), problems_.end(), [](const base::Error& a, const base::Error& b) {
-    return a.span.line != b.span.line ? a.span.line < b.span.line : a.span.column < b.span.column;
+  std::sort(problems_.begin(), problems_.end(), [](const base::Error& a, const base::Error& b) {
+    return std::tie(a.span.line, a.span.column, a.message) < std::tie(b.span.line, b.span.column, b.message);
   });
   if (left_out_ != 0) {
     base::Error more = about_file(source_.name(), concat({"and ", std::to_string(left_out_), " more problems"}));

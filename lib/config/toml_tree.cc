@@ -1,6 +1,10 @@
 // TOML text to Node tree: the only file that knows the TOML library (header-only use, no exceptions); see tree.h.
 #include "config/tree.h"
 
+// Its assertions fire on plain bad input ("[!"), and with NDEBUG they turn into promises to the optimiser; the code behind them
+// reports the error by itself. So: none of either, in any build.
+#undef NDEBUG
+#define TOML_ASSERT(expression) static_assert(true)
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
 #include <toml++/toml.h>
@@ -25,7 +29,7 @@ Node convert(const toml::node& from) {
     to.kind = Kind::table;
     to.members.reserve(table->size());
     for (const auto& [key, value] : *table) to.members.push_back({std::string(key.str()), position(key.source()), convert(value)});
-    std::stable_sort(to.members.begin(), to.members.end(), [](const Member& a, const Member& b) {
+    std::sort(to.members.begin(), to.members.end(), [](const Member& a, const Member& b) {
       return a.at.line != b.at.line ? a.at.line < b.at.line : a.at.column < b.at.column;
     });
   } else if (const auto* array = from.as_array()) {
@@ -74,8 +78,8 @@ std::string_view kind_words(Kind kind) {
 
 base::Result<Node> parse(const Source& source) {
   Report report(source);
-  if (const Position deep = too_deep(source.text()); deep.known()) {
-    report.error(deep, concat({"nested deeper than ", std::to_string(nesting_max), " levels"}));
+  if (auto refusal = prescan(source.text())) {
+    report.error(refusal->at, std::move(refusal->why));
     return std::unexpected(report.take().front());
   }
   const toml::parse_result result = toml::parse(source.text());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,9 +40,13 @@ struct Member {
 // "a duration", "text", ...: for messages.
 std::string_view kind_words(Kind kind);
 
-// The first place where nesting goes deeper than nesting_max (prescan.cc). Reads the text as TOML does, strings and comments
-// too, but accepts any text: what is wrong with it is the parser's business.
-Position too_deep(std::string_view text);
+// What must not reach the parser (prescan.cc): nesting deeper than nesting_max, and characters outside of ASCII where no string and
+// no comment is. Reads the text as TOML does; what else is wrong with it is the parser's business.
+struct Refusal {
+  Position at;
+  std::string why;
+};
+std::optional<Refusal> prescan(std::string_view text);
 
 // The whole file as one table. The error is the first syntax error: the parser stops there.
 base::Result<Node> parse(const Source& source);

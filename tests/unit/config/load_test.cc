@@ -87,6 +87,7 @@ TEST_CASE("a syntax error is the only problem") {
   REQUIRE(loaded.error().size() == 1);
   CHECK(loaded.error()[0].span.line == 1);
   CHECK(bad("a = \"\xff\"\n").find("test.toml:1:") != std::string::npos);
+  CHECK_HAS(bad("[!]\n"), "test.toml:1:2: error:");  // an assertion of the parser, if it had its way
   CHECK_HAS(bad("a = 1\na = 2\n"), "test.toml:2:5: error:");
 }
 
@@ -147,7 +148,7 @@ std::string dotted(int parts) {
 
 TEST_CASE("nesting and dotted keys: 64 deep are parsed, 65 are refused before the parser sees them") {
   const int limit = static_cast<int>(nesting_max);
-  const auto deep = [](const std::string& text) { return too_deep(text).known(); };
+  const auto deep = [](const std::string& text) { return prescan(text).has_value(); };
   CHECK_FALSE(deep(dotted(limit) + " = 1"));
   CHECK(deep(dotted(limit + 2) + " = 1"));
   CHECK(deep(dotted(100'000) + " = 1"));
@@ -170,22 +171,32 @@ TEST_CASE("dots and brackets in strings, comments and numbers are no nesting") {
   std::string dots(1'000, '.');
   std::string brackets(1'000, '[');
   for (const std::string& inner : {dots, brackets}) {
-    CHECK_FALSE(too_deep("a = \"" + inner + "\"\n").known());
-    CHECK_FALSE(too_deep("a = '" + inner + "'\n").known());
-    CHECK_FALSE(too_deep("a = \"\"\"\n" + inner + "\n\"\"\"\n").known());
-    CHECK_FALSE(too_deep("a = '''" + inner + "\\'''\n").known());
-    CHECK_FALSE(too_deep("a = \"x\\\"" + inner + "\"\n").known());
-    CHECK_FALSE(too_deep("# " + inner + "\n").known());
-    CHECK_FALSE(too_deep("\"" + inner + "\" = 1\n").known());
+    CHECK_FALSE(prescan("a = \"" + inner + "\"\n").has_value());
+    CHECK_FALSE(prescan("a = '" + inner + "'\n").has_value());
+    CHECK_FALSE(prescan("a = \"\"\"\n" + inner + "\n\"\"\"\n").has_value());
+    CHECK_FALSE(prescan("a = '''" + inner + "\\'''\n").has_value());
+    CHECK_FALSE(prescan("a = \"x\\\"" + inner + "\"\n").has_value());
+    CHECK_FALSE(prescan("# " + inner + "\n").has_value());
+    CHECK_FALSE(prescan("\"" + inner + "\" = 1\n").has_value());
     // Not hidden behind the end of a string, either.
-    CHECK(too_deep("a = \"\"\"x\"\"\"\"\"\nb = " + std::string(70, '[')).known());
-    CHECK(too_deep("a = '\\'\nb = " + std::string(70, '[')).known());
-    CHECK(too_deep("a = \"\"\nb = " + std::string(70, '[')).known());
+    CHECK(prescan("a = \"\"\"x\"\"\"\"\"\nb = " + std::string(70, '[')).has_value());
+    CHECK(prescan("a = '\\'\nb = " + std::string(70, '[')).has_value());
+    CHECK(prescan("a = \"\"\nb = " + std::string(70, '[')).has_value());
   }
 }
 
 TEST_CASE("too deep is a problem with a place") {
   CHECK_HAS(bad("x = 1\ny = " + std::string(80, '[')), "folder/test.toml:2:69: error: nested deeper than 64 levels");
+}
+
+TEST_CASE("characters outside of ASCII stand in quotes and comments, nowhere else") {
+  CHECK_FALSE(prescan("a = \"\xc3\xa9\" # \xc3\xa9\n'\xc3\xa9' = 1\n").has_value());
+  CHECK_FALSE(prescan("a = \"\"\"\xc3\xa9\n\xc3\xa9\"\"\"\nb = '''\\\n\xc3\xa9'''\n").has_value());
+  CHECK_HAS(bad("a = '\xc3\xa9' \xc3\xa9"), "test.toml:1:9: error: a character outside of ASCII stands in quotes or in a comment");
+  CHECK(prescan("\xc3\xa9 = 1").has_value());
+  CHECK(prescan("a = \xef\xbb\xbd").has_value());
+  CHECK_HAS(bad("a = \"\"\"x\n\\ \n \xc3\xa9\"\"\""), "test.toml:2:2: error: a character outside of ASCII cannot follow a backslash");
+  CHECK(prescan("a = \"\"\"\\\xc3\xa9\"\"\"").has_value());
 }
 
 TEST_CASE("paths are relative to the folder of the file") {
