@@ -1,0 +1,201 @@
+#include "upstream/health_probe.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "http/stream.h"
+#include "net/timer.h"
+
+namespace sluice::upstream {
+
+bool expected(const std::vector<StatusRange>& ranges, std::uint16_t status) {
+  return std::any_of(ranges.begin(), ranges.end(), [status](const StatusRange& r) { return status >= r.first && status <= r.last; });
+}
+
+bool Verdict::note(Health seen, const HealthOptions& options) {
+  if (seen == health_) {
+    in_a_row_ = 0;
+    return false;
+  }
+  ++in_a_row_;
+  if (in_a_row_ < (seen == Health::up ? options.healthy_after : options.unhealthy_after)) return false;
+  health_ = seen;
+  in_a_row_ = 0;
+  return true;
+}
+
+// The checks of one endpoint, one at a time.
+class HealthChecker::Probe final : private DialUser, private http::ClientHost, private http::Sink {
+ public:
+  Probe(HealthChecker& home, std::shared_ptr<SharedEndpoint> endpoint) : home_(home), endpoint_(std::move(endpoint)) {}
+  Probe(const Probe&) = delete;
+  Probe& operator=(const Probe&) = delete;
+  ~Probe() { stop(); }
+
+  SharedEndpoint& endpoint() const { return *endpoint_; }
+  Verdict& verdict() { return verdict_; }
+  const std::string& last_error() const { return last_error_; }
+  void schedule(base::Millis after) { next_.arm(home_.loop_, after); }
+  // Lets go of the check under way, if any; the next one is scheduled as usual.
+  void restart() {
+    const bool under_way = asking_;
+    stop();
+    session_ = nullptr;
+    if (under_way) schedule(home_.next_in());
+  }
+
+ private:
+  const HealthOptions& options() const { return *home_.options_->health; }
+
+  void begin() {
+    CHECK(!asking_ && dial_ == nullptr);
+    session_ = nullptr;   // of the last check, should it still be closing
+    asking_ = true;
+    deadline_.arm(home_.loop_, options().timeout);
+    dial_ = home_.connector_->dial(DialTarget{*endpoint_, &tls_sessions_, nullptr}, *this, *this);
+  }
+  // We may be inside an upcall of the session: it is told to end and let go of when it has.
+  void stop() {
+    asking_ = false;
+    deadline_.disarm();
+    dial_ = nullptr;
+    if (stream_ != nullptr) std::exchange(stream_, nullptr)->cancel({http::Kind::timeout, http::Where::proxy});
+    if (session_ != nullptr) session_->abort(http::CloseCause::request_aborted);
+  }
+  void done(Health seen, std::string error) {
+    stop();
+    last_error_ = std::move(error);
+    schedule(home_.next_in());
+    home_.judge(*this, seen);
+  }
+  void on_deadline() { done(Health::down, "no answer in time"); }
+
+  // DialUser
+  void on_dialled(http::ClientSessionPtr session, const DialTimes&) override {
+    dial_ = nullptr;
+    session_ = std::move(session);
+    switch (options().kind) {
+      case HealthKind::tcp: return done(Health::up, {});
+      case HealthKind::http: return ask();
+      case HealthKind::grpc: break;   // refused by the configuration until it is built
+    }
+    UNREACHABLE();
+  }
+  void on_dial_failed(const DialFailure& why) override { done(Health::down, std::string(http::reason_word(why.kind))); }
+
+  void ask() {
+    if (session_->slots() == 0) return;   // on_slots() follows
+    stream_ = session_->open(*this);
+    CHECK(stream_ != nullptr);
+    http::Head head(stream_->arena());
+    head.method = http::Method::get;
+    head.method_text = "GET";
+    head.scheme = home_.options_->tls.has_value() ? "https" : "http";
+    head.authority = !options().host.empty() ? std::string_view(options().host)
+                     : endpoint_->name().starts_with("unix:") ? std::string_view("localhost")
+                                                              : std::string_view(endpoint_->name());
+    head.target = options().path;
+    head.fields.add(http::Token::user_agent, "sluice-health");
+    head.fields.add(http::Token::accept, "*/*");
+    stream_->send_head(head, http::End::yes);
+  }
+
+  // ClientHost
+  void on_slots(http::ClientSession&) override {
+    if (asking_ && stream_ == nullptr) ask();
+  }
+  void on_session_end(http::ClientSession&, http::CloseCause cause) override {
+    session_ = nullptr;
+    if (asking_) done(Health::down, std::string(http::cause_word(cause)));
+  }
+  void on_protocol_error(http::Detail) override {}   // the stream, or the session's end, tells
+  // Sink
+  void on_head(http::Head& head, http::End) override {
+    if (head.status < 200) return;
+    // The rest of the answer is of no interest.
+    if (expected(options().expect, head.status)) return done(Health::up, {});
+    done(Health::down, fmt::format("status {}", head.status));
+  }
+  void on_body(net::ByteQueue&&, http::End) override {}
+  void on_trailers(http::Fields&) override {}
+  void on_sent(std::size_t) override {}
+  void on_malformed(http::Head&, const http::Failure&) override { UNREACHABLE(); }   // server side only
+  void on_closed(const http::Failure& why) override {
+    stream_ = nullptr;
+    done(Health::down, std::string(http::reason_word(why.kind)));
+  }
+
+  HealthChecker& home_;
+  std::shared_ptr<SharedEndpoint> endpoint_;
+  Verdict verdict_;
+  std::string last_error_;
+  tls::SessionSlot tls_sessions_;
+  DialPtr dial_;
+  http::ClientSessionPtr session_;
+  http::Stream* stream_ = nullptr;
+  bool asking_ = false;   // a check is under way
+  net::Timer next_{this, net::timer_call<&Probe::begin>};
+  net::Timer deadline_{this, net::timer_call<&Probe::on_deadline>};
+};
+
+HealthChecker::HealthChecker(const Setup& setup)
+    : loop_(setup.loop), upstream_(setup.upstream), listener_(setup.listener), random_(setup.seed) {}
+
+HealthChecker::~HealthChecker() = default;
+
+// +-10 %, so that the checks of many endpoints and instances spread.
+base::Millis HealthChecker::next_in() {
+  const std::int64_t interval = options_->health->interval.count;
+  return base::Millis{std::max<std::int64_t>(1, interval * (900 + random_.below(201)) / 1000)};
+}
+
+void HealthChecker::update(std::shared_ptr<const UpstreamOptions> options, const EndpointSetPtr& set, std::unique_ptr<Connector> connector) {
+  CHECK(options != nullptr && connector != nullptr);
+  options_ = std::move(options);
+  for (const auto& p : probes_) {
+    if (options_->health.has_value()) p->restart();   // they use the former connector
+  }
+  std::vector<std::unique_ptr<Probe>> before = std::exchange(probes_, {});
+  if (!options_->health.has_value()) {
+    before.clear();
+    connector_ = nullptr;
+    for (const EndpointEntry& e : set->entries) {
+      if (upstream_->set_health(*e.endpoint, Health::up)) listener_.on_health(*upstream_, *e.endpoint, Health::up);
+    }
+    return;
+  }
+  for (const EndpointEntry& e : set->entries) {
+    const auto kept = std::find_if(before.begin(), before.end(),
+                                   [&e](const std::unique_ptr<Probe>& p) { return p != nullptr && &p->endpoint() == e.endpoint.get(); });
+    if (kept != before.end()) {
+      probes_.push_back(std::move(*kept));
+      continue;
+    }
+    probes_.push_back(std::make_unique<Probe>(*this, e.endpoint));
+    // The first check soon, but not all at once.
+    probes_.back()->schedule(base::Millis{static_cast<std::int64_t>(random_.below(static_cast<std::uint32_t>(
+        std::clamp<std::int64_t>(options_->health->interval.count / 10, 1, 1'000))))});
+  }
+  before.clear();
+  connector_ = std::move(connector);
+}
+
+void HealthChecker::judge(Probe& probe, Health seen) {
+  if (!probe.verdict().note(seen, *options_->health)) return;
+  const Health health = probe.verdict().health();
+  base::warn("upstream {}: endpoint {} is {}{}{}", upstream_->name(), probe.endpoint().name(), health == Health::up ? "healthy again" : "down",
+             probe.last_error().empty() ? "" : ": ", probe.last_error());
+  if (upstream_->set_health(probe.endpoint(), health)) listener_.on_health(*upstream_, probe.endpoint(), health);
+}
+
+std::vector<HealthChecker::Status> HealthChecker::status() const {
+  std::vector<Status> all;
+  for (const auto& p : probes_) all.push_back(Status{p->endpoint().name(), p->verdict().health(), p->last_error()});
+  return all;
+}
+
+}  // namespace sluice::upstream
