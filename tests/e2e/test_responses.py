@@ -204,7 +204,7 @@ def test_a_cut_answer_never_looks_whole(start, raw, then):
     sluice.wait_metric(1, "sluice_upstream_errors_total", upstream="app")
 
 
-@pytest.mark.parametrize("broken", [b"zz\r\nx\r\n", b"0x1\r\nx\r\n0\r\n\r\n", b"1\nx\r\n0\r\n\r\n", b"1\r\nxyz0\r\n\r\n", b"fffffffffffffffff\r\nx", b"0\r\nX : y\r\n\r\n", b"-1\r\n", b"1;a\nb\r\nx\r\n0\r\n\r\n"])
+@pytest.mark.parametrize("broken", [b"zz\r\nx\r\n", b"0x1\r\nx\r\n0\r\n\r\n", b"1\nx\r\n0\r\n\r\n", b"1\r\nxyz0\r\n\r\n", b"fffffffffffffffff\r\nx", b"0\r\nX y: z\r\n\r\n", b"-1\r\n", b"1;a\nb\r\nx\r\n0\r\n\r\n"])
 def test_a_broken_chunk_never_looks_whole(start, broken):
     shown = threading.Event()
 

@@ -12,6 +12,12 @@ def openssl(*args, data=None, check=True, timeout=None):
                           timeout=timeout or TIMEOUT)
 
 
+def strict(context):
+    """A connection that ends without close_notify is an error, which Python hides by default."""
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+    return context
+
+
 class Authority:
     """A CA in a directory; issue() gives (certificate file with chain, key file)."""
 
@@ -56,7 +62,7 @@ class Authority:
 
     def client_context(self, alpn=(), minimum=None, maximum=None):
         """A client that trusts this CA."""
-        context = ssl.create_default_context(cafile=self.cert)
+        context = strict(ssl.create_default_context(cafile=self.cert))
         if alpn:
             context.set_alpn_protocols(list(alpn))
         if minimum:
@@ -68,7 +74,7 @@ class Authority:
 
 def server_context(cert, key, client_ca=None):
     """For a TLS origin."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = strict(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
     context.load_cert_chain(cert, key)
     if client_ca:
         context.verify_mode = ssl.CERT_REQUIRED
@@ -79,7 +85,7 @@ def server_context(cert, key, client_ca=None):
 @functools.lru_cache(maxsize=None)
 def blind_context():
     """A client that verifies nothing (for handshakes where the name does not matter)."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = strict(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context
