@@ -26,8 +26,13 @@ base::Slab<Node>& nodes() {
 }  // namespace
 
 ByteQueue::ByteQueue(ByteQueue&& o) noexcept
-    : first_(std::move(o.first_)), first_at_(o.first_at_), first_count_(std::exchange(o.first_count_, 0)), count_(std::exchange(o.count_, 0)),
-      more_(std::exchange(o.more_, nullptr)), last_(std::exchange(o.last_, nullptr)), size_(std::exchange(o.size_, 0)) {}
+    : first_(std::move(o.first_)),
+      first_at_(o.first_at_),
+      first_count_(std::exchange(o.first_count_, 0)),
+      count_(std::exchange(o.count_, 0)),
+      more_(std::exchange(o.more_, nullptr)),
+      last_(std::exchange(o.last_, nullptr)),
+      size_(std::exchange(o.size_, 0)) {}
 
 ByteQueue& ByteQueue::operator=(ByteQueue&& o) noexcept {
   if (this == &o) return *this;

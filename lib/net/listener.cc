@@ -27,7 +27,8 @@ base::Error failed(std::string_view what, const Address& address, int error) {
   switch (error) {
     case EADDRINUSE:
       if (address.is_ip()) {
-        message += fmt::format("; another process has it (\"ss -ltnp 'sport = :{}'\" tells which): stop it or choose another port", address.port());
+        message += fmt::format("; another process has it (\"ss -ltnp 'sport = :{}'\" tells which): stop it or choose another port",
+                               address.port());
       } else {
         message += "; another process serves it: stop it or choose another path";
       }
@@ -72,10 +73,11 @@ base::Result<Fd> bind_socket(const Address& address, Share share) {
 // The file of a Unix socket stays behind when its process dies. Removes it if nobody answers there.
 base::Result<void> remove_stale(const Address& address) {
   const std::string path(address.path());
-  struct stat info {};
+  struct stat info{};
   if (path.starts_with('@') || ::lstat(path.c_str(), &info) != 0) return {};
   if (!S_ISSOCK(info.st_mode)) {
-    return base::fail(fmt::format("cannot bind to {}: a file that is no socket is in the way; remove it or choose another path", address.text()));
+    return base::fail(
+        fmt::format("cannot bind to {}: a file that is no socket is in the way; remove it or choose another path", address.text()));
   }
   sockaddr_storage raw;
   const socklen_t length = address.to_sockaddr(raw);

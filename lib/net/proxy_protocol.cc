@@ -125,7 +125,8 @@ Address mapped(const Address& address) {
 void append_v1(ByteQueue& to, const Address& source, const Address& destination) {
   if (!source.is_ip()) return to.append_copy("PROXY UNKNOWN\r\n");
   const std::string_view family = source.family() == Address::Family::ipv4 ? "TCP4" : "TCP6";
-  to.append_copy(fmt::format("PROXY {} {} {} {} {}\r\n", family, source.ip_text(), destination.ip_text(), source.port(), destination.port()));
+  to.append_copy(
+      fmt::format("PROXY {} {} {} {} {}\r\n", family, source.ip_text(), destination.ip_text(), source.port(), destination.port()));
 }
 
 void append_v2(ByteQueue& to, const Address& source, const Address& destination) {

@@ -40,9 +40,7 @@ EndReason connect_reason(int error) {
   }
 }
 
-int set_option(int fd, int level, int name, int value) {
-  return ::setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
-}
+int set_option(int fd, int level, int name, int value) { return ::setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno; }
 
 }  // namespace
 
@@ -212,9 +210,7 @@ void TcpSocket::run() {
       user_->on_open();
       if (state_ == State::open) loop_.flush_later(busy());
       break;
-    case Tell::end:
-      std::exchange(user_, nullptr)->on_end(end_reason_);
-      return settle();
+    case Tell::end: std::exchange(user_, nullptr)->on_end(end_reason_); return settle();
   }
   offer();
   settle();

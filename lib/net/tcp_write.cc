@@ -150,7 +150,8 @@ void TcpSocket::limit_over() {
   const base::Millis limit = stall_ms_ != 0 ? base::Millis{stall_ms_} : linger_stall;
   int queued = 0;
   ::ioctl(fd(), SIOCOUTQ, &queued);
-  const uint64_t sent = b.written + (b.write == nullptr ? 0 : b.in_flight - std::min(b.in_flight, uv_stream_get_write_queue_size(stream())));
+  const uint64_t sent =
+      b.written + (b.write == nullptr ? 0 : b.in_flight - std::min(b.in_flight, uv_stream_get_write_queue_size(stream())));
   const int64_t acked = static_cast<int64_t>(sent) - queued;
   if (b.progress_at.count < 0 || acked > b.acked) {
     b.acked = acked;

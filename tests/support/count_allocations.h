@@ -24,11 +24,12 @@ inline void count_allocation() { allocations_made.fetch_add(1, std::memory_order
 
 #ifdef SLUICE_COUNT_BY_HOOK
 // NOLINTBEGIN: names of the sanitizer runtime and of glibc
-extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, size_t), void (*on_free)(const volatile void*));
+extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, size_t),
+                                                         void (*on_free)(const volatile void*));
 namespace sluice::support {
-inline const int allocation_hook_installed = __sanitizer_install_malloc_and_free_hooks(
-    [](const volatile void*, size_t) { count_allocation(); }, [](const volatile void*) {});
-}
+inline const int allocation_hook_installed =
+    __sanitizer_install_malloc_and_free_hooks([](const volatile void*, size_t) { count_allocation(); }, [](const volatile void*) {});
+}  // namespace sluice::support
 #else
 extern "C" {
 void* __libc_malloc(size_t bytes);

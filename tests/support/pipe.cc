@@ -30,9 +30,8 @@ Tear tear_every(size_t bytes) {
 }
 
 Tear tear_randomly(uint64_t seed) {
-  return [random = Random(seed)](uint64_t, size_t available) mutable -> size_t {
-    return random.one_in(3) ? 1 : random.between(1, available);
-  };
+  return
+      [random = Random(seed)](uint64_t, size_t available) mutable -> size_t { return random.one_in(3) ? 1 : random.between(1, available); };
 }
 
 // ---- Wire ----
@@ -115,7 +114,9 @@ void Wire::deliver(From from) {
 
 // ---- ScriptedPeer ----
 
-ScriptedPeer::ScriptedPeer(std::shared_ptr<Wire> wire, Wire::From side) : wire_(std::move(wire)), side_(side) { wire_->attach(side_, this); }
+ScriptedPeer::ScriptedPeer(std::shared_ptr<Wire> wire, Wire::From side) : wire_(std::move(wire)), side_(side) {
+  wire_->attach(side_, this);
+}
 
 ScriptedPeer::~ScriptedPeer() {
   wire_->attach(side_, nullptr);

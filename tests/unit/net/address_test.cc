@@ -14,7 +14,8 @@ using net::Address;
 using net::Cidr;
 
 TEST_CASE("text parses and prints back") {
-  for (const std::string text : {"1.2.3.4:80", "0.0.0.0:0", "255.255.255.255:65535", "[::1]:80", "[::]:443", "[2001:db8::a:b]:1", "unix:/run/a.sock", "unix:@abstract"}) {
+  for (const std::string text : {"1.2.3.4:80", "0.0.0.0:0", "255.255.255.255:65535", "[::1]:80", "[::]:443", "[2001:db8::a:b]:1",
+                                 "unix:/run/a.sock", "unix:@abstract"}) {
     CAPTURE(text);
     const auto address = Address::parse(text);
     REQUIRE(address.has_value());
@@ -79,8 +80,13 @@ TEST_CASE("bare IPs, loopback, mapped") {
 }
 
 TEST_CASE("equality, copies and hashes of every family") {
-  std::vector<Address> all = {Address(), Address::ipv4(1, 2), Address::ipv4(1, 3), Address::ipv4(2, 2), *Address::parse_ip("::1", 2),
-                              Address::unix_socket("/a"), Address::unix_socket("/b")};
+  std::vector<Address> all = {Address(),
+                              Address::ipv4(1, 2),
+                              Address::ipv4(1, 3),
+                              Address::ipv4(2, 2),
+                              *Address::parse_ip("::1", 2),
+                              Address::unix_socket("/a"),
+                              Address::unix_socket("/b")};
   std::unordered_set<uint64_t> hashes;
   for (size_t i = 0; i < all.size(); ++i) {
     for (size_t j = 0; j < all.size(); ++j) CHECK((all[i] == all[j]) == (i == j));

@@ -72,7 +72,8 @@ TEST_CASE("random operations on two queues give what strings give") {
       switch (random.below(10)) {
         case 0:
         case 1: {
-          const std::string bytes(random.one_in(4) ? random.between(0, 40'000) : random.between(0, 300), static_cast<char>('a' + random.below(26)));
+          const std::string bytes(random.one_in(4) ? random.between(0, 40'000) : random.between(0, 300),
+                                  static_cast<char>('a' + random.below(26)));
           q.append_copy(bytes);
           m += bytes;
           break;

@@ -85,7 +85,9 @@ TEST_CASE("accepted connections have no Nagle either") {
     if (::getpeername(fd, reinterpret_cast<sockaddr*>(&remote), &b) != 0) continue;
     ::getsockname(raw.fd.value(), reinterpret_cast<sockaddr*>(&mine), &c);
     ::getsockname(fd, reinterpret_cast<sockaddr*>(&local), &a);
-    if (!(net::Address::from_sockaddr(reinterpret_cast<sockaddr*>(&remote), b) == net::Address::from_sockaddr(reinterpret_cast<sockaddr*>(&mine), c))) continue;
+    if (!(net::Address::from_sockaddr(reinterpret_cast<sockaddr*>(&remote), b) ==
+          net::Address::from_sockaddr(reinterpret_cast<sockaddr*>(&mine), c)))
+      continue;
     int value = 0;
     socklen_t length = sizeof value;
     ::getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &value, &length);

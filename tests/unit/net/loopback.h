@@ -23,7 +23,6 @@
 
 namespace sluice::net::loopback {
 
-
 // Turns the loop until `done`; fails the test after ten seconds of turns rather than hang.
 struct World {
   World() { ::signal(SIGPIPE, SIG_IGN); }  // as main() does
@@ -111,7 +110,9 @@ struct RawClient {
     const socklen_t length = to.to_sockaddr(raw);
     REQUIRE(::connect(fd.value(), reinterpret_cast<sockaddr*>(&raw), length) == 0);
   }
-  void send(std::string_view bytes) { REQUIRE(::send(fd.value(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size())); }
+  void send(std::string_view bytes) {
+    REQUIRE(::send(fd.value(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
+  }
   void reset() {
     const linger hard{1, 0};
     ::setsockopt(fd.value(), SOL_SOCKET, SO_LINGER, &hard, sizeof hard);

@@ -65,7 +65,8 @@ TEST_CASE("random timers fire once, never early, at most a millisecond late in s
       }
       for (const Alarm& each : alarms) REQUIRE((!each.armed || each.armed_for + base::Micros{1000} > sim.now()));
     }
-    REQUIRE(sim.loop().timers().armed() == static_cast<size_t>(std::count_if(alarms.begin(), alarms.end(), [](auto& a) { return a.armed; })));
+    REQUIRE(sim.loop().timers().armed() ==
+            static_cast<size_t>(std::count_if(alarms.begin(), alarms.end(), [](auto& a) { return a.armed; })));
     sim.run_for(base::hours(24 * 30));
     for (const Alarm& each : alarms) {
       REQUIRE(!each.armed);
