@@ -1,7 +1,7 @@
 // BodyReader: takes the body of one message out of a byte queue. Data moves as slices, framing is dropped. llhttp lives here
 // and nowhere else: it reads the field lines of every head that frames a body by Transfer-Encoding (and of requests with
-// Content-Length), every chunk line, every chunk and the trailers, as a second opinion. What our own check refuses never
-// reaches it; where it disagrees with us, the message is refused (threats.md row 4).
+// Content-Length), every chunk line, every chunk and its end, as a second opinion. What our own check refuses never reaches
+// it; where it disagrees with us, the message is refused (threats.md row 4).
 #pragma once
 
 #include <array>

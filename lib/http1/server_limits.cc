@@ -28,6 +28,7 @@ void Server::schedule(base::Micros deadline) {
 
 void Server::on_timer() {
   const base::Micros now = loop_.now();
+  if (answer_too_slow(now)) return fail({Kind::request_timeout, Where::downstream, Detail::slow_read, false}, CloseCause::write_stalled);
   switch (phase_) {
     case Phase::idle:
       if (now < since_ + base::Micros{options_.idle_timeout}) return schedule(since_ + base::Micros{options_.idle_timeout});
@@ -42,8 +43,6 @@ void Server::on_timer() {
       if (now < since_ + base::Micros{options_.header_timeout}) return schedule(since_ + base::Micros{options_.header_timeout});
       return end_session(cause_);
     case Phase::closing:
-      if (answer_too_slow(now)) end_session(CloseCause::write_stalled);
-      return;
     case Phase::cut:
     case Phase::ended: return;
   }
@@ -51,7 +50,6 @@ void Server::on_timer() {
 
 void Server::check_request(base::Micros now) {
   ServerStream& s = *stream_;
-  if (answer_too_slow(now)) return fail({Kind::request_timeout, Where::downstream, Detail::slow_read, false}, CloseCause::write_stalled);
   if (!body_owed()) return schedule(now + base::Micros{rate_window});
   const base::Micros gap = s.read_at_ + base::Micros{options_.body_timeout};
   const base::Micros window = s.rate_since_ + base::Micros{rate_window};

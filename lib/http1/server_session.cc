@@ -171,7 +171,10 @@ void Server::drop_rest(net::ByteQueue& in) {
   s.rate_bytes_ += bytes.size();
   switch (status) {
     case BodyReader::Status::more: return;
-    case BodyReader::Status::end: s.request_ = ServerStream::Request::ended; return finish_request();
+    case BodyReader::Status::end:
+      s.request_ = ServerStream::Request::ended;
+      if (!in.empty()) pause(next_request);
+      return finish_request();
     case BodyReader::Status::room: return begin_closing(CloseCause::request_aborted);
     case BodyReader::Status::bad:
       host_.on_protocol_error(s.reader_.failure().clean() ? Detail::chunk : s.reader_.failure().detail);
