@@ -18,7 +18,8 @@ void check_process(const Snapshot& s, const Node& root, Report& report) {
                          print_duration(s.drain.deregister_wait), "), which it includes"}));
   }
   if (s.dns.max_ttl < s.dns.min_ttl) {
-    report.error(place(&root, {"dns", look(&root, {"dns", "max_ttl"}) != nullptr ? "max_ttl" : "min_ttl"}), "dns.max_ttl must not be shorter than dns.min_ttl");
+    report.error(place(&root, {"dns", look(&root, {"dns", "max_ttl"}) != nullptr ? "max_ttl" : "min_ttl"}),
+                 "dns.max_ttl must not be shorter than dns.min_ttl");
   }
 }
 
@@ -36,7 +37,8 @@ void check_addresses(const Snapshot& s, const Node& root, Report& report) {
     const Node* address = look(listener, {"address"});
     for (std::size_t j = 0; j < s.listeners[i].addresses.size(); ++j) {
       const Node* one = item_of(address, j);
-      claim(s.listeners[i].addresses[j].parsed, concat({"listener ", quoted(s.listeners[i].name)}), one != nullptr ? one->at : place(listener, {"address"}));
+      claim(s.listeners[i].addresses[j].parsed, concat({"listener ", quoted(s.listeners[i].name)}),
+            one != nullptr ? one->at : place(listener, {"address"}));
     }
   }
 }
@@ -58,7 +60,8 @@ void check_server_tls(const tls::ServerTlsOptions& tls, const Node* node, Report
     report.warning(place(node, {"client_ca"}), "client_ca has no effect while client_auth is \"off\"", "client_auth = \"required\"");
   }
   if (!tls.client_ca.empty() && files.authorities) show_file_problems(report, place(node, {"client_ca"}), files.authorities(tls.client_ca));
-  if (!tls.ticket_keys.empty() && files.ticket_keys) show_file_problems(report, place(node, {"ticket_keys"}), files.ticket_keys(tls.ticket_keys));
+  if (!tls.ticket_keys.empty() && files.ticket_keys)
+    show_file_problems(report, place(node, {"ticket_keys"}), files.ticket_keys(tls.ticket_keys));
 }
 
 }  // namespace
@@ -85,7 +88,8 @@ void check_listeners(Snapshot& s, const Node& root, Report& report, const FileCh
     if (look(node, {"address"}) == nullptr) report.error(place(node, {}), "[[listener]] needs an address", "address = \"127.0.0.1:8080\"");
     if (listener.name.empty() && !listener.addresses.empty()) listener.name = listener.addresses.front().text;
     if (!listener.name.empty() && !names.emplace(listener.name, i).second) {
-      report.error(place(node, {look(node, {"name"}) != nullptr ? "name" : "address"}), concat({"there is another listener of the name ", quoted(listener.name)}));
+      report.error(place(node, {look(node, {"name"}) != nullptr ? "name" : "address"}),
+                   concat({"there is another listener of the name ", quoted(listener.name)}));
     }
     const http::HttpLimits& limits = listener.downstream.limits;
     if (limits.max_request_line + limits.max_header_bytes > head_bytes_max) {

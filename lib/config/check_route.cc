@@ -40,7 +40,8 @@ class RouteChecks {
     }
     if (given.empty()) report_.error(place(node, {}), "[[route]] needs one of upstream, split, redirect, respond", "upstream = \"NAME\"");
     for (std::size_t i = 1; i < given.size(); ++i) {
-      report_.error(place(node, {given[i]}), concat({given[i], " cannot stand beside ", given[0], ": a route has one of upstream, split, redirect, respond"}));
+      report_.error(place(node, {given[i]}),
+                    concat({given[i], " cannot stand beside ", given[0], ": a route has one of upstream, split, redirect, respond"}));
     }
   }
 
@@ -67,7 +68,8 @@ class RouteChecks {
       }
       if (target.upstream.empty()) continue;  // reported where it was read
       const Node* one = look(item_of(look(node, {"split"}), i), {"upstream"});
-      report_.error(one != nullptr ? one->at : place(node, {"upstream"}), concat({"there is no upstream ", quoted(target.upstream)}), near_name(target.upstream, upstreams_, report_));
+      report_.error(one != nullptr ? one->at : place(node, {"upstream"}), concat({"there is no upstream ", quoted(target.upstream)}),
+                    near_name(target.upstream, upstreams_, report_));
     }
   }
 
@@ -126,7 +128,9 @@ class RouteChecks {
 
   void warn_of_unused(const Node& root) {
     for (std::size_t i = 0; i < used_.size(); ++i) {
-      if (!used_[i]) report_.warning(place(item_of(look(&root, {"upstream"}), i), {"name"}), concat({"no route uses the upstream ", quoted(s_.upstreams[i].name)}));
+      if (!used_[i])
+        report_.warning(place(item_of(look(&root, {"upstream"}), i), {"name"}),
+                        concat({"no route uses the upstream ", quoted(s_.upstreams[i].name)}));
     }
     std::vector<bool> reached(s_.listeners.size());
     for (const route::RouteOptions& o : s_.routes) {
@@ -134,7 +138,9 @@ class RouteChecks {
       for (const std::uint32_t index : o.listener_indices) reached[index] = true;
     }
     for (std::size_t i = 0; i < reached.size() && !s_.routes.empty(); ++i) {
-      if (!reached[i]) report_.warning(place(item_of(look(&root, {"listener"}), i), {"name"}), concat({"no route serves the listener ", quoted(s_.listeners[i].name)}));
+      if (!reached[i])
+        report_.warning(place(item_of(look(&root, {"listener"}), i), {"name"}),
+                        concat({"no route serves the listener ", quoted(s_.listeners[i].name)}));
     }
   }
 
@@ -145,7 +151,8 @@ class RouteChecks {
       const Node* other = item_of(array_, hidden[i]);
       const std::string line = other == nullptr ? "?" : std::to_string(other->at.line);
       report_.warning(place(item_of(array_, i), {}),
-                      concat({"route ", quoted(s_.routes[i].name), " can never be reached: ", quoted(s_.routes[hidden[i]].name), " (line ", line, ") takes all its requests"}));
+                      concat({"route ", quoted(s_.routes[i].name), " can never be reached: ", quoted(s_.routes[hidden[i]].name), " (line ",
+                              line, ") takes all its requests"}));
     }
   }
 

@@ -18,7 +18,8 @@ void check_sources(const Node* node, Report& report) {
   }
   if (given.empty()) report.error(place(node, {}), "[[upstream]] needs endpoints", "endpoints = [\"127.0.0.1:3000\"]");
   for (std::size_t i = 1; i < given.size(); ++i) {
-    report.error(place(node, {given[i]}), concat({given[i], " cannot stand beside ", given[0], ": an upstream has one of endpoints, dns, srv"}));
+    report.error(place(node, {given[i]}),
+                 concat({given[i], " cannot stand beside ", given[0], ": an upstream has one of endpoints, dns, srv"}));
   }
 }
 
@@ -30,7 +31,8 @@ void check_endpoints(const upstream::UpstreamOptions& o, const Node* node, Repor
     }
     const bool nameless = endpoint.address && !endpoint.address->is_ip();
     if (nameless && o.tls && o.tls->verify == tls::Verify::yes && o.tls->server_name.empty()) {
-      report.error(place(node, {"tls"}), concat({"[upstream.tls] needs a server_name: the endpoint ", quoted(endpoint.name), " has no name to verify"}));
+      report.error(place(node, {"tls"}),
+                   concat({"[upstream.tls] needs a server_name: the endpoint ", quoted(endpoint.name), " has no name to verify"}));
     }
   }
 }
@@ -44,7 +46,8 @@ void check_host(const upstream::UpstreamOptions& o, const Node* node, Report& re
   };
   const auto warn = [&](std::string_view host) {
     report.warning(place(node, {look(node, {"host"}) != nullptr ? "host" : "tls"}),
-                   concat({"requests carry the host ", quoted(host), ", but tls.server_name is ", quoted(o.tls->server_name)}), concat({"host = ", quoted(o.tls->server_name)}));
+                   concat({"requests carry the host ", quoted(host), ", but tls.server_name is ", quoted(o.tls->server_name)}),
+                   concat({"host = ", quoted(o.tls->server_name)}));
   };
   switch (o.host) {
     case upstream::HostMode::preserve: return;  // known only when a request is there
@@ -61,7 +64,8 @@ void check_host(const upstream::UpstreamOptions& o, const Node* node, Report& re
 
 void check_client_tls(const upstream::UpstreamOptions& o, const Node* node, Report& report, const FileChecks& files) {
   if (!o.tls) {
-    if (o.protocol == upstream::Protocol::any) report.error(place(node, {"protocol"}), "protocol = \"auto\" is settled by ALPN: it needs [upstream.tls]", "h2");
+    if (o.protocol == upstream::Protocol::any)
+      report.error(place(node, {"protocol"}), "protocol = \"auto\" is settled by ALPN: it needs [upstream.tls]", "h2");
     return;
   }
   const tls::ClientTlsOptions& tls = *o.tls;
@@ -71,12 +75,14 @@ void check_client_tls(const upstream::UpstreamOptions& o, const Node* node, Repo
     show_file_problems(report, place(node, {"tls", "cert"}), files.certificate({tls.cert, tls.key}));
   }
   if (!tls.ca.empty() && files.authorities) show_file_problems(report, place(node, {"tls", "ca"}), files.authorities(tls.ca));
-  if (tls.verify == tls::Verify::no) report.warning(place(node, {"tls", "verify"}), "with verify = false anybody on the path can answer for this upstream");
+  if (tls.verify == tls::Verify::no)
+    report.warning(place(node, {"tls", "verify"}), "with verify = false anybody on the path can answer for this upstream");
 }
 
 void check_limits(const upstream::UpstreamOptions& o, const Node* node, Report& report) {
   if (o.pool.min_idle > o.pool.max_connections) {
-    report.error(place(node, {"pool", "min_idle"}), concat({"pool.min_idle must not be above pool.max_connections (", std::to_string(o.pool.max_connections), ")"}));
+    report.error(place(node, {"pool", "min_idle"}),
+                 concat({"pool.min_idle must not be above pool.max_connections (", std::to_string(o.pool.max_connections), ")"}));
   }
   if (o.health && o.health->timeout > o.health->interval) {
     report.warning(place(node, {"health", look(look(node, {"health"}), {"timeout"}) != nullptr ? "timeout" : "interval"}),

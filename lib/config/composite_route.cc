@@ -23,8 +23,8 @@ std::string_view key_of(route::PathMatch match) {
 
 // Fields that frame a message or belong to one connection: an edit of them would make two peers read two messages.
 bool is_framing(std::string_view name) {
-  constexpr std::string_view framing[] = {"connection", "content-length", "host",    "keep-alive", "proxy-connection",
-                                          "te",         "trailer",        "transfer-encoding", "upgrade"};
+  constexpr std::string_view framing[] = {"connection", "content-length",    "host",   "keep-alive", "proxy-connection", "te",
+                                          "trailer",    "transfer-encoding", "upgrade"};
   return std::find(std::begin(framing), std::end(framing), name) != std::end(framing);
 }
 
@@ -106,7 +106,8 @@ void PathRule::read(const Node& node, Reader& reader) {
   const auto text = read_text(node, reader);
   if (!text) return;
   if (to_.path_match != route::PathMatch::any && to_.path_match != match_) {
-    return reader.error(node.at, concat({"cannot stand beside ", key_of(to_.path_match), ": a route has one of path, path_prefix, path_regex"}));
+    return reader.error(node.at,
+                        concat({"cannot stand beside ", key_of(to_.path_match), ": a route has one of path, path_prefix, path_regex"}));
   }
   const std::string wrong = match_ == route::PathMatch::regex ? some_text(*text) : path_text(*text);
   if (!wrong.empty()) return reader.error(node.at, wrong);
@@ -179,7 +180,8 @@ std::string SplitTargets::print() const {
   if (to_.action != route::Action::proxy || to_.targets.empty() || one) return "";
   std::string text = "[";
   for (const route::Target& target : to_.targets) {
-    text += concat({text.size() > 1 ? ", " : "", "{ upstream = ", quoted(target.upstream), ", weight = ", std::to_string(target.weight), " }"});
+    text +=
+        concat({text.size() > 1 ? ", " : "", "{ upstream = ", quoted(target.upstream), ", weight = ", std::to_string(target.weight), " }"});
   }
   return text + "]";
 }
@@ -221,7 +223,8 @@ void RespondWith::read(const Node& node, Reader& reader) {
     Text(respond.body).read(*body, reader);
     if (respond.body.size() > respond_body_max) reader.error(body->at, "has a body of more than 1 MiB");
     const bool bodiless = respond.status == 204 || respond.status == 205 || respond.status == 304;
-    if (bodiless && !respond.body.empty()) reader.error(body->at, concat({"has a body, which status ", std::to_string(respond.status), " cannot have"}));
+    if (bodiless && !respond.body.empty())
+      reader.error(body->at, concat({"has a body, which status ", std::to_string(respond.status), " cannot have"}));
   }
   to_.action = route::Action::respond;
   to_.respond = std::move(respond);
@@ -267,8 +270,8 @@ void RateLimitCodec::read(const Node& node, Reader& reader) {
 std::string RateLimitCodec::print() const {
   if (!to_) return "";
   const std::string key = to_->key == route::RateKey::client_ip ? "client_ip" : concat({"header:", to_->key_name});
-  return concat({"{ requests = ", std::to_string(to_->requests), ", per = ", print_duration(to_->per), ", burst = ", std::to_string(to_->burst),
-                 ", key = ", quoted(key), " }"});
+  return concat({"{ requests = ", std::to_string(to_->requests), ", per = ", print_duration(to_->per),
+                 ", burst = ", std::to_string(to_->burst), ", key = ", quoted(key), " }"});
 }
 
 }  // namespace sluice::config

@@ -210,9 +210,8 @@ void Endpoints::read(const Node& node, Reader& reader) {
         continue;
       }
       endpoint.address = std::move(*address);
-    } else if (name_and_port(*text).empty() && std::any_of(text->begin(), text->begin() + static_cast<std::ptrdiff_t>(text->rfind(':')), [](char c) {
-                 return base::to_lower(c) >= 'a' && base::to_lower(c) <= 'z';
-               })) {
+    } else if (name_and_port(*text).empty() && std::any_of(text->begin(), text->begin() + static_cast<std::ptrdiff_t>(text->rfind(':')),
+                                                           [](char c) { return base::to_lower(c) >= 'a' && base::to_lower(c) <= 'z'; })) {
       if (!reader.available(where->at, Feature::dns, concat({"a name in endpoints (", quoted(*text), ")"}))) continue;
     } else {
       reader.error(where->at, concat({"holds no address: ", address.error().message}), std::move(address.error().suggestion));
@@ -274,7 +273,8 @@ void HashKey::read(const Node& node, Reader& reader) {
     return reader.error(node.at, concat({"takes ", wanted}), std::string(nearest(*text, {"client_ip"})));
   }
   const std::string_view name = text->substr(7);
-  if (const std::string wrong = field_name(name); !wrong.empty()) return reader.error(node.at, concat({"names ", text->substr(0, 6), ": ", wrong}));
+  if (const std::string wrong = field_name(name); !wrong.empty())
+    return reader.error(node.at, concat({"names ", text->substr(0, 6), ": ", wrong}));
   to_.hash_on = header ? upstream::HashOn::header : upstream::HashOn::cookie;
   to_.hash_name = header ? base::to_lower(name) : std::string(name);
 }

@@ -30,9 +30,7 @@ class ValueTable {
     }
   }
 
-  const Values& of(std::string_view table, std::uint32_t index) const {
-    return find(concat({table, "[", std::to_string(index), "]"}));
-  }
+  const Values& of(std::string_view table, std::uint32_t index) const { return find(concat({table, "[", std::to_string(index), "]"})); }
   const Values& process() const { return find(""); }
 
  private:
@@ -59,8 +57,8 @@ std::vector<std::string> changed_keys(const Values& before, const Values& after)
 }
 
 template <class T>
-std::vector<ItemChange> compare_items(std::string_view table, const std::vector<T>& before, const std::vector<T>& after, const ValueTable& old_values,
-                                      const ValueTable& new_values) {
+std::vector<ItemChange> compare_items(std::string_view table, const std::vector<T>& before, const std::vector<T>& after,
+                                      const ValueTable& old_values, const ValueTable& new_values) {
   std::unordered_map<std::string_view, std::uint32_t> old_index;
   for (std::uint32_t i = 0; i < before.size(); ++i) old_index.emplace(before[i].name, i);
   std::vector<ItemChange> changes;

@@ -203,9 +203,10 @@ std::string full_toml(const Availability& available) {
   FullVisitor visitor(available);
   Snapshot defaults;
   visit(visitor, defaults, available);
-  return concat({"# Every key of sluice.toml with its default and the reason for it. A line that starts with '#' and no blank is a key that has no\n"
-                 "# default (an example stands there), or one that is not available yet. Written by the schema: see docs/configuration.md.\n",
-                 visitor.text});
+  return concat(
+      {"# Every key of sluice.toml with its default and the reason for it. A line that starts with '#' and no blank is a key that has no\n"
+       "# default (an example stands there), or one that is not available yet. Written by the schema: see docs/configuration.md.\n",
+       visitor.text});
 }
 
 std::string reference(const Availability& available) {

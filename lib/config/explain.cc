@@ -89,8 +89,9 @@ std::vector<std::uint32_t> listeners_for(const Snapshot& s, const Url& url) {
   for (std::uint32_t i = 0; i < s.listeners.size(); ++i) {
     const ListenerOptions& listener = s.listeners[i];
     const bool scheme = listener.tls.has_value() == url.tls;
-    const bool port = std::any_of(listener.addresses.begin(), listener.addresses.end(),
-                                  [&](const ListenAddress& address) { return address.parsed.is_ip() && address.parsed.port() == url.port; });
+    const bool port = std::any_of(listener.addresses.begin(), listener.addresses.end(), [&](const ListenAddress& address) {
+      return address.parsed.is_ip() && address.parsed.port() == url.port;
+    });
     all.push_back(i);
     if (scheme) by_scheme.push_back(i);
     if (scheme && port) by_port.push_back(i);
@@ -202,7 +203,8 @@ std::string default_of(const Setting& setting) {
 base::Result<std::string> explain_url(const Loaded& loaded, const Question& question) {
   const auto url = parse_url(question.url);
   if (!url) return std::unexpected(url.error());
-  if (const std::string wrong = field_name(question.method); !wrong.empty()) return base::fail(concat({quoted(question.method), " is no method"}));
+  if (const std::string wrong = field_name(question.method); !wrong.empty())
+    return base::fail(concat({quoted(question.method), " is no method"}));
   for (const auto& [name, value] : question.headers) {
     if (const std::string wrong = field_name(name); !wrong.empty()) return base::fail(wrong);
     if (!field_value(value).empty()) return base::fail(concat({"the value of ", name, " ", field_value(value)}));
@@ -216,7 +218,8 @@ base::Result<std::string> explain_key(const Loaded& loaded, std::string_view key
   if (found == all.end()) {
     std::vector<std::string_view> paths;
     for (const Setting& setting : all) paths.push_back(setting.path);
-    base::Error error{concat({"there is no key ", quoted(key), " (a key is TABLE.KEY or TABLE.NAME.KEY, as in upstream.app.pool.idle_timeout)"})};
+    base::Error error{
+        concat({"there is no key ", quoted(key), " (a key is TABLE.KEY or TABLE.NAME.KEY, as in upstream.app.pool.idle_timeout)"})};
     error.suggestion = nearest(key, paths);
     return std::unexpected(std::move(error));
   }

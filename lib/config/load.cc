@@ -37,7 +37,8 @@ class LoadVisitor final : public Visitor {
     if (member == nullptr) return false;
     if (!reader_.available(member->at, table.needs, section_of(table.name))) return false;
     if (member->value.kind != Kind::table) {
-      const bool doubled = member->value.kind == Kind::array && !member->value.items.empty() && member->value.items.front().kind == Kind::table;
+      const bool doubled =
+          member->value.kind == Kind::array && !member->value.items.empty() && member->value.items.front().kind == Kind::table;
       report_.error(member->at, concat({table.name, " is a table, not ", kind_words(member->value.kind)}),
                     doubled || frames_.size() == 1 ? concat({"[", section_of(table.name), "]"}) : "");
       return false;
@@ -57,7 +58,8 @@ class LoadVisitor final : public Visitor {
     array_ = nullptr;
     if (member == nullptr) return 0;
     if (member->value.kind != Kind::array) {
-      report_.error(member->at, concat({"there may be several of ", table.name, ": it is an array of tables"}), concat({"[[", table.name, "]]"}));
+      report_.error(member->at, concat({"there may be several of ", table.name, ": it is an array of tables"}),
+                    concat({"[[", table.name, "]]"}));
       return 0;
     }
     array_ = &member->value.items;

@@ -59,8 +59,8 @@ std::string to_json(const std::vector<base::Error>& problems) {
     text += text.size() > 1 ? ",\n " : "";
     text += "{\"file\": " + json(problem.span.file) + ", \"line\": " + std::to_string(problem.span.line) +
             ", \"column\": " + std::to_string(problem.span.column) +
-            ", \"severity\": " + (problem.severity == base::Severity::error ? "\"error\"" : "\"warning\"") + ", \"message\": " + json(problem.message) +
-            ", \"suggestion\": " + json(problem.suggestion) + "}";
+            ", \"severity\": " + (problem.severity == base::Severity::error ? "\"error\"" : "\"warning\"") +
+            ", \"message\": " + json(problem.message) + ", \"suggestion\": " + json(problem.suggestion) + "}";
   }
   return text + "]\n";
 }

@@ -26,7 +26,8 @@ bool includes(const std::vector<T>& all, const std::vector<T>& some) {
 // Whether `first` takes every request that `later` would, the path aside.
 bool covers(const RouteOptions& first, const RouteOptions& later) {
   const auto no_narrower = [](const auto& a, const auto& b) { return a.empty() || (!b.empty() && includes(a, b)); };
-  return no_narrower(first.listener_indices, later.listener_indices) && no_narrower(first.methods, later.methods) && includes(later.headers, first.headers);
+  return no_narrower(first.listener_indices, later.listener_indices) && no_narrower(first.methods, later.methods) &&
+         includes(later.headers, first.headers);
 }
 
 // The routes of one host by what they match, in the order of the file.

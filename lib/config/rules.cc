@@ -58,9 +58,8 @@ std::string field_name(std::string_view text) {
 }
 
 std::string field_value(std::string_view text) {
-  const bool clean = std::all_of(text.begin(), text.end(), [](char c) {
-    return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);
-  });
+  const bool clean =
+      std::all_of(text.begin(), text.end(), [](char c) { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); });
   if (!clean) return "holds a control character, which no field value may (RFC 9110 5.5)";
   return base::trim_ows(text).size() == text.size() ? "" : "must not begin or end with a blank";
 }

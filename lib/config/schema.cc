@@ -22,9 +22,8 @@ constexpr Word log_formats[] = {{"text", n(base::LogFormat::text)}, {"json", n(b
 constexpr Word access_formats[] = {{"json", n(exchange::AccessLogFormat::json)}, {"common", n(exchange::AccessLogFormat::common)}};
 constexpr Word listener_protocols[] = {{"h2", n(http::Protocol::http2), Feature::http2}, {"http/1.1", n(http::Protocol::http1)}};
 constexpr Word proxy_in[] = {{"off", n(net::ProxyProtocolIn::off)}, {"required", n(net::ProxyProtocolIn::required)}};
-constexpr Word underscores[] = {{"drop", n(http::UnderscoreHeaders::drop)},
-                                {"reject", n(http::UnderscoreHeaders::reject)},
-                                {"pass", n(http::UnderscoreHeaders::pass)}};
+constexpr Word underscores[] = {
+    {"drop", n(http::UnderscoreHeaders::drop)}, {"reject", n(http::UnderscoreHeaders::reject)}, {"pass", n(http::UnderscoreHeaders::pass)}};
 constexpr Word tls_versions[] = {{"1.2", n(tls::Version::tls12)}, {"1.3", n(tls::Version::tls13)}};
 constexpr Word client_auths[] = {
     {"off", n(tls::ClientAuth::off)}, {"optional", n(tls::ClientAuth::optional)}, {"required", n(tls::ClientAuth::required)}};
@@ -34,34 +33,44 @@ constexpr DurationRange above_zero{.min = base::millis(1)};
 void key(Visitor& v, const Key& key, Codec&& codec) { v.key(key, codec); }
 
 void visit_runtime(Visitor& v, RuntimeOptions& o) {
-  key(v, {"workers", "threads that serve traffic, each with a loop of its own; \"auto\" or a number",
-          "auto is the smaller of CPU affinity and cgroup cpu.max, rounded up: more threads than CPUs only wait for each other"},
+  key(v,
+      {"workers", "threads that serve traffic, each with a loop of its own; \"auto\" or a number",
+       "auto is the smaller of CPU affinity and cgroup cpu.max, rounded up: more threads than CPUs only wait for each other"},
       WorkerCount(o.workers));
-  key(v, {"max_connections", "client connections of the whole process; at the limit the oldest idle one is closed",
-          "about 32 MiB of idle connections in the clear; RLIMIT_NOFILE is raised to its hard limit at start and this is lowered to fit it, with a warning"},
+  key(v,
+      {"max_connections", "client connections of the whole process; at the limit the oldest idle one is closed",
+       "about 32 MiB of idle connections in the clear; RLIMIT_NOFILE is raised to its hard limit at start and this is lowered to fit it, "
+       "with a warning"},
       Number(o.max_connections, 1, 16'777'216));
-  key(v, {"warm_timeout", "how long /readyz waits at most for the `min_idle` connections of upstreams",
-          "an upstream that is down must not keep the whole instance out of service"},
+  key(v,
+      {"warm_timeout", "how long /readyz waits at most for the `min_idle` connections of upstreams",
+       "an upstream that is down must not keep the whole instance out of service"},
       Duration(o.warm_timeout));
 }
 
 void visit_drain(Visitor& v, DrainOptions& o) {
-  key(v, {"deregister_wait", "after the signal /readyz says 503 while everything is served as before",
-          "load balancers need a few seconds to see the 503 and stop sending"},
+  key(v,
+      {"deregister_wait", "after the signal /readyz says 503 while everything is served as before",
+       "load balancers need a few seconds to see the 503 and stop sending"},
       Duration(o.deregister_wait));
-  key(v, {"deadline", "from the signal to the close of what is left, deregister_wait included; sluice exits as soon as nothing is left",
-          "Kubernetes kills after 30 s: five are left to end in good order"},
+  key(v,
+      {"deadline", "from the signal to the close of what is left, deregister_wait included; sluice exits as soon as nothing is left",
+       "Kubernetes kills after 30 s: five are left to end in good order"},
       Duration(o.deadline));
 }
 
 void visit_log(Visitor& v, base::LogLevel& level, base::LogFormat& format) {
-  key(v, {"level", "least severity written to stderr: debug, info, warn, error", "info tells of starts, reloads and failures; debug adds lines per connection"}, Choice(level, log_levels));
+  key(v,
+      {"level", "least severity written to stderr: debug, info, warn, error",
+       "info tells of starts, reloads and failures; debug adds lines per connection"},
+      Choice(level, log_levels));
   key(v, {"format", "text or json", "text is for people; json for collectors"}, Choice(format, log_formats));
 }
 
 void visit_access_log(Visitor& v, exchange::AccessLogOptions& o) {
-  key(v, {"output", "stdout, off, or a file; lines go through a bounded ring to one writer thread",
-          "containers collect stdout; a full disk or pipe drops lines (counted) and never stalls traffic"},
+  key(v,
+      {"output", "stdout, off, or a file; lines go through a bounded ring to one writer thread",
+       "containers collect stdout; a full disk or pipe drops lines (counted) and never stalls traffic"},
       AccessLogTarget(o));
   key(v, {"format", "json or common (Apache's combined line)", "json holds the parts of the latency, common does not"},
       Choice(o.format, access_formats));
@@ -76,14 +85,19 @@ void visit_dns(Visitor& v, dns::DnsOptions& o) {
       Number(o.attempts, 1, 10));
   key(v, {"min_ttl", "answers live at least this long", "a TTL of 0 must not mean a query a request", needs},
       Duration(o.min_ttl, {.min = base::millis(100)}));
-  key(v, {"max_ttl", "answers live at most this long", "a TTL of a day would hold a move up for a day", needs}, Duration(o.max_ttl, above_zero));
-  key(v, {"negative_ttl_max", "\"no such name\" lives as long as the SOA minimum says (RFC 2308), but not longer than this",
-          "a name that is born must be found soon", needs},
+  key(v, {"max_ttl", "answers live at most this long", "a TTL of a day would hold a move up for a day", needs},
+      Duration(o.max_ttl, above_zero));
+  key(v,
+      {"negative_ttl_max", "\"no such name\" lives as long as the SOA minimum says (RFC 2308), but not longer than this",
+       "a name that is born must be found soon", needs},
       Duration(o.negative_ttl_max, above_zero));
-  key(v, {"stale_max", "the last good answer serves this long while DNS fails", "an outage of DNS must not become an outage of the service", needs},
+  key(v,
+      {"stale_max", "the last good answer serves this long while DNS fails", "an outage of DNS must not become an outage of the service",
+       needs},
       Duration(o.stale_max));
-  key(v, {"nx_hold", "\"no such name\" and empty answers must repeat for this long before known addresses are given up",
-          "a wrong push of a zone must not be an outage at once", needs},
+  key(v,
+      {"nx_hold", "\"no such name\" and empty answers must repeat for this long before known addresses are given up",
+       "a wrong push of a zone must not be an outage at once", needs},
       Duration(o.nx_hold));
   key(v, {"required_at_start", "true: refuse to start while a name does not resolve", "a start must not depend on DNS being up", needs},
       Flag(o.required_at_start));
@@ -91,34 +105,47 @@ void visit_dns(Visitor& v, dns::DnsOptions& o) {
 
 void visit_http2(Visitor& v, http::Http2Options& o) {
   constexpr Feature needs = Feature::http2;
-  key(v, {"max_streams", "HTTP/2: concurrent streams of a connection", "browsers ask for 100; each stream may hold a window of memory", needs},
+  key(v,
+      {"max_streams", "HTTP/2: concurrent streams of a connection", "browsers ask for 100; each stream may hold a window of memory", needs},
       Number(o.max_streams, 1, 65'535));
   key(v, {"stream_window", "HTTP/2: receive window of one stream", "256 KiB fill a 100 Mbit/s path of 20 ms", needs},
       Size(o.stream_window, {.min = 16'384, .max = 0x7fffffff}));
-  key(v, {"connection_buffer", "HTTP/2: request bytes of one connection held at once; stream windows shrink before the sum can exceed it",
-          "16 full windows: a client with 128 uploads may not hold 32 MiB", needs},
+  key(v,
+      {"connection_buffer", "HTTP/2: request bytes of one connection held at once; stream windows shrink before the sum can exceed it",
+       "16 full windows: a client with 128 uploads may not hold 32 MiB", needs},
       Size(o.connection_buffer, {.min = 65'535, .max = 0x7fffffff}));
-  key(v, {"max_resets", "HTTP/2: streams cancelled within 1 s of opening, in 10 s, and more than half of those opened, before GOAWAY",
-          "rapid reset (CVE-2023-44487) cancels thousands a second; a browser that leaves a page cancels some dozens", needs},
+  key(v,
+      {"max_resets", "HTTP/2: streams cancelled within 1 s of opening, in 10 s, and more than half of those opened, before GOAWAY",
+       "rapid reset (CVE-2023-44487) cancels thousands a second; a browser that leaves a page cancels some dozens", needs},
       Number(o.max_resets, 1, count_max));
 }
 
 void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
-  key(v, {"handshake_timeout", "the whole TLS handshake", "three round trips of the worst mobile line, with losses"}, Duration(o.handshake_timeout, above_zero));
-  key(v, {"header_timeout", "the whole request head, a PROXY header too, from its first byte", "absolute: a slowloris sends a byte at a time"},
+  key(v, {"handshake_timeout", "the whole TLS handshake", "three round trips of the worst mobile line, with losses"},
+      Duration(o.handshake_timeout, above_zero));
+  key(v,
+      {"header_timeout", "the whole request head, a PROXY header too, from its first byte", "absolute: a slowloris sends a byte at a time"},
       Duration(o.header_timeout, above_zero));
-  key(v, {"body_timeout", "between two reads of a request body, while we are ready to take more", "a stalled upload holds a connection and maybe an upstream's"},
+  key(v,
+      {"body_timeout", "between two reads of a request body, while we are ready to take more",
+       "a stalled upload holds a connection and maybe an upstream's"},
       Duration(o.body_timeout, above_zero));
   key(v, {"write_timeout", "a client that takes no byte of its answer", "a zero window must not hold an upstream connection for ever"},
       Duration(o.write_timeout, above_zero));
-  key(v, {"min_rate", "bytes a second, body and answer, after 10 s, while the client owes us something; 0 = none",
-          "below the slowest modem; one byte every 29 s would pass the time limits above"},
+  key(v,
+      {"min_rate", "bytes a second, body and answer, after 10 s, while the client owes us something; 0 = none",
+       "below the slowest modem; one byte every 29 s would pass the time limits above"},
       Number(o.min_rate, 0, count_max));
-  key(v, {"idle_timeout", "keep-alive: from the last answer to the next request", "longer than the 60 s at which most load balancers in front give up: they close first, without a race"},
+  key(v,
+      {"idle_timeout", "keep-alive: from the last answer to the next request",
+       "longer than the 60 s at which most load balancers in front give up: they close first, without a race"},
       Duration(o.idle_timeout, above_zero));
-  key(v, {"underscore_headers", "field names with '_': drop, reject (400) or pass", "some backends take '_' for '-', so X_Real_IP would be believed"},
+  key(v,
+      {"underscore_headers", "field names with '_': drop, reject (400) or pass",
+       "some backends take '_' for '-', so X_Real_IP would be believed"},
       Choice(o.limits.underscore_headers, underscores));
-  key(v, {"max_requests", "requests of one connection, then a clean close or GOAWAY", "long-lived clients spread over a grown fleet in time"},
+  key(v,
+      {"max_requests", "requests of one connection, then a clean close or GOAWAY", "long-lived clients spread over a grown fleet in time"},
       Number(o.max_requests, 1, count_max));
   key(v, {"max_request_line", "request line; above it 414", "twice what browsers and common servers allow"},
       Size(o.limits.max_request_line, {.min = 256, .max = 96 * 1024}));
@@ -130,32 +157,45 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
 }
 
 void visit_server_tls(Visitor& v, tls::ServerTlsOptions& o) {
-  key(v, {"certificates", "PEM files, leaf first, and their keys; by SNI, the first answers names that none covers; several keys a name (ECDSA and RSA) allowed",
-          "needed", Feature::none, "[{ cert = \"example.pem\", key = \"example.key\" }]"},
+  key(v,
+      {"certificates",
+       "PEM files, leaf first, and their keys; by SNI, the first answers names that none covers; several keys a name (ECDSA and RSA) "
+       "allowed",
+       "needed", Feature::none, "[{ cert = \"example.pem\", key = \"example.key\" }]"},
       Certificates(o.certificates));
-  key(v, {"min_version", "\"1.2\" or \"1.3\"", "1.3 has no renegotiation and no weak ciphers; 1.2 must be asked for"}, Choice(o.min_version, tls_versions));
-  key(v, {"client_ca", "file with the CAs of client certificates; \"\" = none", "most services do not ask clients for certificates"}, FilePath(o.client_ca));
+  key(v, {"min_version", "\"1.2\" or \"1.3\"", "1.3 has no renegotiation and no weak ciphers; 1.2 must be asked for"},
+      Choice(o.min_version, tls_versions));
+  key(v, {"client_ca", "file with the CAs of client certificates; \"\" = none", "most services do not ask clients for certificates"},
+      FilePath(o.client_ca));
   key(v, {"client_auth", "off, optional, required", "as client_ca"}, Choice(o.client_auth, client_auths));
-  key(v, {"early_data", "TLS 1.3 0-RTT, on routes with replayable = true only", "early data can be replayed by anybody on the path (RFC 8470)", Feature::early_data},
+  key(v,
+      {"early_data", "TLS 1.3 0-RTT, on routes with replayable = true only", "early data can be replayed by anybody on the path (RFC 8470)",
+       Feature::early_data},
       Flag(o.early_data));
-  key(v, {"ticket_keys", "file shared by a fleet, newest key first", "\"\": made here and rotated, so that a key that leaks opens little"}, FilePath(o.ticket_keys));
+  key(v, {"ticket_keys", "file shared by a fleet, newest key first", "\"\": made here and rotated, so that a key that leaks opens little"},
+      FilePath(o.ticket_keys));
   key(v, {"ticket_lifetime", "how long a session can be resumed", "a working day; RFC 8446 allows a week, with less forward secrecy"},
       Duration(o.ticket_lifetime, {.min = base::seconds(1), .max = base::hours(24 * 7)}));
 }
 
 void visit_listener(Visitor& v, ListenerOptions& o) {
-  key(v, {"name", "label in routes, logs and metrics; unique", "the (first) address if absent", Feature::none, "\"https\""}, Text(o.name, label_text));
-  key(v, {"address", "where it listens: \"0.0.0.0:8080\", \"[::]:8443\", \"unix:/run/sluice.sock\", or an array of these; port 0 = any",
-          "needed", Feature::none, "\"127.0.0.1:8080\""},
+  key(v, {"name", "label in routes, logs and metrics; unique", "the (first) address if absent", Feature::none, "\"https\""},
+      Text(o.name, label_text));
+  key(v,
+      {"address", "where it listens: \"0.0.0.0:8080\", \"[::]:8443\", \"unix:/run/sluice.sock\", or an array of these; port 0 = any",
+       "needed", Feature::none, "\"127.0.0.1:8080\""},
       ListenAddresses(o.addresses));
   key(v, {"protocols", "in TLS by ALPN, in this order; in the clear \"h2\" means prior knowledge", "what is built, the newest first"},
       Choices(o.protocols, listener_protocols));
   key(v, {"proxy_protocol", "off, or required (v1 and v2 are told apart)", "a client could name any address if it were optional"},
       Choice(o.proxy_protocol, proxy_in));
-  key(v, {"trusted_proxies", "addresses and blocks whose X-Forwarded-For and Forwarded are believed", "nobody: what a client says of itself is no evidence"},
+  key(v,
+      {"trusted_proxies", "addresses and blocks whose X-Forwarded-For and Forwarded are believed",
+       "nobody: what a client says of itself is no evidence"},
       Cidrs(o.trusted_proxies));
   visit_downstream(v, o.downstream);
-  visit_optional(v, {"tls", "Its presence turns TLS on for this listener."}, o.tls, [] { return tls::ServerTlsOptions{}; }, visit_server_tls);
+  visit_optional(
+      v, {"tls", "Its presence turns TLS on for this listener."}, o.tls, [] { return tls::ServerTlsOptions{}; }, visit_server_tls);
 }
 
 }  // namespace
@@ -170,17 +210,21 @@ ListenerOptions default_listener(const Availability& available) {
 void visit(Visitor& v, Snapshot& s, const Availability& available) {
   visit_table(v, {"runtime", "The process."}, s.runtime, visit_runtime);
   visit_table(v, {"drain", "Leaving on SIGTERM, SIGINT and POST /drain."}, s.drain, visit_drain);
-  visit_table(v, {"admin", "Metrics, probes and status, on a listener and a thread of their own."}, s.admin, [](Visitor& inner, AdminOptions& o) {
-    key(inner, {"address", "where it listens; \"\" switches it off", "loopback: it has no password"}, AdminAddress(o));
-  });
+  visit_table(v, {"admin", "Metrics, probes and status, on a listener and a thread of their own."}, s.admin,
+              [](Visitor& inner, AdminOptions& o) {
+                key(inner, {"address", "where it listens; \"\" switches it off", "loopback: it has no password"}, AdminAddress(o));
+              });
   visit_table(v, {"log", "The process log on stderr."}, s.log, [](Visitor& inner, LogOptions& o) { visit_log(inner, o.level, o.format); });
   visit_table(v, {"access_log", "One line per request."}, s.access_log, visit_access_log);
   visit_table(v, {"dns", "Names in `endpoints`, `dns` and `srv`.", Feature::dns}, s.dns, visit_dns);
-  visit_array(v, {"listener", "Where clients connect; one or more."}, s.listeners, [&] { return default_listener(available); }, visit_listener);
-  visit_array(v, {"upstream", "A service behind the proxy: its endpoints and how they are used."}, s.upstreams,
-              [&] { return default_upstream(available); }, visit_upstream);
-  visit_array(v, {"route", "What a request gets. Host by specificity, then the first route of the file that matches."}, s.routes,
-              [] { return route::RouteOptions{}; }, visit_route);
+  visit_array(
+      v, {"listener", "Where clients connect; one or more."}, s.listeners, [&] { return default_listener(available); }, visit_listener);
+  visit_array(
+      v, {"upstream", "A service behind the proxy: its endpoints and how they are used."}, s.upstreams,
+      [&] { return default_upstream(available); }, visit_upstream);
+  visit_array(
+      v, {"route", "What a request gets. Host by specificity, then the first route of the file that matches."}, s.routes,
+      [] { return route::RouteOptions{}; }, visit_route);
 }
 
 }  // namespace sluice::config

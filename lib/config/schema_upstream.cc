@@ -37,21 +37,37 @@ std::string optional_host(std::string_view text) { return empty_or(text, host_na
 std::string request_target(std::string_view text) { return path_text(text.substr(0, text.find('?'))); }
 
 void visit_pool(Visitor& v, upstream::PoolOptions& o) {
-  key(v, {"max_connections", "per endpoint, whole process, idle ones counted", "what a common application server takes; see upstream_pool_recommended_connections"},
+  key(v,
+      {"max_connections", "per endpoint, whole process, idle ones counted",
+       "what a common application server takes; see upstream_pool_recommended_connections"},
       Number(o.max_connections, 1, count_max));
-  key(v, {"min_idle", "per endpoint, connected and handshaken before /readyz is 200, and kept", "no traffic, no connections"}, Number(o.min_idle, 0, count_max));
-  key(v, {"acquire_timeout", "longest wait for a connection; then 503 with a reason", "a queue longer than a second only adds to the load of a slow upstream"},
+  key(v, {"min_idle", "per endpoint, connected and handshaken before /readyz is 200, and kept", "no traffic, no connections"},
+      Number(o.min_idle, 0, count_max));
+  key(v,
+      {"acquire_timeout", "longest wait for a connection; then 503 with a reason",
+       "a queue longer than a second only adds to the load of a slow upstream"},
       Duration(o.acquire_timeout, above_zero));
-  key(v, {"max_waiting", "requests in the queue of the upstream; above it 503 at once", "eight waiting for each connection are served within acquire_timeout if one takes 100 ms"},
+  key(v,
+      {"max_waiting", "requests in the queue of the upstream; above it 503 at once",
+       "eight waiting for each connection are served within acquire_timeout if one takes 100 ms"},
       Number(o.max_waiting, 0, count_max));
-  key(v, {"connect_timeout", "TCP and TLS together", "within a data centre a connect takes a millisecond; a lost SYN is sent again after one second"},
+  key(v,
+      {"connect_timeout", "TCP and TLS together",
+       "within a data centre a connect takes a millisecond; a lost SYN is sent again after one second"},
       Duration(o.connect_timeout, above_zero));
-  key(v, {"idle_timeout", "an idle connection is closed after this", "shorter than the 60 s after which most servers close: they never close one that we just chose"},
+  key(v,
+      {"idle_timeout", "an idle connection is closed after this",
+       "shorter than the 60 s after which most servers close: they never close one that we just chose"},
       Duration(o.idle_timeout, above_zero));
-  key(v, {"max_lifetime", "+-20 % jitter; 0 = none", "connections follow a changed load balancer or a rotated certificate within minutes"}, Duration(o.max_lifetime));
-  key(v, {"max_requests", "per connection; 0 = no limit", "max_lifetime bounds it already"}, Number(o.max_requests, 0, std::numeric_limits<std::int64_t>::max()));
-  key(v, {"max_tunnels", "per endpoint, whole process: a connection that became a tunnel (101, or CONNECT over HTTP/2) leaves max_connections and counts here",
-          "WebSockets stay open for hours and must not starve requests"},
+  key(v, {"max_lifetime", "+-20 % jitter; 0 = none", "connections follow a changed load balancer or a rotated certificate within minutes"},
+      Duration(o.max_lifetime));
+  key(v, {"max_requests", "per connection; 0 = no limit", "max_lifetime bounds it already"},
+      Number(o.max_requests, 0, std::numeric_limits<std::int64_t>::max()));
+  key(v,
+      {"max_tunnels",
+       "per endpoint, whole process: a connection that became a tunnel (101, or CONNECT over HTTP/2) leaves max_connections and counts "
+       "here",
+       "WebSockets stay open for hours and must not starve requests"},
       Number(o.max_tunnels, 0, count_max));
 }
 
@@ -64,15 +80,21 @@ void visit_client_tls(Visitor& v, tls::ClientTlsOptions& o) {
 }
 
 void visit_health(Visitor& v, upstream::HealthOptions& o) {
-  key(v, {"kind", "http, tcp (a connect) or grpc (grpc.health.v1)", "a process that accepts may still be unable to answer"}, Choice(o.kind, health_kinds));
+  key(v, {"kind", "http, tcp (a connect) or grpc (grpc.health.v1)", "a process that accepts may still be unable to answer"},
+      Choice(o.kind, health_kinds));
   key(v, {"path", "http: what is asked for", "the usual name"}, Text(o.path, request_target));
   key(v, {"host", "http: the Host field", "\"\": the endpoint's name"}, Text(o.host, optional_host));
-  key(v, {"expect", "http: statuses of a healthy endpoint, \"200-399\" or \"200,204\"", "a redirect to a login page is an answer, too"}, ExpectedStatus(o.expect));
-  key(v, {"interval", "between two checks of an endpoint, with jitter", "unhealthy_after times this is how long a hung endpoint stays in use"},
+  key(v, {"expect", "http: statuses of a healthy endpoint, \"200-399\" or \"200,204\"", "a redirect to a login page is an answer, too"},
+      ExpectedStatus(o.expect));
+  key(v,
+      {"interval", "between two checks of an endpoint, with jitter", "unhealthy_after times this is how long a hung endpoint stays in use"},
       Duration(o.interval, {.min = base::millis(100)}));
-  key(v, {"timeout", "connect, handshake and answer of one check", "a healthy endpoint answers a check in milliseconds"}, Duration(o.timeout, above_zero));
-  key(v, {"healthy_after", "good checks in a row before an endpoint is used again", "one good answer may be luck"}, Number(o.healthy_after, 1, 100));
-  key(v, {"unhealthy_after", "bad checks in a row before an endpoint is left out", "one lost packet must not empty a pool"}, Number(o.unhealthy_after, 1, 100));
+  key(v, {"timeout", "connect, handshake and answer of one check", "a healthy endpoint answers a check in milliseconds"},
+      Duration(o.timeout, above_zero));
+  key(v, {"healthy_after", "good checks in a row before an endpoint is used again", "one good answer may be luck"},
+      Number(o.healthy_after, 1, 100));
+  key(v, {"unhealthy_after", "bad checks in a row before an endpoint is left out", "one lost packet must not empty a pool"},
+      Number(o.unhealthy_after, 1, 100));
 }
 
 void visit_outlier(Visitor& v, upstream::OutlierOptions& o) {
@@ -80,18 +102,26 @@ void visit_outlier(Visitor& v, upstream::OutlierOptions& o) {
   key(v, {"enabled", "false switches it off", "a broken endpoint answers fastest and attracts traffic", needs}, Flag(o.enabled));
   key(v, {"consecutive_failures", "failures in a row before ejection", "five: one in a thousand failing by chance does not eject", needs},
       Number(o.consecutive_failures, 1, count_max));
-  key(v, {"ejection", "how long; doubles per repeat, up to max_ejection", "a restart takes about that long", needs}, Duration(o.ejection, above_zero));
+  key(v, {"ejection", "how long; doubles per repeat, up to max_ejection", "a restart takes about that long", needs},
+      Duration(o.ejection, above_zero));
   key(v, {"max_ejection", "longest ejection", "a repaired endpoint is back within minutes", needs}, Duration(o.max_ejection, above_zero));
-  key(v, {"max_ejected_percent", "of the endpoints, at one time", "the other half must be able to carry the load", needs}, Number(o.max_ejected_percent, 0, 100));
+  key(v, {"max_ejected_percent", "of the endpoints, at one time", "the other half must be able to carry the load", needs},
+      Number(o.max_ejected_percent, 0, 100));
 }
 
 void visit_retry(Visitor& v, upstream::RetryOptions& o) {
-  key(v, {"attempts", "tries in all; 1 = no retry", "a second endpoint nearly always answers; more tries only multiply an outage"}, Number(o.attempts, 1, 10));
-  key(v, {"on", "connect, reset, refused_stream, \"503\"; only where a replay is safe", "\"503\" may mean overload, which a retry makes worse: it must be asked for"},
+  key(v, {"attempts", "tries in all; 1 = no retry", "a second endpoint nearly always answers; more tries only multiply an outage"},
+      Number(o.attempts, 1, 10));
+  key(v,
+      {"on", "connect, reset, refused_stream, \"503\"; only where a replay is safe",
+       "\"503\" may mean overload, which a retry makes worse: it must be asked for"},
       RetryCauses(o.on));
-  key(v, {"budget", "retries per request over 10 s, with a floor of 3 a second; a failed connect does not draw on it", "in an outage the load grows by a fifth at most"},
+  key(v,
+      {"budget", "retries per request over 10 s, with a floor of 3 a second; a failed connect does not draw on it",
+       "in an outage the load grows by a fifth at most"},
       Share(o.budget));
-  key(v, {"per_try_timeout", "0 = none; a try cut by it counts as reset", "only the service knows how slow an answer may be"}, Duration(o.per_try_timeout));
+  key(v, {"per_try_timeout", "0 = none; a try cut by it counts as reset", "only the service knows how slow an answer may be"},
+      Duration(o.per_try_timeout));
 }
 
 }  // namespace
@@ -105,32 +135,46 @@ upstream::UpstreamOptions default_upstream(const Availability& available) {
 
 void visit_upstream(Visitor& v, upstream::UpstreamOptions& o) {
   key(v, {"name", "label in routes, logs and metrics; unique", "needed", Feature::none, "\"app\""}, Text(o.name, label_text));
-  key(v, {"endpoints", "addresses \"HOST:PORT\" or \"unix:PATH\", or tables with a weight; names are resolved, too", "this, dns or srv is needed", Feature::none,
-          "[\"127.0.0.1:3000\", { address = \"127.0.0.1:3001\", weight = 2 }]"},
+  key(v,
+      {"endpoints", "addresses \"HOST:PORT\" or \"unix:PATH\", or tables with a weight; names are resolved, too",
+       "this, dns or srv is needed", Feature::none, "[\"127.0.0.1:3000\", { address = \"127.0.0.1:3001\", weight = 2 }]"},
       Endpoints(o.endpoints));
-  key(v, {"dns", "instead of endpoints: \"app.internal:8080\", every A and AAAA is an endpoint, refreshed by TTL", "\"\": none", Feature::dns},
+  key(v,
+      {"dns", "instead of endpoints: \"app.internal:8080\", every A and AAAA is an endpoint, refreshed by TTL", "\"\": none", Feature::dns},
       Text(o.dns, optional_name_and_port));
   key(v, {"srv", "instead of endpoints: \"_http._tcp.app.internal\", ports, priorities and weights from SRV", "\"\": none", Feature::dns},
       Text(o.srv, optional_service));
-  key(v, {"protocol", "http/1.1, h2 (prior knowledge, or ALPN over TLS), auto (ALPN)", "every backend speaks it"}, Choice(o.protocol, protocols));
-  key(v, {"host", "Host or :authority sent: preserve, endpoint, or a name", "applications build links from the name the client used"}, UpstreamHost(o));
-  key(v, {"balance", "p2c, round_robin, least_requests, ring_hash", "p2c: the less busy of two drawn by weight follows slow endpoints without herding"},
+  key(v, {"protocol", "http/1.1, h2 (prior knowledge, or ALPN over TLS), auto (ALPN)", "every backend speaks it"},
+      Choice(o.protocol, protocols));
+  key(v, {"host", "Host or :authority sent: preserve, endpoint, or a name", "applications build links from the name the client used"},
+      UpstreamHost(o));
+  key(v,
+      {"balance", "p2c, round_robin, least_requests, ring_hash",
+       "p2c: the less busy of two drawn by weight follows slow endpoints without herding"},
       Choice(o.balance, balances));
-  key(v, {"hash_on", "ring_hash: client_ip, \"header:NAME\", \"cookie:NAME\"", "it is there for every client", Feature::ring_hash}, HashKey(o));
-  key(v, {"slow_start", "the weight of a new or recovered endpoint grows over this time; 0 = at once", "only cold caches need it", Feature::slow_start},
+  key(v, {"hash_on", "ring_hash: client_ip, \"header:NAME\", \"cookie:NAME\"", "it is there for every client", Feature::ring_hash},
+      HashKey(o));
+  key(v,
+      {"slow_start", "the weight of a new or recovered endpoint grows over this time; 0 = at once", "only cold caches need it",
+       Feature::slow_start},
       Duration(o.slow_start));
-  key(v, {"panic_threshold", "percent healthy below which health is ignored; 0 = never", "when most checks fail the checks are the likelier fault, and the few left would fall, too"},
+  key(v,
+      {"panic_threshold", "percent healthy below which health is ignored; 0 = never",
+       "when most checks fail the checks are the likelier fault, and the few left would fall, too"},
       Number(o.panic_threshold, 0, 100));
-  key(v, {"source_addresses", "local addresses to connect from", "the system chooses; more than one where ports run out"}, SourceAddresses(o.source_addresses));
+  key(v, {"source_addresses", "local addresses to connect from", "the system chooses; more than one where ports run out"},
+      SourceAddresses(o.source_addresses));
   key(v, {"proxy_protocol", "off, v1, v2: sent first on a new connection", "a server that does not expect it takes it for a bad request"},
       Choice(o.proxy_protocol, proxy_out));
   visit_table(v, {"pool", "Connections to the endpoints."}, o.pool, visit_pool);
   visit_optional(v, {"tls", "Its presence turns TLS on."}, o.tls, [] { return tls::ClientTlsOptions{}; }, visit_client_tls);
   visit_optional(v, {"health", "Its presence turns active checks on."}, o.health, [] { return upstream::HealthOptions{}; }, visit_health);
-  visit_optional(v, {"outlier", "Passive ejection.", Feature::outlier}, o.outlier, [] { return upstream::OutlierOptions{}; }, visit_outlier);
+  visit_optional(
+      v, {"outlier", "Passive ejection.", Feature::outlier}, o.outlier, [] { return upstream::OutlierOptions{}; }, visit_outlier);
   visit_table(v, {"retry", "Trying again where that is safe."}, o.retry, visit_retry);
   visit_table(v, {"circuit", "A cap on what is in flight.", Feature::circuit}, o.circuit, [](Visitor& inner, upstream::CircuitOptions& c) {
-    key(inner, {"max_requests", "in flight, whole process; 0 = no limit", "the pool bounds it already", Feature::circuit}, Number(c.max_requests, 0, count_max));
+    key(inner, {"max_requests", "in flight, whole process; 0 = no limit", "the pool bounds it already", Feature::circuit},
+        Number(c.max_requests, 0, count_max));
   });
 }
 

@@ -46,7 +46,8 @@ base::Result<Source> Source::read(const std::string& path) {
   FileHandle file(path);
   if (file.fd() < 0) return std::unexpected(about_file(path, concat({"cannot open the file: ", std::strerror(errno)})));
   struct stat facts{};
-  if (::fstat(file.fd(), &facts) != 0) return std::unexpected(about_file(path, concat({"cannot look at the file: ", std::strerror(errno)})));
+  if (::fstat(file.fd(), &facts) != 0)
+    return std::unexpected(about_file(path, concat({"cannot look at the file: ", std::strerror(errno)})));
   if (S_ISDIR(facts.st_mode)) return std::unexpected(about_file(path, "this is a folder, a file is needed"));
   std::string text;
   char block[64 * 1024];

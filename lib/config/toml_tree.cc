@@ -29,9 +29,8 @@ Node convert(const toml::node& from) {
     to.kind = Kind::table;
     to.members.reserve(table->size());
     for (const auto& [key, value] : *table) to.members.push_back({std::string(key.str()), position(key.source()), convert(value)});
-    std::sort(to.members.begin(), to.members.end(), [](const Member& a, const Member& b) {
-      return a.at.line != b.at.line ? a.at.line < b.at.line : a.at.column < b.at.column;
-    });
+    std::sort(to.members.begin(), to.members.end(),
+              [](const Member& a, const Member& b) { return a.at.line != b.at.line ? a.at.line < b.at.line : a.at.column < b.at.column; });
   } else if (const auto* array = from.as_array()) {
     to.kind = Kind::array;
     to.items.reserve(array->size());

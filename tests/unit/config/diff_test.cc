@@ -12,8 +12,9 @@ using namespace test;
 
 Diff between(std::string_view before, std::string_view after) { return diff(good(std::string(before)), good(std::string(after))); }
 
-const std::string two = "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n[[listener]]\nname = \"b\"\naddress = [\"127.0.0.1:2\", \"127.0.0.1:3\"]\n" +
-                        std::string(upstream) + "[[upstream]]\nname = \"old\"\nendpoints = [\"127.0.0.1:9\"]\n" + std::string(route);
+const std::string two =
+    "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n[[listener]]\nname = \"b\"\naddress = [\"127.0.0.1:2\", \"127.0.0.1:3\"]\n" +
+    std::string(upstream) + "[[upstream]]\nname = \"old\"\nendpoints = [\"127.0.0.1:9\"]\n" + std::string(route);
 
 std::string replaced(std::string text, std::string_view what, std::string_view by) {
   const std::size_t at = text.find(what);
@@ -51,7 +52,8 @@ TEST_CASE("listeners and upstreams are matched by name, with the keys that chang
 
 TEST_CASE("an item that moved in the file is kept") {
   const std::string other = std::string("[[upstream]]\nname = \"old\"\nendpoints = [\"127.0.0.1:9\"]\n");
-  const Diff d = between(std::string(listener) + std::string(upstream) + other + std::string(route), std::string(listener) + other + std::string(upstream) + std::string(route));
+  const Diff d = between(std::string(listener) + std::string(upstream) + other + std::string(route),
+                         std::string(listener) + other + std::string(upstream) + std::string(route));
   CHECK(d.empty());
   CHECK(d.upstreams[0].before == 1);
   CHECK(d.upstreams[0].after == 0);

@@ -1,13 +1,13 @@
 // Loading texts in the tests of config: a whole file from the part that matters, and the problems by their text.
 #pragma once
 
-#include <doctest/doctest.h>
-
 #include <string>
 #include <string_view>
 
 #include "config/load.h"
 #include "config/problems.h"
+
+#include <doctest/doctest.h>
 
 namespace sluice::config::test {
 

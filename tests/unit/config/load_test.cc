@@ -53,7 +53,8 @@ TEST_CASE("unknown keys: at the top, in an item, in a table of an item, in the w
 }
 
 TEST_CASE("all problems of a file are shown, by place") {
-  const std::string text = bad("[drain]\ndeadline = 25\nfoo = 1\n[log]\nlevel = \"inof\"\n[[listener]]\naddress = \"nowhere\"\n[[route]]\nupstream = \"x\"\n");
+  const std::string text =
+      bad("[drain]\ndeadline = 25\nfoo = 1\n[log]\nlevel = \"inof\"\n[[listener]]\naddress = \"nowhere\"\n[[route]]\nupstream = \"x\"\n");
   const std::size_t a = text.find("test.toml:2:12: error: deadline takes a duration in quotes");
   const std::size_t b = text.find("test.toml:3:1: error: unknown key \"foo\"");
   const std::size_t c = text.find("test.toml:5:9: error: level is one of");
@@ -113,7 +114,8 @@ TEST_CASE("lines may end in CR LF") {
 
 TEST_CASE("columns and carets count characters, not bytes") {
   CHECK_HAS(bad(whole("log = { \"\xc3\xa9\xc3\xa9\" = 1, levl = \"info\" }")),
-            "test.toml:1:19: error: unknown key \"levl\" in [log]\n    log = { \"\xc3\xa9\xc3\xa9\" = 1, levl = \"info\" }\n                      ^~~~\n");
+            "test.toml:1:19: error: unknown key \"levl\" in [log]\n    log = { \"\xc3\xa9\xc3\xa9\" = 1, levl = \"info\" }\n               "
+            "       ^~~~\n");
 }
 
 TEST_CASE("an empty file has nothing to listen on; a file without routes is odd, not wrong") {
@@ -210,7 +212,8 @@ TEST_CASE("problems as JSON") {
   const auto loaded = load_text(whole("[log]\nlevel = \"a\\\"b\""));
   REQUIRE_FALSE(loaded.has_value());
   CHECK(to_json(loaded.error()) ==
-        "[{\"file\": \"folder/test.toml\", \"line\": 2, \"column\": 9, \"severity\": \"error\", \"message\": \"level is one of \\\"debug\\\", \\\"info\\\", "
+        "[{\"file\": \"folder/test.toml\", \"line\": 2, \"column\": 9, \"severity\": \"error\", \"message\": \"level is one of "
+        "\\\"debug\\\", \\\"info\\\", "
         "\\\"warn\\\", \\\"error\\\", not \\\"a\\\\\\\"b\\\"\", \"suggestion\": \"\"}]\n");
   CHECK(to_json({}) == "[]\n");
   base::Error odd{"\xff\xc3\xa9\x01"};

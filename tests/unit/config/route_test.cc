@@ -48,7 +48,8 @@ TEST_CASE("methods and upgrades") {
 }
 
 TEST_CASE("header matches and edits") {
-  const Snapshot s = good(with("headers = { X-Canary = \"1\" }\nrequest_headers = { set = { X-A = \"1\" }, add = { X-B = [\"2\", \"3\"] }, remove = [\"X-C\"] }"));
+  const Snapshot s = good(with(
+      "headers = { X-Canary = \"1\" }\nrequest_headers = { set = { X-A = \"1\" }, add = { X-B = [\"2\", \"3\"] }, remove = [\"X-C\"] }"));
   CHECK(s.routes[0].headers.front() == route::HeaderValue{"x-canary", "1"});
   CHECK(s.routes[0].request_headers.set.front() == route::HeaderValue{"x-a", "1"});
   REQUIRE(s.routes[0].request_headers.add.size() == 2);
@@ -111,7 +112,8 @@ TEST_CASE("respond") {
 TEST_CASE("rate limits, once they are built") {
   const auto limit = [](std::string_view inner) { return with(concat({"rate_limit = { ", inner, " }"})); };
   const Snapshot s = good(limit("requests = 100, key = \"header:X-Key\""), everything());
-  CHECK(*s.routes[0].rate_limit == route::RateLimit{.requests = 100, .per = base::seconds(1), .burst = 100, .key = route::RateKey::header, .key_name = "x-key"});
+  CHECK(*s.routes[0].rate_limit ==
+        route::RateLimit{.requests = 100, .per = base::seconds(1), .burst = 100, .key = route::RateKey::header, .key_name = "x-key"});
   CHECK_HAS(bad(limit("per = \"1s\""), everything()), "rate_limit needs requests");
   CHECK_HAS(bad(limit("requests = 0"), everything()), "rate_limit.requests must be from 1");
   CHECK_HAS(bad(limit("requests = 1, per = \"0s\""), everything()), "rate_limit.per must be at least");

@@ -25,7 +25,8 @@ TEST_CASE("durations") {
   CHECK_HAS(bad(in_drain("\"8761h\"")), "deadline must be at most \"8760h\"");
   CHECK_HAS(bad(in_drain("\"99999999999999999999s\"")), "deadline takes a duration");
   CHECK_HAS(bad(in_drain("\"18446744073709551615h\"")), "deadline takes a duration");
-  for (const char* wrong : {"\"\"", "\"s\"", "\"5 s\"", "\"-5s\"", "\"+5s\"", "\"1.5s\"", "\"5x\"", "\"5\"", "5.0", "true", "[]", "{}", "1979-05-27"}) {
+  for (const char* wrong :
+       {"\"\"", "\"s\"", "\"5 s\"", "\"-5s\"", "\"+5s\"", "\"1.5s\"", "\"5x\"", "\"5\"", "5.0", "true", "[]", "{}", "1979-05-27"}) {
     CAPTURE(wrong);
     CHECK_HAS(bad(in_drain(wrong)), "deadline takes a duration in quotes");
   }
@@ -119,7 +120,9 @@ TEST_CASE("listener addresses") {
 }
 
 TEST_CASE("endpoints") {
-  const auto endpoints = [](std::string_view value) { return concat({listener, "[[upstream]]\nname = \"app\"\nendpoints = ", value, "\n", route}); };
+  const auto endpoints = [](std::string_view value) {
+    return concat({listener, "[[upstream]]\nname = \"app\"\nendpoints = ", value, "\n", route});
+  };
   const Snapshot s = good(endpoints("[\"127.0.0.1:3000\", { address = \"[::1]:3001\", weight = 2 }, \"unix:/run/app.sock\"]"));
   REQUIRE(s.upstreams[0].endpoints.size() == 3);
   CHECK(s.upstreams[0].endpoints[1].weight == 2);

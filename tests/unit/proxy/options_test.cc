@@ -1,9 +1,9 @@
 // The command line: every command, every way to get it wrong.
 #include "options.h"
 
-#include <doctest/doctest.h>
-
 #include <vector>
+
+#include <doctest/doctest.h>
 
 namespace sluice::proxy {
 namespace {
@@ -47,7 +47,8 @@ TEST_CASE("check") {
 }
 
 TEST_CASE("explain") {
-  const auto url = good<ExplainUrlCommand>({"explain", "a.toml", "--url", "http://x/", "--method", "POST", "--header", "A:  b: c ", "--header=D:"});
+  const auto url =
+      good<ExplainUrlCommand>({"explain", "a.toml", "--url", "http://x/", "--method", "POST", "--header", "A:  b: c ", "--header=D:"});
   CHECK(url.file == "a.toml");
   CHECK(url.question.url == "http://x/");
   CHECK(url.question.method == "POST");
