@@ -83,7 +83,7 @@ void* Arena::allocate_slow(size_t bytes, size_t align) {
   block->next = blocks_;
   blocks_ = block;
   held_ += block_bytes;
-  const auto at = reinterpret_cast<uintptr_t>(block + 1);  // aligned to 16, as malloc's memory is
+  auto* const at = reinterpret_cast<char*>(block + 1);  // aligned to 16, as malloc's memory is
   at_ = at + bytes;
   end_ = at + room;
   return block + 1;
@@ -99,7 +99,7 @@ void Arena::reset() noexcept {
       std::free(block);
     }
   }
-  at_ = end_ = 0;
+  at_ = end_ = nullptr;
   held_ = 0;
 }
 

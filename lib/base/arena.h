@@ -21,10 +21,11 @@ class Arena {
 
   // Uninitialised memory, valid until reset(). `align` is a power of two, at most 16.
   void* allocate(size_t bytes, size_t align = 8) {
-    const uintptr_t at = (at_ + (align - 1)) & ~(static_cast<uintptr_t>(align) - 1);
-    if (at + bytes > end_ || at_ == 0) return allocate_slow(bytes, align);
+    const size_t skip = (0 - reinterpret_cast<uintptr_t>(at_)) & (align - 1);
+    if (at_ == nullptr || skip + bytes > static_cast<size_t>(end_ - at_)) return allocate_slow(bytes, align);
+    char* const at = at_ + skip;
     at_ = at + bytes;
-    return reinterpret_cast<void*>(at);
+    return at;
   }
   template <class T>
   T* make_array(size_t n) {
@@ -62,8 +63,8 @@ class Arena {
   };
   void* allocate_slow(size_t bytes, size_t align);
 
-  uintptr_t at_ = 0;
-  uintptr_t end_ = 0;
+  char* at_ = nullptr;
+  char* end_ = nullptr;
   Block* blocks_ = nullptr;
   size_t held_ = 0;
 };

@@ -39,12 +39,20 @@ void log(LogLevel level, fmt::format_string<Args...> format, Args&&... args) {
   if (log_enabled(level)) log_line(level, fmt::format(format, std::forward<Args>(args)...));
 }
 template <class... Args>
-void info(fmt::format_string<Args...> f, Args&&... args) { log(LogLevel::info, f, std::forward<Args>(args)...); }
+void info(fmt::format_string<Args...> f, Args&&... args) {
+  log(LogLevel::info, f, std::forward<Args>(args)...);
+}
 template <class... Args>
-void warn(fmt::format_string<Args...> f, Args&&... args) { log(LogLevel::warn, f, std::forward<Args>(args)...); }
+void warn(fmt::format_string<Args...> f, Args&&... args) {
+  log(LogLevel::warn, f, std::forward<Args>(args)...);
+}
 template <class... Args>
-void error(fmt::format_string<Args...> f, Args&&... args) { log(LogLevel::error, f, std::forward<Args>(args)...); }
+void error(fmt::format_string<Args...> f, Args&&... args) {
+  log(LogLevel::error, f, std::forward<Args>(args)...);
+}
 template <class... Args>
-void debug(fmt::format_string<Args...> f, Args&&... args) { log(LogLevel::debug, f, std::forward<Args>(args)...); }
+void debug(fmt::format_string<Args...> f, Args&&... args) {
+  log(LogLevel::debug, f, std::forward<Args>(args)...);
+}
 
 }  // namespace sluice::base

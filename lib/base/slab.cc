@@ -81,7 +81,9 @@ void* SlabPages::take() {
 
 void SlabPages::give(void* memory) noexcept {
   const size_t bytes = page_bytes(cell_bytes_);
-  auto* page = reinterpret_cast<Page*>(reinterpret_cast<uintptr_t>(memory) & ~static_cast<uintptr_t>(bytes - 1));
+  const size_t into_page = reinterpret_cast<uintptr_t>(memory) & (bytes - 1);
+  void* const page_start = static_cast<char*>(memory) - into_page;
+  auto* page = static_cast<Page*>(page_start);
   CHECK(page->used > 0 && in_use_ > 0);
   auto* cell = static_cast<Cell*>(memory);
   const bool was_full = page->free == nullptr;

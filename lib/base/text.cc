@@ -12,8 +12,9 @@ bool is_ows(char c) { return c == ' ' || c == '\t'; }
 
 std::optional<uint64_t> parse_number(std::string_view text, int radix) {
   uint64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value, radix);  // takes neither sign nor blank nor 0x
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, value, radix);  // takes neither sign nor blank nor 0x
   if (error != std::errc{} || stop != end) return std::nullopt;
   return value;
 }

@@ -89,7 +89,9 @@ bool remove_dots(Text& text, Slashes slashes) {
     const bool last = end == in.size();
     if (segment == "..") {
       order_matters = order_matters || empties;
-      while (out > 0 && text.at[--out] != '/') {
+      while (out > 0) {
+        --out;
+        if (text.at[out] == '/') break;
       }
       if (last) text.at[out++] = '/';
     } else if (segment == ".") {
