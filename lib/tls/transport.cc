@@ -232,6 +232,7 @@ net::EndReason TlsTransport::verify_result(std::uint32_t error, std::string& det
 void TlsTransport::shaken() {
   SSL& ssl = *ssl_;
   state_ = State::open;
+  records_.take_reading(ssl);
   busy_->timer.disarm();
   peer_.tls = true;
   peer_.tls_version = static_cast<std::uint16_t>(SSL_version(&ssl));
@@ -290,6 +291,7 @@ void TlsTransport::end(net::EndReason why, std::string detail) {
   } else {
     state_ = State::closing;
     out_state_ = Out::shut_asked;
+    failed_ = true;
     lower_->touch();
   }
   if (user_ != nullptr) std::exchange(user_, nullptr)->on_end(why);

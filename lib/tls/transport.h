@@ -20,7 +20,7 @@
 
 namespace sluice::tls {
 
-inline constexpr std::uint32_t record_bytes_max = 16 * 1024;       // plaintext of one record (RFC 8446 5.1)
+inline constexpr std::uint32_t record_bytes_max = 16 * 1024 - 22;  // plaintext of one record: sealed it fills a chunk
 inline constexpr std::uint32_t small_record_bytes = 4 * 1024;      // at the start of an answer after idle: the peer can
 inline constexpr std::uint32_t small_records_for_bytes = 32 * 1024;  // use it before a whole 16 KiB has crossed the wire
 inline constexpr base::Millis idle_before_small = base::seconds(1);

@@ -10,6 +10,7 @@
 
 #include "base/slab.h"
 #include "tls/certificate.h"
+#include "tls/records.h"
 #include "tls/transport.h"
 #include "tls/wire.h"
 
@@ -55,7 +56,7 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
   enum class In : uint8_t { flows, cut, finished, told };       // cut: FIN without close_notify; told: the user knows
   enum class Out : uint8_t { flows, shut_asked, shut_sealed, shut };  // sealed: close_notify is on its way to the lower one
   enum class Owner : uint8_t { holds, gone };
-  enum class Opened : uint8_t { dry, full, finished, failed };  // what open_records() met
+  enum class Opened : uint8_t { dry, full, finished, failed };  // what open_records() met; dry: no whole record left
 
   Busy& busy();
   void settle();
@@ -74,13 +75,18 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
 
   void receive(net::ByteQueue& in);
   Opened open_records(net::ByteQueue& in, net::ByteQueue& plain);
+  Opened open_record(net::ByteQueue& in, size_t size, net::ByteQueue& plain);
+  Opened read_by_library(net::ByteQueue& in, net::ByteQueue& plain);
+  Opened on_alert(std::string_view content);
+  Opened on_handshake_message(std::string_view content);
+  Opened refuse(std::uint8_t alert, std::string detail);
+  void send_alert(std::uint8_t level, std::uint8_t alert, net::ByteQueue& out);
   void offer();
   void tell_eof();
 
   void seal(net::ByteQueue& plain, net::ByteQueue& out);
-  bool seal_record(std::string_view record);
-  uint32_t record_limit() const;
-  void seal_close_notify(net::ByteQueue& out);
+  bool seal_by_library(std::string_view record, net::ByteQueue& out);
+  std::uint32_t record_limit() const;
 
   net::Loop& loop_;
   net::TransportPtr lower_;
@@ -92,16 +98,18 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
   std::uint64_t context_id_ = 0;              // client
   base::Micros wrote_at_{-1};                 // last flush with bytes of the user; -1 = never
   std::uint32_t run_bytes_ = 0;               // sealed since the line was idle, up to small_records_for_bytes
-  std::uint32_t read_error_ = 0;              // BoringSSL's, of the record that could not be opened
+  std::uint8_t empty_records_ = 0;            // in a row
   State state_ = State::handshake;
   In in_state_ = In::flows;
   Out out_state_ = Out::flows;
   Owner owner_ = Owner::holds;
   net::Reading reading_ = net::Reading::allowed;
   bool told_authenticated_ = false;           // how the end was told
+  bool failed_ = false;                       // a fatal alert has been sealed: no close_notify
   bool gave_bytes_ = false;                   // the user, since the last on_drained
   bool lower_finished_ = false;               // the lower one has seen a FIN
   bool lower_holds_ = false;                  // it has bytes that we left there
+  Records records_;
   net::Peer peer_;
   std::string sni_;                           // only if the name came in upper case
 };

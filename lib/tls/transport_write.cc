@@ -11,10 +11,43 @@
 namespace sluice::tls {
 namespace {
 
-// A slice of this size is sealed where it lies, as a record of its own; smaller ones are gathered into one record first.
-constexpr std::uint32_t gather_below = 8 * 1024;
-
 thread_local std::array<char, record_bytes_max> gathered;
+
+static_assert(record_bytes_max + record_overhead_bytes == net::Chunk::usual_bytes);
+
+// Where sealed records go: chunks that fit what is still to come.
+class Target {
+ public:
+  explicit Target(net::ByteQueue& out) : out_(out) {}
+  Target(const Target&) = delete;
+  Target& operator=(const Target&) = delete;
+  ~Target() { leave(); }
+
+  // Room for `bytes` more; `to_come`: of all records together.
+  char* room(size_t bytes, size_t to_come) {
+    if (chunk_ != nullptr && chunk_->room() >= bytes) return chunk_->data() + chunk_->used();
+    leave();
+    if (to_come <= net::ByteQueue::small_slice_bytes) {
+      chunk_ = &net::Chunk::scratch(static_cast<std::uint32_t>(to_come));
+      chunk_->ref();
+    } else {
+      chunk_ = net::Chunk::make(to_come > net::Chunk::usual_bytes ? net::Chunk::bulk_bytes : net::Chunk::usual_bytes);
+    }
+    return chunk_->data() + chunk_->used();
+  }
+  void filled(size_t bytes) {
+    const auto n = static_cast<std::uint32_t>(bytes);
+    out_.append(net::Slice(chunk_, chunk_->used(), n));
+    chunk_->grow_used(n);
+  }
+
+ private:
+  void leave() {
+    if (chunk_ != nullptr) std::exchange(chunk_, nullptr)->unref();
+  }
+  net::ByteQueue& out_;
+  net::Chunk* chunk_ = nullptr;
+};
 
 }  // namespace
 
@@ -32,17 +65,27 @@ void TlsTransport::fill(net::ByteQueue& out, size_t room) {
     gave_bytes_ = gave_bytes_ || !plain.empty();
     if (!plain.empty() && (state_ == State::open || state_ == State::closing)) seal(plain, out);
   }
-  if (out_state_ == Out::shut_asked && (state_ == State::open || state_ == State::closing)) seal_close_notify(out);
+  if (out_state_ == Out::shut_asked && (state_ == State::open || state_ == State::closing)) {
+    if (!failed_) send_alert(SSL3_AL_WARNING, SSL_AD_CLOSE_NOTIFY, out);
+    out_state_ = Out::shut_sealed;
+    loop_.run_later(busy());
+  }
 }
 
-void TlsTransport::seal_close_notify(net::ByteQueue& out) {
+void TlsTransport::send_alert(std::uint8_t level, std::uint8_t alert, net::ByteQueue& out) {
+  if (records_.writes()) {
+    const char content[] = {static_cast<char>(level), static_cast<char>(alert)};
+    return records_.seal(RecordType::alert, {content, sizeof content}, out);
+  }
   Wire wire;
   wire.out = &out;
   ERR_clear_error();
-  SSL_shutdown(ssl_.get());                          // 0: sent, the peer's has yet to come; errors leave nothing to send
-  ERR_clear_error();
-  out_state_ = Out::shut_sealed;
-  loop_.run_later(busy());
+  if (alert == SSL_AD_CLOSE_NOTIFY) {
+    SSL_shutdown(ssl_.get());                        // 0: sent, the peer's has yet to come
+  } else {
+    SSL_send_fatal_alert(ssl_.get(), alert);
+  }
+  ERR_clear_error();                                 // what cannot be sent is not missed: we are leaving
 }
 
 std::uint32_t TlsTransport::record_limit() const { return run_bytes_ < small_records_for_bytes ? small_record_bytes : record_bytes_max; }
@@ -51,38 +94,40 @@ void TlsTransport::seal(net::ByteQueue& plain, net::ByteQueue& out) {
   const base::Micros now = loop_.now();
   if (wrote_at_.count < 0 || now - wrote_at_ >= base::Micros(idle_before_small)) run_bytes_ = 0;
   wrote_at_ = now;
-  Wire wire;
-  wire.out = &out;
+  Target target(out);
   while (!plain.empty()) {
-    const auto size = static_cast<std::uint32_t>(std::min<size_t>(record_limit(), plain.size()));
-    const net::Slice& front = plain.front();
-    std::string_view record = front.view().substr(0, size);
-    if (front.size() < size && front.size() < gather_below) {
-      std::uint32_t n = 0;                           // small ones together, up to a large one that does not fit
-      for (size_t i = 0; i < plain.slices() && n < size; ++i) {
-        const net::Slice& next = plain.slice(i);
-        if (next.size() >= gather_below && next.size() > size - n) break;
-        n += std::min(next.size(), size - n);
-      }
-      plain.peek(gathered.data(), n);
-      record = {gathered.data(), n};
+    const std::uint32_t limit = record_limit();
+    const auto size = static_cast<std::uint32_t>(std::min<size_t>(limit, plain.size()));
+    std::string_view record = plain.front().view().substr(0, size);
+    if (record.size() < size) {                      // several slices: one record
+      plain.peek(gathered.data(), size);
+      record = {gathered.data(), size};
     }
-    if (!seal_record(record)) {
+    if (records_.writes()) {
+      const size_t records_to_come = (plain.size() + limit - 1) / limit;
+      char* const to = target.room(size + record_overhead_bytes, plain.size() + records_to_come * record_overhead_bytes);
+      target.filled(records_.seal(RecordType::application, record, to));
+    } else if (!seal_by_library(record, out)) {
       busy().detail = "sealing a record failed";
       busy().tell_failure = true;
-      loop_.run_later(*busy_);
-      return;
+      return loop_.run_later(*busy_);
     }
-    run_bytes_ = std::min(run_bytes_ + static_cast<std::uint32_t>(record.size()), small_records_for_bytes);
-    plain.drop(record.size());
+    run_bytes_ = std::min(run_bytes_ + size, small_records_for_bytes);
+    plain.drop(size);
   }
 }
 
-bool TlsTransport::seal_record(std::string_view record) {
+// TLS 1.2; and the first record of TLS 1.3, which brings along what BoringSSL has still to say (tickets).
+bool TlsTransport::seal_by_library(std::string_view record, net::ByteQueue& out) {
+  Wire wire;
+  wire.out = &out;
   const int n = SSL_write(ssl_.get(), record.data(), static_cast<int>(record.size()));
-  if (n == static_cast<int>(record.size())) return true;
-  ERR_clear_error();
-  return false;
+  if (n != static_cast<int>(record.size())) {
+    ERR_clear_error();
+    return false;
+  }
+  records_.take_writing(*ssl_);
+  return true;
 }
 
 void TlsTransport::on_drained() {

@@ -4,21 +4,37 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "tls/records.h"
 
 namespace sluice::tls {
 namespace {
 
 thread_local Wire* now = nullptr;
 
+// BoringSSL gets whole records only, so that it stands between two of them whenever it waits. What does not look like a
+// record (plain HTTP, SSL 2) it may see at once, to say so.
+std::size_t readable(const net::ByteQueue& in) {
+  char header[record_header_bytes];
+  const std::size_t seen = in.peek(header, sizeof header);
+  if (seen != 0 && (header[0] < 20 || header[0] > 23)) return in.size();
+  if (seen > 1 && header[1] != 3) return in.size();
+  if (seen < sizeof header) return 0;
+  const std::size_t size = record_size(in);
+  if (size > record_header_bytes + record_cipher_bytes_max) return in.size();
+  return size <= in.size() ? size : 0;
+}
+
 int read_wire(BIO* bio, char* to, int size) noexcept {
   BIO_clear_retry_flags(bio);
-  net::ByteQueue* const in = Wire::current().in;
-  if (in == nullptr || in->empty()) {
+  Wire& wire = Wire::current();
+  if (wire.readable == 0 && wire.in != nullptr) wire.readable = readable(*wire.in);
+  if (wire.readable == 0) {
     BIO_set_retry_read(bio);
     return -1;
   }
-  const std::size_t n = in->peek(to, static_cast<std::size_t>(size));
-  in->drop(n);
+  const std::size_t n = wire.in->peek(to, std::min(static_cast<std::size_t>(size), wire.readable));
+  wire.in->drop(n);
+  wire.readable -= n;
   return static_cast<int>(n);
 }
 

@@ -16,6 +16,7 @@ struct Certificate;
 
 struct Wire {
   net::ByteQueue* in = nullptr;                // ciphertext to read; nullptr = none now
+  std::size_t readable = 0;                    // of it: what is left of the record that BoringSSL is reading
   net::ByteQueue* out = nullptr;               // where ciphertext goes
   SessionSlot* sessions = nullptr;             // client: where new sessions go
   std::uint64_t context_id = 0;                // client: whose sessions they are
