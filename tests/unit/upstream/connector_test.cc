@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "fakes.h"
 #include "support/sim_network.h"
 #include "upstream/health_probe.h"
@@ -21,6 +22,7 @@ using support::SimLoop;
 using support::SimNetwork;
 
 const net::Address place = *net::Address::parse("10.0.0.1:80");
+const bool quiet = (base::set_log(base::LogLevel::error, base::LogFormat::text), true);
 
 struct Dialler final : DialUser, http::ClientHost {
   void on_dialled(http::ClientSessionPtr made, const DialTimes& t) override {
