@@ -305,9 +305,7 @@ void Client::fill(net::ByteQueue& out, size_t room) {
 
 void Client::finish_tunnel() {
   close_stream({});
-  if (phase_ != Phase::busy) return;
-  transport_->close(net::Close::after_flush);
-  end_session(CloseCause::tunnel_end);
+  if (phase_ == Phase::busy) end_session(CloseCause::tunnel_end);
 }
 
 // ---- the end ----------------------------------------------------------------------------------------------------
@@ -351,7 +349,7 @@ void Client::end_session(CloseCause cause) {
   CHECK(phase_ != Phase::ended);
   release_stream();
   phase_ = Phase::ended;
-  transport_->close(net::Close::now);
+  transport_->close(net::Close::after_flush);  // if it is open still
   host_.on_session_end(*this, cause);         // may let go of us
 }
 

@@ -32,7 +32,6 @@ void Server::on_timer() {
   switch (phase_) {
     case Phase::idle:
       if (now < since_ + base::Micros{options_.idle_timeout}) return schedule(since_ + base::Micros{options_.idle_timeout});
-      transport_->close(net::Close::after_flush);
       return end_session(CloseCause::idle_timeout);
     case Phase::head:
       if (now < since_ + base::Micros{options_.header_timeout}) return schedule(since_ + base::Micros{options_.header_timeout});

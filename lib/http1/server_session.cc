@@ -206,13 +206,13 @@ void Server::on_eof(bool authenticated) {
       if (stream_->reader_.begun()) return malformed(bad_request(Detail::eof));
       release_stream();
       [[fallthrough]];
-    case Phase::idle: transport_->close(net::Close::after_flush); return end_session(CloseCause::peer_closed);
+    case Phase::idle: return end_session(CloseCause::peer_closed);
     case Phase::request:
       if (stream_->request_ == ServerStream::Request::tunnel) return tunnel_eof(authenticated);
       if (stream_->request_ == ServerStream::Request::body && stream_->sink_ != nullptr) malformed(bad_request(Detail::eof));
       return;                                 // a whole request is answered, half-closed or not
     case Phase::rest: return begin_closing(CloseCause::peer_closed);
-    case Phase::linger: transport_->close(net::Close::after_flush); return end_session(cause_);
+    case Phase::linger: return end_session(cause_);
     case Phase::closing:
     case Phase::cut:
     case Phase::ended: return;
@@ -324,10 +324,7 @@ void Server::begin_closing(CloseCause cause) {
 // A client that asked for the close, and sent nothing more, needs no waiting for.
 void Server::close_or_linger() {
   const bool clean = cause_ == CloseCause::peer_asked && (pauses_ & (next_request | no_credit)) == 0;
-  if (eof_ || clean) {
-    transport_->close(net::Close::after_flush);
-    return end_session(cause_);
-  }
+  if (eof_ || clean) return end_session(cause_);
   phase_ = Phase::linger;
   since_ = loop_.now();
   dropped_ = 0;
@@ -377,7 +374,7 @@ void Server::end_session(CloseCause cause) {
   release_stream();
   timer_.disarm();
   phase_ = Phase::ended;
-  transport_->close(net::Close::now);
+  transport_->close(net::Close::after_flush);  // if it is open still
   host_.on_session_end(*this, cause);         // may let go of us
 }
 
