@@ -3,9 +3,12 @@
 
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -132,6 +135,50 @@ struct RawClient {
   }
   Fd fd;
   bool eof = false;
+};
+
+inline std::string pattern(size_t bytes) {
+  std::string s(bytes, '\0');
+  for (size_t i = 0; i < bytes; ++i) s[i] = static_cast<char>('a' + (i * 7 + i / 251) % 26);
+  return s;
+}
+
+// For CHECK without printing both.
+inline bool same(const std::string& a, const std::string& b) { return a == b; }
+
+// More than the socket buffers of both ends can hold.
+constexpr size_t flood = 32 * 1024 * 1024;
+
+// The descriptor of this process whose own and peer's address these are; -1 if there is none.
+inline int descriptor_of(const Address& local, const Address& remote) {
+  for (int fd = 3; fd < 256; ++fd) {
+    sockaddr_storage own, other;
+    socklen_t a = sizeof own;
+    socklen_t b = sizeof other;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &a) != 0 || ::getpeername(fd, reinterpret_cast<sockaddr*>(&other), &b) != 0)
+      continue;
+    const bool match = Address::from_sockaddr(reinterpret_cast<sockaddr*>(&own), a) == local &&
+                       Address::from_sockaddr(reinterpret_cast<sockaddr*>(&other), b) == remote;
+    if (match) return fd;
+  }
+  return -1;
+}
+
+inline int option_of(int fd, int level, int name) {
+  int value = -1;
+  socklen_t length = sizeof value;
+  return ::getsockopt(fd, level, name, &value, &length) == 0 ? value : -1;
+}
+
+// A folder for Unix sockets.
+struct Folder {
+  Folder() {
+    char name[] = "/tmp/sluice-net-XXXXXX";
+    REQUIRE(::mkdtemp(name) != nullptr);
+    path = name;
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::string path;
 };
 
 }  // namespace sluice::net::loopback

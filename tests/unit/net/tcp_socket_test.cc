@@ -1,10 +1,6 @@
 // TcpSocket over real loopback connections: everything that a kernel can do to a transport.
 #include "net/tcp_socket.h"
 
-#include <unistd.h>
-
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -19,32 +15,6 @@ using namespace sluice::net::loopback;
 using net::Close;
 using net::EndReason;
 using net::Reading;
-
-namespace {
-
-std::string pattern(size_t bytes) {
-  std::string s(bytes, '\0');
-  for (size_t i = 0; i < bytes; ++i) s[i] = static_cast<char>('a' + (i * 7 + i / 251) % 26);
-  return s;
-}
-
-// Without printing both.
-bool same(const std::string& a, const std::string& b) { return a == b; }
-
-// More than the socket buffers of both ends can hold.
-constexpr size_t flood = 32 * 1024 * 1024;
-
-struct Folder {
-  Folder() {
-    char name[] = "/tmp/sluice-net-XXXXXX";
-    REQUIRE(::mkdtemp(name) != nullptr);
-    path = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::string path;
-};
-
-}  // namespace
 
 TEST_CASE("bytes go both ways, and addresses are those of the sockets") {
   World world;
@@ -63,16 +33,6 @@ TEST_CASE("bytes go both ways, and addresses are those of the sockets") {
   }
   world.spin();
   CHECK(net::sockets_live() == 0);
-}
-
-TEST_CASE("what is touched before the connection stands goes out when it does") {
-  World world;
-  Server server(world);
-  Probe client(world.network.dial(world.loop, server.address, {}));
-  client.send("early");
-  CHECK(!client.transport->open());
-  world.until([&] { return !server.peers.empty() && server.peers[0]->got == "early"; });
-  CHECK(client.opens == 1);
 }
 
 TEST_CASE("megabytes both ways at once arrive whole and in order") {
@@ -296,69 +256,6 @@ TEST_CASE("a peer that reads nothing ends at the write limit; one that reads slo
   }
 }
 
-TEST_CASE("connecting fails in words") {
-  World world;
-  std::unique_ptr<Server> server = std::make_unique<Server>(world);
-  const net::Address address = server->address;
-  SUBCASE("refused") {
-    server.reset();
-    Probe client(world.network.dial(world.loop, address, {}));
-    world.until([&] { return !client.ends.empty(); });
-    CHECK(client.ends == std::vector{EndReason::refused});
-    CHECK(client.transport->end_detail() == "ECONNREFUSED");
-  }
-  SUBCASE("timeout") {
-    // A full accept queue: the kernel drops further SYNs.
-    net::Fd full(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_storage raw;
-    const socklen_t length = net::Address::ipv4(INADDR_LOOPBACK, 0).to_sockaddr(raw);
-    REQUIRE(::bind(full.value(), reinterpret_cast<sockaddr*>(&raw), length) == 0);
-    REQUIRE(::listen(full.value(), 0) == 0);
-    const net::Address hole = *net::bound_address(full);
-    std::vector<std::unique_ptr<Probe>> clients;
-    const auto timed_out = [&] {
-      for (const auto& c : clients) {
-        if (!c->ends.empty()) return true;
-      }
-      return false;
-    };
-    for (int i = 0; i < 4; ++i)
-      clients.push_back(std::make_unique<Probe>(world.network.dial(world.loop, hole, {.connect_timeout = base::millis(50)})));
-    world.until(timed_out);
-    for (const auto& c : clients) {
-      if (!c->ends.empty()) CHECK(c->ends == std::vector{EndReason::connect_timeout});
-    }
-  }
-  SUBCASE("no such Unix socket") {
-    Probe client(world.network.dial(world.loop, net::Address::unix_socket("/nonexistent/socket"), {}));
-    CHECK(client.ends.empty());
-    world.until([&] { return !client.ends.empty(); });
-    CHECK(client.ends == std::vector{EndReason::unreachable});
-    CHECK(client.transport->end_detail() == "ENOENT");
-  }
-  SUBCASE("a source address that is not ours") {
-    Probe client(world.network.dial(world.loop, address, {.source = net::Address::ipv4(0xC0000201, 0)}));
-    world.until([&] { return !client.ends.empty(); });
-    CHECK(client.ends == std::vector{EndReason::no_resources});
-  }
-  SUBCASE("closed while connecting") {
-    Probe client(world.network.dial(world.loop, address, {}));
-    client.transport.reset();
-    world.spin();
-    CHECK(client.opens == 0);
-    CHECK(client.ends.empty());
-  }
-}
-
-TEST_CASE("a source address is used") {
-  World world;
-  Server server(world);
-  const net::Address source = net::Address::ipv4(0x7F000002, 0);
-  Probe client(world.network.dial(world.loop, server.address, {.source = source}));
-  world.until([&] { return client.opens == 1 && server.peers.size() == 1; });
-  CHECK(server.peers[0]->transport->peer().remote.ip_text() == "127.0.0.2");
-}
-
 TEST_CASE("quiet_now sees bytes, a FIN and a reset without the loop") {
   World world;
   Server server(world);
@@ -389,27 +286,7 @@ TEST_CASE("a second user gets the bytes that the first one left, and the FIN aga
   CHECK(first.eofs == 0);
 }
 
-TEST_CASE("Unix sockets, by path and abstract") {
-  World world;
-  Folder folder;
-  for (const std::string& path : {folder.path + "/s", "@sluice-net-test-" + std::to_string(::getpid())}) {
-    Server server(world, net::Address::unix_socket(path));
-    Probe client(world.network.dial(world.loop, net::Address::unix_socket(path), {}));
-    client.send("ping");
-    world.until([&] { return !server.peers.empty() && server.peers[0]->got == "ping"; });
-    CHECK(client.opens == 1);
-    server.peers[0]->send(pattern(1'000'000));
-    server.peers[0]->transport->shut_write();
-    world.until([&] { return client.eofs == 1; });
-    CHECK(same(client.got, pattern(1'000'000)));
-    CHECK(server.peers[0]->transport->peer().remote.family() == net::Address::Family::unix_path);
-    client.transport.reset();
-    world.until([&] { return server.peers[0]->ends.size() == 1; });
-  }
-}
-
 TEST_CASE("a loop may go while a socket still waits for its last bytes to leave") {
-  Folder folder;
   {
     World world;
     Pair pair(world);
