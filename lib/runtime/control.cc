@@ -87,7 +87,7 @@ Control::Control(config::Loaded loaded)
 Control::~Control() {
   helper_.reset();
   admin_.reset();
-//P  probers_.clear();
+  checkers_.clear();
   for (auto& worker : workers_) worker.reset();
 }
 
@@ -154,11 +154,11 @@ void Control::publish(GenerationPtr next) {
   EndpointSets sets = set_endpoints(*next);
   cells_.certificates(*next);
   generation_ = std::move(next);
+  place_checks(*generation_, sets);
   to_all([this, generation = generation_, sets = std::move(sets)](Worker& worker) {
     worker.apply(generation, sets);
     mailbox_.push([this] { ++workers_applied_; });
   });
-//P  place_probes(*generation_);
 }
 
 // Endpoint sets belong to control; the workers get them with the generation.
@@ -172,6 +172,38 @@ EndpointSets Control::set_endpoints(const Generation& next) {
     upstream::export_shared(registry_, shared, before != nullptr ? *before : upstream::EndpointSet{}, options.pool.max_connections);
   }
   return sets;
+}
+
+// Checks of one upstream go on over reloads; what left the configuration is checked no more.
+void Control::place_checks(const Generation& generation, const EndpointSets& sets) {
+  std::erase_if(checkers_, [&](const auto& entry) {
+    return std::ranges::none_of(generation.upstreams, [&](const Backing& b) { return b.shared.get() == entry.first; });
+  });
+  for (size_t i = 0; i < generation.upstreams.size(); ++i) {
+    const Backing& backing = generation.upstreams[i];
+    const upstream::UpstreamOptions& options = generation.snapshot->upstreams[i];
+    auto& checker = checkers_[backing.shared.get()];
+    if (!options.health && checker == nullptr) continue;
+    if (checker == nullptr) {
+      checker = std::make_unique<upstream::HealthChecker>(
+          upstream::HealthChecker::Setup{loop_, backing.shared, *this, exchange::Random::from_system().next()});
+    }
+    const base::Millis timeout = options.health ? options.health->timeout : options.pool.connect_timeout;
+    auto connector = upstream::make_connector({.upstream = options.name,
+                                               .loop = loop_,
+                                               .network = network_,
+                                               .tls = backing.tls,
+                                               .protocol = options.protocol,
+                                               .proxy_protocol = options.proxy_protocol,
+                                               .connect_timeout = timeout,
+                                               .source_addresses = options.source_addresses});
+    checker->update({generation.snapshot, &options}, sets[i], std::move(connector));
+  }
+}
+
+void Control::on_health(const upstream::SharedUpstream& upstream, const upstream::SharedEndpoint& endpoint, upstream::Health health) {
+  if (health == upstream::Health::up) return;
+  to_all([shared = &upstream, id = endpoint.id()](Worker& worker) { worker.endpoint_is_down(shared, id); });
 }
 
 void Control::to_all(const std::function<void(Worker&)>& message) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "admin/admin.h"
@@ -17,13 +18,11 @@
 #include "runtime/drain.h"
 #include "runtime/generation.h"
 #include "runtime/worker_thread.h"
-#if __has_include("upstream/health_probe.h")
 #include "upstream/health_probe.h"
-#endif
 
 namespace sluice::runtime {
 
-class Control final : public admin::Backend, public net::FdWatch::User, public Peers {
+class Control final : public admin::Backend, public net::FdWatch::User, public Peers, public upstream::HealthListener {
  public:
   // Opens sockets, starts workers and the admin listener. The error is what a person should read; nothing runs then.
   static std::expected<std::unique_ptr<Control>, config::Problems> start(config::Loaded loaded);
@@ -39,12 +38,15 @@ class Control final : public admin::Backend, public net::FdWatch::User, public P
   void start_workers();
   void publish(GenerationPtr next);
   EndpointSets set_endpoints(const Generation& next);
-  void place_probes(const Generation& generation);
+  void place_checks(const Generation& generation, const EndpointSets& sets);
   void to_all(const std::function<void(Worker&)>& message);
 
   // net::FdWatch::User: the signalfd
   void on_ready(net::FdWatch::For what) override;
   void on_signal(int number);
+
+  // upstream::HealthListener
+  void on_health(const upstream::SharedUpstream& upstream, const upstream::SharedEndpoint& endpoint, upstream::Health health) override;
 
   // Peers
   void post(uint32_t worker, std::function<void(Worker&)> message) override;
@@ -80,7 +82,7 @@ class Control final : public admin::Backend, public net::FdWatch::User, public P
   GenerationPtr generation_;
   std::mutex workers_mutex_;                      // over workers_: they reach each other through it
   std::vector<std::unique_ptr<WorkerThread>> workers_;
-//P  std::vector<std::unique_ptr<upstream::HealthProber>> probers_;
+  std::unordered_map<const upstream::SharedUpstream*, std::unique_ptr<upstream::HealthChecker>> checkers_;
   net::Fd signals_;
   std::unique_ptr<net::FdWatch> signal_watch_;
   net::Timer tick_;
