@@ -70,6 +70,7 @@ def test_phases(start, held, how):
     answer = busy.response()
     assert (answer.status, answer.body, answer.closes) == (200, b"served", True)
     assert busy.ended()
+    busy.close()
     assert sluice.wait_exit() == 0
     with pytest.raises(OSError):
         Client(address)
@@ -120,6 +121,8 @@ def test_requests_under_way_finish(start, held):
     assert uploading.response("POST").body == b"1234567890"
     held.gate.set()
     assert waiting.response().status == 200 and queued.response().status == 200
+    for client in (uploading, waiting, queued):
+        client.close()
     assert sluice.wait_exit() == 0
 
 

@@ -95,9 +95,8 @@ def test_a_stuck_backend_does_not_stop_the_others(start):
     """One upstream takes connections and says nothing; another one's requests do not wait."""
     stuck = start.origin(on_connection=lambda c: (c.read_request(), c.wait_eof()))
     good = start.origin(lambda c, r: c.send(ok()))
-    extra = f'[[upstream]]\nname = "stuck"\nendpoints = ["{stuck.address}"]\n[upstream.pool]\nmax_connections = 4\n[[listener]]\nname = "other"\naddress = "127.0.0.1:0"\nprotocols = ["http/1.1"]\n'
-    route = '[[route]]\npath = "/stuck"\nupstream = "stuck"\ntimeout = "60s"\n[[route]]\nname = "app"'
-    sluice = start.sluice(config(good.address, extra=extra).replace('[[route]]\nname = "app"', route))
+    extra = f'[[upstream]]\nname = "stuck"\nendpoints = ["{stuck.address}"]\n[upstream.pool]\nmax_connections = 4\n'
+    sluice = start.sluice(config(good.address, before='[[route]]\npath = "/stuck"\nupstream = "stuck"\ntimeout = "60s"\n', extra=extra))
     clients = [sluice.client() for _ in range(40)]
     for client in clients:
         client.send(build(path="/stuck"))

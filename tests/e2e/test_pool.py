@@ -55,15 +55,24 @@ def test_cap_per_endpoint_is_of_the_whole_process(start, gate, workers):
 
 
 def test_cap_of_one_starves_no_worker(start):
-    """Two workers, one slot: every one of many clients is served."""
-    origin = start.origin()
+    """Two workers, one slot: every one of many clients is served, and the origin never has two requests at once."""
+    active, most, lock = [0], [0], threading.Lock()
+
+    def on_request(connection, request):
+        with lock:
+            active[0] += 1
+            most[0] = max(most[0], active[0])
+        with lock:
+            active[0] -= 1
+        connection.send(ok())
+    origin = start.origin(on_request)
     sluice = start.sluice(config(origin.address, pool='max_connections = 1\nacquire_timeout = "30s"', workers=2))
     clients = [sluice.client() for _ in range(16)]
     for _ in range(10):
         for client in clients:
             client.send(build())
         assert all(client.response().status == 200 for client in clients)
-    assert origin.open_max == 1
+    assert most[0] == 1
 
 
 def test_acquire_timeout(start, gate):

@@ -129,11 +129,11 @@ def test_client_connections_have_a_cap(start):
     for client in busy:
         client.send(build(path="/held"))
     origin.wait_heads(heads + 4)
-    with sluice.client() as refused:
-        try:
+    try:
+        with sluice.client() as refused:
             assert refused.ended()
-        except AssertionError:
-            assert refused.response().status == 503
+    except ConnectionResetError:                      # so early that connect() sees it
+        pass
     sluice.wait_metric(lambda v: v >= 1, "sluice_downstream_connections_rejected_total")
     gate.set()
     assert all(c.response().status == 200 for c in busy)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.base import TIMEOUT
+from harness.base import TIMEOUT, wait_for
 from harness.cases import Ledger
 from harness.client import Closed, build
 from harness.origin import ok
@@ -104,7 +104,7 @@ def test_nonsense_is_502(table, case):
             assert client.request(path="/after").status == 200
     assert [r.target for r in origin.requests[requests:requests + 1]] == ["/" + case.name]
     used = next(c for c in origin.connections if any(r.target == "/" + case.name for r in c.requests))
-    assert used.eof.wait(TIMEOUT) or used.ended.wait(TIMEOUT)
+    wait_for(lambda: used.eof.is_set() or used.ended.is_set(), what="the origin connection ends")
     assert used.requests[-1].target == "/" + case.name, "the connection was used again"
     assert len(origin.connections) >= connections
     lines = [line for line in ledger.lines() if line["path"] != "/after"]

@@ -37,8 +37,8 @@ def preamble(workers=1, deregister_wait="0s", deadline="5s"):
 
 
 def config(*endpoints, listener="", tls="", upstream="", pool="", health="", retry="", upstream_tls="",
-           route="", extra="", workers=1, deregister_wait="0s", deadline="5s"):
-    """One listener `main`, one upstream `app` with these endpoints, one route to it, then extra.
+           before="", route="", extra="", workers=1, deregister_wait="0s", deadline="5s"):
+    """One listener `main`, one upstream `app` with these endpoints, routes of `before`, one route to app, then extra.
 
     The arguments named after a table are lines put into it; the sub-tables appear only if asked for.
     """
@@ -52,7 +52,7 @@ def config(*endpoints, listener="", tls="", upstream="", pool="", health="", ret
         for name, lines in (("pool", pool), ("tls", upstream_tls), ("health", health), ("retry", retry)):
             if lines:
                 parts += [f"[upstream.{name}]", lines]
-        parts += ['[[route]]\nname = "app"\nupstream = "app"', route]
+        parts += [before, '[[route]]\nname = "app"\nupstream = "app"', route]
     parts.append(extra)
     return "\n".join(parts) + "\n"
 
