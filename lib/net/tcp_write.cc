@@ -35,7 +35,9 @@ void TcpSocket::flush() {
   if (std::exchange(b.stop_reads, false) && state_ == State::open && reading_ == Reading::paused && poll_ == Poll::on) stop_reads();
   Given given = Given::all;
   const bool can_write = out_state_ == Out::flows || out_state_ == Out::shut_asked;
-  if (state_ == State::open && can_write && user_ != nullptr && b.out.size() < high_mark) {
+  if (b.out.size() >= high_mark) {
+    given = Given::maybe_more;  // the user could not be asked in this flush
+  } else if (state_ == State::open && can_write && user_ != nullptr) {
     const size_t before = b.out.size();
     const size_t room = high_mark - before;
     user_->fill(b.out, room);

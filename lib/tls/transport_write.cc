@@ -61,7 +61,8 @@ void TlsTransport::fill(net::ByteQueue& out, size_t room) {
   if (busy_ != nullptr && !busy_->out.empty()) out.take_all(busy_->out);
   if (state_ == State::open && user_ != nullptr && (out_state_ == Out::flows || out_state_ == Out::shut_asked)) {
     net::ByteQueue plain;
-    user_->fill(plain, room);
+    // Full records only, if there is room for one: a rest of some bytes would cost as much as a record again.
+    user_->fill(plain, room > record_bytes_max ? room - room % record_bytes_max : room);
     gave_bytes_ = gave_bytes_ || !plain.empty();
     if (!plain.empty() && (state_ == State::open || state_ == State::closing)) seal(plain, out);
   }

@@ -337,7 +337,9 @@ void PipeTransport::room_again() {
 void PipeTransport::flush() {
   if (state_ == State::connecting) return;
   bool more = false;
-  if (state_ == State::open && shut_ != Shut::done && user_ != nullptr && out_.size() < high_mark) {
+  if (out_.size() >= high_mark) {
+    more = true;  // the user could not be asked in this flush
+  } else if (state_ == State::open && shut_ != Shut::done && user_ != nullptr) {
     const size_t before = out_.size();
     const size_t room = high_mark - before;
     user_->fill(out_, room);

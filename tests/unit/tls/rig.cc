@@ -27,6 +27,7 @@ void Side::on_bytes(net::ByteQueue& in) {
   const bool expected = !end && !in.empty();
   CHECK(expected);
   ++deliveries;
+  pieces = in.slices();
   if (in.size() < leave) return;
   std::string bytes(in.size(), '\0');
   in.peek(bytes.data(), bytes.size());

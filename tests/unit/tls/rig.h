@@ -34,6 +34,7 @@ class Side final : public net::Transport::User {
   unsigned opens = 0;
   unsigned deliveries = 0;                       // calls of on_bytes
   unsigned drained = 0;
+  std::size_t pieces = 0;                        // slices of the last on_bytes
   std::size_t leave = 0;                         // on_bytes leaves all while fewer bytes than this are there
   std::optional<bool> eof;                       // authenticated?
   std::optional<net::EndReason> end;
