@@ -52,7 +52,7 @@ class Page {
   explicit Page(const Loaded& loaded) : loaded_(loaded) {}
 
   void line(std::string_view word, std::string_view fact) { text += concat({pad(word, 12), fact, "\n"}); }
-  void item(std::string_view word, std::string_view fact, std::string_view place) { line(word, pad(fact, 52) + origin(place)); }
+  void item(std::string_view word, std::string_view fact, std::string_view place) { line(word, pad(fact, 50) + origin(place)); }
 
   // All settings in force below `prefix` ("route[3].").
   void settings_of(const std::vector<Setting>& all, std::string_view prefix) {
