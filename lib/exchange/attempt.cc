@@ -32,6 +32,7 @@ void Attempt::on_stream(upstream::Grant&& grant) {
   CHECK(grant.stream != nullptr);
   waiting_ = false;
   stream_ = grant.stream;
+  reused_ = grant.reused;
   lease_ = std::move(grant.lease);
   user_.attempt_ready(grant);
 }
@@ -61,7 +62,8 @@ void Attempt::on_closed(const http::Failure& why) {
     user_.attempt_done();
     return;
   }
-  lease_.done(upstream::Outcome::failure);
+  const bool race = reused_ && !answer_begun_ && why.kind == http::Kind::reset;
+  lease_.done(race ? upstream::Outcome::idle_race : upstream::Outcome::failure);
   user_.attempt_failed(why, lease_.endpoint());
 }
 

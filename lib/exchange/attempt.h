@@ -53,6 +53,7 @@ class Attempt final : public http::Sink, public upstream::Waiter {
   upstream::Lease lease_;
   bool waiting_ = false;
   bool answer_begun_ = false;
+  bool reused_ = false;                      // the stream is not the first of its connection
 };
 
 }  // namespace sluice::exchange

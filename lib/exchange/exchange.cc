@@ -63,7 +63,8 @@ Failure Exchange::refuse_by_head() const {
   if (times_in_via(head_->fields, env_.pseudonym) >= loop_limit) return refused(Kind::loop);
   const net::Peer& peer = downstream_->peer();
   if (peer.tls && !peer.sni.empty() && peer.certificate_covers != nullptr) {
-    const std::string_view host = without_port(head_->authority);
+    std::string_view host = without_port(head_->authority);
+    if (host.ends_with('.')) host.remove_suffix(1);
     if (!base::iequals(host, peer.sni) && !peer.certificate_covers(peer.certificate, host)) return refused(Kind::misdirected);
   }
   return {};
@@ -205,6 +206,7 @@ void Exchange::reply_locally(const Failure& why) {
   Reply reply = reply_for(why.kind, arena);
   if (client_.peer == Trust::yes || downstream_->peer().remote.is_loopback()) reply.reason = http::reason_word(why.kind);
   http::Head answer(arena);
+  answer.last = why.kind == Kind::bad_request;   // what is ambiguous may be followed by what is smuggled
   status_ = reply.status;
   answer_ = Answer::ended;
   send_reply(*downstream_, head_->method, reply, answer);

@@ -100,6 +100,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   std::string_view client_text_{};
   base::Micros began_;
   base::Micros last_byte_;
+  base::Micros asked_at_{};                   // a stream was asked for
   base::Micros sent_at_{};                    // the request's head went to the upstream
   base::Micros first_byte_{-1};
   base::Micros queue_{0}, connect_{0}, tls_{0};

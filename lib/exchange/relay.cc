@@ -48,6 +48,8 @@ void Exchange::edit_request() {
 void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
   ++attempts_;
   sent_in_try_ = 0;
+  asked_at_ = env_.loop.now();
+  sent_at_ = base::Micros{};
   cut_by_try_timeout_ = false;
   upstream::Want want;
   // What may not be repeated must not meet a connection that died while idle.
@@ -228,6 +230,7 @@ void Exchange::count_upstream_error(const Failure& why) {
 
 void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endpoint) {
   count_upstream_error(why);
+  if (sent_at_.count == 0) queue_ = queue_ + (env_.loop.now() - asked_at_);   // waited in vain
   deadlines_.clear(Limit::one_try);
   deadlines_.clear(Limit::go_ahead);
   const UpstreamCells& cells = site_.upstreams[upstream_index_];

@@ -26,6 +26,7 @@ struct Head {
   std::string_view target{};                // origin form as sent: "/path?query", or "*"
   // Response
   uint16_t status = 0;
+  bool last = false;                        // the request was not to be trusted: take no other on this connection (HTTP/1: close)
   // Both
   // Body length if known. With End::yes on a response to HEAD and on 304 it is only announced (RFC 9110 8.6).
   std::optional<uint64_t> content_length{};

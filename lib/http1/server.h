@@ -63,6 +63,8 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   // With more than that unread we stop reading and leave the client so long to see our FIN, before a RST tells it.
   static constexpr base::Millis last_wait = base::seconds(1);
   static constexpr base::Millis rate_window = base::seconds(10);
+  // A drain waits so long for the first byte of a request that may be on its way.
+  static constexpr base::Millis drain_grace = base::seconds(1);
 
   Server(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options, http::Scheme scheme, http::ServerHost& host);
   ~Server();

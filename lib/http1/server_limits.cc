@@ -30,9 +30,11 @@ void Server::on_timer() {
   const base::Micros now = loop_.now();
   if (answer_too_slow(now)) return fail({Kind::request_timeout, Where::downstream, Detail::slow_read, false}, CloseCause::write_stalled);
   switch (phase_) {
-    case Phase::idle:
-      if (now < since_ + base::Micros{options_.idle_timeout}) return schedule(since_ + base::Micros{options_.idle_timeout});
-      return end_session(CloseCause::idle_timeout);
+    case Phase::idle: {
+      const base::Micros due = since_ + base::Micros{draining_ ? std::min(drain_grace, options_.idle_timeout) : options_.idle_timeout};
+      if (now < due) return schedule(due);
+      return end_session(draining_ ? drain_cause_ : CloseCause::idle_timeout);
+    }
     case Phase::head:
       if (now < since_ + base::Micros{options_.header_timeout}) return schedule(since_ + base::Micros{options_.header_timeout});
       return malformed({Kind::request_timeout, Where::downstream, Detail::slow_head, true});

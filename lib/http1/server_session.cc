@@ -382,6 +382,11 @@ void Server::drain(CloseCause cause) {
   draining_ = true;
   drain_cause_ = cause;
   if (phase_ != Phase::idle) return;
+  // A request may be under way that we have not seen: on a connection that had none yet, or in bytes that wait in the kernel.
+  if (requests_ == 0 || !transport_->quiet_now()) {
+    since_ = loop_.now();
+    return schedule(since_ + base::Micros{drain_grace});
+  }
   transport_->close(net::Close::after_flush);
   phase_ = Phase::cut;
   cause_ = cause;

@@ -19,7 +19,7 @@ void ServerStream::send_head(const http::Head& head, End end) {
     begin_tunnel();
   } else {
     if (request_ == Request::upgrade_asked) request_ = Request::ended;  // refused: what the client sends now is its next request
-    session_.keep_ = session_.keeps_alive() && message.framing != Framing::until_close;
+    session_.keep_ = session_.keeps_alive() && !head.last && message.framing != Framing::until_close;
     hop = !session_.keep_ ? Hop::close : head_.version == http::Version::http_10 ? Hop::keep_alive : Hop::plain;
   }
   write_response_head(head, message, hop, writer_.text());

@@ -210,8 +210,9 @@ void ProxyReader::on_bytes(ByteQueue& in) {
 void ProxyReader::fail(Failed why, std::string_view detail) {
   if (transport_ == nullptr) return;
   deadline_.disarm();
-  transport_.reset();
-  host_.on_proxy_failed(*this, why, detail);
+  transport_->close(Close::reset);
+  const TransportPtr ended = std::move(transport_);   // its peer can be asked for until the call is over
+  host_.on_proxy_failed(*this, ended->peer(), why, detail);
 }
 
 void ProxyReader::retire() noexcept {

@@ -50,14 +50,13 @@ class ProxyReader final : private Transport::User, private Reapable {
     // for the user that is started next.
     virtual void on_proxy_header(ProxyReader& reader, TransportPtr transport) = 0;
     // The transport is closed. `detail` for the log.
-    virtual void on_proxy_failed(ProxyReader& reader, Failed why, std::string_view detail) = 0;
+    virtual void on_proxy_failed(ProxyReader& reader, const Peer& peer, Failed why, std::string_view detail) = 0;
 
    protected:
     ~Host() = default;
   };
 
   static Owned<ProxyReader> make(Loop& loop, TransportPtr transport, base::Millis deadline, Host& host);
-  const Peer& peer() const { return transport_->peer(); }  // until the upcall
   void retire() noexcept;                                  // for Owned
 
  private:

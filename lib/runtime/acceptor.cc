@@ -26,39 +26,54 @@ Acceptor::~Acceptor() {
 
 net::Loop& Acceptor::loop() { return worker_.loop(); }
 
-void Acceptor::update(std::shared_ptr<const Listening> listening, exchange::Site& site, const ListenerCells& cells) {
+OpenSocket::OpenSocket(net::Loop& loop, std::shared_ptr<ListenSocket> socket, uint32_t worker, Acceptor& owner)
+    : socket_(std::move(socket)), owner_(&owner), listener_(loop, socket_->take(worker), *this) {}
+
+void OpenSocket::on_accept(net::TransportPtr transport) { owner_->take(std::move(transport)); }
+void OpenSocket::on_accept_error(int error) { owner_->accept_failed(error); }
+void OpenSocket::on_stopped() { owner_->listener_stopped(); }
+
+void Acceptor::give_sockets(OpenSockets& to) {
+  for (auto& open : open_) {
+    if (open->accepting()) to.push_back(std::move(open));
+  }
+  std::erase(open_, nullptr);
+}
+
+void Acceptor::update(std::shared_ptr<const Listening> listening, exchange::Site& site, const ListenerCells& cells, OpenSockets& open) {
   listening_ = std::move(listening);
   site_ = &site;
   cells_ = cells;
-  const auto& wanted = listening_->sockets;
-  for (Open& open : open_) {
-    if (std::ranges::find(wanted, open.socket) == wanted.end()) open.listener->stop_accepting(net::Listener::Backlog::accept);
-  }
-  for (const auto& socket : wanted) {
-    if (std::ranges::any_of(open_, [&](const Open& open) { return open.socket == socket; })) continue;
-    open_.push_back({socket, std::make_unique<net::Listener>(worker_.loop(), socket->take(worker_.index()), static_cast<net::Listener::Host&>(*this))});
+  for (const auto& socket : listening_->sockets) {
+    const auto it = std::ranges::find_if(open, [&](const auto& o) { return o != nullptr && o->socket() == socket.get(); });
+    if (it == open.end()) {
+      open_.push_back(std::make_unique<OpenSocket>(worker_.loop(), socket, worker_.index(), *this));
+    } else {
+      (*it)->belong_to(*this);
+      open_.push_back(std::move(*it));
+    }
   }
 }
 
 void Acceptor::stop_listening() {
-  for (Open& open : open_) open.listener->stop_accepting(net::Listener::Backlog::accept);
+  for (auto& open : open_) open->stop();
 }
 
 bool Acceptor::listening_now() const {
-  return std::ranges::any_of(open_, [](const Open& open) { return open.listener->accepting(); });
+  return std::ranges::any_of(open_, [](const auto& open) { return open->accepting(); });
 }
 
-void Acceptor::on_stopped() { worker_.listener_stopped(); }
+void Acceptor::listener_stopped() { worker_.listener_stopped(); }
 
-void Acceptor::on_accept_error(int error) {
-  static base::LogSite site;
+void Acceptor::accept_failed(int error) {
+  static thread_local base::LogSite site;
   if (site.admit()) {
     base::error("listener {}: accept failed: {}; clients wait in the backlog (raise the limit of open files, or lower max_connections)",
                 listening_->options.name, std::strerror(error));
   }
 }
 
-void Acceptor::on_accept(net::TransportPtr transport) {
+void Acceptor::take(net::TransportPtr transport) {
   if (!worker_.admit_connection()) {              // counted there; the transport closes as it dies
     transport->close(net::Close::reset);
     return;

@@ -28,14 +28,40 @@ struct ListenerCells {
   metrics::Counter* handshakes[2][2] = {};        // [TLS 1.3?][resumed?]
 };
 
-class Acceptor final : private net::Listener::Host, private tls::TlsEvents {
+class Acceptor;
+
+// A socket of this worker and what listens on it, for the acceptor it belongs to now: a reload may give an address to a listener
+// of another name without closing it.
+class OpenSocket final : private net::Listener::Host {
+ public:
+  OpenSocket(net::Loop& loop, std::shared_ptr<ListenSocket> socket, uint32_t worker, Acceptor& owner);
+  const ListenSocket* socket() const { return socket_.get(); }
+  bool accepting() const { return listener_.accepting(); }
+  void belong_to(Acceptor& owner) { owner_ = &owner; }
+  void stop() { listener_.stop_accepting(net::Listener::Backlog::accept); }
+
+ private:
+  void on_accept(net::TransportPtr transport) override;
+  void on_accept_error(int error) override;
+  void on_stopped() override;
+
+  std::shared_ptr<ListenSocket> socket_;
+  Acceptor* owner_;
+  net::Listener listener_;
+};
+using OpenSockets = std::vector<std::unique_ptr<OpenSocket>>;
+
+class Acceptor final : private tls::TlsEvents {
  public:
   explicit Acceptor(Worker& worker) : worker_(worker) {}
   ~Acceptor();
 
-  // The settings for connections from now on, and the site their requests are routed by. Sockets that went are closed.
-  void update(std::shared_ptr<const Listening> listening, exchange::Site& site, const ListenerCells& cells);
-  void take(net::TransportPtr transport) { on_accept(std::move(transport)); }
+  // The settings for connections from now on, and the site their requests are routed by. Takes the sockets it wants out of
+  // `open`, opens what is missing; what it had and does not want closes.
+  void update(std::shared_ptr<const Listening> listening, exchange::Site& site, const ListenerCells& cells, OpenSockets& open);
+  // Its sockets, for whoever wants them after a reload.
+  void give_sockets(OpenSockets& to);
+  void take(net::TransportPtr transport);
   // Takes what stands in the accept queues, then closes the sockets.
   void stop_listening();
   // Idle connections end now, the others as their requests end.
@@ -55,17 +81,12 @@ class Acceptor final : private net::Listener::Host, private tls::TlsEvents {
   http::Sink& begin_exchange(Connection& connection, http::Stream& stream);
   void protocol_error(http::Detail detail);
   void proxy_header_refused(const net::Peer& peer, std::string_view detail);
+  void accept_failed(int error);
+  void listener_stopped();
   void ended(Connection& connection, http::CloseCause cause);
   void recycle(Connection& connection);
 
  private:
-  struct Open {                                   // a socket of ours and what listens (or listened) on it
-    std::shared_ptr<ListenSocket> socket;
-    std::unique_ptr<net::Listener> listener;
-  };
-  void on_accept(net::TransportPtr transport) override;
-  void on_accept_error(int error) override;
-  void on_stopped() override;
   void on_handshake(const tls::HandshakeFacts& facts) override;
   void on_handshake_error(tls::HandshakeError why) override;
 
@@ -73,7 +94,7 @@ class Acceptor final : private net::Listener::Host, private tls::TlsEvents {
   std::shared_ptr<const Listening> listening_;
   exchange::Site* site_ = nullptr;
   ListenerCells cells_;
-  std::vector<Open> open_;
+  OpenSockets open_;                              // those that stopped stay until we go
   base::List<Connection, ByAge> connections_;     // in the order of their latest request
   size_t count_ = 0;
   bool draining_ = false;

@@ -22,8 +22,8 @@ void Connection::on_proxy_header(net::ProxyReader&, net::TransportPtr transport)
   secure();
 }
 
-void Connection::on_proxy_failed(net::ProxyReader& reader, net::ProxyReader::Failed why, std::string_view detail) {
-  acceptor_.proxy_header_refused(reader.peer(), detail);
+void Connection::on_proxy_failed(net::ProxyReader&, const net::Peer& peer, net::ProxyReader::Failed why, std::string_view detail) {
+  acceptor_.proxy_header_refused(peer, detail);
   end(why == net::ProxyReader::Failed::timeout ? http::CloseCause::timeout : http::CloseCause::protocol_error);
 }
 

@@ -44,7 +44,7 @@ class Connection final : public http::ServerHost,
   void on_protocol_error(http::Detail detail) override;
   // net::ProxyReader::Host
   void on_proxy_header(net::ProxyReader& reader, net::TransportPtr transport) override;
-  void on_proxy_failed(net::ProxyReader& reader, net::ProxyReader::Failed why, std::string_view detail) override;
+  void on_proxy_failed(net::ProxyReader& reader, const net::Peer& peer, net::ProxyReader::Failed why, std::string_view detail) override;
   // net::Transport::User, during the handshake
   void on_open() override { serve(); }
   void on_bytes(net::ByteQueue&) override {}

@@ -1,6 +1,7 @@
 #include "runtime/worker.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "base/check.h"
@@ -45,6 +46,7 @@ Worker::Worker(const Setup& setup)
 
 // The sockets go first, then requests, then what they used.
 Worker::~Worker() {
+  closing_.clear();
   acceptors_.clear();
   leaving_.clear();
 }
@@ -109,13 +111,21 @@ exchange::Site& Worker::place_site(const GenerationPtr& next) {
 }
 
 void Worker::place_acceptors(const Generation& next, exchange::Site& site) {
+  OpenSockets open;
+  for (auto& acceptor : acceptors_) acceptor->give_sockets(open);
   std::vector<std::unique_ptr<Acceptor>> before = std::move(acceptors_);
   acceptors_.clear();
   for (const auto& listening : next.listeners) {
     const std::string& name = listening->options.name;
     const auto it = std::ranges::find_if(before, [&](const auto& a) { return a != nullptr && a->options().options.name == name; });
     acceptors_.push_back(it != before.end() ? std::move(*it) : std::make_unique<Acceptor>(*this));
-    acceptors_.back()->update(listening, site, meter_.listener(name));
+    acceptors_.back()->update(listening, site, meter_.listener(name), open);
+  }
+  // Sockets nobody wants take what stands in their queues, as before, and close.
+  std::erase(open, nullptr);
+  for (auto& socket : open) {
+    socket->stop();
+    closing_.push_back(std::move(socket));
   }
   for (auto& acceptor : before) {
     if (acceptor != nullptr) let_go(std::move(acceptor));
@@ -135,12 +145,13 @@ void Worker::on_site_unused(exchange::Site&) { sweep_timer_.arm(loop_, base::Mil
 void Worker::sweep() {
   const Placed* const in_force = sites_.empty() ? nullptr : sites_.back().get();
   std::erase_if(sites_, [&](const auto& placed) { return placed.get() != in_force && placed->site.unused(); });
-  std::erase_if(leaving_, [](const auto& acceptor) { return acceptor->connections() == 0; });
+  std::erase_if(closing_, [](const auto& socket) { return !socket->accepting(); });
+  std::erase_if(leaving_, [&](const auto& acceptor) { return acceptor->connections() == 0 && closing_.empty(); });
   std::erase_if(clusters_, [&](auto& entry) {
     const auto used = [&](const auto& placed) { return std::ranges::find(placed->site.clusters, entry.second.get()) != placed->site.clusters.end(); };
     return std::ranges::none_of(sites_, used) && entry.second->finished();
   });
-  const bool more = sites_.size() > 1 || !leaving_.empty() || (generation_ != nullptr && clusters_.size() > generation_->upstreams.size());
+  const bool more = sites_.size() > 1 || !leaving_.empty() || !closing_.empty() || (generation_ != nullptr && clusters_.size() > generation_->upstreams.size());
   if (more) sweep_timer_.arm(loop_, sweep_every);
 }
 
@@ -195,7 +206,7 @@ void Worker::leave(std::function<void()> closed) {
 void Worker::listener_stopped() {
   if (!on_listeners_closed_) return;
   const auto silent = [](const auto& acceptor) { return !acceptor->listening_now(); };
-  if (!std::ranges::all_of(acceptors_, silent)) return;
+  if (!std::ranges::all_of(acceptors_, silent) || std::ranges::any_of(closing_, &OpenSocket::accepting)) return;
   std::exchange(on_listeners_closed_, nullptr)();
 }
 

@@ -110,6 +110,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   std::vector<std::unique_ptr<Acceptor>> leaving_;            // their listener left the configuration; until the last connection ends
   net::Timer sweep_timer_;
   std::function<void()> on_listeners_closed_;
+  OpenSockets closing_;                           // left the configuration; until their accept queues are empty
   bool draining_ = false;
 };
 

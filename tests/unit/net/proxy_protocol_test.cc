@@ -165,7 +165,7 @@ struct Host final : ProxyReader::Host, net::Transport::User {
     transport->start(*this);
     reader.reset();
   }
-  void on_proxy_failed(ProxyReader&, ProxyReader::Failed why, std::string_view detail) override {
+  void on_proxy_failed(ProxyReader&, const net::Peer&, ProxyReader::Failed why, std::string_view detail) override {
     CHECK(!detail.empty());
     failures.push_back(why);
     reader.reset();
