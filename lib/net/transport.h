@@ -61,7 +61,7 @@ class Transport {
     // the chunk has room). Called again only when more came, reading was allowed again, or start() was called.
     virtual void on_bytes(ByteQueue& in) = 0;
     // Flush time: move up to about `room` bytes to `out` (a head may exceed it). Called once per flush after touch(). Who gave
-    // at least half of the room, or had to wait for the kernel, is asked again when it has been taken; who gave less is not.
+    // at least half of the room, or had little room or to wait for the kernel, is asked again when all is taken; others are not.
     virtual void fill(ByteQueue& out, size_t room) = 0;
     // The peer will send no more (FIN; in TLS `authenticated` = by close_notify, in the clear always true). We may still write.
     virtual void on_eof(bool authenticated) = 0;

@@ -73,4 +73,6 @@ uv_loop_s* raw(LoopDriver& driver) {
   return uv->loop();
 }
 
+std::string_view libuv_version() { return uv_version_string(); }
+
 }  // namespace sluice::net

@@ -77,6 +77,41 @@ TEST_CASE("a scripted peer talks to a transport, torn as told") {
   CHECK(pipes_live() == 0);
 }
 
+TEST_CASE("a user that gives whole frames only, or more than asked for, is asked until it has no more") {
+  struct Framed final : net::Transport::User {
+    void on_bytes(net::ByteQueue&) override {}
+    void fill(net::ByteQueue& out, size_t room) override {
+      for (; frames != 0 && room >= at_least; --frames) {
+        out.append_copy(std::string(frame, 'f'));
+        room -= std::min(room, frame);
+      }
+    }
+    void on_eof(bool) override {}
+    void on_end(EndReason) override {}
+    size_t frame = 0;
+    size_t at_least = 1;
+    int frames = 100;
+  } user;
+  SUBCASE("16 KiB or nothing") { user.frame = user.at_least = 16 * 1024; }
+  SUBCASE("40,000 or nothing") { user.frame = user.at_least = 40'000; }
+  SUBCASE("all at once, far above the mark") { user.frame = 10 * net::Transport::high_mark; }
+  SimLoop sim;
+  auto pair = scripted_pair(sim);
+  const size_t total = user.frame * 100;
+  for (const size_t window : {size_t{1000}, size_t{70'000}, size_t{10'000'000}}) {
+    CAPTURE(window);
+    user.frames = 100;
+    pair.peer->window(window);
+    pair.transport->start(user);
+    pair.transport->touch();
+    sim.settle();
+    CHECK(pair.peer->take().size() == total);
+  }
+  pair.transport->shut_write();
+  sim.settle();
+  CHECK(pair.peer->got_fin());
+}
+
 TEST_CASE("a held peer stalls the writer, and the stall limit ends it in simulated time") {
   SimLoop sim;
   auto pair = scripted_pair(sim);
