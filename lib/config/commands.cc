@@ -13,7 +13,9 @@ std::string count(std::size_t n, std::string_view what) { return concat({std::to
 
 template <class Answer>
 Outcome explain(const std::string& file, const LoadOptions& options, Answer answer) {
-  const auto loaded = load_file(file, options);
+  LoadOptions with_origins = options;
+  with_origins.record = Record::origins;
+  const auto loaded = load_file(file, with_origins);
   if (!loaded) return {exit_bad, "", to_text(loaded.error())};
   base::Result<std::string> text = answer(*loaded);
   if (!text) return {exit_bad, "", to_text({text.error()})};

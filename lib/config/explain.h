@@ -19,7 +19,7 @@ struct Question {
 };
 
 // The listeners the URL may come in by, the route each would choose (or 404 no_route), its upstreams, and every setting of these with
-// the line it comes from. The error: a URL, method or header that is none.
+// the line it comes from (`loaded` holds its origins, Record::origins). The error: a URL, method or header that is none.
 base::Result<std::string> explain_url(const Loaded& loaded, const Question& question);
 
 // The value of one key ("upstream.app.pool.idle_timeout"), where it comes from, and why its default is what it is. The error: no such

@@ -13,7 +13,8 @@ namespace {
 
 class LoadVisitor final : public Visitor {
  public:
-  LoadVisitor(const Node& root, Report& report, const Availability& available, Origins& origins)
+  // `origins` may be null.
+  LoadVisitor(const Node& root, Report& report, const Availability& available, Origins* origins)
       : report_(report), origins_(origins), reader_(report, available) {
     frames_.push_back({&root, "", "", {}});
   }
@@ -27,7 +28,7 @@ class LoadVisitor final : public Visitor {
     const Member* member = take(key.name);
     if (member == nullptr) return;
     if (!reader_.available(member->at, key.needs, key.name)) return;
-    origins_.emplace(path_of(key.name), member->at);
+    if (origins_ != nullptr) origins_->emplace(path_of(key.name), member->at);
     reader_.start(key.name);
     codec.read(member->value, reader_);
   }
@@ -82,7 +83,7 @@ class LoadVisitor final : public Visitor {
   };
 
   void push(const Node& table, std::string path, std::string section) {
-    origins_.emplace(path, table.at);
+    if (origins_ != nullptr) origins_->emplace(path, table.at);
     frames_.push_back({&table, std::move(path), std::move(section), {}});
   }
 
@@ -134,7 +135,7 @@ class LoadVisitor final : public Visitor {
   }
 
   Report& report_;
-  Origins& origins_;
+  Origins* origins_;
   Reader reader_;
   std::vector<Frame> frames_;
   const std::vector<Node>* array_ = nullptr;
@@ -149,7 +150,7 @@ std::expected<Loaded, Problems> load(const Source& source, const LoadOptions& op
   Loaded loaded;
   loaded.file = source.name();
   auto snapshot = std::make_shared<Snapshot>();
-  LoadVisitor visitor(*root, report, options.available, loaded.origins);
+  LoadVisitor visitor(*root, report, options.available, options.record == Record::origins ? &loaded.origins : nullptr);
   visit(visitor, *snapshot, options.available);
   visitor.finish();
   check(*snapshot, *root, report, options.files);

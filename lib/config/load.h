@@ -2,6 +2,7 @@
 // `sluice check`, `sluice explain` and the fuzzer; touches no socket and, but for the file checks it is given, no other file.
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <functional>
 #include <map>
@@ -28,14 +29,18 @@ struct FileChecks {
   std::function<std::vector<base::Error>(const std::string&)> ticket_keys;
 };
 
+// Whether Loaded::origins is filled: it takes as much memory as the settings themselves, and only explain reads it.
+enum class Record : std::uint8_t { settings, origins };
+
 struct LoadOptions {
   Availability available = Availability::built();
   FileChecks files = {};
+  Record record = Record::settings;
 };
 
 struct Loaded {
   std::shared_ptr<const Snapshot> snapshot;
-  Origins origins;
+  Origins origins;  // empty unless asked for by Record::origins
   std::vector<base::Error> warnings;
   std::string file;
 };
@@ -44,5 +49,7 @@ using Problems = std::vector<base::Error>;  // by place; errors and warnings
 
 std::expected<Loaded, Problems> load(const Source& source, const LoadOptions& options = {});
 std::expected<Loaded, Problems> load_file(const std::string& path, const LoadOptions& options = {});
+
+std::string tomlplusplus_version();   // "3.3.0"
 
 }  // namespace sluice::config

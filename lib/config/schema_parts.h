@@ -30,6 +30,7 @@ void visit_optional(Visitor& visitor, const TableKey& table, std::optional<T>& o
 template <class T, class Make, class Walk>
 void visit_array(Visitor& visitor, const TableKey& table, std::vector<T>& options, Make make, Walk walk) {
   const std::size_t count = visitor.enter_array(table, options.size());
+  options.reserve(count);
   while (options.size() < count) options.push_back(make());
   for (std::size_t i = 0; i < count; ++i) {
     visitor.item(table, i);

@@ -1,4 +1,5 @@
 // TOML text to Node tree: the only file that knows the TOML library (header-only use, no exceptions); see tree.h.
+#include "config/load.h"
 #include "config/tree.h"
 
 // Its assertions fire on plain bad input ("[!"), and with NDEBUG they turn into promises to the optimiser; the code behind them
@@ -87,6 +88,10 @@ base::Result<Node> parse(const Source& source) {
     return std::unexpected(report.take().front());
   }
   return convert(result.table());
+}
+
+std::string tomlplusplus_version() {
+  return std::to_string(TOML_LIB_MAJOR) + "." + std::to_string(TOML_LIB_MINOR) + "." + std::to_string(TOML_LIB_PATCH);
 }
 
 }  // namespace sluice::config

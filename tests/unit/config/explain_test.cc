@@ -28,7 +28,7 @@ constexpr std::string_view text =
     "[[route]]\nname = \"fixed\"\npath = \"/fixed\"\nrespond = { status = 204 }\n";
 
 Loaded loaded() {
-  auto result = load_text(std::string(text));
+  auto result = load_text(std::string(text), {.record = Record::origins});
   if (!result) FAIL(to_text(result.error()));
   return std::move(*result);
 }
