@@ -122,7 +122,7 @@ HeadReader::Status HeadReader::begin_line(std::string_view bytes, size_t& skippe
   skipped = 0;
   if (side_ == Side::response) return bytes.front() == 'H' ? Status::done : fail(Detail::status_line);
   if (bytes.front() == '\r' && empty_lines_ < empty_lines_max) {
-    if (bytes.size() < 2) return Status::more;
+    if (bytes.find('\n') == std::string_view::npos) return bytes.size() < line_cap() ? Status::more : fail(Detail::line_size);
     if (bytes[1] != '\n') return fail(Detail::ctl);
     ++empty_lines_;
     skipped = 2;

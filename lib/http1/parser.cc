@@ -271,4 +271,12 @@ BodyReader::Status BodyReader::read_trailers(net::ByteQueue& in) {
   return second().feed("\r\n") && second().complete() ? Status::end : Status::bad;
 }
 
+#define SLUICE_TEXT_(x) #x
+#define SLUICE_TEXT(x) SLUICE_TEXT_(x)
+std::string_view llhttp_version() {
+  return SLUICE_TEXT(LLHTTP_VERSION_MAJOR) "." SLUICE_TEXT(LLHTTP_VERSION_MINOR) "." SLUICE_TEXT(LLHTTP_VERSION_PATCH);
+}
+#undef SLUICE_TEXT
+#undef SLUICE_TEXT_
+
 }  // namespace sluice::http1

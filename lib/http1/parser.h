@@ -82,4 +82,6 @@ class BodyReader {
   alignas(8) std::array<std::byte, second_bytes> second_;
 };
 
+std::string_view llhttp_version();   // "8.1.0"
+
 }  // namespace sluice::http1

@@ -85,9 +85,7 @@ ScanResult scan_fields(const char* begin, const char* end, std::span<Line> lines
   };
   while (true) {
     if (at == end) return result(Stop::more, Detail::none);
-    if (*at == '\r') {
-      if (at + 1 == end) return result(Stop::more, Detail::none);
-      if (at[1] != '\n') return result(Stop::bad, Detail::ctl);
+    if (end - at >= 2 && at[0] == '\r' && at[1] == '\n') {
       at += 2;
       return result(Stop::end, Detail::none);
     }
@@ -95,16 +93,20 @@ ScanResult scan_fields(const char* begin, const char* end, std::span<Line> lines
     const bool capped = static_cast<uint64_t>(end - at) >= budget.line_max();
     const char* const stop = capped ? at + budget.line_max() : end;
     Line& line = lines[count];
-    switch (scanner.read(at, stop, line)) {
-      case Step::more: return capped ? result(Stop::bad, Detail::field_size) : result(Stop::more, Detail::none);
-      case Step::bad: return result(Stop::bad, scanner.detail);
-      case Step::line: break;
+    const char* next = at;
+    const Step step = scanner.read(next, stop, line);
+    if (step != Step::line) {
+      // A line is judged when its end is here, or cannot come any more: so tearing makes no difference.
+      const bool whole = std::memchr(at, '\n', static_cast<size_t>(stop - at)) != nullptr;
+      if (whole) return result(Stop::bad, scanner.detail);
+      return capped ? result(Stop::bad, Detail::field_size) : result(Stop::more, Detail::none);
     }
     const uint64_t size = uint64_t{line.name_size} + line.value_size;
     if (line.name_size != 0 && budget.count == 0) return result(Stop::bad, Detail::field_count);
     if (size > budget.bytes) return result(Stop::bad, Detail::field_size);
     budget.count -= line.name_size == 0 ? 0 : 1;
     budget.bytes -= size;
+    at = next;
     ++count;
   }
 }
