@@ -41,7 +41,7 @@ void TcpSocket::flush() {
     const size_t before = b.out.size();
     const size_t room = high_mark - before;
     user_->fill(b.out, room);
-    if (room < high_mark / 2 || b.out.size() - before >= room / 2) given = Given::maybe_more;
+    if (before != 0 || b.out.size() - before >= room / 2) given = Given::maybe_more;
   }
   if (stream_alive() && can_write && b.write == nullptr) write_some(given);
   // A big fill that went out at once: there may be more, in the next turn, after the others.

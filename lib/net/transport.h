@@ -60,8 +60,9 @@ class Transport {
     // New bytes are in `in`: take what can be used, leave the rest; later bytes join what was left (contiguously while
     // the chunk has room). Called again only when more came, reading was allowed again, or start() was called.
     virtual void on_bytes(ByteQueue& in) = 0;
-    // Flush time: move up to about `room` bytes to `out` (a head may exceed it). Called once per flush after touch(). Who gave
-    // at least half of the room, or had little room or to wait for the kernel, is asked again when all is taken; others are not.
+    // Flush time: move up to about `room` bytes to `out` (a head may exceed it). Called once per flush after touch(), and again
+    // when the kernel has taken everything if less than `high_mark` was offered as room or at least half of it was used; a user
+    // that gave less than half of `high_mark` has nothing more until it says touch().
     virtual void fill(ByteQueue& out, size_t room) = 0;
     // The peer will send no more (FIN; in TLS `authenticated` = by close_notify, in the clear always true). We may still write.
     virtual void on_eof(bool authenticated) = 0;

@@ -343,7 +343,7 @@ void PipeTransport::flush() {
     const size_t before = out_.size();
     const size_t room = high_mark - before;
     user_->fill(out_, room);
-    more = room < high_mark / 2 || out_.size() - before >= room / 2;
+    more = before != 0 || out_.size() - before >= room / 2;
   }
   if (state_ == State::open || state_ == State::lingering) write(more ? Given::maybe_more : Given::all);
   if (more && state_ == State::open && out_.empty()) loop_.flush_later(*this);

@@ -107,6 +107,16 @@ TEST_CASE("a user that gives whole frames only, or more than asked for, is asked
     sim.settle();
     CHECK(pair.peer->take().size() == total);
   }
+  // Little room is left when the peer reads again, and then all of it goes out at once.
+  user.frames = 100;
+  pair.peer->hold();
+  pair.peer->window(10'000);
+  pair.transport->touch();
+  sim.settle();
+  pair.peer->window(100'000);
+  pair.peer->resume();
+  sim.settle();
+  CHECK(pair.peer->take().size() == total);
   pair.transport->shut_write();
   sim.settle();
   CHECK(pair.peer->got_fin());
