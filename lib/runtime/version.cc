@@ -1,5 +1,12 @@
 #include "runtime/version.h"
 
+#include <fmt/format.h>
+
+#include "config/load.h"
+#include "http1/parser.h"
+#include "net/uv_driver.h"
+#include "tls/context.h"
+
 namespace sluice::runtime {
 
 std::string_view version() { return SLUICE_VERSION; }
@@ -10,7 +17,9 @@ std::string version_text() {
 #else
   const std::string compiler = "g++ " __VERSION__;
 #endif
-  return "sluice " SLUICE_VERSION "\ncompiler: " + compiler + "\n";
+  return fmt::format("sluice {}\ncompiler: {}\nlibuv {}, BoringSSL API {}, llhttp {}, toml++ {}, fmt {}.{}.{}\n", SLUICE_VERSION, compiler,
+                     net::libuv_version(), tls::boringssl_api_version(), http1::llhttp_version(), config::tomlplusplus_version(),
+                     FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
 }
 
 }  // namespace sluice::runtime

@@ -122,4 +122,6 @@ class ClientContext {
 Findings verify_files(const ServerTlsOptions& options, base::Micros wall);
 Findings verify_files(const ClientTlsOptions& options, base::Micros wall);
 
+unsigned boringssl_api_version();   // BoringSSL has no releases, only a number that grows with its API
+
 }  // namespace sluice::tls

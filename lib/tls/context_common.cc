@@ -76,4 +76,6 @@ std::string alpn_wire(std::span<const std::string> names) {
   return wire;
 }
 
+unsigned boringssl_api_version() { return BORINGSSL_API_VERSION; }
+
 }  // namespace sluice::tls
