@@ -143,8 +143,8 @@ void ClusterImpl::endpoint_down(std::uint64_t endpoint_id) {
 
 // The first workers take what does not divide.
 std::uint32_t ClusterImpl::share_of_min_idle() const {
-  if (options_ == nullptr || retired_ || single_use()) return 0;
-  const std::uint32_t all = options_->pool.min_idle;
+  const std::uint32_t all = options_ != nullptr ? options_->pool.min_idle : 0;
+  if (all == 0 || retired_ || single_use()) return 0;   // asked per request
   const std::uint32_t workers = shared_->workers();
   return all / workers + (worker_ < all % workers ? 1 : 0);
 }
