@@ -1,3 +1,4 @@
+// Connection lists and what they nominate.
 #include "http/hop_by_hop.h"
 
 #include <string>

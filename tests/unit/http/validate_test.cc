@@ -1,3 +1,4 @@
+// Every byte against every class: the rules of validate.h are tables, so the tests are too.
 #include "http/validate.h"
 
 #include <string>

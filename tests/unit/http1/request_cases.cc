@@ -1,3 +1,4 @@
+// Requests of threats.md 1a, and good ones beside them: see messages.h.
 #include "messages.h"
 
 namespace sluice::http1 {

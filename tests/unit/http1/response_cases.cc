@@ -1,3 +1,4 @@
+// Answers of threats.md 1b, and good ones beside them: see messages.h.
 #include "messages.h"
 
 namespace sluice::http1 {
