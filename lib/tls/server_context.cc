@@ -73,6 +73,8 @@ int use_ticket_key(SSL* ssl, std::uint8_t* name, std::uint8_t* iv, EVP_CIPHER_CT
   return found.newest ? 1 : 2;
 }
 
+constexpr std::int64_t lifetime_max_s = 7 * 86'400;  // RFC 8446 4.6.1
+
 // A ticket resumes only where it was issued: same listener, same demands on client certificates.
 using SessionScope = std::array<std::uint8_t, SHA256_DIGEST_LENGTH>;
 static_assert(SHA256_DIGEST_LENGTH <= SSL_MAX_SID_CTX_LENGTH);
@@ -174,7 +176,7 @@ struct ServerContextLoader {
     if (!made->alpn_wire_.empty()) SSL_CTX_set_alpn_select_cb(&c, select_protocol, &made->alpn_wire_);
     SSL_CTX_set_session_cache_mode(&c, SSL_SESS_CACHE_OFF);  // tickets only: nothing of a session is kept here
     CHECK(SSL_CTX_set_session_id_context(&c, scope.data(), scope.size()) == 1);
-    const auto seconds = static_cast<std::uint32_t>(options.ticket_lifetime.count / 1000);
+    const auto seconds = static_cast<std::uint32_t>(std::clamp<std::int64_t>(options.ticket_lifetime.count / 1000, 0, lifetime_max_s));
     if (seconds == 0) {
       SSL_CTX_set_options(&c, SSL_OP_NO_TICKET);
     } else {

@@ -15,8 +15,8 @@
 namespace sluice::tls {
 namespace {
 
-// How long a transport that its owner has let go of waits for the lower one to take its close_notify.
-constexpr base::Millis farewell_max = base::seconds(1);
+// A transport that its owner has let go of waits for the lower one to take its close_notify, unless nothing moves for so long.
+constexpr base::Millis farewell_stall = base::seconds(30);
 
 bool covered(const void* certificate, std::string_view host) { return covers(*static_cast<const Certificate*>(certificate), host); }
 
@@ -46,6 +46,9 @@ net::TransportPtr connect(net::Loop& loop, net::TransportPtr lower, std::shared_
                           SessionSlot* sessions, const HandshakeOptions& options) {
   return net::TransportPtr(tls_slabs().transports.make(loop, std::move(lower), std::move(context), server_name, sessions, options));
 }
+
+std::size_t transports_live() { return tls_slabs().transports.in_use(); }
+std::size_t transports_busy() { return tls_slabs().busy.in_use(); }
 
 // ---- Life ----
 
@@ -162,7 +165,8 @@ void TlsTransport::retire() noexcept {
   owner_ = Owner::gone;
   Busy& b = busy();
   if (state_ == State::ended) return reap();
-  b.timer.arm(loop_, farewell_max);  // an alert or close_notify has to leave first
+  b.unsent = lower_->unsent();
+  b.timer.arm(loop_, farewell_stall);  // an alert or close_notify has to leave first
 }
 
 void TlsTransport::reap() {
@@ -269,6 +273,10 @@ void TlsTransport::handshake_failed(HandshakeError why, net::EndReason reason, s
 // The handshake took too long; or the farewell did.
 void TlsTransport::limit_over() {
   if (owner_ == Owner::gone) {
+    if (const size_t left = lower_->unsent(); state_ == State::closing && left != busy_->unsent) {
+      busy_->unsent = left;
+      return busy_->timer.arm(loop_, farewell_stall);
+    }
     if (state_ != State::ended) lower_->close(net::Close::after_flush);
     state_ = State::ended;
     return reap();

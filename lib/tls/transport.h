@@ -39,4 +39,9 @@ net::TransportPtr accept(net::Loop& loop, net::TransportPtr lower, std::shared_p
 net::TransportPtr connect(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ClientContext> context,
                           std::string_view server_name, SessionSlot* sessions, const HandshakeOptions& options);
 
+// Transports of this thread whose memory is not back yet, and of these the ones that hold a lease because something is under
+// way (tests).
+std::size_t transports_live();
+std::size_t transports_busy();
+
 }  // namespace sluice::tls

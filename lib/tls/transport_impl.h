@@ -129,6 +129,7 @@ struct TlsTransport::Busy final : net::Runnable, net::Reapable {
   base::Micros began{};
   TlsEvents* events = nullptr;
   std::string detail;
+  size_t unsent = 0;                          // of the lower one, when the farewell was last looked at
   bool tell_failure = false;                  // the end has to be told at the loop
 };
 

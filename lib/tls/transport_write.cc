@@ -71,6 +71,7 @@ void TlsTransport::fill(net::ByteQueue& out, size_t room) {
     out_state_ = Out::shut_sealed;
     loop_.run_later(busy());
   }
+  settle();
 }
 
 void TlsTransport::send_alert(std::uint8_t level, std::uint8_t alert, net::ByteQueue& out) {
