@@ -1,3 +1,4 @@
+// Choosing an endpoint: draws, sequences, and the full pass when draws meet only unusable ones. See balancer.h.
 #include "upstream/balancer.h"
 
 #include <algorithm>
@@ -94,7 +95,8 @@ std::vector<std::uint32_t> interleave(const std::vector<std::uint32_t>& weights)
     const auto times = std::max<std::uint32_t>(1, static_cast<std::uint32_t>(static_cast<double>(weights[i] / common) * scale));
     for (std::uint32_t k = 0; k < times; ++k) places.push_back(Place{(static_cast<double>(k) + 0.5) / times, i});
   }
-  std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return a.at < b.at || (a.at == b.at && a.index < b.index); });
+  std::sort(places.begin(), places.end(),
+            [](const Place& a, const Place& b) { return a.at < b.at || (a.at == b.at && a.index < b.index); });
   std::vector<std::uint32_t> order;
   order.reserve(places.size());
   for (const Place& p : places) order.push_back(p.index);

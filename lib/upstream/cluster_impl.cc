@@ -112,7 +112,8 @@ void ClusterImpl::on_ready(Connection& connection) {
     connection.set_dialled_for(nullptr);
     queue_.set_undialled(*waiter);
   }
-  const bool nothing_to_do = queue_.empty() && !retired_ && !single_use() && !shared_->anyone_waiting() && (shared.healthy() || shared_->panic());
+  const bool nothing_to_do =
+      queue_.empty() && !retired_ && !single_use() && !shared_->anyone_waiting() && (shared.healthy() || shared_->panic());
   if (nothing_to_do || connection.base::ListHook<ReadyTag>::linked()) return;
   ready_.push_back(connection);
   loop_.run_later(*this);
@@ -301,7 +302,8 @@ bool ClusterImpl::pass_on(Endpoint& endpoint) {
   if (peers_ == nullptr || !shared_->anyone_waiting() || !endpoint.in_set()) return false;
   if (!endpoint.shared().healthy() && !shared_->panic()) return false;
   Waiter* const oldest = queue_.front_undialled();
-  const std::optional<std::uint32_t> worker = shared_->longest_waiting(worker_, oldest != nullptr ? oldest->since_ - handover_margin : never);
+  const std::optional<std::uint32_t> worker =
+      shared_->longest_waiting(worker_, oldest != nullptr ? oldest->since_ - handover_margin : never);
   if (!worker.has_value() || !endpoint.shared().open_slot(options_->pool.max_connections)) return false;
   peers_->pass_slot(*shared_, *worker, std::make_shared<PassedSlot>(endpoint.shared_owner()));
   return true;

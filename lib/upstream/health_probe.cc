@@ -1,3 +1,4 @@
+// The checks: one Probe per endpoint, its connection and its verdict. See health_probe.h.
 #include "upstream/health_probe.h"
 
 #include <algorithm>
@@ -95,7 +96,7 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
     head.method = http::Method::get;
     head.method_text = "GET";
     head.scheme = home_.options_->tls.has_value() ? "https" : "http";
-    head.authority = !options().host.empty() ? std::string_view(options().host)
+    head.authority = !options().host.empty()                  ? std::string_view(options().host)
                      : endpoint_->name().starts_with("unix:") ? std::string_view("localhost")
                                                               : std::string_view(endpoint_->name());
     head.target = options().path;
@@ -153,7 +154,8 @@ base::Millis HealthChecker::next_in() {
   return base::Millis{std::max<std::int64_t>(1, interval * (900 + random_.below(201)) / 1000)};
 }
 
-void HealthChecker::update(std::shared_ptr<const UpstreamOptions> options, const EndpointSetPtr& set, std::unique_ptr<Connector> connector) {
+void HealthChecker::update(std::shared_ptr<const UpstreamOptions> options, const EndpointSetPtr& set,
+                           std::unique_ptr<Connector> connector) {
   CHECK(options != nullptr && connector != nullptr);
   options_ = std::move(options);
   for (const auto& p : probes_) {
@@ -177,8 +179,8 @@ void HealthChecker::update(std::shared_ptr<const UpstreamOptions> options, const
     }
     probes_.push_back(std::make_unique<Probe>(*this, e.endpoint));
     // The first check soon, but not all at once.
-    probes_.back()->schedule(base::Millis{static_cast<std::int64_t>(random_.below(static_cast<std::uint32_t>(
-        std::clamp<std::int64_t>(options_->health->interval.count / 10, 1, 1'000))))});
+    probes_.back()->schedule(base::Millis{static_cast<std::int64_t>(
+        random_.below(static_cast<std::uint32_t>(std::clamp<std::int64_t>(options_->health->interval.count / 10, 1, 1'000))))});
   }
   before.clear();
   connector_ = std::move(connector);
@@ -187,8 +189,8 @@ void HealthChecker::update(std::shared_ptr<const UpstreamOptions> options, const
 void HealthChecker::judge(Probe& probe, Health seen) {
   if (!probe.verdict().note(seen, *options_->health)) return;
   const Health health = probe.verdict().health();
-  base::warn("upstream {}: endpoint {} is {}{}{}", upstream_->name(), probe.endpoint().name(), health == Health::up ? "healthy again" : "down",
-             probe.last_error().empty() ? "" : ": ", probe.last_error());
+  base::warn("upstream {}: endpoint {} is {}{}{}", upstream_->name(), probe.endpoint().name(),
+             health == Health::up ? "healthy again" : "down", probe.last_error().empty() ? "" : ": ", probe.last_error());
   if (upstream_->set_health(probe.endpoint(), health)) listener_.on_health(*upstream_, probe.endpoint(), health);
 }
 

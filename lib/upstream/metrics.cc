@@ -1,3 +1,4 @@
+// Cells looked up once, and the series that the scrape computes from SharedUpstream. See metrics.h.
 #include "upstream/metrics.h"
 
 #include <algorithm>
@@ -48,7 +49,8 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
     registry.computed(Name::upstream_endpoint_in_flight, {shared->name(), e->name()}, [e] { return static_cast<double>(e->in_flight()); });
   }
   registry.computed(Name::upstream_panic, {shared->name()}, [shared] { return shared->panic() ? 1.0 : 0.0; });
-  registry.computed(Name::upstream_pool_max_connections, {shared->name()}, [max_connections] { return static_cast<double>(max_connections); });
+  registry.computed(Name::upstream_pool_max_connections, {shared->name()},
+                    [max_connections] { return static_cast<double>(max_connections); });
 }
 
 }  // namespace sluice::upstream

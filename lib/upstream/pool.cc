@@ -1,3 +1,4 @@
+// Lease, Connection and Endpoint: what a connection does from its connect to its end. See pool.h.
 #include "upstream/pool.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The atomics that workers share, and the endpoint set that control changes. See shared.h.
 #include "upstream/shared.h"
 
 #include <algorithm>
@@ -123,9 +124,9 @@ EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs
     }
     placed.emplace(key, next->entries.size());
     const auto old = known.find(key);
-    next->entries.push_back(EndpointEntry{
-        old != known.end() ? old->second : std::make_shared<SharedEndpoint>(next_endpoint_id(), spec.name, *spec.address),
-        std::max(spec.weight, 1u)});
+    next->entries.push_back(
+        EndpointEntry{old != known.end() ? old->second : std::make_shared<SharedEndpoint>(next_endpoint_id(), spec.name, *spec.address),
+                      std::max(spec.weight, 1u)});
   }
   set_ = std::move(next);
   panic_threshold_ = panic_threshold;
@@ -142,7 +143,8 @@ bool SharedUpstream::set_health(SharedEndpoint& endpoint, Health health) {
 
 void SharedUpstream::judge_panic() {
   const std::size_t total = set_->entries.size();
-  const auto healthy = std::count_if(set_->entries.begin(), set_->entries.end(), [](const EndpointEntry& e) { return e.endpoint->healthy(); });
+  const auto healthy =
+      std::count_if(set_->entries.begin(), set_->entries.end(), [](const EndpointEntry& e) { return e.endpoint->healthy(); });
   panic_.store(static_cast<std::uint64_t>(healthy) * 100 < static_cast<std::uint64_t>(panic_threshold_) * total, std::memory_order_relaxed);
 }
 

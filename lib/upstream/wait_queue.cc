@@ -1,3 +1,4 @@
+// Waiters between joining and leaving; budgets that run only while undialled. See wait_queue.h.
 #include "upstream/wait_queue.h"
 
 #include <algorithm>

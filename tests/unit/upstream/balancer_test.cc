@@ -20,7 +20,8 @@ struct Field {
   explicit Field(const std::vector<std::uint32_t>& weights, Balance kind, std::uint64_t seed = 1) : balancer(kind, seed) {
     std::vector<EndpointSpec> specs;
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      const std::string name = "10." + std::to_string(i / 62'500) + "." + std::to_string(i / 250 % 250) + "." + std::to_string(i % 250) + ":80";
+      const std::string name =
+          "10." + std::to_string(i / 62'500) + "." + std::to_string(i / 250 % 250) + "." + std::to_string(i % 250) + ":80";
       specs.push_back(EndpointSpec{name, *net::Address::parse(name), weights[i]});
     }
     set = shared.set_endpoints(specs, 50);

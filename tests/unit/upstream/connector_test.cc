@@ -121,8 +121,7 @@ TEST_CASE("the PROXY header comes first, with the client's addresses or ours") {
     b.dial(with_client ? &client : nullptr);
     b.sim.settle();
     REQUIRE(b.user.session != nullptr);
-    CHECK(b.network.last_peer().received() ==
-          (with_client ? "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n" : "PROXY UNKNOWN\r\n"));
+    CHECK(b.network.last_peer().received() == (with_client ? "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n" : "PROXY UNKNOWN\r\n"));
   }
 }
 
@@ -288,7 +287,10 @@ struct Clinic : HealthListener {
   }
   void start() {
     checker->update(options, upstream->set_endpoints(options->endpoints, options->panic_threshold),
-                    make_connector({.upstream = "app", .loop = sim.loop(), .network = network, .tls = nullptr,
+                    make_connector({.upstream = "app",
+                                    .loop = sim.loop(),
+                                    .network = network,
+                                    .tls = nullptr,
                                     .connect_timeout = options->health.has_value() ? options->health->timeout : base::Millis{1'000}}));
   }
   void on_health(const SharedUpstream&, const SharedEndpoint& e, Health h) override {
@@ -374,11 +376,7 @@ TEST_CASE("refused, closed at once, nonsense: all count as bad") {
       case 0: c.network.fail(place, net::EndReason::refused); break;
       case 1: c.network.serve(place, [](ScriptedPeer& p) { p.fin(); }); break;
       case 2: c.network.serve(place, [](ScriptedPeer& p) { p.send("220 smtp.example.com\r\n"); }); break;
-      default:
-        c.network.serve(place, [](ScriptedPeer& p) {
-          p.on_event = [](ScriptedPeer& q) { q.reset(); };
-        });
-        break;
+      default: c.network.serve(place, [](ScriptedPeer& p) { p.on_event = [](ScriptedPeer& q) { q.reset(); }; }); break;
     }
     c.start();
     CHECK(c.sim.until([&] { return !c.healthy(0); }, base::seconds(30)));

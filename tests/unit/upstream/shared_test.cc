@@ -181,7 +181,8 @@ TEST_CASE("endpoints that stay keep their identity, counts and health") {
 
 TEST_CASE("doubles merge, names without an address are left out") {
   SharedUpstream u("app", 1);
-  const EndpointSetPtr set = u.set_endpoints(std::vector{spec("127.0.0.1:1", 2), EndpointSpec{"app.internal:80", std::nullopt, 1}, spec("127.0.0.1:1", 3)}, 50);
+  const EndpointSetPtr set =
+      u.set_endpoints(std::vector{spec("127.0.0.1:1", 2), EndpointSpec{"app.internal:80", std::nullopt, 1}, spec("127.0.0.1:1", 3)}, 50);
   REQUIRE(set->entries.size() == 1);
   CHECK(set->entries[0].weight == 5);
 }
@@ -189,7 +190,9 @@ TEST_CASE("doubles merge, names without an address are left out") {
 TEST_CASE("a passed slot that is not taken goes back") {
   auto e = std::make_shared<SharedEndpoint>(1, "a", *net::Address::parse("127.0.0.1:80"));
   REQUIRE(e->open_slot(1));
-  { PassedSlot lost(e); }
+  {
+    PassedSlot lost(e);
+  }
   CHECK(e->connections() == 0);
   REQUIRE(e->open_slot(1));
   {

@@ -55,8 +55,8 @@ struct Result {
   bool finished = false;
 };
 
-Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared, const std::shared_ptr<const UpstreamOptions>& options, Inbox& mine,
-            Inbox& other, std::barrier<>& together) {
+Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared, const std::shared_ptr<const UpstreamOptions>& options,
+            Inbox& mine, Inbox& other, std::barrier<>& together) {
   Result result;
   support::SimLoop sim;
   metrics::Registry registry(2);

@@ -190,14 +190,21 @@ TEST_CASE("no count drifts, whatever happens") {
     for (const EndpointEntry& e : w.shared->endpoints()->entries) ever.push_back(e.endpoint);
     for (int step = 0; step < 600; ++step) {
       switch (random.below(12)) {
-        case 0: case 1: case 2: case 3: case 4: {
+        case 0:
+        case 1:
+        case 2:
+        case 3:
+        case 4: {
           Want want;
           want.fresh = random.one_in(10);
           want.borrow = random.one_in(4) ? http::Borrow::surely : http::Borrow::quick;
           live.push_back(&w.ask(static_cast<std::uint32_t>(random.below(3)), want));
           break;
         }
-        case 5: case 6: case 7: case 8: {
+        case 5:
+        case 6:
+        case 7:
+        case 8: {
           if (live.empty()) break;
           const std::size_t i = random.below(live.size());
           Request* const r = live[i];
