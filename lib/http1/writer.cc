@@ -247,7 +247,10 @@ void BodyWriter::add(net::ByteQueue&& bytes, Last last) {
     case Framing::until_close:
     case Framing::raw: break;
   }
+  const bool waits = !body_.empty();
   body_.take_all(bytes);
+  // What has to wait must not pin the chunks it was read into.
+  if (waits) body_.compact();
   ended_ = last == Last::yes;
 }
 
@@ -279,7 +282,6 @@ size_t BodyWriter::fill(net::ByteQueue& out, size_t room) {
     if (!tail_.empty()) out.take_all(tail_);
     finished_ = true;
   }
-  // What stays beyond this turn must not pin the chunks it was read into.
   if (!body_.empty()) body_.compact();
   return moved;
 }

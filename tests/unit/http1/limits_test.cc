@@ -88,6 +88,21 @@ TEST_CASE("no limit runs while we are the slow side") {
     b.sim.run_for(base::seconds(29));        // the clock starts over
     CHECK(b.sink().malformed == true);       // min_rate: 35 kB came at once, then nothing in a window of 10 s
   }
+  SUBCASE("the clock starts over with the credit") {
+    http::DownstreamOptions o;
+    o.min_rate = 0;
+    ServerBench b(o);
+    b.host.prepare = [](ProbeSink& s) { s.hold = true; };
+    b.exchange(post + std::string(64 * 1024, 'x'));
+    b.exchange("y");
+    b.sim.run_for(base::minutes(30));
+    b.sink().hold = false;
+    b.sink().consume(64 * 1024);
+    b.sim.run_for(base::seconds(29));
+    CHECK(!b.sink().malformed);
+    b.sim.run_for(base::seconds(2));
+    CHECK(b.sink().malformed);
+  }
   SUBCASE("the client waits for 100") {
     ServerBench b;
     b.exchange("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n");

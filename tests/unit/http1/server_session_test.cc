@@ -368,6 +368,34 @@ TEST_CASE("one-byte chunks pin no more memory than they are worth") {
   b.sim.settle();
 }
 
+TEST_CASE("small pieces of an answer that wait do not pin the chunks they came in") {
+  ServerBench b;
+  b.host.prepare = nullptr;
+  b.pair.peer->window(1000);
+  b.pair.peer->hold();
+  b.exchange(get);
+  send_head(b.sink(), 200, {}, http::End::no);
+  b.sink().send_body(std::string(80'000, 'x'), http::End::no);
+  b.sim.settle();
+  const size_t before = net::Chunk::live();
+  for (int i = 0; i < 1000; ++i) {
+    net::Chunk* const chunk = net::Chunk::make();
+    chunk->data()[0] = 'y';
+    chunk->grow_used(1);
+    net::ByteQueue one;
+    one.append(net::Slice(chunk, 0, 1));
+    chunk->unref();
+    b.contract.down([&] { b.sink().stream->send_body(std::move(one), http::End::no); });
+    b.sim.settle();
+  }
+  CHECK(net::Chunk::live() - before <= 4);
+  b.pair.peer->resume();
+  b.sim.settle();
+  CHECK(b.sink().sent == 81'000);
+  b.sink().send_body("", http::End::yes);
+  CHECK(b.exchange("").ends_with("0\r\n\r\n"));
+}
+
 TEST_CASE("row 31: an answer that is complete before its request") {
   const auto early = [](ProbeSink& sink) { sink.when_head = [](ProbeSink& s) { s.answer(413, "no"); }; };
   SUBCASE("the little rest is dropped, the connection stays") {
