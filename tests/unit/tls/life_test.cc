@@ -169,10 +169,14 @@ TEST_CASE("an idle connection holds no lease") {
   REQUIRE(rig.open());
   CHECK(tls::transports_live() == 2);
   CHECK(tls::transports_busy() == 0);
+  CHECK(rig.client.drained == 0);                       // the handshake's bytes are not the user's
+  CHECK(rig.server.drained == 0);
   rig.client.send("request");
   rig.server.send("answer");
   sim.settle();
   CHECK(rig.server.got == "request");
+  CHECK(rig.client.drained == 1);
+  CHECK(rig.server.drained == 1);
   CHECK(tls::transports_busy() == 0);
 }
 
@@ -185,9 +189,12 @@ TEST_CASE("reading that is paused before the handshake is done stays paused afte
   CHECK(rig.open());
   CHECK(rig.server.got.empty());
   CHECK(rig.server.transport->quiet_now() == false);
+  rig.client.send(std::string(2'000'000, 'x'));
+  sim.settle();
+  CHECK(rig.wire->in_flight(support::Wire::From::a) > 0);   // so the lower one is paused as well, and the window fills
   rig.server.transport->allow_reading(net::Reading::allowed);
   sim.settle();
-  CHECK(rig.server.got == "early");
+  CHECK((rig.server.got == "early" + std::string(2'000'000, 'x')));
 }
 
 TEST_CASE("quiet_now: bytes, an end, or nothing") {

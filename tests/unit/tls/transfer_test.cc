@@ -388,6 +388,8 @@ TEST_CASE("a record that was tampered with, at each of its bytes") {
 TEST_CASE("the peer hears which alert ended it") {
   SimLoop sim;
   Pair pair(sim);
+  pair.server.user.send("tickets, too");
+  pair.client.read();
   pair.client.write("x");
   std::string bytes = pair.client.take_output();
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
@@ -395,6 +397,7 @@ TEST_CASE("the peer hears which alert ended it") {
   sim.settle();
   CHECK(pair.server.user.detail == "bad record mac");
   const std::string alert = pair.server.peer->take();
+  CHECK(alert.size() == tls::record_header_bytes + 2 + 17);   // this one and no other
   BIO* const in = SSL_get_rbio(&pair.client.ssl());
   BIO_write(in, alert.data(), static_cast<int>(alert.size()));
   char nothing;
@@ -492,6 +495,7 @@ TEST_CASE("key updates, asked for and not, in both directions, with bytes in bet
     if (i % 5 == 2) continue;                         // several updates before we write again
     pair.server.user.send("down");
     CHECK(pair.client.read() == "down");
+    if (kind == SSL_KEY_UPDATE_REQUESTED && i > 3) CHECK(SSL_get_read_sequence(&pair.client.ssl()) == 1);   // our key is new as well
   }
   CHECK(!pair.server.user.end);
   pair.server.user.transport->close(net::Close::after_flush);
