@@ -161,7 +161,6 @@ void Exchange::on_malformed(http::Head& head, const Failure& why) {
     identify_client();
   }
   request_ended_ = true;                      // nothing more of it will come
-  env_.meter.protocol_error(Where::downstream, why.detail);
   fail(why);
 }
 
@@ -190,6 +189,7 @@ void Exchange::on_closed(const Failure& why) {
 // The one place where a request goes wrong: the try is undone, the client is told if that is still possible.
 void Exchange::fail(const Failure& why) {
   failure_ = why;
+  if (why.where == Where::downstream) env_.meter.protocol_error(Where::downstream, why.detail);
   deadlines_.clear_all();
   attempt_.abandon(why);
   held_body_.clear();

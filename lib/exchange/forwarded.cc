@@ -131,6 +131,7 @@ std::string_view via_version(http::Version version) {
 }  // namespace
 
 Client find_client(const net::Address& peer, std::span<const net::Cidr> trusted, const http::Fields& fields) {
+  if (!peer.is_ip()) return {};
   Client client{peer.unmapped(), Trust::no, false};
   if (trusted.empty() || !net::contains(trusted, client.address)) return client;
   client.peer = Trust::yes;

@@ -15,7 +15,8 @@ namespace sluice::exchange {
 enum class Trust : uint8_t { no, yes };
 
 struct Client {
-  net::Address address;                 // the client's, as allow, deny, limits and the log see it; port 0 if a header named it
+  net::Address address;                 // the client's, as allow, deny, limits and the log see it; port 0 if a header named it;
+                                        // Family::none for the peer of a Unix socket (whose copy would cost an allocation)
   Trust peer = Trust::no;               // the peer is a trusted proxy
   bool disagree = false;                // Forwarded and X-Forwarded-For named different clients (Forwarded won)
 };
@@ -24,7 +25,7 @@ struct Client {
 Client find_client(const net::Address& peer, std::span<const net::Cidr> trusted, const http::Fields& fields);
 
 struct ForwardFacts {
-  net::Address peer;
+  const net::Address& peer;
   Trust trust = Trust::no;
   std::string_view scheme;              // "http", "https"
   std::string_view authority;           // as the client asked for it

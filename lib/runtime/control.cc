@@ -23,6 +23,7 @@ namespace {
 using config::Problems;
 
 constexpr base::Millis tick_every = base::millis(20);       // while draining or warming; otherwise nothing ticks
+constexpr base::Millis settle_every = base::seconds(1);     // after a reload: do the workers still use what it replaced?
 constexpr uint32_t files_besides_clients = 256;              // libraries, logs, listeners, admin; upstream connections come on top
 
 sigset_t our_signals() {
@@ -81,7 +82,8 @@ Control::Control(config::Loaded loaded)
     : file_(loaded.file), loaded_(std::move(loaded)),
       worker_count_(loaded_.snapshot->runtime.workers != 0 ? loaded_.snapshot->runtime.workers : usable_cpus()), registry_(worker_count_),
       cells_(registry_), shared_{registry_, nullptr, make_pseudonym()}, loop_(base::steady_clock(), net::make_uv_driver()),
-      mailbox_(loop_), drain_(loaded_.snapshot->drain), tick_(this, net::timer_call<&Control::on_tick>), started_(loop_.now()) {}
+      mailbox_(loop_), drain_(loaded_.snapshot->drain), tick_(this, net::timer_call<&Control::on_tick>),
+      settle_timer_(this, net::timer_call<&Control::ask_settled>), started_(loop_.now()) {}
 
 // Messages between workers stop first (see Peers::post), then the threads, then what they used.
 Control::~Control() {
@@ -151,6 +153,7 @@ int Control::run() {
 // ---- generations ------------------------------------------------------------------------------------------------
 
 void Control::publish(GenerationPtr next) {
+  if (generation_ != nullptr) retire_series(*generation_->snapshot, *next->snapshot);
   EndpointSets sets = set_endpoints(*next);
   cells_.certificates(*next);
   generation_ = std::move(next);
@@ -172,6 +175,32 @@ EndpointSets Control::set_endpoints(const Generation& next) {
     upstream::export_shared(registry_, shared, before != nullptr ? *before : upstream::EndpointSet{}, options.pool.max_connections);
   }
   return sets;
+}
+
+// Series of what left the configuration leave the scrape; their cells are used again once no worker has the old names.
+void Control::retire_series(const config::Snapshot& before, const config::Snapshot& after) {
+  const auto gone = [&](std::string_view label, const auto& old_ones, const auto& new_ones) {
+    for (const auto& old : old_ones) {
+      const auto same = [&](const auto& one) { return one.name == old.name; };
+      if (std::ranges::none_of(new_ones, same)) registry_.retire(label, old.name);
+    }
+  };
+  gone("listener", before.listeners, after.listeners);
+  gone("route", before.routes, after.routes);
+  gone("upstream", before.upstreams, after.upstreams);
+  settle_timer_.arm(loop_, settle_every);
+}
+
+void Control::ask_settled() {
+  settled_answers_ = settled_ = 0;
+  to_all([this](Worker& worker) {
+    mailbox_.push([this, settled = worker.settled()] {
+      settled_ += settled ? 1 : 0;
+      if (++settled_answers_ < worker_count_) return;
+      if (settled_ == worker_count_) return registry_.reclaim();
+      settle_timer_.arm(loop_, settle_every);
+    });
+  });
 }
 
 // Checks of one upstream go on over reloads; what left the configuration is checked no more.

@@ -30,6 +30,8 @@ class Control final : public admin::Backend, public net::FdWatch::User, public P
 
   // Until a drain has ended; 0.
   int run();
+  // What runs now (tests, before or while run()).
+  const GenerationPtr& generation() const { return generation_; }
 
  private:
   explicit Control(config::Loaded loaded);
@@ -38,6 +40,8 @@ class Control final : public admin::Backend, public net::FdWatch::User, public P
   void start_workers();
   void publish(GenerationPtr next);
   EndpointSets set_endpoints(const Generation& next);
+  void retire_series(const config::Snapshot& before, const config::Snapshot& after);
+  void ask_settled();
   void place_checks(const Generation& generation, const EndpointSets& sets);
   void to_all(const std::function<void(Worker&)>& message);
 
@@ -86,11 +90,14 @@ class Control final : public admin::Backend, public net::FdWatch::User, public P
   net::Fd signals_;
   std::unique_ptr<net::FdWatch> signal_watch_;
   net::Timer tick_;
+  net::Timer settle_timer_;
   base::Micros started_;
   uint32_t workers_applied_ = 0;                  // that have the first generation
   uint32_t workers_closed_ = 0;                   // whose listeners are closed (drain)
   uint32_t workers_warm_ = 0;
   uint32_t warm_answers_ = 0;
+  uint32_t settled_ = 0;
+  uint32_t settled_answers_ = 0;
   bool warm_asked_ = false;
   bool warm_ = false;
   bool reloading_ = false;

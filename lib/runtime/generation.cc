@@ -27,7 +27,7 @@ class Builder {
     if (made->options.tls) made->tls = server_context(made->options, before);
     for (const config::ListenAddress& address : made->options.addresses) {
       if (workers_ == 0) break;
-      if (auto socket = socket_of(address)) made->sockets.push_back(std::move(socket));
+      if (auto socket = socket_of(address, before)) made->sockets.push_back(std::move(socket));
     }
     to.listeners.push_back(std::move(made));
   }
@@ -64,19 +64,28 @@ class Builder {
     return made;
   }
 
-  // The open socket of that address, from the generation before or newly opened. An address with port 0 is the same one as
-  // long as it is written the same.
-  std::shared_ptr<ListenSocket> socket_of(const config::ListenAddress& address) {
-    if (previous_ != nullptr) {
+  // The open socket of that address, from the generation before or newly opened. Each goes to one listener only, and first to
+  // the one of the same name: an address may be written twice ("127.0.0.1:0").
+  std::shared_ptr<ListenSocket> socket_of(const config::ListenAddress& address, const Listening* before) {
+    std::shared_ptr<ListenSocket> made = before == nullptr ? nullptr : unused_socket(*before, address);
+    if (made == nullptr && previous_ != nullptr) {
       for (const auto& listening : previous_->listeners) {
-        for (size_t i = 0; i < listening->options.addresses.size(); ++i) {
-          if (listening->options.addresses[i].parsed == address.parsed) return listening->sockets[i];
-        }
+        const bool stays = std::ranges::find(snapshot_.listeners, listening->options.name, &config::ListenerOptions::name) !=
+                           snapshot_.listeners.end();
+        if (!stays && made == nullptr) made = unused_socket(*listening, address);
       }
     }
-    std::shared_ptr<ListenSocket> made;
-    take(ListenSocket::open(address.parsed, workers_, previous_ == nullptr ? Probe::yes : Probe::no), made);
+    if (made == nullptr) take(ListenSocket::open(address.parsed, workers_, previous_ == nullptr ? Probe::yes : Probe::no), made);
+    used_.push_back(made);
     return made;
+  }
+
+  std::shared_ptr<ListenSocket> unused_socket(const Listening& of, const config::ListenAddress& address) const {
+    for (size_t i = 0; i < of.sockets.size(); ++i) {
+      const bool same = of.options.addresses[i].parsed == address.parsed;
+      if (same && std::ranges::find(used_, of.sockets[i]) == used_.end()) return of.sockets[i];
+    }
+    return nullptr;
   }
 
   const Listening* former_listener(const std::string& name) const {
@@ -131,6 +140,7 @@ class Builder {
   uint32_t workers_;
   base::Micros wall_;
   Problems& warnings_;
+  std::vector<std::shared_ptr<ListenSocket>> used_;
 };
 
 }  // namespace

@@ -62,6 +62,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void abort_all();
   // A connection that came another way than through a socket of ours (simulations).
   void bring(uint32_t listener, net::TransportPtr transport);
+  bool settled() const { return sites_.size() == 1 && leaving_.empty(); }   // nothing of an older generation is in use
   bool warm();                                    // every pool holds its share of min_idle
   // Everything of one upstream as /status shows it.
   std::vector<upstream::ClusterStatus> status();
