@@ -110,7 +110,7 @@ class ClientSession;
 // The pool, seen from its upstream connections.
 class ClientHost {
  public:
-  virtual void on_slots(ClientSession& session) = 0;           // slots() became > 0, or grew, or fell to 0 without an open()
+  virtual void on_slots(ClientSession& session) = 0;           // slots() became > 0, or grew, or fell to 0 without an open(); a tunnel began
   // Once, last: no stream is open. The host lets go of the session (Owned).
   virtual void on_session_end(ClientSession& session, CloseCause cause) = 0;
   virtual void on_protocol_error(Detail detail) = 0;           // protocol_errors_total{side="upstream"} without a stream

@@ -2,50 +2,13 @@
 #include "support/count_allocations.h"
 
 #include "bench.h"
+#include "fake_transport.h"
 
 #include <doctest/doctest.h>
 
 using namespace sluice;
 
 namespace {
-
-// A transport that is a function call: what the session writes goes to a counter, what it reads comes from the test.
-class NullTransport final : public net::Transport, public net::Flushable {
- public:
-  explicit NullTransport(net::Loop& loop) : loop_(loop) {}
-  void start(User& user) override { user_ = &user; }
-  bool open() const override { return true; }
-  void touch() override { loop_.flush_later(*this); }
-  void allow_reading(net::Reading) override {}
-  void shut_write() override {}
-  void close(net::Close) override { user_ = nullptr; }
-  size_t unsent() const override { return 0; }
-  void limit_write_stall(base::Millis) override {}
-  bool quiet_now() override { return true; }
-  const net::Peer& peer() const override { return peer_; }
-  void set_peer(const net::Address&, const net::Address&) override {}
-  std::string_view end_detail() const override { return {}; }
-  void retire() noexcept override { user_ = nullptr; }
-  void flush() override {
-    if (user_ == nullptr) return;
-    net::ByteQueue out;
-    user_->fill(out, high_mark);
-    written += out.size();
-    out.clear();
-    user_->on_drained();
-  }
-  void give(std::string_view bytes) {
-    in_.append_copy(bytes);
-    user_->on_bytes(in_);
-  }
-  uint64_t written = 0;
-
- private:
-  net::Loop& loop_;
-  User* user_ = nullptr;
-  net::ByteQueue in_;
-  net::Peer peer_;
-};
 
 // Relays a request to the client session and its answer back, as an exchange does.
 class Relay final : public http::ServerHost, public http::ClientHost {
@@ -101,8 +64,8 @@ class Relay final : public http::ServerHost, public http::ClientHost {
 TEST_CASE("no allocation a request on the keep-alive path, with bodies, chunks and trailers") {
   support::SimLoop sim;
   net::Loop& loop = sim.loop();
-  NullTransport front(loop);
-  NullTransport back(loop);
+  http1::FakeTransport front(loop);
+  http1::FakeTransport back(loop);
   Relay relay;
   http::DownstreamOptions options;
   options.max_requests = 1'000'000;
