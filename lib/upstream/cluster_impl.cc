@@ -160,6 +160,7 @@ void ClusterImpl::on_phase(Phase from, Phase to) {
     }
     UNREACHABLE();
   };
+  connections_ += (from == Phase::ended ? 1u : 0u) - (to == Phase::ended ? 1u : 0u);
   if (metrics::Gauge* const g = gauge(from); g != nullptr) g->add(-1);
   if (metrics::Gauge* const g = gauge(to); g != nullptr) g->add(1);
   if (from == Phase::idle && share_of_min_idle() != 0 && !warm_timer_.armed()) warm_timer_.arm(loop_, warm_every);
@@ -214,7 +215,7 @@ void ClusterImpl::serve(Connection& connection) {
     // A new connection serves here first: it was made for somebody.
     const bool may_go = connection.phase() == Phase::idle && (connection.used() || waiter == nullptr) &&
                         endpoint.shared().connections() >= options_->pool.max_connections;
-    if (may_go && another_waits_longer(waiter != nullptr ? waiter->since_ : never)) {
+    if (may_go && another_waiting(waiter).has_value()) {
       return connection.close_when_idle(http::CloseCause::given_up);   // its slot is passed on when it has ended
     }
     if (waiter == nullptr || !hand_to(*waiter, connection)) break;
@@ -276,9 +277,12 @@ void ClusterImpl::place_waiting() {
   place_undialled();
   announce();
   if (announced_.count == 0) return;
-  place_undialled();   // who freed a slot before it could see the announcement did not pass it on
+  place_undialled();  // who freed a slot before it could see the announcement did not pass it on
   announce();
   if (announced_.count == 0 || peers_ == nullptr || ask_timer_.armed()) return;
+  if (own() == SharedUpstream::Own::some && loop_.now() < announced_ + handover_margin) {
+    return ask_timer_.arm(loop_, handover_margin);  // one of ours may become free meanwhile
+  }
   std::uint32_t wanted = 0;
   for (Waiter* w = queue_.front_undialled(); w != nullptr && wanted < ask_most; w = queue_.next_undialled(*w)) ++wanted;
   peers_->ask_give_up(*shared_, wanted);
@@ -288,22 +292,24 @@ void ClusterImpl::place_waiting() {
 void ClusterImpl::announce() {
   Waiter* const oldest = queue_.front_undialled();
   const base::Micros since = oldest != nullptr ? oldest->since_ : base::Micros{};
-  if (since == announced_) return;
+  if (since == announced_ && own() == announced_own_) return;
   announced_ = since;
-  shared_->announce_waiting(worker_, since);
+  announced_own_ = own();
+  shared_->announce_waiting(worker_, since, announced_own_);
 }
 
-bool ClusterImpl::another_waits_longer(base::Micros mine) const {
-  if (peers_ == nullptr || !shared_->anyone_waiting()) return false;
-  return shared_->longest_waiting(worker_, mine == never ? mine : mine - handover_margin).has_value();
+std::optional<std::uint32_t> ClusterImpl::another_waiting(const Waiter* mine) const {
+  if (peers_ == nullptr || !shared_->anyone_waiting()) return std::nullopt;
+  const base::Micros now = loop_.now();
+  if (mine == nullptr) return shared_->longest_waiting(worker_, now - handover_margin, never);
+  // Twice as long as ours: less would have slots go to and fro between two busy workers.
+  const base::Micros than = mine->since_ - (now - mine->since_) - handover_margin;
+  return shared_->longest_waiting(worker_, than, than);
 }
 
 bool ClusterImpl::pass_on(Endpoint& endpoint) {
-  if (peers_ == nullptr || !shared_->anyone_waiting() || !endpoint.in_set()) return false;
-  if (!endpoint.shared().healthy() && !shared_->panic()) return false;
-  Waiter* const oldest = queue_.front_undialled();
-  const std::optional<std::uint32_t> worker =
-      shared_->longest_waiting(worker_, oldest != nullptr ? oldest->since_ - handover_margin : never);
+  if (!endpoint.in_set() || (!endpoint.shared().healthy() && !shared_->panic())) return false;
+  const std::optional<std::uint32_t> worker = another_waiting(queue_.front_undialled());
   if (!worker.has_value() || !endpoint.shared().open_slot(options_->pool.max_connections)) return false;
   peers_->pass_slot(*shared_, *worker, std::make_shared<PassedSlot>(endpoint.shared_owner()));
   return true;

@@ -68,7 +68,9 @@ struct ClusterSetup {
 
 class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::User, private net::Runnable {
  public:
-  static constexpr base::Millis handover_margin{5};   // a worker at the cap passes a slot on only to one that waits this much longer
+  // A slot goes to another worker only if that one's oldest waiter has waited twice as long as ours, and this more; or, if none
+  // waits here, at least this long (at once if that worker has no connection at all). A hand-over costs a connect.
+  static constexpr base::Millis handover_margin{5};
   static constexpr base::Millis ask_every{10};        // how often the others are asked for idle connections
   static constexpr base::Millis warm_every{250};      // how often missing min_idle connections are tried again
   static constexpr base::Millis load_window{10'000};  // for the recommended number of connections
@@ -137,7 +139,9 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void place_undialled();
   void announce();
   bool pass_on(Endpoint& endpoint);           // a slot was freed: does another worker wait longer?
-  bool another_waits_longer(base::Micros mine) const;
+  // The worker that a slot should go to rather than to `mine`, our oldest (nullptr = none waits here).
+  std::optional<std::uint32_t> another_waiting(const Waiter* mine) const;
+  SharedUpstream::Own own() const { return connections_ == 0 ? SharedUpstream::Own::bare : SharedUpstream::Own::some; }
   void drop_unused_endpoints();
   std::uint32_t share_of_min_idle() const;
   void keep_warm();
@@ -161,6 +165,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   net::Timer warm_timer_;
   net::Timer load_timer_;
   base::Micros announced_{};                  // what announce_waiting() was last told
+  SharedUpstream::Own announced_own_ = SharedUpstream::Own::some;
+  std::uint32_t connections_ = 0;             // of this worker, connecting ones too
   std::int64_t leases_ = 0;
   std::int64_t busy_us_ = 0;                  // sum of leases over time in this window
   base::Micros busy_at_{};

@@ -31,7 +31,7 @@ ClusterImpl::ClusterImpl(const ClusterSetup& setup)
 }
 
 ClusterImpl::~ClusterImpl() {
-  shared_->announce_waiting(worker_, {});
+  shared_->announce_waiting(worker_, {}, SharedUpstream::Own::some);
   retired_ = true;   // nothing is kept warm any more
   endpoints_.clear();
   leaving_.clear();
@@ -106,11 +106,12 @@ void ClusterImpl::drop_unused_endpoints() {
 
 // ---- Other workers
 
+// Half of the idle ones at most, as the next burst may be ours; a single one goes.
 void ClusterImpl::give_up_idle(std::uint32_t wanted) {
   for (const auto& e : endpoints_) {
     if (wanted == 0) return;
     if (e->shared().connections() < options_->pool.max_connections) continue;
-    wanted -= e->close_idle(http::CloseCause::given_up, wanted);
+    wanted -= e->close_idle(http::CloseCause::given_up, std::min(wanted, (e->count(Phase::idle) + 1) / 2));
   }
 }
 

@@ -150,19 +150,22 @@ void SharedUpstream::judge_panic() {
 
 bool SharedUpstream::enter_queue(std::uint32_t max_waiting) { return add_below(waiting_, max_waiting); }
 
-void SharedUpstream::announce_waiting(std::uint32_t worker, base::Micros since) {
+void SharedUpstream::announce_waiting(std::uint32_t worker, base::Micros since, Own own) {
   CHECK(worker < workers_);
-  const std::int64_t before = announcements_[worker].since.exchange(since.count);
-  if (before == 0 && since.count != 0) waiting_workers_.fetch_add(1);
-  if (before != 0 && since.count == 0) waiting_workers_.fetch_sub(1);
+  const std::int64_t value = since.count == 0 ? 0 : (since.count & ~std::int64_t{1}) | (own == Own::bare ? 1 : 0);
+  const std::int64_t before = announcements_[worker].since.exchange(value);
+  if (before == 0 && value != 0) waiting_workers_.fetch_add(1);
+  if (before != 0 && value == 0) waiting_workers_.fetch_sub(1);
 }
 
-std::optional<std::uint32_t> SharedUpstream::longest_waiting(std::uint32_t me, base::Micros than) const {
+std::optional<std::uint32_t> SharedUpstream::longest_waiting(std::uint32_t me, base::Micros than, base::Micros than_bare) const {
   std::optional<std::uint32_t> found;
-  std::int64_t oldest = than.count;
+  std::int64_t oldest = 0;
   for (std::uint32_t w = 0; w < workers_; ++w) {
-    const std::int64_t since = announcements_[w].since.load();
-    if (w == me || since == 0 || since >= oldest) continue;
+    const std::int64_t value = announcements_[w].since.load();
+    const std::int64_t since = value & ~std::int64_t{1};
+    const base::Micros limit = (value & 1) != 0 ? than_bare : than;
+    if (w == me || value == 0 || since >= limit.count || (found.has_value() && since >= oldest)) continue;
     oldest = since;
     found = w;
   }

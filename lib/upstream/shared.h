@@ -157,17 +157,19 @@ class SharedUpstream {
   void leave_queue() { waiting_.fetch_sub(1, std::memory_order_relaxed); }
   std::uint32_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
 
-  // A worker that has requests waiting at the cap says since when (0 = none any more). Announce first, then try the caps once
-  // more; who frees a slot decrements first, then looks here: so one of the two always sees the other.
-  void announce_waiting(std::uint32_t worker, base::Micros since);
+  // A worker that has requests waiting at the cap says since when (0 = none any more), and whether it has no connection of its
+  // own that could become free (bare). Announce first, then try the caps once more; who frees a slot decrements first, then looks
+  // here: so one of the two always sees the other.
+  enum class Own : std::uint8_t { some, bare };
+  void announce_waiting(std::uint32_t worker, base::Micros since, Own own);
   bool anyone_waiting() const { return waiting_workers_.load() != 0; }
-  // The worker other than `me` that has waited longest, if it has waited since before `than`.
-  std::optional<std::uint32_t> longest_waiting(std::uint32_t me, base::Micros than) const;
+  // The worker other than `me` that has waited longest, among those that have since before `than`, or `than_bare` if bare.
+  std::optional<std::uint32_t> longest_waiting(std::uint32_t me, base::Micros than, base::Micros than_bare) const;
 
  private:
   void judge_panic();
   struct alignas(64) Announcement {
-    std::atomic<std::int64_t> since{0};
+    std::atomic<std::int64_t> since{0};   // microseconds; the lowest bit is Own::bare
   };
 
   std::string name_;

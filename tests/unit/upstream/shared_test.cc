@@ -144,19 +144,26 @@ TEST_CASE("max_waiting is the process's") {
 }
 
 TEST_CASE("the worker that has waited longest is found") {
+  using enum SharedUpstream::Own;
   SharedUpstream u("app", 3);
+  auto longest = [&u](std::uint32_t me, std::int64_t than_ms) { return u.longest_waiting(me, at_ms(than_ms), at_ms(than_ms)); };
   CHECK_FALSE(u.anyone_waiting());
-  u.announce_waiting(0, at_ms(30));
-  u.announce_waiting(1, at_ms(20));
-  u.announce_waiting(2, at_ms(10));
-  CHECK(u.longest_waiting(0, at_ms(100)) == 2);
-  CHECK(u.longest_waiting(2, at_ms(100)) == 1);
-  CHECK_FALSE(u.longest_waiting(0, at_ms(10)).has_value());
-  u.announce_waiting(2, {});
-  CHECK(u.longest_waiting(0, at_ms(100)) == 1);
-  u.announce_waiting(0, {});
-  u.announce_waiting(1, {});
-  u.announce_waiting(1, {});
+  u.announce_waiting(0, at_ms(30), some);
+  u.announce_waiting(1, at_ms(20), some);
+  u.announce_waiting(2, at_ms(10), some);
+  CHECK(longest(0, 100) == 2);
+  CHECK(longest(2, 100) == 1);
+  CHECK_FALSE(longest(0, 10).has_value());
+  u.announce_waiting(2, {}, some);
+  CHECK(longest(0, 100) == 1);
+  // A limit of its own for workers without any connection.
+  u.announce_waiting(1, at_ms(20), bare);
+  CHECK_FALSE(u.longest_waiting(0, at_ms(15), at_ms(15)).has_value());
+  CHECK(u.longest_waiting(0, at_ms(15), at_ms(100)) == 1);
+  CHECK_FALSE(u.longest_waiting(1, at_ms(15), at_ms(100)).has_value());
+  u.announce_waiting(0, {}, some);
+  u.announce_waiting(1, {}, bare);
+  u.announce_waiting(1, {}, some);
   CHECK_FALSE(u.anyone_waiting());
 }
 
