@@ -31,28 +31,43 @@ class Scanner {
     refusal_ = Refusal{{line_, column, 1}, std::move(why)};
   }
 
+  static constexpr const char* not_ascii = "a character outside of ASCII stands in quotes or in a comment";
+
+  // What a bare value ends at, besides brackets, commas and comments.
+  static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
   static bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
 
   void step() {
     token_ = at_;
     const char c = text_[at_++];
+    if (place_ == Place::value && !is_blank(c) && std::string_view("\"'[{]},#").find(c) == std::string_view::npos) {
+      skip_bare_value();
+      return;
+    }
     switch (c) {
       case '\n': end_line(); return;
       case '#': skip_comment(); return;
       case '"':
-      case '\'': skip_string(c); break;
+      case '\'':
+        if (place_ == Place::after_bare_value) refuse(token_, "a quote cannot follow a value");
+        skip_string(c);
+        place_ = Place::other;
+        break;
       case '.': ++dots_; break;
-      case ',': dots_ = 0; break;
-      case '=': break;  // the parts of the key still count: its value lies below them
+      case ',':
+        dots_ = 0;
+        place_ = brackets_ != 0 && in_array_[std::min(brackets_ - 1, nesting_max)] ? Place::value : Place::other;
+        break;
+      case '=': place_ = Place::value; break;  // the parts of the key still count: its value lies below them
       case '[':
       case '{': open(); break;
       case ']':
       case '}': close(); break;
       case ' ':
       case '\t':
-      case '\r': return;  // do not make a header of an array, or the reverse
+      case '\r': return;  // do not make an array of a header
       default:
-        if (!is_ascii(c)) refuse(token_, "a character outside of ASCII stands in quotes or in a comment");
+        if (!is_ascii(c)) refuse(token_, not_ascii);
         break;
     }
     fresh_line_ = false;
@@ -62,6 +77,7 @@ class Scanner {
     ++line_;
     line_start_ = at_;
     if (brackets_ != 0) return;
+    place_ = Place::other;
     if (in_header_) {
       header_ = outer_ + dots_ + 1;
       in_header_ = false;
@@ -80,17 +96,35 @@ class Scanner {
       return;
     }
     if (in_header_) return;
-    if (brackets_ < saved_.size()) saved_[brackets_] = dots_ + 1;
+    const bool array = text_[token_] == '[';
+    if (brackets_ < saved_.size()) {
+      saved_[brackets_] = dots_ + 1;
+      in_array_[brackets_] = array;
+    }
     ++brackets_;
+    place_ = array ? Place::value : Place::other;
     outer_ += dots_ + 1;
     dots_ = 0;
   }
 
   void close() {
+    place_ = Place::other;
     if (brackets_ == 0) return;
     --brackets_;
     if (brackets_ < saved_.size()) outer_ -= saved_[brackets_];
     dots_ = 0;
+  }
+
+  // A number, a date, a word. The parser looks at all of it, to the next blank or bracket, before it knows what it is; so
+  // what would begin a string anywhere else does not do so here.
+  void skip_bare_value() {
+    const auto ends = [](char c) { return is_blank(c) || c == ']' || c == '}' || c == ',' || c == '#'; };
+    for (--at_; at_ < text_.size() && !ends(text_[at_]); ++at_) {
+      if (text_[at_] == '"' || text_[at_] == '\'') refuse(at_, "a quote cannot follow a value");
+      if (!is_ascii(text_[at_])) refuse(at_, not_ascii);
+    }
+    place_ = Place::after_bare_value;
+    fresh_line_ = false;
   }
 
   void skip_comment() {
@@ -150,6 +184,9 @@ class Scanner {
   std::uint32_t dots_ = 0;      // of the key, or number, that is being read
   std::uint32_t brackets_ = 0;
   std::array<std::uint32_t, nesting_max + 2> saved_{};
+  std::array<bool, nesting_max + 2> in_array_{};  // or in an inline table
+  enum class Place : std::uint8_t { other, value, after_bare_value };
+  Place place_ = Place::other;
   bool fresh_line_ = true;
   bool in_header_ = false;
 };

@@ -199,6 +199,13 @@ TEST_CASE("characters outside of ASCII stand in quotes and comments, nowhere els
   CHECK(prescan("a = \xef\xbb\xbd").has_value());
   CHECK_HAS(bad("a = \"\"\"x\n\\ \n \xc3\xa9\"\"\""), "test.toml:2:2: error: a character outside of ASCII cannot follow a backslash");
   CHECK(prescan("a = \"\"\"\\\xc3\xa9\"\"\"").has_value());
+  // A quote that touches a bare value opens no string, so it hides nothing.
+  CHECK_HAS(bad("a =0\"\"\"y\xc3\xa9\"\"\"\n"), "test.toml:1:5: error: a quote cannot follow a value");
+  CHECK(prescan("a = 0=\"\"\"\xc3\xa9\"\"\"").has_value());
+  CHECK(prescan("a = [0[\"\"\"\xc3\xa9\"\"\"").has_value());
+  CHECK(prescan("a = [1, 2'\xc3\xa9'").has_value());
+  CHECK(prescan("a = 1979-05-27 0\"\"\"\xc3\xa9\"\"\"").has_value());
+  CHECK_FALSE(prescan("a = [1, '\xc3\xa9', { b = 2, \"\xc3\xa9\" = 3 }, [4.5]]\n\"\xc3\xa9\" = true # \"\n'b'.\"c\" = 1\n").has_value());
 }
 
 TEST_CASE("paths are relative to the folder of the file") {
