@@ -1,0 +1,136 @@
+// Time limits of a client connection: one timer that looks at what is owed when it fires, so that requests in a steady flow
+// never touch it. Deadlines that come nearer pull it forward; those that recede are found when it fires.
+#include <algorithm>
+#include <utility>
+
+#include "http2/server.h"
+
+namespace sluice::http2 {
+
+using http::CloseCause;
+using http::Detail;
+using http::Failure;
+using http::Kind;
+using http::Where;
+
+namespace {
+
+constexpr Failure slow_body{Kind::request_timeout, Where::downstream, Detail::slow_body, false};
+constexpr Failure slow_read{Kind::request_timeout, Where::downstream, Detail::slow_read, false};
+
+base::Millis until(base::Micros deadline, base::Micros now) {
+  const int64_t micros = deadline.count - now.count;
+  return base::Millis{micros <= 0 ? 0 : (micros + 999) / 1000};
+}
+
+uint64_t least_bytes(uint64_t min_rate) { return min_rate * static_cast<uint64_t>(Server::rate_window.count) / 1000; }
+
+}  // namespace
+
+void Server::schedule(base::Micros deadline) {
+  if (timer_.armed() && timer_.due() <= deadline) return;
+  timer_.arm(loop_, until(deadline, loop_.now()));
+}
+
+void Server::on_timer() {
+  const base::Micros now = loop_.now();
+  switch (phase_) {
+    case Phase::open:
+    case Phase::noticed:
+    case Phase::leaving:
+      if (connection_too_slow(now)) return fail(slow_read, CloseCause::write_stalled);
+      check_head(now);
+      return streams_.empty() ? check_idle(now) : check_streams(now);
+    case Phase::linger:
+      if (now < since_ + base::Micros{last_wait}) return schedule(since_ + base::Micros{last_wait});
+      return end_session(cause_);
+    case Phase::closing:                      // the transport's own limit rules
+    case Phase::cut:
+    case Phase::ended: return;
+  }
+}
+
+void Server::check_idle(base::Micros now) {
+  const bool fresh = !engine_.settings_received();
+  const base::Millis limit = fresh                     ? std::min(options_.header_timeout, options_.idle_timeout)
+                             : phase_ == Phase::noticed ? std::min(drain_grace, options_.idle_timeout)
+                                                        : options_.idle_timeout;
+  if (now < since_ + base::Micros{limit}) return schedule(since_ + base::Micros{limit});
+  if (phase_ == Phase::leaving || engine_.failed()) return;
+  if (phase_ == Phase::open) cause_ = CloseCause::idle_timeout;
+  leave_now();
+}
+
+// A header block blocks the connection: the deadline is absolute (row 22).
+void Server::check_head(base::Micros now) {
+  if (block_since_.count < 0) return;
+  const base::Micros due = block_since_ + base::Micros{options_.header_timeout};
+  if (now < due) return schedule(due);
+  engine_.fail(Code::enhance_your_calm, Detail::slow_head);
+  touch();
+}
+
+void Server::check_streams(base::Micros now) {
+  base::Micros next = now + base::Micros{rate_window};
+  for (ServerStream *s = streams_.front(), *after = nullptr; s != nullptr; s = after) {
+    after = streams_.next(*s);
+    if (s->sink_ == nullptr) continue;
+    check_body(*s, now, next);
+    if (s->sink_ != nullptr) check_answer(*s, now, next);
+  }
+  schedule(next);
+}
+
+void Server::check_body(ServerStream& s, base::Micros now, base::Micros& next) {
+  if (!s.body_owed()) return;
+  const base::Micros gap = s.read_at_ + base::Micros{options_.body_timeout};
+  bool slow = now >= gap;
+  if (options_.min_rate != 0 && now >= s.read_since_ + base::Micros{rate_window}) {
+    slow = slow || s.read_bytes_ < least_bytes(options_.min_rate);
+    s.read_since_ = now;
+    s.read_bytes_ = 0;
+  }
+  if (slow) return s.malformed(slow_body);
+  next = std::min({next, gap, s.read_since_ + base::Micros{rate_window}});
+}
+
+// Bytes wait for a client that does not open the windows. A stream that only waits for more urgent ones owes nothing.
+void Server::check_answer(ServerStream& s, base::Micros now, base::Micros& next) {
+  if (s.waiting() == 0) return;
+  const bool own_window = engine_.window_open(s);
+  const bool stalled = !own_window || (!engine_.connection_window_open() && moved_at_ <= s.moved_at_);
+  if (!stalled) return;
+  const base::Micros gap = s.moved_at_ + base::Micros{options_.write_timeout};
+  bool slow = now >= gap;
+  const bool tunnel = s.request_ == ServerStream::Request::tunnel;
+  if (options_.min_rate != 0 && !tunnel && now >= s.moved_since_ + base::Micros{rate_window}) {
+    slow = slow || s.moved_bytes_ < least_bytes(options_.min_rate);
+    s.moved_since_ = now;
+    s.moved_bytes_ = 0;
+  }
+  next = std::min({next, gap, s.moved_since_ + base::Micros{rate_window}});
+  if (!slow) return;
+  engine_.reset(s, Code::cancel);
+  touch();
+  request_over(s);
+  std::exchange(s.sink_, nullptr)->on_closed(slow_read);
+}
+
+// Did fewer bytes leave than min_rate asks for, in a window all through which bytes waited in our transport? Opens the next.
+bool Server::connection_too_slow(base::Micros now) {
+  const bool waits = answer_since_.count >= 0 && transport_->unsent() != 0;
+  const bool only_tunnels = open_ != 0 && tunnels_ == open_;
+  if (!waits || only_tunnels || options_.min_rate == 0) return false;
+  if (now < answer_since_ + base::Micros{rate_window}) {
+    schedule(answer_since_ + base::Micros{rate_window});
+    return false;
+  }
+  const uint64_t left = given_ - transport_->unsent();
+  const bool slow = left - answer_mark_ < least_bytes(options_.min_rate);
+  answer_since_ = now;
+  answer_mark_ = left;
+  schedule(now + base::Micros{rate_window});
+  return slow;
+}
+
+}  // namespace sluice::http2
