@@ -96,8 +96,7 @@ std::string common_name(const X509& leaf) {
 
 void read_names(Certificate& to) {
   const X509& leaf = *to.chain.front();
-  const bssl::UniquePtr<GENERAL_NAMES> names(
-      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(&leaf, NID_subject_alt_name, nullptr, nullptr)));
+  const bssl::UniquePtr<GENERAL_NAMES> names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(&leaf, NID_subject_alt_name, nullptr, nullptr)));
   for (std::size_t i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {
     const GENERAL_NAME* const name = sk_GENERAL_NAME_value(names.get(), i);
     if (name->type == GEN_DNS) to.dns_names.push_back(base::to_lower(text_of(name->d.dNSName)));
@@ -139,7 +138,9 @@ base::Error file_warning(const std::string& path, std::string message) {
 }
 
 base::Result<std::string> read_file(const std::string& path) {
-  const auto broken = [&path](int error) { return std::unexpected(file_error(path, std::string("cannot read it: ") + std::strerror(error))); };
+  const auto broken = [&path](int error) {
+    return std::unexpected(file_error(path, std::string("cannot read it: ") + std::strerror(error)));
+  };
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return broken(errno);
   std::string text;

@@ -18,7 +18,7 @@ constexpr const char* system_ca_file = "/etc/ssl/certs/ca-certificates.crt";
 constexpr const char* system_ca_folder = "/etc/ssl/certs";
 
 bool exists(const char* path) {
-  struct stat facts {};
+  struct stat facts{};
   return ::stat(path, &facts) == 0;
 }
 

@@ -44,8 +44,7 @@ class ServerContext {
     base::Micros wall{};                      // now, since the epoch
   };
   // Warnings (expired, not yet valid, expired and therefore the former one kept) are appended to `warnings`.
-  static base::Result<std::shared_ptr<const ServerContext>> load(const ServerTlsOptions& options, const Setup& setup,
-                                                                 Findings& warnings);
+  static base::Result<std::shared_ptr<const ServerContext>> load(const ServerTlsOptions& options, const Setup& setup, Findings& warnings);
   ~ServerContext();
   ServerContext(const ServerContext&) = delete;
   ServerContext& operator=(const ServerContext&) = delete;
@@ -92,9 +91,8 @@ class SessionSlot {
 class ClientContext {
  public:
   // `alpn`: what to offer, best first; empty: no ALPN. Errors name the file. An expired client certificate is a warning.
-  static base::Result<std::shared_ptr<const ClientContext>> load(const ClientTlsOptions& options,
-                                                                 std::span<const std::string> alpn, base::Micros wall,
-                                                                 Findings& warnings);
+  static base::Result<std::shared_ptr<const ClientContext>> load(const ClientTlsOptions& options, std::span<const std::string> alpn,
+                                                                 base::Micros wall, Findings& warnings);
   ~ClientContext();
   ClientContext(const ClientContext&) = delete;
   ClientContext& operator=(const ClientContext&) = delete;

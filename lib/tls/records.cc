@@ -154,8 +154,8 @@ std::size_t Records::seal_with(EVP_AEAD_CTX& key, Direction& state, RecordType t
   write_header(to, content.size() + 1 + tag_bytes);
   std::uint8_t* const body = bytes(to) + record_header_bytes;
   std::size_t tail = 0;
-  CHECK(EVP_AEAD_CTX_seal_scatter(&key, body, body + content.size(), &tail, 1 + tag_bytes, nonce.data(), nonce.size(), bytes(content.data()),
-                                  content.size(), &inner_type, 1, bytes(to), record_header_bytes) == 1);
+  CHECK(EVP_AEAD_CTX_seal_scatter(&key, body, body + content.size(), &tail, 1 + tag_bytes, nonce.data(), nonce.size(),
+                                  bytes(content.data()), content.size(), &inner_type, 1, bytes(to), record_header_bytes) == 1);
   DCHECK(tail == 1 + tag_bytes);
   return content.size() + record_overhead_bytes;
 }
@@ -185,8 +185,8 @@ bool Records::open(std::string_view record, char* to, Content& content, std::uin
   const auto nonce = nonce_of(in_.iv, in_.sequence++);
   std::size_t size = 0;
   alert = SSL_AD_BAD_RECORD_MAC;
-  if (EVP_AEAD_CTX_open(&warm().open, bytes(to), &size, body.size() - tag_bytes, nonce.data(), nonce.size(), bytes(body.data()), body.size(),
-                        bytes(record.data()), record_header_bytes) != 1) {
+  if (EVP_AEAD_CTX_open(&warm().open, bytes(to), &size, body.size() - tag_bytes, nonce.data(), nonce.size(), bytes(body.data()),
+                        body.size(), bytes(record.data()), record_header_bytes) != 1) {
     ERR_clear_error();
     return false;
   }

@@ -160,8 +160,11 @@ struct ServerContextLoader {
     }
     auto context = make_server_context(*certificate);
     if (!context) return std::unexpected(std::move(context.error()));
-    made->facts_.push_back({.name = certificate->name, .file = files.cert, .not_before = certificate->not_before,
-                            .not_after = certificate->not_after, .kept = former != nullptr});
+    made->facts_.push_back({.name = certificate->name,
+                            .file = files.cert,
+                            .not_before = certificate->not_before,
+                            .not_after = certificate->not_after,
+                            .kept = former != nullptr});
     made->store_->add(std::move(certificate), std::move(*context));
     return {};
   }
@@ -200,7 +203,8 @@ struct ServerContextLoader {
 ServerContext::ServerContext() = default;
 ServerContext::~ServerContext() = default;
 
-base::Result<std::shared_ptr<const ServerContext>> ServerContext::load(const ServerTlsOptions& options, const Setup& setup, Findings& warnings) {
+base::Result<std::shared_ptr<const ServerContext>> ServerContext::load(const ServerTlsOptions& options, const Setup& setup,
+                                                                       Findings& warnings) {
   struct Makeable final : ServerContext {};
   ServerContextLoader loader{options, setup, warnings, std::make_shared<Makeable>(), unix_seconds(setup.wall)};
   if (auto done = loader.load(); !done) return std::unexpected(std::move(done.error()));

@@ -38,7 +38,8 @@ std::optional<TicketKey> parse_line(std::string_view line) {
   std::uint8_t bytes[128];
   std::size_t size = 0;
   if (line.size() > sizeof bytes) return std::nullopt;
-  if (EVP_DecodeBase64(bytes, &size, sizeof bytes, reinterpret_cast<const std::uint8_t*>(line.data()), line.size()) != 1) return std::nullopt;
+  if (EVP_DecodeBase64(bytes, &size, sizeof bytes, reinterpret_cast<const std::uint8_t*>(line.data()), line.size()) != 1)
+    return std::nullopt;
   return size < short_key_bytes ? std::nullopt : parse_key(bytes, size);
 }
 
@@ -58,7 +59,8 @@ base::Result<std::shared_ptr<Tickets>> Tickets::from_file(const std::string& pat
   auto tickets = std::make_shared<Tickets>(base::Millis{0});
   if (!is_text(*text)) {
     const auto key = parse_key(reinterpret_cast<const std::uint8_t*>(text->data()), text->size());
-    if (!key) return std::unexpected(file_error(path, "a binary ticket key has exactly 48 or 80 bytes; several keys are base64, one a line"));
+    if (!key)
+      return std::unexpected(file_error(path, "a binary ticket key has exactly 48 or 80 bytes; several keys are base64, one a line"));
     tickets->keys_.push_back(*key);
     return tickets;
   }

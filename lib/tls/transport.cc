@@ -38,12 +38,13 @@ TlsSlabs& tls_slabs() {
   return slabs;
 }
 
-net::TransportPtr accept(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ServerContext> context, const HandshakeOptions& options) {
+net::TransportPtr accept(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ServerContext> context,
+                         const HandshakeOptions& options) {
   return net::TransportPtr(tls_slabs().transports.make(loop, std::move(lower), std::move(context), options));
 }
 
-net::TransportPtr connect(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ClientContext> context, std::string_view server_name,
-                          SessionSlot* sessions, const HandshakeOptions& options) {
+net::TransportPtr connect(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ClientContext> context,
+                          std::string_view server_name, SessionSlot* sessions, const HandshakeOptions& options) {
   return net::TransportPtr(tls_slabs().transports.make(loop, std::move(lower), std::move(context), server_name, sessions, options));
 }
 
@@ -52,7 +53,8 @@ std::size_t transports_busy() { return tls_slabs().busy.in_use(); }
 
 // ---- Life ----
 
-TlsTransport::TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ServerContext> context, const HandshakeOptions& options)
+TlsTransport::TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ServerContext> context,
+                           const HandshakeOptions& options)
     : loop_(loop), lower_(std::move(lower)), ssl_(SSL_new(context->first())) {
   CHECK(ssl_);
   context_ = std::move(context);
@@ -60,8 +62,8 @@ TlsTransport::TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared
   begin(options);
 }
 
-TlsTransport::TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ClientContext> context, std::string_view server_name,
-                           SessionSlot* sessions, const HandshakeOptions& options)
+TlsTransport::TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ClientContext> context,
+                           std::string_view server_name, SessionSlot* sessions, const HandshakeOptions& options)
     : loop_(loop), lower_(std::move(lower)), ssl_(SSL_new(context->raw())), sessions_(sessions), context_id_(context->id()) {
   CHECK(ssl_);
   SSL_set_connect_state(ssl_.get());

@@ -108,7 +108,9 @@ TlsTransport::Opened TlsTransport::open_record(net::ByteQueue& in, size_t size, 
   }
   Opened met = Opened::full;
   if (!good) {
-    met = refuse(alert, alert == SSL_AD_BAD_RECORD_MAC ? "bad record mac" : alert == SSL_AD_RECORD_OVERFLOW ? "record too large" : "unexpected record");
+    met = refuse(alert, alert == SSL_AD_BAD_RECORD_MAC    ? "bad record mac"
+                        : alert == SSL_AD_RECORD_OVERFLOW ? "record too large"
+                                                          : "unexpected record");
   } else if (content.type == RecordType::alert) {
     met = on_alert({to, content.size});
   } else if (content.type == RecordType::handshake) {
@@ -217,8 +219,7 @@ void TlsTransport::on_eof(bool) {
     case State::connecting:
     case State::ended:
     case State::closing: return;
-    case State::handshake:
-      return handshake_failed(HandshakeError::eof, net::EndReason::tls_failed, "the peer closed during the handshake");
+    case State::handshake: return handshake_failed(HandshakeError::eof, net::EndReason::tls_failed, "the peer closed during the handshake");
     case State::open: break;
   }
   if (lower_holds_) return;                         // receive() will find it

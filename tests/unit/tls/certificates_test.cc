@@ -38,12 +38,14 @@ TEST_CASE("bad files are errors that name the file and the reason") {
   const auto broken_cert = certs().write("broken.pem", "-----BEGIN CERTIFICATE-----\nMIIB!!\n-----END CERTIFICATE-----\n");
   const auto half_chain = certs().write("half.pem", text_of(good.cert) + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
   const auto broken_key = certs().write("broken.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
-  const auto locked = certs().write("locked.key",
-                                    "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123456789ABCDEF0123456789ABCDEF\n\n"
-                                    "MHcCAQEEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\n-----END EC PRIVATE KEY-----\n");
+  const auto locked =
+      certs().write("locked.key",
+                    "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123456789ABCDEF0123456789ABCDEF\n\n"
+                    "MHcCAQEEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\n-----END EC PRIVATE KEY-----\n");
   const auto empty = certs().write("empty.pem", "");
   const auto huge = certs().write("huge.pem", std::string(tls::pem_file_bytes_max + 1, 'x'));
-  const auto at_limit = certs().write("limit.pem", text_of(good.cert) + std::string(tls::pem_file_bytes_max - text_of(good.cert).size(), '\n'));
+  const auto at_limit =
+      certs().write("limit.pem", text_of(good.cert) + std::string(tls::pem_file_bytes_max - text_of(good.cert).size(), '\n'));
   struct Case {
     tls::CertificateFiles files;
     std::string finding;
@@ -121,8 +123,14 @@ TEST_CASE("certificates by server name: exact, wildcard, first") {
       cert_of("two", {.names = {"two.test", "deux.test"}}),
   }));
   const std::pair<const char*, const char*> cases[] = {
-      {"", "first.test"},           {"unknown.test", "first.test"}, {"a.wild.test", "*.wild.test"}, {"A.Wild.Test", "*.wild.test"},
-      {"exact.wild.test", "exact.wild.test"}, {"a.b.wild.test", "first.test"}, {"wild.test", "first.test"}, {"deux.test", "two.test"},
+      {"", "first.test"},
+      {"unknown.test", "first.test"},
+      {"a.wild.test", "*.wild.test"},
+      {"A.Wild.Test", "*.wild.test"},
+      {"exact.wild.test", "exact.wild.test"},
+      {"a.b.wild.test", "first.test"},
+      {"wild.test", "first.test"},
+      {"deux.test", "two.test"},
   };
   for (const auto& [name, certificate] : cases) {
     CAPTURE(name);
@@ -162,11 +170,14 @@ TEST_CASE("several keys of a name: the one that the client can verify, the cheap
   for (const char* const name : {"k.test", ""}) {                 // by name, and as the default with its namesakes
     for (const Case& c : cases) {
       Peerless server(sim, {}, store);
-      RawClient client(sim, server, [&c](SSL_CTX& context) {
-        SSL_CTX_set_verify_algorithm_prefs(&context, c.algorithms.data(), c.algorithms.size());
-        SSL_CTX_set_max_proto_version(&context, static_cast<std::uint16_t>(c.version));
-        if (*c.ciphers != '\0') SSL_CTX_set_strict_cipher_list(&context, c.ciphers);
-      }, name);
+      RawClient client(
+          sim, server,
+          [&c](SSL_CTX& context) {
+            SSL_CTX_set_verify_algorithm_prefs(&context, c.algorithms.data(), c.algorithms.size());
+            SSL_CTX_set_max_proto_version(&context, static_cast<std::uint16_t>(c.version));
+            if (*c.ciphers != '\0') SSL_CTX_set_strict_cipher_list(&context, c.ciphers);
+          },
+          name);
       client.step();
       REQUIRE(client.open());
       const bssl::UniquePtr<X509> leaf(SSL_get_peer_certificate(&client.ssl()));
@@ -177,9 +188,8 @@ TEST_CASE("several keys of a name: the one that the client can verify, the cheap
     }
   }
   // Nothing suits: refused, and said so.
-  const RawResult none = raw_client(sim, server_context(server_options({p256})), [&](SSL_CTX& c) {
-    SSL_CTX_set_verify_algorithm_prefs(&c, only_rsa, std::size(only_rsa));
-  });
+  const RawResult none = raw_client(sim, server_context(server_options({p256})),
+                                    [&](SSL_CTX& c) { SSL_CTX_set_verify_algorithm_prefs(&c, only_rsa, std::size(only_rsa)); });
   CHECK(!none.open);
   REQUIRE(none.errors.size() == 1);
   CHECK(none.errors[0] == tls::HandshakeError::no_shared_cipher);

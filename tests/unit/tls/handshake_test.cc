@@ -153,8 +153,8 @@ TEST_CASE("client certificates: off, optional, required") {
     bool good;
   };
   const Case cases[] = {
-      {required, with(mine), true},  {required, client_context(client_options()), false}, {required, with(theirs), false},
-      {optional, with(mine), true},  {optional, client_context(client_options()), true},  {optional, with(theirs), false},
+      {required, with(mine), true}, {required, client_context(client_options()), false}, {required, with(theirs), false},
+      {optional, with(mine), true}, {optional, client_context(client_options()), true},  {optional, with(theirs), false},
   };
   for (const Case& c : cases) {
     Rig rig(sim, {.server = c.server, .client = c.client});
@@ -174,7 +174,8 @@ TEST_CASE("TLS 1.2 is refused unless asked for, and then with ECDHE and AEAD") {
   for (const bool allowed : {false, true}) {
     auto options = server_options({localhost()});
     if (allowed) options.min_version = tls::Version::tls12;
-    const RawResult result = raw_client(sim, server_context(options), [](SSL_CTX& c) { SSL_CTX_set_max_proto_version(&c, TLS1_2_VERSION); });
+    const RawResult result =
+        raw_client(sim, server_context(options), [](SSL_CTX& c) { SSL_CTX_set_max_proto_version(&c, TLS1_2_VERSION); });
     CHECK(result.open == allowed);
     if (allowed) {
       CHECK(result.version == 0x0303);

@@ -73,7 +73,8 @@ struct Talker final : net::Transport::User {
 };
 
 struct Plugged {
-  Plugged(SimLoop& s, const std::shared_ptr<const tls::ServerContext>& server_side, const std::shared_ptr<const tls::ClientContext>& client_side)
+  Plugged(SimLoop& s, const std::shared_ptr<const tls::ServerContext>& server_side,
+          const std::shared_ptr<const tls::ClientContext>& client_side)
       : sim(s),
         server(tls::accept(sim.loop(), net::TransportPtr(&server_plug), server_side, {})),
         client(tls::connect(sim.loop(), net::TransportPtr(&client_plug), client_side, "localhost", nullptr, {})) {

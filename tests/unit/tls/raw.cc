@@ -4,6 +4,8 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 
+#include "support/random.h"
+
 #include <doctest/doctest.h>
 
 namespace sluice::test {
@@ -75,6 +77,31 @@ std::string RawClient::read() {
 void RawClient::write(std::string_view bytes) {
   const int n = SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()));
   CHECK(n == static_cast<int>(bytes.size()));
+}
+
+namespace {
+
+void only_tls12(SSL_CTX& c) { SSL_CTX_set_max_proto_version(&c, TLS1_2_VERSION); }
+
+std::shared_ptr<const tls::ServerContext> both_versions() {
+  auto options = server_options({localhost()});
+  options.min_version = tls::Version::tls12;
+  return server_context(options);
+}
+
+}  // namespace
+
+Pair::Pair(support::SimLoop& sim, bool tls12) : server(sim, {}, both_versions()), client(sim, server, tls12 ? only_tls12 : nullptr) {
+  client.step();
+  REQUIRE(server.user.opens == 1);
+  REQUIRE(client.open());
+}
+
+std::string letters(std::size_t n, std::uint64_t seed) {
+  support::Random random(seed);
+  std::string text(n, '\0');
+  for (char& c : text) c = static_cast<char>(random.next());
+  return text;
 }
 
 RawResult raw_client(support::SimLoop& sim, std::shared_ptr<const tls::ServerContext> context, const std::function<void(SSL_CTX&)>& set_up,

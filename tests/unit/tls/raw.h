@@ -47,6 +47,16 @@ class RawClient {
   std::vector<std::size_t> records_;
 };
 
+// A server of ours and a client of theirs with hands shaken; TLS 1.3 unless told otherwise.
+struct Pair {
+  explicit Pair(support::SimLoop& sim, bool tls12 = false);
+  Peerless server;
+  RawClient client;
+};
+
+// Bytes that look random and are the same every time.
+std::string letters(std::size_t n, std::uint64_t seed = 1);
+
 struct RawResult {
   bool open = false;
   unsigned version = 0;

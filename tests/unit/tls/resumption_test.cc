@@ -31,7 +31,8 @@ bool resumes(SimLoop& sim, tls::SessionSlot& slot, const std::shared_ptr<const t
 
 std::string base64(std::string_view bytes) {
   std::string text(200, '\0');
-  text.resize(EVP_EncodeBlock(reinterpret_cast<std::uint8_t*>(text.data()), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
+  text.resize(
+      EVP_EncodeBlock(reinterpret_cast<std::uint8_t*>(text.data()), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
   return text;
 }
 

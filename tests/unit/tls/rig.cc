@@ -56,7 +56,8 @@ std::int64_t now_seconds() { return wall_now().count / 1'000'000; }
 base::Micros wall_now() { return base::steady_clock().wall(); }
 
 std::shared_ptr<const tls::ServerContext> server_context(const tls::ServerTlsOptions& options, std::vector<std::string> alpn,
-                                                         const tls::ServerContext* previous, tls::Findings* warnings, std::string_view listener) {
+                                                         const tls::ServerContext* previous, tls::Findings* warnings,
+                                                         std::string_view listener) {
   tls::Findings ignored;
   auto loaded = tls::ServerContext::load(options, {.listener = listener, .alpn = std::move(alpn), .previous = previous, .wall = wall_now()},
                                          warnings != nullptr ? *warnings : ignored);
@@ -86,7 +87,8 @@ Rig::Rig(support::SimLoop& s, const RigOptions& options) : sim(s) {
   if (options.tear_to_client) wire->set_tear(support::Wire::From::b, options.tear_to_client);
   static const auto usual_server = server_context(server_options({localhost()}));
   static const auto usual_client = client_context(client_options());
-  server.bind(tls::accept(sim.loop(), std::move(pair.b), options.server ? options.server : usual_server, {options.timeout, &server_events}));
+  server.bind(
+      tls::accept(sim.loop(), std::move(pair.b), options.server ? options.server : usual_server, {options.timeout, &server_events}));
   client.bind(tls::connect(sim.loop(), std::move(pair.a), options.client ? options.client : usual_client, options.name, options.sessions,
                            {options.timeout, &client_events}));
 }

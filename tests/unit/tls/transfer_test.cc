@@ -1,10 +1,8 @@
-// After the handshake: bytes, records and ends, against a BoringSSL client that is not ours where the wire matters.
+// After the handshake: bytes, record sizes and ends, against a BoringSSL client that is not ours where the wire matters.
 #include "raw.h"
 #include "rig.h"
 #include "support/random.h"
 #include "tls/records.h"
-
-#include <openssl/err.h>
 
 #include <algorithm>
 
@@ -14,46 +12,6 @@ namespace sluice::test {
 namespace {
 
 using support::SimLoop;
-
-std::string letters(std::size_t n, std::uint64_t seed = 1) {
-  support::Random random(seed);
-  std::string text(n, '\0');
-  for (char& c : text) c = static_cast<char>(random.next());
-  return text;
-}
-
-void only_tls12(SSL_CTX& c) { SSL_CTX_set_max_proto_version(&c, TLS1_2_VERSION); }
-
-std::shared_ptr<const tls::ServerContext> both_versions() {
-  auto options = server_options({localhost()});
-  options.min_version = tls::Version::tls12;
-  return server_context(options);
-}
-
-// A server of ours and a client of theirs with hands shaken, in both versions.
-struct Pair {
-  explicit Pair(SimLoop& sim, bool tls12 = false) : server(sim, {}, both_versions()), client(sim, server, tls12 ? only_tls12 : nullptr) {
-    client.step();
-    REQUIRE(server.user.opens == 1);
-    REQUIRE(client.open());
-  }
-  Peerless server;
-  RawClient client;
-};
-
-// Seals what BoringSSL never would, with the keys of a BoringSSL client.
-struct Forger {
-  explicit Forger(Pair& pair) : server(*pair.server.peer) { REQUIRE(records.take_writing(pair.client.ssl())); }
-  void send(tls::RecordType type, std::string_view content) {
-    net::ByteQueue out;
-    records.seal(type, content, out);
-    std::string bytes(out.size(), '\0');
-    out.peek(bytes.data(), bytes.size());
-    server.send(bytes);
-  }
-  support::ScriptedPeer& server;
-  tls::Records records;
-};
 
 TEST_CASE("many records in one read are delivered at once; one that is not whole waits") {
   for (const bool tls12 : {false, true}) {
@@ -360,160 +318,6 @@ TEST_CASE("a reset by the peer is told as such") {
   pair.server.peer->reset();
   sim.settle();
   CHECK(pair.server.user.end == net::EndReason::reset);
-}
-
-TEST_CASE("a record that was tampered with, at each of its bytes") {
-  std::size_t size = 100;
-  for (std::size_t at = 0; at < size; ++at) {
-    SimLoop sim;
-    Pair pair(sim);
-    pair.client.write("transfer 100 to alice");
-    std::string bytes = pair.client.take_output();
-    size = bytes.size();
-    if (at == 3) continue;                            // the length's high byte: more is awaited
-    bytes[at] = static_cast<char>(bytes[at] ^ 1);
-    if (at == 4) bytes += letters(1);
-    pair.server.peer->send(bytes);
-    sim.settle();
-    CAPTURE(at);
-    CHECK(pair.server.user.got.empty());
-    CHECK(pair.server.user.end == net::EndReason::tls_failed);
-    pair.server.user.transport.reset();
-    sim.settle();
-    CHECK(pair.server.peer->got_fin());
-    pair.client.read();                               // the alert
-  }
-}
-
-TEST_CASE("the peer hears which alert ended it") {
-  SimLoop sim;
-  Pair pair(sim);
-  pair.server.user.send("tickets, too");
-  pair.client.read();
-  pair.client.write("x");
-  std::string bytes = pair.client.take_output();
-  bytes.back() = static_cast<char>(bytes.back() ^ 1);
-  pair.server.peer->send(bytes);
-  sim.settle();
-  CHECK(pair.server.user.detail == "bad record mac");
-  const std::string alert = pair.server.peer->take();
-  CHECK(alert.size() == tls::record_header_bytes + 2 + 17);   // this one and no other
-  BIO* const in = SSL_get_rbio(&pair.client.ssl());
-  BIO_write(in, alert.data(), static_cast<int>(alert.size()));
-  char nothing;
-  CHECK(SSL_read(&pair.client.ssl(), &nothing, 1) < 0);
-  CHECK(ERR_GET_REASON(ERR_get_error()) == SSL_AD_REASON_OFFSET + SSL_AD_BAD_RECORD_MAC);
-}
-
-TEST_CASE("what a hostile peer with good keys can send") {
-  using tls::RecordType;
-  struct Case {
-    const char* what;
-    std::vector<std::pair<RecordType, std::string>> records;
-    const char* detail;                               // "" = nothing happens
-  };
-  const std::pair<RecordType, std::string> empty{RecordType::application, ""};
-  std::vector<std::pair<RecordType, std::string>> empties(32, empty);
-  std::vector<std::pair<RecordType, std::string>> one_too_many(33, empty);
-  std::vector<std::pair<RecordType, std::string>> spread = empties;
-  spread.emplace_back(RecordType::application, "x");
-  spread.insert(spread.end(), empties.begin(), empties.end());
-  const std::string canceled("\x01\x5a", 2);
-  const Case cases[] = {
-      {"empty records up to the limit", empties, ""},
-      {"empty records, one more", one_too_many, "too many empty records"},
-      {"empty records with bytes in between", spread, ""},
-      {"user_canceled", {{RecordType::alert, canceled}}, ""},
-      {"many user_canceled", {33, {RecordType::alert, canceled}}, "too many warnings"},
-      {"a fatal alert", {{RecordType::alert, std::string("\x02\x50", 2)}}, "the peer sent alert: internal error"},
-      {"an alert of one byte", {{RecordType::alert, "\x01"}}, "malformed alert"},
-      {"two alerts in a record", {{RecordType::alert, std::string("\x01\x00\x01\x00", 4)}}, "malformed alert"},
-      {"an empty handshake record", {{RecordType::handshake, ""}}, "empty handshake record"},
-      {"a ClientHello again", {{RecordType::handshake, std::string("\x01\x00\x00\x02\x03\x03", 6)}}, "unexpected message"},
-      {"a KeyUpdate with nonsense in it", {{RecordType::handshake, std::string("\x18\x00\x00\x01\x07", 5)}}, "decode error"},
-      {"a KeyUpdate and more", {{RecordType::handshake, std::string("\x18\x00\x00\x01\x00\x18", 6)}}, "excess handshake data"},
-      {"change_cipher_spec inside", {{static_cast<RecordType>(20), "\x01"}}, "unexpected record"},
-      {"an unknown type", {{static_cast<RecordType>(24), "x"}}, "unexpected record"},
-      {"nothing but padding", {{static_cast<RecordType>(0), ""}}, "unexpected record"},
-  };
-  for (const Case& c : cases) {
-    CAPTURE(c.what);
-    SimLoop sim;
-    Pair pair(sim);
-    Forger forger(pair);
-    for (const auto& [type, content] : c.records) forger.send(type, content);
-    sim.settle();
-    CHECK(pair.server.user.detail == c.detail);
-    CHECK(pair.server.user.end.has_value() == (*c.detail != '\0'));
-    if (*c.detail != '\0') continue;
-    forger.send(RecordType::application, "still here");
-    sim.settle();
-    CHECK(pair.server.user.got.ends_with("still here"));
-  }
-}
-
-TEST_CASE("records at and above the largest size; padding") {
-  SimLoop sim;
-  {
-    Pair pair(sim);
-    Forger forger(pair);
-    const std::string full = letters(16'384);
-    forger.send(tls::RecordType::application, full);
-    sim.settle();
-    CHECK((pair.server.user.got == full));
-    forger.send(tls::RecordType::application, letters(16'385));
-    sim.settle();
-    CHECK(pair.server.user.detail == "record too large");
-  }
-  {
-    Pair pair(sim);
-    pair.server.peer->send(std::string("\x17\x03\x03\x41\x01", 5));
-    sim.settle();
-    CHECK(pair.server.user.detail == "record too large");
-  }
-  Pair pair(sim);
-  Forger forger(pair);
-  forger.send(static_cast<tls::RecordType>(0), std::string("padded\x17\0\0\0", 10));   // inner type 23, then four zeros
-  sim.settle();
-  CHECK(pair.server.user.got == "padded");
-}
-
-TEST_CASE("key updates, asked for and not, in both directions, with bytes in between") {
-  SimLoop sim;
-  Pair pair(sim);
-  std::string up;
-  std::string down;
-  for (int i = 0; i < 20; ++i) {
-    CAPTURE(i);
-    const int kind = i % 3 == 0 ? SSL_KEY_UPDATE_NOT_REQUESTED : SSL_KEY_UPDATE_REQUESTED;
-    REQUIRE(SSL_key_update(&pair.client.ssl(), kind) == 1);
-    if (i % 4 == 1) REQUIRE(SSL_key_update(&pair.client.ssl(), SSL_KEY_UPDATE_REQUESTED) == 1);
-    pair.client.write("up");
-    up += "up";
-    pair.client.step();
-    CHECK(pair.server.user.got == up);
-    if (i % 5 == 2) continue;                         // several updates before we write again
-    pair.server.user.send("down");
-    CHECK(pair.client.read() == "down");
-    if (kind == SSL_KEY_UPDATE_REQUESTED && i > 3) CHECK(SSL_get_read_sequence(&pair.client.ssl()) == 1);   // our key is new as well
-  }
-  CHECK(!pair.server.user.end);
-  pair.server.user.transport->close(net::Close::after_flush);
-  pair.client.read();
-  CHECK((SSL_get_shutdown(&pair.client.ssl()) & SSL_RECEIVED_SHUTDOWN) != 0);
-}
-
-TEST_CASE("a key update before we have ever written") {
-  SimLoop sim;
-  Pair pair(sim);
-  REQUIRE(SSL_key_update(&pair.client.ssl(), SSL_KEY_UPDATE_REQUESTED) == 1);
-  pair.client.write("up");
-  pair.client.step();
-  pair.server.user.send("down");
-  CHECK(pair.client.read() == "down");
-  pair.server.user.send("again");
-  CHECK(pair.client.read() == "again");
-  CHECK(pair.server.user.got == "up");
 }
 
 TEST_CASE("more connections than keys are kept ready for") {
