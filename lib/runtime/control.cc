@@ -64,6 +64,17 @@ void log_all(const Problems& problems) {
   }
 }
 
+// The addresses as bound; after a reload those that are new.
+void say_listening(const Generation& now, const Generation* before) {
+  for (const auto& listening : now.listeners) {
+    for (const auto& socket : listening->sockets) {
+      const auto has = [&](const auto& old) { return std::ranges::find(old->sockets, socket) != old->sockets.end(); };
+      if (before != nullptr && std::ranges::any_of(before->listeners, has)) continue;
+      base::info("listening listener={} address={}", listening->options.name, socket->address().text());
+    }
+  }
+}
+
 std::string text_of(const Problems& problems) {
   std::string text;
   for (const base::Error& problem : problems) text += base::to_text(problem) + "\n";
@@ -114,11 +125,7 @@ Problems Control::set_up() {
   helper_ = std::make_unique<admin::HelperThread>(mailbox_);
   start_workers();
   publish(std::move(*built));
-  for (const auto& listening : generation_->listeners) {
-    for (const auto& socket : listening->sockets) {
-      base::info("listening listener={} address={}", listening->options.name, socket->address().text());
-    }
-  }
+  say_listening(*generation_, nullptr);
   signal_watch_ = std::make_unique<net::FdWatch>(loop_, signals_.value(), *this);
   signal_watch_->watch(net::FdWatch::For::reading);
   tick_.arm(loop_, tick_every);
@@ -313,6 +320,7 @@ void Control::finish_reload(std::expected<GenerationPtr, Problems> result, const
   } else {
     say_what_needs_restart(*generation_->snapshot, *(*result)->snapshot);
     drain_.set_options((*result)->snapshot->drain);
+    say_listening(**result, generation_.get());
     publish(std::move(*result));
     cells_.reloaded(true);
     base::info("reloaded {}", file_);
