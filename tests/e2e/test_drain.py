@@ -129,7 +129,7 @@ def test_requests_under_way_finish(start, held):
 def test_what_stands_in_the_accept_queue_is_served(start):
     """Connections made before the listeners close are not reset: the kernel has accepted them already."""
     origin = start.origin()
-    sluice = start.sluice(config(origin.address, workers=2, deadline="20s"))
+    sluice = start.sluice(config(origin.address, workers=2, deadline="60s", pool='acquire_timeout = "60s"'))
     clients = []
     stop = threading.Event()
 
@@ -188,6 +188,25 @@ def test_a_second_one_ends_it_at_once(start, held, first, second):
         drain(sluice, second)
         assert sluice.wait_exit() == 0
     held.gate.set()
+
+
+@pytest.mark.parametrize("acquire", ["20ms", "60s"])
+def test_a_second_signal_into_a_full_queue(start, held, acquire):
+    """Requests at the origin, in the queue and just refused when everything is cut: the exit is clean all the same."""
+    origin = start.origin(held)
+    text = config(origin.address, workers=2, deadline="60s", pool=f'max_connections = 2\nacquire_timeout = "{acquire}"')
+    for turn in range(6):
+        sluice = start.sluice(text)
+        clients = [sluice.client() for _ in range(40)]
+        for client in clients:
+            client.send(build(path="/held" if turn % 2 else "/"))
+        sluice.signal(signal.SIGTERM)
+        wait_for(lambda: sluice.readyz()[0] != 200)   # two signals at once may be one
+        if sluice.process.poll() is None:
+            sluice.signal(signal.SIGTERM)
+        assert sluice.wait_exit() == 0
+        for client in clients:
+            client.close()
 
 
 def test_admin_connections_never_hold_it(start):

@@ -186,7 +186,7 @@ def test_one_byte_pieces_pin_no_memory(start):
 
 def test_many_idle_connections_are_small(start):
     origin = start.origin()
-    sluice = start.sluice(config(origin.address))
+    sluice = start.sluice(config(origin.address, pool='acquire_timeout = "60s"'))
     assert sluice.request().status == 200
     before = sluice.rss()
     clients = [sluice.client() for _ in range(500)]

@@ -57,6 +57,8 @@ def test_a_backend_is_killed_and_started_ten_times(start, balance):
             backends[1].start()
     finally:
         counts, codes, out = load.result()
+    wrong = [line for line in sluice.access_log() if line["status"] != 200]
+    assert not wrong, wrong[:5]
     assert counts == [total, total, total, total, 0, 0, 0], out
     assert codes == [total, 0, 0, 0], out
     sluice.wait_metric(total, "sluice_requests_total", code="200")
