@@ -170,7 +170,6 @@ void Exchange::final_head(http::Head& head, End end) {
   first_byte_ = env_.loop.now() - began_;
   status_ = head.status;
   site_.upstreams[upstream_index_].duration->observe(env_.loop.now() - sent_at_);
-  attempt_.done(head.status >= 500 ? upstream::Outcome::failure : upstream::Outcome::success);
   tunnel_ = head.status == 101;
   if (tunnel_) held_body_.clear();
   route::edit(head.fields, options().response_headers);

@@ -138,10 +138,12 @@ void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why)
 void ClusterImpl::on_dial_orphaned(Connection& dial) {
   dial.set_dialled_for(nullptr);
   if (single_use()) return;   // it carries the address of a client that is gone: closed when it is ready
-  if (Waiter* const next = queue_.front_undialled(); next != nullptr) {
-    queue_.set_dialled(*next, dial);
-    dial.set_dialled_for(next);
-  }
+  // Not for a request that has just failed there: it would meet the same dead endpoint with its last try.
+  Waiter* next = queue_.front_undialled();
+  while (next != nullptr && next->want_.avoid == &dial.endpoint()) next = queue_.next_undialled(*next);
+  if (next == nullptr) return;
+  queue_.set_dialled(*next, dial);
+  dial.set_dialled_for(next);
 }
 
 void ClusterImpl::on_slot_freed(Endpoint& endpoint) {
