@@ -52,7 +52,7 @@ class Scanner {
     if (p + 1 == stop) return Step::more;
     if (p[1] != '\n') return fail(Detail::ctl);
     at = p + 2;
-    while (p > value && is_blank(p[-1])) --p;
+    for (; p > value && is_blank(p[-1]); --p) cleaned = cleaned || p[-1] == '\t';   // OWS to RFC 9110 5.6.3, not to llhttp
     line.value_at = offset(value);
     line.value_size = static_cast<uint32_t>(p - value);
     return Step::line;

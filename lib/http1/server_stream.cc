@@ -66,15 +66,15 @@ void ServerStream::begin_tunnel() {
 }
 
 void ServerStream::send_body(net::ByteQueue&& bytes, End end) {
-  CHECK(answer_ == Answer::begun);
   if (session_.phase_ == Server::Phase::cut) return;
+  CHECK(answer_ == Answer::begun);
   writer_.add(std::move(bytes), end == End::yes ? BodyWriter::Last::yes : BodyWriter::Last::no);
   session_.transport_->touch();
 }
 
 void ServerStream::send_trailers(const http::Fields& trailers) {
-  CHECK(answer_ == Answer::begun);
   if (session_.phase_ == Server::Phase::cut) return;
+  CHECK(answer_ == Answer::begun);
   writer_.end(trailers);
   session_.transport_->touch();
 }

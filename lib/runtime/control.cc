@@ -101,7 +101,12 @@ Control::~Control() {
   helper_.reset();
   admin_.reset();
   checkers_.clear();
-  for (auto& worker : workers_) worker.reset();
+  std::vector<std::unique_ptr<WorkerThread>> workers;
+  {
+    const std::lock_guard lock(workers_mutex_);
+    workers.swap(workers_);                       // who writes to a worker from here on finds none
+  }
+  workers.clear();
 }
 
 Problems Control::set_up() {
