@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <openssl/mem.h>
 
+#include <atomic>
 #include <cstring>
 #include <thread>
 
@@ -164,6 +165,25 @@ TEST_CASE("requests on a running connection call malloc not once, small and larg
     CHECK(tls::memory_counters().taken == hooks);       // BoringSSL is not even asked
     CHECK(pair.client_user.got - got == 1000 * (size + 19));
   }
+}
+
+TEST_CASE("workers share a context: handshakes, tickets and memory from several threads") {
+  const auto server = server_context(server_options({localhost()}));
+  const auto client = client_context(client_options());
+  std::atomic<unsigned> good{0};
+  std::vector<std::thread> workers;
+  for (int i = 0; i < 3; ++i) {
+    workers.emplace_back([&] {
+      SimLoop sim;
+      for (int n = 0; n < 20; ++n) {
+        Plugged pair(sim, server, client);
+        for (int k = 0; k < 5; ++k) pair.exchange();
+        if (pair.client_user.got == 5 * (1024 + 19) && pair.server_user.got == 5 * (100 + 19)) ++good;
+      }
+    });
+  }
+  for (std::thread& worker : workers) worker.join();
+  CHECK(good == 60);
 }
 
 #ifndef SLUICE_COUNT_BY_HOOK  // sanitizers make every block larger
