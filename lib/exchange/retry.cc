@@ -54,7 +54,8 @@ Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::R
   if (!asked_for(why, facts, options.on)) return Verdict::give_up;
   if (never_sent(why)) return Verdict::again_free;
   if (facts.body == Body::gone) return Verdict::give_up;
-  const bool race = facts.connection_reused && !facts.answer_begun;   // most likely closed before it read the request
+  // Most likely closed before it read the request; with a detail something had come.
+  const bool race = facts.connection_reused && !facts.answer_begun && why.kind == http::Kind::reset && why.detail == http::Detail::none;
   if (!why.untouched && !http::is_idempotent(facts.method)) return Verdict::give_up;
   return race ? Verdict::again_fresh : Verdict::again;
 }

@@ -34,6 +34,7 @@ class ClientStream final : public http::Stream {
   enum class Answer : uint8_t { head, body, ended };   // what is read next
 
   Message frame_request(const http::Head& head, http::End end) const;
+  void add_websocket_key(http::Head& head);
 
   Client& session_;
   http::Sink* sink_;                          // nullptr: closed or cancelled
@@ -45,6 +46,7 @@ class ClientStream final : public http::Stream {
   BodyWriter writer_;
   Message message_{};                         // of the answer
   std::string_view offered_{};                // upgrade of the request; in the arena
+  std::string_view accept_{};                 // what proves that a WebSocket key of ours was read; "": the client sent its own
   uint64_t number_;                           // of this stream on its connection, from 1
   uint64_t informational_bytes_ = 0;
   size_t unconsumed_ = 0;

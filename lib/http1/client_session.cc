@@ -150,6 +150,11 @@ Client::Next Client::read_head(net::ByteQueue& in) {
     if (!flood) return informational();
     why = broken(Detail::informational);
   }
+  // The client has no key to check: we had.
+  if (why.clean() && s.head_.status == 101 && !s.accept_.empty()) {
+    if (s.head_.fields.value(http::Token::sec_websocket_accept) != s.accept_) why = broken(Detail::switching);
+    s.head_.fields.remove(http::Token::sec_websocket_accept);
+  }
   if (why.clean() && !s.body_.start(Side::response, s.message_, s.reader_, s.trailers_)) why = broken(Detail::framing);
   if (why.clean()) return final_head(in);
   fail(why, CloseCause::protocol_error);

@@ -1,5 +1,6 @@
 // The request: its head and framing, and what the sink of an answer may ask of its session.
 #include "base/check.h"
+#include "http/websocket.h"
 #include "http1/client.h"
 
 namespace sluice::http1 {
@@ -16,10 +17,27 @@ void ClientStream::send_head(const http::Head& head, End end) {
   offered_ = arena_.copy(head.upgrade);
   if (session_.phase_ != Client::Phase::busy) return;
   const Message message = frame_request(head, end);
-  write_request_head(head, message, writer_.text());
+  if (offered_ == http::websocket && !head.fields.has(http::Token::sec_websocket_key)) {
+    http::Head with_key(arena_);
+    with_key = head;
+    with_key.fields = http::Fields(arena_);
+    with_key.fields.copy_from(head.fields);
+    add_websocket_key(with_key);
+    write_request_head(with_key, message, writer_.text());
+  } else {
+    write_request_head(head, message, writer_.text());
+  }
   writer_.start(message);
   if (end == End::yes) writer_.add({}, BodyWriter::Last::yes);
   session_.transport_->touch();
+}
+
+// A client of HTTP/2 sends none (RFC 8441 5).
+void ClientStream::add_websocket_key(http::Head& head) {
+  const std::string_view key = http::websocket_key(arena_);
+  accept_ = http::websocket_accept(key, arena_);
+  head.fields.add(http::Token::sec_websocket_key, key);
+  if (head.fields.find(http::websocket_version_field) == nullptr) head.fields.add(http::websocket_version_field, http::websocket_version);
 }
 
 Message ClientStream::frame_request(const http::Head& head, End end) const {

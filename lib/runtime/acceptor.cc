@@ -7,6 +7,8 @@
 #include "exchange/exchange.h"
 #include "base/check.h"
 #include "http1/server_session.h"
+#include "http2/frame_scanner.h"
+#include "http2/server_session.h"
 #include "runtime/worker.h"
 
 namespace sluice::runtime {
@@ -14,6 +16,20 @@ namespace {
 
 // How many of the connections with the oldest requests are looked at for an idle one: bounded work at the cap.
 constexpr int shed_looks_max = 64;
+
+bool offers(const Listening& listening, http::Protocol protocol) {
+  const auto& protocols = listening.options.protocols;
+  return std::ranges::find(protocols, protocol) != protocols.end();
+}
+
+// A client of HTTP/2 that knows we speak it sends its preface first (RFC 9113 3.3); no request of HTTP/1 begins like that.
+FirstBytes::Verdict judge_preface(std::string_view bytes) {
+  static_assert(http2::preface.size() == FirstBytes::looked_at_max);
+  const bool may_be = http2::preface.starts_with(bytes);
+  return may_be && bytes.size() < http2::preface.size() ? FirstBytes::Verdict::more : FirstBytes::Verdict::decided;
+}
+
+constexpr std::string_view alpn_http2 = "h2";
 
 }  // namespace
 
@@ -87,9 +103,20 @@ void Acceptor::take(net::TransportPtr transport) {
 }
 
 // Place one of two that know HTTP versions (the other: upstream/connector.cc).
-http::ServerSessionPtr Acceptor::make_session(net::TransportPtr transport, const Listening& listening, Connection& host) {
-  const auto scheme = listening.tls == nullptr ? http::Scheme::http : http::Scheme::https;
-  auto session = http1::make_server_session(worker_.loop(), std::move(transport), listening.options.downstream, scheme, host);
+FirstBytes::Judge Acceptor::judge_of_first_bytes(const Listening& listening) const {
+  const bool both = offers(listening, http::Protocol::http1) && offers(listening, http::Protocol::http2);
+  return both && listening.tls == nullptr ? judge_preface : nullptr;
+}
+
+// By ALPN over TLS; in the clear by what the client sends, or by what alone is offered.
+http::ServerSessionPtr Acceptor::make_session(net::TransportPtr transport, const Listening& listening, std::string_view first_bytes,
+                                              Connection& host) {
+  const bool tls = listening.tls != nullptr;
+  const auto scheme = tls ? http::Scheme::https : http::Scheme::http;
+  const bool only_http2 = !offers(listening, http::Protocol::http1);
+  const bool speaks_http2 = only_http2 || (tls ? transport->peer().alpn == alpn_http2 : first_bytes == http2::preface);
+  const auto make = speaks_http2 ? http2::make_server_session : http1::make_server_session;
+  auto session = make(worker_.loop(), std::move(transport), listening.options.downstream, scheme, host);
   if (draining_) session->drain(http::CloseCause::drain);
   return session;
 }

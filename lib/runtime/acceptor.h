@@ -77,7 +77,10 @@ class Acceptor final : private tls::TlsEvents {
   // For Connection
   const std::shared_ptr<const Listening>& listening() const { return listening_; }
   tls::TlsEvents& tls_events() { return *this; }
-  http::ServerSessionPtr make_session(net::TransportPtr transport, const Listening& listening, Connection& host);
+  // What tells the session apart by a connection's first bytes; nullptr: it is known without.
+  FirstBytes::Judge judge_of_first_bytes(const Listening& listening) const;
+  http::ServerSessionPtr make_session(net::TransportPtr transport, const Listening& listening, std::string_view first_bytes,
+                                      Connection& host);
   http::Sink& begin_exchange(Connection& connection, http::Stream& stream);
   void protocol_error(http::Detail detail);
   void proxy_header_refused(const net::Peer& peer, std::string_view detail);

@@ -5,6 +5,11 @@
 #include "tls/transport.h"
 
 namespace sluice::runtime {
+namespace {
+
+constexpr base::Millis first_bytes_grace = base::seconds(1);   // of a drain
+
+}  // namespace
 
 Connection::Connection(Acceptor& acceptor, net::TransportPtr transport)
     : acceptor_(acceptor), listening_(acceptor.listening()), transport_(std::move(transport)) {}
@@ -35,7 +40,14 @@ void Connection::secure() {
 }
 
 void Connection::serve() {
-  session_ = acceptor_.make_session(std::move(transport_), *listening_, *this);
+  const FirstBytes::Judge judge = acceptor_.judge_of_first_bytes(*listening_);
+  if (judge == nullptr) return begin_session(std::move(transport_), {});
+  first_ = FirstBytes::make(acceptor_.loop(), std::move(transport_), listening_->options.downstream.idle_timeout, judge, *this);
+}
+
+void Connection::begin_session(net::TransportPtr transport, std::string_view first_bytes) {
+  first_.reset();
+  session_ = acceptor_.make_session(std::move(transport), *listening_, first_bytes, *this);
 }
 
 // The handshake failed or the client left; tls_events has counted why.
@@ -64,6 +76,8 @@ void Connection::on_protocol_error(http::Detail detail) { acceptor_.protocol_err
 void Connection::drain(http::CloseCause cause) {
   if (session_ != nullptr) {
     session_->drain(cause);
+  } else if (first_ != nullptr && cause != http::CloseCause::shed) {
+    first_->hurry(first_bytes_grace);
   } else {
     end(cause);
   }
@@ -81,6 +95,7 @@ void Connection::end(http::CloseCause cause) {
   if (ended_) return;
   ended_ = true;
   proxy_.reset();
+  first_.reset();
   transport_.reset();
   session_.reset();
   acceptor_.ended(*this, cause);

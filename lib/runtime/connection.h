@@ -9,6 +9,7 @@
 #include "http/stream.h"
 #include "net/proxy_protocol.h"
 #include "net/transport.h"
+#include "runtime/first_bytes.h"
 
 namespace sluice::runtime {
 
@@ -18,6 +19,7 @@ struct Listening;
 class Connection final : public http::ServerHost,
                          private net::Transport::User,
                          private net::ProxyReader::Host,
+                         private FirstBytes::Host,
                          public net::Reapable,
                          public base::ListHook<struct ByAge> {
  public:
@@ -26,16 +28,18 @@ class Connection final : public http::ServerHost,
 
   void start();
   void leave_order() { base::ListHook<struct ByAge>::unlink(); }
-  bool idle() const { return session_ != nullptr && session_->open_streams() == 0; }
+  bool idle() const { return session_ != nullptr ? session_->open_streams() == 0 : first_ != nullptr && first_->silent(); }
   bool serving() const { return session_ != nullptr; }
   http::ServerSession* session() { return session_.get(); }
-  // The connection's part of a drain: see http::ServerSession::drain(). One without a session yet just ends.
+  // The connection's part of a drain: see http::ServerSession::drain(). One without a session yet just ends, or has a moment for
+  // the bytes that are on their way.
   void drain(http::CloseCause cause);
   void abort(const http::Failure& why, http::CloseCause cause);
 
  private:
   void secure();
   void serve();
+  void begin_session(net::TransportPtr transport, std::string_view first_bytes);
   void end(http::CloseCause cause);
 
   // http::ServerHost
@@ -45,6 +49,9 @@ class Connection final : public http::ServerHost,
   // net::ProxyReader::Host
   void on_proxy_header(net::ProxyReader& reader, net::TransportPtr transport) override;
   void on_proxy_failed(net::ProxyReader& reader, const net::Peer& peer, net::ProxyReader::Failed why, std::string_view detail) override;
+  // FirstBytes::Host
+  void on_first_bytes(net::TransportPtr transport, std::string_view bytes) override { begin_session(std::move(transport), bytes); }
+  void on_no_bytes(http::CloseCause cause) override { end(cause); }
   // net::Transport::User, during the handshake
   void on_open() override { serve(); }
   void on_bytes(net::ByteQueue&) override {}
@@ -57,6 +64,7 @@ class Connection final : public http::ServerHost,
   std::shared_ptr<const Listening> listening_;   // the settings it was accepted under
   net::TransportPtr transport_;                          // until there is a session
   net::Owned<net::ProxyReader> proxy_;                   // while a PROXY header is awaited
+  net::Owned<FirstBytes> first_;                         // while it is not known which session it is for
   http::ServerSessionPtr session_;
   bool ended_ = false;
 };

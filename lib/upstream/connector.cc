@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "http1/client_session.h"
+#include "http2/client_session.h"
 #include "net/proxy_protocol.h"
 #include "net/timer.h"
 #include "tls/transport.h"
@@ -19,6 +20,8 @@ std::string_view host_of(std::string_view endpoint_name) {
   if (endpoint_name.starts_with('[')) return endpoint_name.substr(1, endpoint_name.find(']') - 1);
   return endpoint_name.substr(0, endpoint_name.rfind(':'));
 }
+
+constexpr std::string_view alpn_http2 = "h2";
 
 DialFailure failure_of(net::EndReason why) {
   switch (why) {
@@ -74,9 +77,7 @@ class DialImpl final : public Dial, private net::Transport::User, private net::R
 
 class ConnectorImpl final : public Connector {
  public:
-  explicit ConnectorImpl(ConnectorSetup setup) : setup_(std::move(setup)) {
-    CHECK(setup_.protocol == Protocol::http1);   // the configuration refuses the others until lib/http2 has a client session
-  }
+  explicit ConnectorImpl(ConnectorSetup setup) : setup_(std::move(setup)) {}
   DialPtr dial(const DialTarget& target, DialUser& user, http::ClientHost& host) override {
     return DialPtr(std::make_unique<DialImpl>(*this, target, user, host).release());
   }
@@ -87,9 +88,23 @@ class ConnectorImpl final : public Connector {
     return setup_.network.dial(setup_.loop, endpoint.address(), {setup_.connect_timeout, next_source(endpoint.address().family())});
   }
   // Place two of two that know HTTP versions.
-  http::ClientSessionPtr make_session(net::TransportPtr transport, http::ClientHost& host) {
+  http::ClientSessionPtr make_session(net::TransportPtr transport, const SharedEndpoint& endpoint, http::ClientHost& host) {
+    if (speaks_http2(transport->peer())) {
+      return http2::make_client_session(setup_.loop, std::move(transport), setup_.limits, host, &endpoint.stream_limit());
+    }
     return http1::make_client_session(setup_.loop, std::move(transport), setup_.limits, host);
   }
+  // By ALPN over TLS, else by what the configuration knows.
+  bool speaks_http2(const net::Peer& peer) const {
+    switch (setup_.protocol) {
+      case Protocol::http1: return false;
+      case Protocol::http2: return true;
+      case Protocol::any: return peer.alpn == alpn_http2;
+    }
+    UNREACHABLE();
+  }
+  // "h2" was asked for, so what a peer that does not agree to it would make of our bytes is not to be tried.
+  bool agreed(const net::Peer& peer) const { return setup_.protocol != Protocol::http2 || !peer.tls || peer.alpn == alpn_http2; }
   void log_failure(const SharedEndpoint& endpoint, const DialFailure& why, std::string_view detail) {
     if (!failures_.admit()) return;
     base::warn("upstream {}: {} {}{}{}", setup_.upstream, endpoint.name(), http::reason_word(why.kind), detail.empty() ? "" : ": ", detail);
@@ -149,11 +164,12 @@ void DialImpl::secure() {
 }
 
 void DialImpl::finish() {
+  if (!home_.agreed(transport_->peer())) return fail({http::Kind::tls_failed}, "it does not speak h2 (no such ALPN answer)");
   const base::Micros now = home_.loop().now();
   const DialTimes times{connected_ - began_, home_.setup().tls != nullptr ? now - connected_ : base::Micros{}};
   step_ = Step::over;
   deadline_.disarm();
-  user_.on_dialled(home_.make_session(std::move(transport_), host_), times);   // lets go of us
+  user_.on_dialled(home_.make_session(std::move(transport_), endpoint_, host_), times);   // lets go of us
 }
 
 void DialImpl::fail(const DialFailure& why, std::string_view detail) {

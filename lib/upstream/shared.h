@@ -63,6 +63,9 @@ class alignas(64) SharedEndpoint {
   bool connect_failed(base::Micros now, Trial trial);
   void connected();                                   // a connect went well: nothing held against it
 
+  // What this endpoint's SETTINGS allow a connection of HTTP/2 at once, as last seen; 0 = not known.
+  std::atomic<std::uint32_t>& stream_limit() const { return stream_limit_; }
+
   // A reused connection died before any byte of the answer.
   void note_race(base::Micros now) { race_at_.store(now.count, std::memory_order_relaxed); }
   bool race_seen(base::Micros now) const {
@@ -81,6 +84,7 @@ class alignas(64) SharedEndpoint {
   std::atomic<std::int64_t> race_at_{0};
   std::atomic<std::uint32_t> connections_{0};
   std::atomic<std::uint32_t> tunnels_{0};
+  mutable std::atomic<std::uint32_t> stream_limit_{0};
   std::uint64_t id_;
   std::string name_;
   net::Address address_;

@@ -1,0 +1,172 @@
+// The classes behind client_session.h: Client (client_session.cc: the connection) and ClientStream (client_stream.cc: one request
+// and its answer).
+#pragma once
+
+#include "base/arena.h"
+#include "base/list.h"
+#include "http2/client_session.h"
+#include "http2/engine.h"
+#include "http2/head_reader.h"
+#include "net/timer.h"
+
+namespace sluice::http2 {
+
+class Client;
+
+class ClientStream final : public http::Stream, public Flow, public base::ListHook<class OpenTag> {
+ public:
+  ClientStream(Client& session, http::Sink& sink, const http::HttpLimits& limits, uint64_t number)
+      : session_(session), sink_(&sink), reader_(Side::response, limits, arena_), number_(number) {
+    reader_.begin_head(head_);
+  }
+
+  void send_head(const http::Head& head, http::End end) override;
+  void send_body(net::ByteQueue&& bytes, http::End end) override;
+  void send_trailers(const http::Fields& trailers) override;
+  void consume(size_t bytes) override;
+  void cancel(const http::Failure& why) override;
+  const net::Peer& peer() const override;
+  http::Version version() const override { return http::Version::http_2; }
+  base::Arena& arena() override { return arena_; }
+  bool reused() const override { return number_ > 1; }
+
+ private:
+  friend class Client;
+  enum class Answer : uint8_t { head, body, ended };   // what is read next
+
+  // Flow
+  void on_field(std::string_view name, std::string_view value, Indexing indexing) override;
+  void on_block(http::End end) override;
+  void on_bytes(net::ByteQueue&& bytes, http::End end) override;
+  void on_moved(size_t bytes) override;
+  void on_head_sent() override { wrote_ = true; }
+  void on_end_sent() override {}
+  void on_gone(const Gone& how) override;
+
+  void submit(const http::Head& head, http::End end);
+  void ask_upgrade();
+  void informational();
+  void final_head(http::End end);
+  void trailers_complete(http::End end);
+  void fail(const http::Failure& why);
+  http::Failure failure_of(const Gone& how) const;
+  bool begun() const { return answer_ != Answer::head || informational_ != 0; }
+
+  Client& session_;
+  http::Sink* sink_;                               // nullptr: closed or cancelled
+  base::Arena arena_;
+  http::Head head_{arena_};
+  http::Fields trailers_{arena_};
+  http::Fields request_trailers_{arena_};
+  HeadReader reader_;
+  http::Head* upgrade_ = nullptr;                  // a request for an upgrade, until it is sent
+  std::string_view offered_{};                     // its protocol
+  std::string_view accept_{};                      // what a client of HTTP/1 awaits in the answer
+  uint64_t number_;                                // of this stream on its connection, from 1
+  uint64_t body_bytes_ = 0;
+  uint64_t informational_bytes_ = 0;
+  uint32_t informational_ = 0;
+  http::Method method_ = http::Method::get;
+  Answer answer_ = Answer::head;
+  bool opened_idle_ = false;
+  bool head_given_ = false;
+  bool wrote_ = false;                             // the request's head is with the transport
+  bool no_body_ = false;                           // of the answer: HEAD, 204, 304
+  bool trailers_begun_ = false;
+  bool trailers_whole_ = false;
+};
+
+class Client final : public http::ClientSession,
+                     public net::Transport::User,
+                     public net::Runnable,
+                     public net::Reapable,
+                     private Engine::User {
+ public:
+  static constexpr uint32_t informational_max = 10;                   // 1xx heads before an answer (row 29)
+  static constexpr uint64_t informational_bytes_max = 16 * 1024;
+  // Streams of one connection at once, whatever more the peer allows.
+  static constexpr uint32_t streams_max = 1000;
+  // An idle connection is looked at before quick use when it was idle for longer than this.
+  static constexpr base::Micros trusted_idle{2'000};
+  // One PING in each spell of idleness, which must be answered in time. Not more: servers count PINGs without requests.
+  static constexpr base::Millis ping_after = base::seconds(20);
+  static constexpr base::Millis ping_timeout = base::seconds(5);
+
+  Client(net::Loop& loop, net::TransportPtr transport, const http::HttpLimits& limits, http::ClientHost& host,
+         std::atomic<uint32_t>* stream_limit);
+  ~Client();
+
+  // http::ClientSession
+  http::Stream* open(http::Sink& sink) override;
+  uint32_t slots() const override;
+  uint32_t open_streams() const override { return open_; }
+  bool validate(http::Borrow how) override;
+  void retire_when_idle(http::CloseCause cause) override;
+  void abort(http::CloseCause cause) override;
+  base::Micros idle_since() const override { return idle_since_; }
+  base::Millis peer_idle_timeout() const override { return base::Millis{-1}; }
+  uint64_t streams_opened() const override { return opened_; }
+  bool in_tunnel() const override { return false; }                    // it shares its connection
+  const net::Peer& peer() const override { return transport_->peer(); }
+  void retire() noexcept override;
+
+ private:
+  friend class ClientStream;
+  enum class Phase : uint8_t {
+    live,
+    doomed,    // found unusable while idle; its end is told by the socket, or by us a few turns later
+    closing,   // nothing is open, our GOAWAY goes out
+    cut,       // the transport is closed; sinks and host hear of it in run()
+    ended,
+  };
+
+  // net::Transport::User
+  void on_bytes(net::ByteQueue& in) override;
+  void fill(net::ByteQueue& out, size_t room) override;
+  void on_eof(bool authenticated) override;
+  void on_end(net::EndReason why) override;
+  void run() override;
+  void reclaim() noexcept override;
+  // Engine::User
+  Flow* on_begin() override { return nullptr; }
+  http::Detail on_frame(const Frame& frame) override;
+  void on_reset(Flow*) override {}
+  void on_our_reset() override {}
+  void on_settings() override;
+  void on_ping_ack(uint64_t opaque) override;
+  void on_goaway(Code code) override;
+
+  void touch();
+  void settle();
+  void send_upgrades();
+  void stream_over();
+  void finish();
+  void close_streams(const http::Failure& why);
+  void end_session(http::CloseCause cause);
+  void free(ClientStream& stream);
+  void on_timer();
+
+  net::Loop& loop_;
+  http::ClientHost& host_;
+  net::TransportPtr transport_;
+  std::atomic<uint32_t>* stream_limit_;
+  http::HttpLimits limits_;
+  Engine engine_;
+  base::List<ClientStream, OpenTag> streams_;
+  net::Timer timer_{this, net::timer_call<&Client::on_timer>};
+  base::Micros idle_since_;
+  uint64_t opened_ = 0;
+  uint32_t open_ = 0;                         // streams whose sink is there
+  uint32_t alive_ = 0;                        // streams the peer may still count
+  uint32_t upgrades_ = 0;                     // requests that wait for the peer's SETTINGS
+  uint32_t block_frames_ = 0;                 // CONTINUATIONs of one block
+  uint64_t block_bytes_ = 0;
+  Phase phase_ = Phase::live;
+  http::CloseCause cause_ = http::CloseCause::peer_closed;   // of cut, closing and last_
+  uint8_t turns_ = 0;                         // spent in doomed or closing
+  bool last_ = false;                         // no further stream
+  bool news_ = false;                         // slots() may have changed
+  bool ping_out_ = false;
+};
+
+}  // namespace sluice::http2

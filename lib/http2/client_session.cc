@@ -1,0 +1,311 @@
+// The connection: how many streams it takes, whether it may be used again, when it ends.
+#include "http2/client_session.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/slab.h"
+#include "http2/client.h"
+#include "http2/flood_guard.h"
+
+namespace sluice::http2 {
+
+using http::CloseCause;
+using http::Detail;
+using http::Failure;
+using http::Kind;
+using http::Where;
+
+namespace {
+
+struct Slabs {
+  base::Slab<Client> sessions;
+  base::Slab<ClientStream> streams;
+};
+Slabs& slabs() {
+  thread_local Slabs all;
+  return all;
+}
+
+constexpr uint8_t turns_max = 3;                     // in which what ends a connection may still arrive, or leave, by itself
+constexpr uint64_t ids_max = (uint64_t{1} << 30) - 1;   // streams of one connection (RFC 9113 5.1.1)
+
+CloseCause cause_of(net::EndReason why) {
+  switch (why) {
+    case net::EndReason::closed: return CloseCause::peer_closed;
+    case net::EndReason::reset: return CloseCause::peer_reset;
+    case net::EndReason::refused:
+    case net::EndReason::unreachable: return CloseCause::connect_failed;
+    case net::EndReason::connect_timeout: return CloseCause::timeout;
+    case net::EndReason::no_resources: return CloseCause::error;
+    case net::EndReason::tls_failed:
+    case net::EndReason::tls_unverified: return CloseCause::tls_failed;
+    case net::EndReason::write_stalled: return CloseCause::write_stalled;
+  }
+  UNREACHABLE();
+}
+
+// Windows of answers are those of requests.
+Engine::Settings settings_of(const http::HttpLimits& limits) {
+  const http::Http2Options windows;
+  return {0, limits.max_header_bytes, static_cast<uint32_t>(windows.stream_window), windows.connection_buffer};
+}
+
+http::HttpLimits for_answers(http::HttpLimits limits) {
+  limits.underscore_headers = http::UnderscoreHeaders::pass;
+  return limits;
+}
+
+}  // namespace
+
+http::ClientSessionPtr make_client_session(net::Loop& loop, net::TransportPtr transport, const http::HttpLimits& limits,
+                                           http::ClientHost& host, std::atomic<uint32_t>* stream_limit) {
+  return http::ClientSessionPtr(slabs().sessions.make(loop, std::move(transport), limits, host, stream_limit));
+}
+
+size_t client_sessions_live() { return slabs().sessions.in_use(); }
+size_t client_streams_live() { return slabs().streams.in_use(); }
+
+Client::Client(net::Loop& loop, net::TransportPtr transport, const http::HttpLimits& limits, http::ClientHost& host,
+               std::atomic<uint32_t>* stream_limit)
+    : loop_(loop),
+      host_(host),
+      transport_(std::move(transport)),
+      stream_limit_(stream_limit),
+      limits_(for_answers(limits)),
+      engine_(Engine::Role::client, settings_of(limits), *this),
+      idle_since_(loop.now()) {
+  transport_->start(*this);
+  touch();
+}
+
+Client::~Client() { CHECK(streams_.empty()); }
+
+void Client::retire() noexcept {
+  timer_.disarm();
+  static_cast<base::ListHook<net::RunTag>&>(*this).unlink();
+  while (ClientStream* const stream = streams_.front()) free(*stream);
+  transport_.reset();
+  phase_ = Phase::ended;
+  loop_.reap_later(*this);
+}
+
+void Client::reclaim() noexcept { slabs().sessions.recycle(this); }
+
+void Client::free(ClientStream& stream) {
+  --alive_;
+  if (stream.upgrade_ != nullptr) --upgrades_;
+  stream.base::ListHook<OpenTag>::unlink();
+  engine_.forget(stream);
+  slabs().streams.recycle(&stream);
+}
+
+void Client::touch() {
+  if (engine_.wants_write()) transport_->touch();
+}
+
+// ---- use --------------------------------------------------------------------------------------------------------
+
+uint32_t Client::slots() const {
+  if (phase_ != Phase::live || last_ || engine_.failed()) return 0;
+  uint32_t most = 1;
+  if (engine_.settings_received()) {
+    most = engine_.peer_max_streams();
+  } else if (stream_limit_ != nullptr) {
+    most = std::max(most, stream_limit_->load(std::memory_order_relaxed));
+  }
+  most = std::min(most, streams_max);
+  return most > alive_ ? most - alive_ : 0;
+}
+
+http::Stream* Client::open(http::Sink& sink) {
+  if (slots() == 0) return nullptr;
+  ClientStream* const stream = slabs().streams.make(*this, sink, limits_, ++opened_);
+  stream->opened_idle_ = open_ == 0;
+  streams_.push_back(*stream);
+  ++open_;
+  ++alive_;
+  if (opened_ == ids_max) last_ = true;
+  return stream;
+}
+
+// With streams open something may well have come; when it is idle, nothing should have.
+bool Client::validate(http::Borrow how) {
+  if (phase_ != Phase::live || last_ || engine_.failed()) return false;
+  if (open_ != 0 || (how == http::Borrow::quick && loop_.now() - idle_since_ <= trusted_idle)) return true;
+  if (transport_->quiet_now()) return true;
+  phase_ = Phase::doomed;
+  turns_ = 0;
+  loop_.run_later(*this);
+  return false;
+}
+
+void Client::retire_when_idle(CloseCause cause) {
+  if (phase_ == Phase::cut || phase_ == Phase::ended || phase_ == Phase::closing) return;
+  last_ = true;
+  cause_ = cause;
+  if (streams_.empty()) finish();
+}
+
+void Client::abort(CloseCause cause) {
+  if (phase_ == Phase::cut || phase_ == Phase::ended) return;
+  transport_->close(open_ != 0 ? net::Close::reset : net::Close::now);
+  phase_ = Phase::cut;
+  cause_ = cause;
+  loop_.run_later(*this);
+}
+
+// ---- what comes in ----------------------------------------------------------------------------------------------
+
+void Client::on_bytes(net::ByteQueue& in) {
+  if (phase_ == Phase::cut || phase_ == Phase::ended) return in.clear();
+  engine_.receive(in);
+  touch();
+  settle();
+}
+
+// An upstream is trusted with more than a client is, but not with our memory: its header blocks are bounded.
+Detail Client::on_frame(const Frame& frame) {
+  if (frame.is(FrameType::headers)) {
+    block_frames_ = 0;
+    block_bytes_ = 0;
+  } else if (!frame.is(FrameType::continuation)) {
+    return Detail::none;
+  }
+  block_bytes_ += frame.length;
+  const bool flood = (frame.is(FrameType::continuation) && ++block_frames_ > FloodGuard::continuations_max) || block_bytes_ > limits_.max_header_bytes;
+  return flood ? Detail::continuation_flood : Detail::none;
+}
+
+void Client::on_settings() {
+  news_ = true;
+  if (stream_limit_ != nullptr) stream_limit_->store(std::min(engine_.peer_max_streams(), streams_max), std::memory_order_relaxed);
+}
+
+void Client::on_goaway(Code) {
+  last_ = true;
+  cause_ = CloseCause::peer_asked;
+  news_ = true;
+}
+
+void Client::on_ping_ack(uint64_t) { ping_out_ = false; }
+
+// After the engine's upcalls: what they led to, now that nothing of it is under way any more.
+void Client::settle() {
+  if (phase_ != Phase::live && phase_ != Phase::doomed) return;
+  if (engine_.over()) return loop_.run_later(*this);
+  send_upgrades();
+  if (std::exchange(news_, false)) host_.on_slots(*this);
+  if (last_ && streams_.empty() && phase_ == Phase::live) finish();
+}
+
+// Whether the peer takes extended CONNECTs is in its SETTINGS.
+void Client::send_upgrades() {
+  if (upgrades_ == 0 || !engine_.settings_received()) return;
+  for (ClientStream *s = streams_.front(), *next = nullptr; s != nullptr; s = next) {
+    next = streams_.next(*s);
+    if (s->upgrade_ != nullptr) s->ask_upgrade();
+  }
+  touch();
+}
+
+void Client::on_eof(bool) {
+  if (phase_ == Phase::cut || phase_ == Phase::ended) return;
+  close_streams({Kind::reset, Where::upstream, Detail::none, false});
+  end_session(last_ ? cause_ : CloseCause::peer_closed);
+}
+
+void Client::on_end(net::EndReason why) {
+  const bool tls = why == net::EndReason::tls_failed || why == net::EndReason::tls_unverified;
+  close_streams({tls ? Kind::tls_failed : Kind::reset, Where::upstream, Detail::none, false});
+  end_session(cause_of(why));
+}
+
+// ---- what goes out ----------------------------------------------------------------------------------------------
+
+void Client::fill(net::ByteQueue& out, size_t room) {
+  if (phase_ == Phase::cut || phase_ == Phase::ended) return;
+  engine_.fill(out, room);
+  settle();
+}
+
+// ---- idleness ---------------------------------------------------------------------------------------------------
+
+// A sink is gone, or its stream.
+void Client::stream_over() {
+  CHECK(open_ > 0);
+  if (--open_ != 0) return;
+  idle_since_ = loop_.now();
+  if (!timer_.armed()) timer_.arm(loop_, ping_after);
+}
+
+void Client::on_timer() {
+  if (phase_ != Phase::live) return;
+  if (ping_out_) {                            // whatever is open by now: nobody answers
+    transport_->close(net::Close::reset);
+    close_streams({Kind::reset, Where::upstream, Detail::none, false});
+    return end_session(CloseCause::timeout);
+  }
+  if (open_ != 0) return;                     // armed again when it is idle
+  const base::Micros due = idle_since_ + base::Micros{ping_after};
+  if (loop_.now() < due) return timer_.arm(loop_, base::Millis{(due.count - loop_.now().count + 999) / 1000});
+  ping_out_ = true;
+  engine_.ping(opened_);
+  touch();
+  timer_.arm(loop_, ping_timeout);
+}
+
+// ---- the end ----------------------------------------------------------------------------------------------------
+
+void Client::finish() {
+  phase_ = Phase::closing;
+  turns_ = 0;
+  engine_.goaway(Code::no_error);
+  touch();
+  loop_.run_later(*this);
+}
+
+// `why` is told with what each stream knows: what had come of its answer, and whether its request had left.
+void Client::close_streams(const Failure& why) {
+  while (ClientStream* const stream = streams_.front()) {
+    if (stream->sink_ != nullptr) {
+      stream_over();
+      Failure mine = why;
+      mine.untouched = !stream->wrote_;
+      // Only a stream that was opened on an idle connection can have met that connection's end by chance.
+      if (mine.kind == Kind::reset && (stream->begun() || !stream->opened_idle_)) mine.detail = Detail::truncated;
+      std::exchange(stream->sink_, nullptr)->on_closed(mine);
+    }
+    free(*stream);
+  }
+}
+
+void Client::run() {
+  engine_.tell();
+  switch (phase_) {
+    case Phase::live:
+      if (!engine_.over()) return settle();
+      host_.on_protocol_error(engine_.fault());
+      close_streams({Kind::bad_response, Where::upstream, engine_.fault(), false});
+      return end_session(CloseCause::protocol_error);
+    case Phase::doomed:
+      if (++turns_ < turns_max) return loop_.run_later(*this);
+      return end_session(CloseCause::peer_closed);
+    case Phase::closing:
+      if (engine_.wants_write() && ++turns_ < turns_max) return loop_.run_later(*this);
+      return end_session(cause_);
+    case Phase::cut: close_streams({Kind::reset, Where::proxy, Detail::none, false}); return end_session(cause_);
+    case Phase::ended: return;
+  }
+}
+
+void Client::end_session(CloseCause cause) {
+  CHECK(phase_ != Phase::ended && streams_.empty());
+  timer_.disarm();
+  phase_ = Phase::ended;
+  transport_->close(net::Close::after_flush);  // if it is open still
+  host_.on_session_end(*this, cause);         // may let go of us
+}
+
+}  // namespace sluice::http2
