@@ -10,6 +10,7 @@ namespace sluice::config {
 enum class Feature : std::uint8_t {
   none,  // always there
   http2,
+  grpc_health,
   dns,
   outlier,
   ring_hash,

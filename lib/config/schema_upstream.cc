@@ -23,7 +23,7 @@ constexpr Word proxy_out[] = {
     {"off", n(net::ProxyProtocolOut::off)}, {"v1", n(net::ProxyProtocolOut::v1)}, {"v2", n(net::ProxyProtocolOut::v2)}};
 constexpr Word health_kinds[] = {{"http", n(upstream::HealthKind::http)},
                                  {"tcp", n(upstream::HealthKind::tcp)},
-                                 {"grpc", n(upstream::HealthKind::grpc), Feature::http2}};
+                                 {"grpc", n(upstream::HealthKind::grpc), Feature::grpc_health}};
 
 constexpr DurationRange above_zero{.min = base::millis(1)};
 

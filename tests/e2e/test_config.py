@@ -197,7 +197,7 @@ SCHEMA = {
         'handshake_timeout = "10s"', 'header_timeout = "10s"', 'body_timeout = "30s"', 'write_timeout = "30s"', "min_rate = 240", 'idle_timeout = "75s"', 'underscore_headers = "drop"',
         "max_requests = 10000", 'max_request_line = "16KiB"', 'max_header_bytes = "64KiB"', "max_header_count = 100", "max_streams = 128", 'stream_window = "256KiB"', 'connection_buffer = "4MiB"', "max_resets = 200"],
     "[[upstream]]\nname = \"x\"\nendpoints = [\"127.0.0.1:1\"]": [
-        'protocol = "http/1.1"', 'protocol = "h2"', 'protocol = "auto"', 'host = "preserve"', 'host = "endpoint"', 'host = "x.test"', 'balance = "p2c"', 'balance = "round_robin"', 'balance = "least_requests"',
+        'protocol = "http/1.1"', 'protocol = "h2"', 'protocol = "auto"\ntls = {}', 'host = "preserve"', 'host = "endpoint"', 'host = "x.test"', 'balance = "p2c"', 'balance = "round_robin"', 'balance = "least_requests"',
         'balance = "ring_hash"', 'hash_on = "client_ip"', 'slow_start = "0s"', 'slow_start = "10s"', "panic_threshold = 50", "source_addresses = []", 'proxy_protocol = "v1"', 'proxy_protocol = "v2"',
         "[upstream.pool]\nmax_connections = 128", "[upstream.pool]\nmin_idle = 0", '[upstream.pool]\nacquire_timeout = "1s"', "[upstream.pool]\nmax_waiting = 1024", '[upstream.pool]\nconnect_timeout = "1s"',
         '[upstream.pool]\nidle_timeout = "50s"', '[upstream.pool]\nmax_lifetime = "10m"', '[upstream.pool]\nmax_lifetime = "0s"', "[upstream.pool]\nmax_requests = 0", "[upstream.pool]\nmax_tunnels = 4096",

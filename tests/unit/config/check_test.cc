@@ -200,7 +200,7 @@ TEST_CASE("what is not built yet is refused, key by key and value by value, and 
       {in_listener("max_resets = 200"), Feature::http2, "max_resets"},
       {with_upstream("protocol = \"h2\""), Feature::http2, "protocol = \"h2\""},
       {with_upstream("protocol = \"auto\"\ntls = {}"), Feature::http2, "protocol = \"auto\""},
-      {with_upstream("health = { kind = \"grpc\" }"), Feature::http2, "kind = \"grpc\""},
+      {with_upstream("health = { kind = \"grpc\" }"), Feature::grpc_health, "kind = \"grpc\""},
       {with_upstream("retry = { on = [\"refused_stream\"] }"), Feature::http2, "on = \"refused_stream\""},
       {whole("[dns]"), Feature::dns, "dns"},
       {concat({listener, "[[upstream]]\nname = \"app\"\nendpoints = [\"a.test:80\"]\n", route}), Feature::dns,

@@ -14,7 +14,7 @@ TEST_CASE("the smallest useful file loads and has the defaults") {
   REQUIRE(s.listeners.size() == 1);
   CHECK(s.listeners[0].name == "127.0.0.1:8080");
   CHECK(s.listeners[0].addresses[0].parsed.port() == 8080);
-  CHECK(s.listeners[0].protocols == std::vector{http::Protocol::http1});
+  CHECK(s.listeners[0].protocols == std::vector{http::Protocol::http2, http::Protocol::http1});
   CHECK(s.listeners[0].downstream == http::DownstreamOptions{});
   REQUIRE(s.upstreams.size() == 1);
   CHECK(s.upstreams[0].pool == upstream::PoolOptions{});
