@@ -10,8 +10,6 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "http/stream.h"
-#include "http1/server_session.h"
 
 namespace sluice::admin {
 namespace {
@@ -123,8 +121,8 @@ class Request final : public http::Sink {
 
 class AdminServer::Impl final : public net::Listener::Host {
  public:
-  Impl(net::Loop& loop, net::Fd socket, Backend& backend)
-      : loop_(loop), backend_(backend), listener_(loop, std::move(socket), *this) {}
+  Impl(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend)
+      : loop_(loop), make_session_(make_session), backend_(backend), listener_(loop, std::move(socket), *this) {}
   ~Impl() {
     while (Connection* c = connections_.front()) drop(*c);
   }
@@ -147,8 +145,7 @@ class AdminServer::Impl final : public net::Listener::Host {
   void on_accept(net::TransportPtr transport) override {
     if (count_ >= connections_max) drop(*connections_.front());
     auto connection = std::make_unique<Connection>(*this);
-    connection->session =
-        http1::make_server_session(loop_, std::move(transport), options_, http::Scheme::http, *connection);
+    connection->session = make_session_(loop_, std::move(transport), options_, *connection);
     connections_.push_back(*connection);
     owned_.push_back(std::move(connection));
     ++count_;
@@ -165,6 +162,7 @@ class AdminServer::Impl final : public net::Listener::Host {
   }
 
   net::Loop& loop_;
+  SessionMaker make_session_;
   Backend& backend_;
   http::DownstreamOptions options_;
   base::List<Connection> connections_;
@@ -173,8 +171,8 @@ class AdminServer::Impl final : public net::Listener::Host {
   net::Listener listener_;
 };
 
-AdminServer::AdminServer(net::Loop& loop, net::Fd socket, Backend& backend)
-    : impl_(std::make_unique<Impl>(loop, std::move(socket), backend)) {}
+AdminServer::AdminServer(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend)
+    : impl_(std::make_unique<Impl>(loop, std::move(socket), make_session, backend)) {}
 
 AdminServer::~AdminServer() = default;
 

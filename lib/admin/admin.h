@@ -6,18 +6,23 @@
 
 #include "admin/backend.h"
 #include "http/options.h"
+#include "http/stream.h"
 #include "net/address.h"
 #include "net/listener.h"
 #include "net/loop.h"
 
 namespace sluice::admin {
 
+// Speaks with a client in the clear. Which version of HTTP that is, is known where sessions are chosen (runtime/acceptor.cc).
+using SessionMaker = http::ServerSessionPtr (*)(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
+                                                http::ServerHost& host);
+
 class AdminServer {
  public:
   static constexpr size_t connections_max = 128;   // the oldest one goes for a new one
 
   // Listens on `socket` until destroyed. `backend` outlives the server.
-  AdminServer(net::Loop& loop, net::Fd socket, Backend& backend);
+  AdminServer(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend);
   ~AdminServer();
 
  private:

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "base/text.h"
 #include "base/check.h"
+#include "base/text.h"
 #include "exchange/access_log.h"
 #include "exchange/local_reply.h"
 #include "route/rewrite.h"
@@ -29,8 +29,14 @@ std::string_view without_port(std::string_view authority) {
 }  // namespace
 
 Exchange::Exchange(Home& home, Env& env, Site& site, uint32_t listener, http::Stream& downstream)
-    : home_(home), env_(env), site_(site), downstream_(&downstream), deadlines_(env.loop, *this), began_(env.loop.now()),
-      last_byte_(began_), listener_(listener) {
+    : home_(home),
+      env_(env),
+      site_(site),
+      downstream_(&downstream),
+      deadlines_(env.loop, *this),
+      began_(env.loop.now()),
+      last_byte_(began_),
+      listener_(listener) {
   site_.ref();
 }
 

@@ -35,6 +35,9 @@ struct Head {
   std::string_view upgrade{};
   bool expect_continue = false;             // request: the client waits for a 100 before it sends its body
   bool te_trailers = false;                 // request: TE: trailers
+  // Request: the WebSocket upgrade came without a key, as its version has none (RFC 8441 5): who asks an upstream that needs
+  // one makes it, and checks the answer.
+  bool without_key = false;
   Fields fields;
 
   std::string_view path() const { return target.substr(0, target.find('?')); }

@@ -110,10 +110,10 @@ class ClientSession;
 // The pool, seen from its upstream connections.
 class ClientHost {
  public:
-  virtual void on_slots(ClientSession& session) = 0;           // slots() became > 0, or grew, or fell to 0 without an open(); a tunnel began
+  virtual void on_slots(ClientSession& session) = 0;  // slots() became > 0, or grew, or fell to 0 without an open(); a tunnel began
   // Once, last: no stream is open. The host lets go of the session (Owned).
   virtual void on_session_end(ClientSession& session, CloseCause cause) = 0;
-  virtual void on_protocol_error(Detail detail) = 0;           // protocol_errors_total{side="upstream"} without a stream
+  virtual void on_protocol_error(Detail detail) = 0;  // protocol_errors_total{side="upstream"} without a stream
 
  protected:
   ~ClientHost() = default;
@@ -124,21 +124,21 @@ enum class Borrow : uint8_t { quick, surely };
 
 class ClientSession {
  public:
-  virtual Stream* open(Sink& sink) = 0;                        // nullptr when slots() == 0
-  virtual uint32_t slots() const = 0;                          // HTTP/1: 0 or 1; HTTP/2: the peer's limit minus open streams
+  virtual Stream* open(Sink& sink) = 0;  // nullptr when slots() == 0
+  virtual uint32_t slots() const = 0;  // HTTP/1: 0 or 1; HTTP/2: the peer's limit minus open streams
   virtual uint32_t open_streams() const = 0;
   // False: a FIN, an error or stray bytes are there; the session will end by itself and must not be used.
   // quick: looks at the socket only if the connection was idle for more than a few milliseconds.
   virtual bool validate(Borrow how) = 0;
-  virtual void retire_when_idle(CloseCause cause) = 0;         // no new streams (slots() = 0), closes when empty
-  virtual void abort(CloseCause cause) = 0;                    // everything ends now; on_session_end follows at the loop
-  virtual base::Micros idle_since() const = 0;                 // meaningful while open_streams() == 0
+  virtual void retire_when_idle(CloseCause cause) = 0;  // no new streams (slots() = 0), closes when empty
+  virtual void abort(CloseCause cause) = 0;  // everything ends now; on_session_end follows at the loop
+  virtual base::Micros idle_since() const = 0;  // meaningful while open_streams() == 0
   // How long the peer keeps an idle connection, less one second (Keep-Alive: timeout=N); negative = it did not say.
   virtual base::Millis peer_idle_timeout() const = 0;
-  virtual uint64_t streams_opened() const = 0;                 // since the connection was made
-  virtual bool in_tunnel() const = 0;                          // carries an upgraded exchange: leaves max_connections
+  virtual uint64_t streams_opened() const = 0;  // since the connection was made
+  virtual bool in_tunnel() const = 0;  // carries an upgraded exchange: leaves max_connections
   virtual const net::Peer& peer() const = 0;
-  virtual void retire() noexcept = 0;                          // for net::Owned
+  virtual void retire() noexcept = 0;  // for net::Owned
 
  protected:
   ~ClientSession() = default;

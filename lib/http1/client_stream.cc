@@ -17,7 +17,7 @@ void ClientStream::send_head(const http::Head& head, End end) {
   offered_ = arena_.copy(head.upgrade);
   if (session_.phase_ != Client::Phase::busy) return;
   const Message message = frame_request(head, end);
-  if (offered_ == http::websocket && !head.fields.has(http::Token::sec_websocket_key)) {
+  if (head.without_key && !offered_.empty()) {
     http::Head with_key(arena_);
     with_key = head;
     with_key.fields = http::Fields(arena_);
@@ -36,7 +36,7 @@ void ClientStream::send_head(const http::Head& head, End end) {
 void ClientStream::add_websocket_key(http::Head& head) {
   const std::string_view key = http::websocket_key(arena_);
   accept_ = http::websocket_accept(key, arena_);
-  head.fields.add(http::Token::sec_websocket_key, key);
+  head.fields.set(http::Token::sec_websocket_key, key);
   if (head.fields.find(http::websocket_version_field) == nullptr) head.fields.add(http::websocket_version_field, http::websocket_version);
 }
 

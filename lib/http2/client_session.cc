@@ -174,7 +174,8 @@ Detail Client::on_frame(const Frame& frame) {
     return Detail::none;
   }
   block_bytes_ += frame.length;
-  const bool flood = (frame.is(FrameType::continuation) && ++block_frames_ > FloodGuard::continuations_max) || block_bytes_ > limits_.max_header_bytes;
+  const bool flood =
+      (frame.is(FrameType::continuation) && ++block_frames_ > FloodGuard::continuations_max) || block_bytes_ > limits_.max_header_bytes;
   return flood ? Detail::continuation_flood : Detail::none;
 }
 

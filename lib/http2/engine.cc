@@ -241,7 +241,8 @@ struct Engine::Callbacks {
       nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX);
 #endif
     }
-    nghttp2_option_set_user_recv_extension_type(options[static_cast<size_t>(Role::server)], static_cast<uint8_t>(FrameType::priority_update));
+    nghttp2_option_set_user_recv_extension_type(options[static_cast<size_t>(Role::server)],
+                                                static_cast<uint8_t>(FrameType::priority_update));
   }
   ~Callbacks() {
     nghttp2_session_callbacks_del(all);
@@ -262,14 +263,16 @@ Engine::Engine(Role role, const Settings& settings, User& user)
   const bool server = role == Role::server;
   const nghttp2_option* const option = callbacks.options[static_cast<size_t>(role)];
   CHECK((server ? nghttp2_session_server_new3 : nghttp2_session_client_new3)(&session_, callbacks.all, this, option, &memory) == 0);
-  const nghttp2_settings_entry server_settings[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings.max_streams},
-                                                    {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, settings.stream_window},
-                                                    {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(settings.max_header_bytes)},
-                                                    {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
-                                                    {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}};
-  const nghttp2_settings_entry client_settings[] = {{NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
-                                                    {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, settings.stream_window},
-                                                    {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(settings.max_header_bytes)}};
+  const nghttp2_settings_entry server_settings[] = {
+      {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings.max_streams},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, settings.stream_window},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(settings.max_header_bytes)},
+      {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1},
+      {NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1}};
+  const nghttp2_settings_entry client_settings[] = {
+      {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+      {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, settings.stream_window},
+      {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, static_cast<uint32_t>(settings.max_header_bytes)}};
   const std::span<const nghttp2_settings_entry> ours =
       server ? std::span<const nghttp2_settings_entry>(server_settings) : std::span<const nghttp2_settings_entry>(client_settings);
   CHECK(nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, ours.data(), ours.size()) == 0);
@@ -285,7 +288,8 @@ void Engine::receive(net::ByteQueue& in) {
     read(slice);
   }
   in.clear();
-  if (!failing_ && nghttp2_session_get_outbound_queue_size(session_) > queued_frames_max) fail(Code::enhance_your_calm, Detail::control_flood);
+  if (!failing_ && nghttp2_session_get_outbound_queue_size(session_) > queued_frames_max)
+    fail(Code::enhance_your_calm, Detail::control_flood);
   tell();
 }
 

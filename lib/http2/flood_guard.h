@@ -14,7 +14,8 @@ namespace sluice::http2 {
 // So many at once, so many more a second.
 class Budget {
  public:
-  Budget(uint32_t burst, uint32_t a_second, base::Micros now) : burst_(burst), a_second_(a_second), left_(int64_t{burst} * unit), at_(now) {}
+  Budget(uint32_t burst, uint32_t a_second, base::Micros now)
+      : burst_(burst), a_second_(a_second), left_(int64_t{burst} * unit), at_(now) {}
   bool spend(base::Micros now);     // false: there was none left
   void earn(uint32_t n);
 

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "http/hop_by_hop.h"
+#include "http/websocket.h"
 
 namespace sluice::http2 {
 
@@ -19,7 +20,14 @@ using http::Where;
 
 namespace {
 
-enum Pseudo : uint8_t { method_pseudo = 1, scheme_pseudo = 2, authority_pseudo = 4, path_pseudo = 8, protocol_pseudo = 16, status_pseudo = 32 };
+enum Pseudo : uint8_t {
+  method_pseudo = 1,
+  scheme_pseudo = 2,
+  authority_pseudo = 4,
+  path_pseudo = 8,
+  protocol_pseudo = 16,
+  status_pseudo = 32
+};
 
 uint8_t pseudo_of(std::string_view name) {
   if (name == ":method") return method_pseudo;
@@ -306,6 +314,7 @@ Failure HeadReader::judge_connect(http::Scheme scheme) {
   head_->method = Method::get;                      // RFC 8441: what HTTP/1 asks for with GET and Upgrade
   head_->method_text = "GET";
   head_->upgrade = protocol_;
+  head_->without_key = protocol_ == http::websocket;
   return {};
 }
 

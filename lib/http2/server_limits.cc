@@ -52,7 +52,7 @@ void Server::on_timer() {
 
 void Server::check_idle(base::Micros now) {
   const bool fresh = !engine_.settings_received();
-  const base::Millis limit = fresh                     ? std::min(options_.header_timeout, options_.idle_timeout)
+  const base::Millis limit = fresh                      ? std::min(options_.header_timeout, options_.idle_timeout)
                              : phase_ == Phase::noticed ? std::min(drain_grace, options_.idle_timeout)
                                                         : options_.idle_timeout;
   if (now < since_ + base::Micros{limit}) return schedule(since_ + base::Micros{limit});

@@ -167,7 +167,8 @@ void Server::on_eof(bool) {
 void Server::on_end(net::EndReason why) {
   if (phase_ == Phase::linger || phase_ == Phase::closing) return end_session(cause_);
   const bool stalled = why == net::EndReason::write_stalled;
-  close_streams({stalled ? Kind::request_timeout : Kind::client_closed, Where::downstream, stalled ? Detail::slow_read : Detail::none, false});
+  close_streams(
+      {stalled ? Kind::request_timeout : Kind::client_closed, Where::downstream, stalled ? Detail::slow_read : Detail::none, false});
   end_session(stalled ? CloseCause::write_stalled : why == net::EndReason::closed ? CloseCause::peer_closed : CloseCause::peer_reset);
 }
 

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "exchange/exchange.h"
-#include "base/check.h"
 #include "http1/server_session.h"
 #include "http2/frame_scanner.h"
 #include "http2/server_session.h"
@@ -119,6 +119,11 @@ http::ServerSessionPtr Acceptor::make_session(net::TransportPtr transport, const
   auto session = make(worker_.loop(), std::move(transport), listening.options.downstream, scheme, host);
   if (draining_) session->drain(http::CloseCause::drain);
   return session;
+}
+
+http::ServerSessionPtr make_admin_session(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
+                                          http::ServerHost& host) {
+  return http1::make_server_session(loop, std::move(transport), options, http::Scheme::http, host);
 }
 
 http::Sink& Acceptor::begin_exchange(Connection& connection, http::Stream& stream) {

@@ -103,4 +103,8 @@ class Acceptor final : private tls::TlsEvents {
   bool draining_ = false;
 };
 
+// The session of a client of the admin listener: HTTP/1 in the clear.
+http::ServerSessionPtr make_admin_session(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
+                                          http::ServerHost& host);
+
 }  // namespace sluice::runtime

@@ -5,7 +5,9 @@ namespace sluice::runtime {
 using metrics::Name;
 
 WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker)
-    : registry_(registry), worker_(worker), rejected_(&registry.counter(Name::downstream_connections_rejected_total, {"max_connections"}, worker)) {
+    : registry_(registry),
+      worker_(worker),
+      rejected_(&registry.counter(Name::downstream_connections_rejected_total, {"max_connections"}, worker)) {
   // Every reason stands in the scrape from the start, at zero: a rate over a series that only now appears misses its first event.
   for (size_t i = 0; i < replies_.size(); ++i) {
     replies_[i] = &registry.counter(Name::local_replies_total, {http::reason_word(static_cast<http::Kind>(i))}, worker);
@@ -31,13 +33,15 @@ ListenerCells WorkerMeter::listener(const std::string& name) const {
   const std::string_view versions[] = {"1.2", "1.3"};
   const std::string_view resumed[] = {"false", "true"};
   for (int v = 0; v < 2; ++v) {
-    for (int r = 0; r < 2; ++r) cells.handshakes[v][r] = &registry_.counter(Name::tls_handshakes_total, {name, versions[v], resumed[r]}, worker_);
+    for (int r = 0; r < 2; ++r)
+      cells.handshakes[v][r] = &registry_.counter(Name::tls_handshakes_total, {name, versions[v], resumed[r]}, worker_);
   }
   return cells;
 }
 
 exchange::RouteCells WorkerMeter::route(const std::string& name) const {
-  return {&registry_.histogram(Name::request_duration_seconds, {name}, worker_), &registry_.gauge(Name::requests_in_flight, {name}, worker_)};
+  return {&registry_.histogram(Name::request_duration_seconds, {name}, worker_),
+          &registry_.gauge(Name::requests_in_flight, {name}, worker_)};
 }
 
 exchange::UpstreamCells WorkerMeter::upstream(const std::string& name) const {

@@ -65,9 +65,7 @@ void Connection::on_end(net::EndReason why) {
   }
 }
 
-http::Sink& Connection::on_stream(http::ServerSession&, http::Stream& stream) {
-  return acceptor_.begin_exchange(*this, stream);
-}
+http::Sink& Connection::on_stream(http::ServerSession&, http::Stream& stream) { return acceptor_.begin_exchange(*this, stream); }
 
 void Connection::on_session_end(http::ServerSession&, http::CloseCause cause) { end(cause); }
 

@@ -13,6 +13,7 @@
 #include "config/dump.h"
 #include "metrics/exposition.h"
 #include "net/uv_driver.h"
+#include "runtime/acceptor.h"
 #include "runtime/cpus.h"
 #include "runtime/status.h"
 #include "runtime/version.h"
@@ -44,8 +45,8 @@ uint32_t fit_connections(uint32_t wanted) {
   }
   const uint64_t fit = limit.rlim_cur > 2 * files_besides_clients ? (limit.rlim_cur - files_besides_clients) / 2 : 1;
   if (wanted <= fit) return wanted;
-  base::warn("max_connections {} needs {} open files, but the limit is {}: lowered to {} (raise it with ulimit -n or LimitNOFILE=)",
-             wanted, 2 * uint64_t{wanted} + files_besides_clients, limit.rlim_cur, fit);
+  base::warn("max_connections {} needs {} open files, but the limit is {}: lowered to {} (raise it with ulimit -n or LimitNOFILE=)", wanted,
+             2 * uint64_t{wanted} + files_besides_clients, limit.rlim_cur, fit);
   return static_cast<uint32_t>(fit);
 }
 
@@ -90,11 +91,18 @@ std::expected<std::unique_ptr<Control>, Problems> Control::start(config::Loaded 
 }
 
 Control::Control(config::Loaded loaded)
-    : file_(loaded.file), loaded_(std::move(loaded)),
-      worker_count_(loaded_.snapshot->runtime.workers != 0 ? loaded_.snapshot->runtime.workers : usable_cpus()), registry_(worker_count_),
-      cells_(registry_), shared_{registry_, nullptr, make_pseudonym()}, loop_(base::steady_clock(), net::make_uv_driver()),
-      mailbox_(loop_), drain_(loaded_.snapshot->drain), tick_(this, net::timer_call<&Control::on_tick>),
-      settle_timer_(this, net::timer_call<&Control::ask_settled>), started_(loop_.now()) {}
+    : file_(loaded.file),
+      loaded_(std::move(loaded)),
+      worker_count_(loaded_.snapshot->runtime.workers != 0 ? loaded_.snapshot->runtime.workers : usable_cpus()),
+      registry_(worker_count_),
+      cells_(registry_),
+      shared_{registry_, nullptr, make_pseudonym()},
+      loop_(base::steady_clock(), net::make_uv_driver()),
+      mailbox_(loop_),
+      drain_(loaded_.snapshot->drain),
+      tick_(this, net::timer_call<&Control::on_tick>),
+      settle_timer_(this, net::timer_call<&Control::ask_settled>),
+      started_(loop_.now()) {}
 
 // Messages between workers stop first (see Peers::post), then the threads, then what they used.
 Control::~Control() {
@@ -143,7 +151,7 @@ Problems Control::start_admin() {
   auto socket = ListenSocket::open(*address, 1, Probe::yes);
   if (!socket) return {std::move(socket.error())};
   base::info("listening listener=admin address={}", (*socket)->address().text());
-  admin_ = std::make_unique<admin::AdminServer>(loop_, (*socket)->take(0), *this);
+  admin_ = std::make_unique<admin::AdminServer>(loop_, (*socket)->take(0), make_admin_session, *this);
   return {};
 }
 
@@ -358,11 +366,7 @@ void Control::enter(Phase phase) {
   switch (phase) {
     case Phase::serving:
     case Phase::deregistering: break;
-    case Phase::draining:
-      to_all([this](Worker& worker) {
-        worker.leave([this] { mailbox_.push([this] { ++workers_closed_; }); });
-      });
-      break;
+    case Phase::draining: to_all([this](Worker& worker) { worker.leave([this] { mailbox_.push([this] { ++workers_closed_; }); }); }); break;
     case Phase::closing:
       to_all([this](Worker& worker) {
         worker.leave([this] { mailbox_.push([this] { ++workers_closed_; }); });

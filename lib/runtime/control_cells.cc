@@ -8,7 +8,8 @@ namespace sluice::runtime {
 using metrics::Name;
 
 ControlCells::ControlCells(metrics::Registry& registry)
-    : registry_(registry), phase_(registry.gauge(Name::drain_phase, {}, registry.control())),
+    : registry_(registry),
+      phase_(registry.gauge(Name::drain_phase, {}, registry.control())),
       seconds_left_(registry.gauge(Name::drain_seconds_left, {}, registry.control())),
       remaining_(registry.gauge(Name::drain_remaining, {"connections"}, registry.control())),
       reload_good_(registry.counter(Name::config_reloads_total, {"ok"}, registry.control())),

@@ -36,7 +36,8 @@ class Builder {
     const upstream::UpstreamOptions& options = snapshot_.upstreams[index];
     const std::optional<size_t> before = former_upstream(options.name);
     Backing made;
-    made.shared = before ? previous_->upstreams[*before].shared : std::make_shared<upstream::SharedUpstream>(options.name, std::max(workers_, 1U));
+    made.shared =
+        before ? previous_->upstreams[*before].shared : std::make_shared<upstream::SharedUpstream>(options.name, std::max(workers_, 1U));
     if (options.tls) client_context(options, before, made);
     to.upstreams.push_back(std::move(made));
   }
@@ -70,8 +71,8 @@ class Builder {
     std::shared_ptr<ListenSocket> made = before == nullptr ? nullptr : unused_socket(*before, address);
     if (made == nullptr && previous_ != nullptr) {
       for (const auto& listening : previous_->listeners) {
-        const bool stays = std::ranges::find(snapshot_.listeners, listening->options.name, &config::ListenerOptions::name) !=
-                           snapshot_.listeners.end();
+        const bool stays =
+            std::ranges::find(snapshot_.listeners, listening->options.name, &config::ListenerOptions::name) != snapshot_.listeners.end();
         if (!stays && made == nullptr) made = unused_socket(*listening, address);
       }
     }

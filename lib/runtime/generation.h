@@ -46,8 +46,8 @@ using EndpointSets = std::vector<upstream::EndpointSetPtr>;
 // Loads certificates, compiles routes, opens the sockets that `previous` (nullptr: a cold start) does not have. Changes nothing of
 // `previous`; when it fails, nothing has changed at all. Warnings are appended. May run on any thread, one at a time.
 // With 0 workers no socket is opened (simulations bring connections themselves).
-std::expected<GenerationPtr, config::Problems> build_generation(const config::Loaded& loaded, const Generation* previous,
-                                                                uint32_t workers, base::Micros wall, config::Problems& warnings);
+std::expected<GenerationPtr, config::Problems> build_generation(const config::Loaded& loaded, const Generation* previous, uint32_t workers,
+                                                                base::Micros wall, config::Problems& warnings);
 
 // What config::load() asks about files, answered by the TLS library.
 config::FileChecks file_checks(base::Micros wall);

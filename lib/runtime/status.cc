@@ -81,8 +81,8 @@ std::string upstream_json(size_t index, const StatusFacts& facts) {
   for (const auto* w : workers) warm = warm && w->warm;
   Joined endpoints;
   for (const upstream::EndpointStatus& e : first.endpoints) endpoints.add(endpoint_json(e, workers));
-  return fmt::format(R"({{"name":{},"panic":{},"waiting":{},"warm":{},"endpoints":[{}]}})", quoted(first.name), first.panic,
-                     first.waiting, warm, endpoints.text());
+  return fmt::format(R"({{"name":{},"panic":{},"waiting":{},"warm":{},"endpoints":[{}]}})", quoted(first.name), first.panic, first.waiting,
+                     warm, endpoints.text());
 }
 
 }  // namespace

@@ -39,8 +39,14 @@ struct Worker::Placed {
 };
 
 Worker::Worker(const Setup& setup)
-    : index_(setup.index), count_(setup.count), loop_(setup.loop), network_(setup.network), shared_(setup.shared), peers_(setup.peers),
-      random_(exchange::Random::from_system()), meter_(setup.shared.registry, setup.index),
+    : index_(setup.index),
+      count_(setup.count),
+      loop_(setup.loop),
+      network_(setup.network),
+      shared_(setup.shared),
+      peers_(setup.peers),
+      random_(exchange::Random::from_system()),
+      meter_(setup.shared.registry, setup.index),
       env_{setup.loop, random_, meter_, setup.shared.access_log, setup.index, setup.shared.pseudonym},
       sweep_timer_(this, net::timer_call<&Worker::sweep>) {}
 
@@ -148,10 +154,13 @@ void Worker::sweep() {
   std::erase_if(closing_, [](const auto& socket) { return !socket->accepting(); });
   std::erase_if(leaving_, [&](const auto& acceptor) { return acceptor->connections() == 0 && closing_.empty(); });
   std::erase_if(clusters_, [&](auto& entry) {
-    const auto used = [&](const auto& placed) { return std::ranges::find(placed->site.clusters, entry.second.get()) != placed->site.clusters.end(); };
+    const auto used = [&](const auto& placed) {
+      return std::ranges::find(placed->site.clusters, entry.second.get()) != placed->site.clusters.end();
+    };
     return std::ranges::none_of(sites_, used) && entry.second->finished();
   });
-  const bool more = sites_.size() > 1 || !leaving_.empty() || !closing_.empty() || (generation_ != nullptr && clusters_.size() > generation_->upstreams.size());
+  const bool more = sites_.size() > 1 || !leaving_.empty() || !closing_.empty() ||
+                    (generation_ != nullptr && clusters_.size() > generation_->upstreams.size());
   if (more) sweep_timer_.arm(loop_, sweep_every);
 }
 

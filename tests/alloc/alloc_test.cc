@@ -58,7 +58,8 @@ address = "127.0.0.1:0"
   certificates = [{ cert = "c.pem", key = "k.pem" }]
 [[upstream]]
 name = "up"
-endpoints = ["unix:)" + folder_ + R"(/backend"]
+endpoints = ["unix:)" + folder_ +
+                               R"(/backend"]
 [[route]]
 listeners = ["backend"]
 respond = { status = 200, body = "hello" }
@@ -91,8 +92,8 @@ upstream = "up"
 // Allocations of this process while h2load sends `requests`.
 uint64_t cost(const std::string& url, int requests) {
   const uint64_t before = support::allocations();
-  REQUIRE(shell("h2load --h1 -c " + std::to_string(connections) + " -n " + std::to_string(requests) + " " + url +
-                " | grep -q ' " + std::to_string(requests) + " succeeded'") == 0);
+  REQUIRE(shell("h2load --h1 -c " + std::to_string(connections) + " -n " + std::to_string(requests) + " " + url + " | grep -q ' " +
+                std::to_string(requests) + " succeeded'") == 0);
   return support::allocations() - before;
 }
 

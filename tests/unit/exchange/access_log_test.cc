@@ -1,7 +1,8 @@
+// Access log lines as JSON and in the common format: every key, what is escaped, and what a full ring costs.
 #include "exchange/access_log.h"
 
-#include <doctest/doctest.h>
 #include <unistd.h>
+#include <doctest/doctest.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -44,9 +45,10 @@ std::string common(const AccessRecord& r) {
 TEST_CASE("one JSON line has every key in the order of the documentation") {
   const std::string line = json(sample());
   size_t at = 0;
-  for (const char* key : {"time", "client", "listener", "route", "method", "host", "path", "protocol", "status", "reason", "detail",
-                          "bytes_in", "bytes_out", "upstream", "endpoint", "attempts", "reused", "queue_us", "connect_us", "tls_us",
-                          "first_byte_us", "total_us", "request_id", "trace_id", "user_agent", "referer"}) {
+  for (const char* key :
+       {"time",       "client", "listener",      "route",     "method",     "host",     "path",       "protocol", "status",
+        "reason",     "detail", "bytes_in",      "bytes_out", "upstream",   "endpoint", "attempts",   "reused",   "queue_us",
+        "connect_us", "tls_us", "first_byte_us", "total_us",  "request_id", "trace_id", "user_agent", "referer"}) {
     const size_t found = line.find("\"" + std::string(key) + "\":", at);
     CAPTURE(key);
     REQUIRE(found != std::string::npos);

@@ -1,3 +1,4 @@
+// Forwarding fields as pure functions: who is believed, what is made anew, which address is the client's.
 #include "exchange/forwarded.h"
 
 #include <doctest/doctest.h>
@@ -102,8 +103,9 @@ TEST_CASE("traceparent: a valid one passes, others are replaced with their trace
   rig.fields.add("tracestate", "a=b");
   CHECK(rig.forward(Trust::no).trace_id == "0af7651916cd43dd8448eb211c80319c");
   CHECK(rig.fields.value(Token::tracestate) == "a=b");
-  for (const std::string& bad : {std::string("00-00000000000000000000000000000000-b7ad6b7169203331-01"), good + "x", good.substr(1),
-                                std::string("ff") + good.substr(2), std::string("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")}) {
+  for (const std::string& bad :
+       {std::string("00-00000000000000000000000000000000-b7ad6b7169203331-01"), good + "x", good.substr(1),
+        std::string("ff") + good.substr(2), std::string("00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")}) {
     Rig other;
     other.fields.add("traceparent", bad);
     other.fields.add("tracestate", "a=b");

@@ -1,3 +1,4 @@
+// The decision to try again, as a table: failure, method, attempts left and budget in, decision out.
 #include "exchange/retry.h"
 
 #include <doctest/doctest.h>

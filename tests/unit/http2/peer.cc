@@ -28,7 +28,8 @@ struct Peer::Callbacks {
     if (!heads.empty()) heads += "\n";
     return 0;
   }
-  static int on_header(nghttp2_session*, const nghttp2_frame* f, const uint8_t* n, size_t nn, const uint8_t* v, size_t vn, uint8_t, void* user) {
+  static int on_header(nghttp2_session*, const nghttp2_frame* f, const uint8_t* n, size_t nn, const uint8_t* v, size_t vn, uint8_t,
+                       void* user) {
     std::string& heads = self(user).seen_[f->hd.stream_id].heads;
     heads += "[" + std::string(reinterpret_cast<const char*>(n), nn) + ": " + std::string(reinterpret_cast<const char*>(v), vn) + "]";
     return 0;

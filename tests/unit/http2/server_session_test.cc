@@ -12,7 +12,8 @@ using support::ProbeSink;
 namespace {
 
 struct Bench : ServerBench {
-  explicit Bench(const http::DownstreamOptions& o = {}, const Peer::Options& p = {}) : ServerBench(o), client(Peer::Role::client, *pair.peer, p) {
+  explicit Bench(const http::DownstreamOptions& o = {}, const Peer::Options& p = {})
+      : ServerBench(o), client(Peer::Role::client, *pair.peer, p) {
     client.flush();
     sim.settle();
   }

@@ -1,3 +1,4 @@
+// The phases of leaving as a pure step function: which phase follows when, and what each one allows.
 #include "runtime/drain.h"
 
 #include <doctest/doctest.h>
