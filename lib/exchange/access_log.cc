@@ -59,10 +59,10 @@ base::Result<std::unique_ptr<AccessLog>> AccessLog::open(const AccessLogOptions&
   if (options.output == AccessLogOutput::off) return std::unique_ptr<AccessLog>();
   auto fd = open_output(options);
   if (!fd) return std::unexpected(fd.error());
-  return std::unique_ptr<AccessLog>(::new AccessLog(options, workers, *fd));
+  return std::make_unique<AccessLog>(Opened{}, options, workers, *fd);
 }
 
-AccessLog::AccessLog(const AccessLogOptions& options, uint32_t workers, int fd)
+AccessLog::AccessLog(Opened, const AccessLogOptions& options, uint32_t workers, int fd)
     : options_(options), fd_(fd), event_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   CHECK(event_fd_ >= 0);
   for (uint32_t i = 0; i < workers; ++i) rings_.push_back(std::make_unique<LineRing>());

@@ -51,9 +51,14 @@ class LineRing {
 };
 
 class AccessLog {
+  struct Opened {                             // what only open() has
+    explicit Opened() = default;
+  };
+
  public:
   // Opens the output. Errors name the file and the reason.
   static base::Result<std::unique_ptr<AccessLog>> open(const AccessLogOptions& options, uint32_t workers);
+  AccessLog(Opened, const AccessLogOptions& options, uint32_t workers, int fd);
   ~AccessLog();                               // writes what is queued (a stuck output: gives up after a second)
 
   void write(uint32_t worker, const AccessRecord& record);   // that worker's thread only
@@ -61,7 +66,6 @@ class AccessLog {
   uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
 
  private:
-  AccessLog(const AccessLogOptions& options, uint32_t workers, int fd);
   void run();
   void reopen_now();
   bool write_out(std::string& batch);         // true: all of it went or was given up

@@ -85,12 +85,12 @@ std::string text_of(const Problems& problems) {
 }  // namespace
 
 std::expected<std::unique_ptr<Control>, Problems> Control::start(config::Loaded loaded) {
-  std::unique_ptr<Control> control(::new Control(std::move(loaded)));
+  auto control = std::make_unique<Control>(Started{}, std::move(loaded));
   if (Problems problems = control->set_up(); !problems.empty()) return std::unexpected(std::move(problems));
   return control;
 }
 
-Control::Control(config::Loaded loaded)
+Control::Control(Started, config::Loaded loaded)
     : file_(loaded.file),
       loaded_(std::move(loaded)),
       worker_count_(loaded_.snapshot->runtime.workers != 0 ? loaded_.snapshot->runtime.workers : usable_cpus()),

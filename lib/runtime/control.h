@@ -23,9 +23,14 @@
 namespace sluice::runtime {
 
 class Control final : public admin::Backend, public net::FdWatch::User, public Peers, public upstream::HealthListener {
+  struct Started {                                // what only start() has
+    explicit Started() = default;
+  };
+
  public:
   // Opens sockets, starts workers and the admin listener. The error is what a person should read; nothing runs then.
   static std::expected<std::unique_ptr<Control>, config::Problems> start(config::Loaded loaded);
+  Control(Started, config::Loaded loaded);
   ~Control();
 
   // Until a drain has ended; 0.
@@ -34,7 +39,6 @@ class Control final : public admin::Backend, public net::FdWatch::User, public P
   const GenerationPtr& generation() const { return generation_; }
 
  private:
-  explicit Control(config::Loaded loaded);
   config::Problems set_up();
   config::Problems start_admin();
   void start_workers();
