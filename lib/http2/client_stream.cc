@@ -128,6 +128,7 @@ void ClientStream::on_field(std::string_view name, std::string_view value, Index
 void ClientStream::on_block(End end) {
   if (sink_ == nullptr) return;
   if (answer_ != Answer::head) return trailers_complete(end);
+  if (held() != 0) return fail(broken(Detail::framing));   // DATA that was not told yet has come before it
   if (const Failure why = reader_.finish_response({method_, offered_}, end); !why.clean()) return fail(why);
   if (head_.status < 200 && head_.status != 101) return informational();
   final_head(end);
@@ -159,7 +160,11 @@ void ClientStream::trailers_complete(End end) {
 
 void ClientStream::on_bytes(net::ByteQueue&& bytes, End end) {
   const size_t size = bytes.size();
-  if (sink_ == nullptr || answer_ != Answer::body) return session_.engine_.consume(*this, size);
+  if (sink_ == nullptr || answer_ == Answer::ended) return session_.engine_.consume(*this, size);
+  if (answer_ == Answer::head) {              // RFC 9113 8.1: there is no body without a head
+    session_.engine_.consume(*this, size);
+    return fail(broken(Detail::framing));
+  }
   body_bytes_ += size;
   const uint64_t most = no_body_ ? 0 : head_.content_length.value_or(UINT64_MAX);
   const bool short_of_it = end == End::yes && !no_body_ && head_.content_length && body_bytes_ < most;

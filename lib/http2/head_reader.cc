@@ -80,7 +80,8 @@ std::string_view usual_method(Method method) {
 
 Failure HeadReader::bad(Detail detail) const {
   if (side_ == Side::request) return {Kind::bad_request, Where::downstream, block_ == Block::trailers ? Detail::trailer : detail, true};
-  return {Kind::bad_response, Where::upstream, detail, false};
+  const bool of_a_field = detail == Detail::name || detail == Detail::ctl || detail == Detail::te;   // one word, as in HTTP/1 (row 28)
+  return {Kind::bad_response, Where::upstream, of_a_field ? Detail::field : detail, false};
 }
 
 void HeadReader::fault(Detail detail) {
@@ -168,7 +169,7 @@ void HeadReader::take_field(std::string_view name, std::string_view value, Index
   // The names we know are tokens; of the others each letter is looked at (row 39).
   if (has_upper(name) || (token == Token::other && !http::is_token(name))) return fault(Detail::name);
   if (!is_value(value)) return fault(Detail::ctl);
-  if (token == Token::cookie && side_ == Side::request && block_ == Block::head) return add_crumb(value);
+  if (token == Token::cookie && side_ == Side::request && block_ == Block::head) return add_crumb(value, indexing);
   if (++count_ > limits_.max_header_count) return too_large(Detail::field_count);
   const uint8_t flags = indexing == Indexing::never ? http::Field::never_indexed : 0;
   if (token == Token::other) {
@@ -239,19 +240,20 @@ void HeadReader::take_length(std::string_view value) {
   head_->content_length = *length;
 }
 
-void HeadReader::add_crumb(std::string_view value) {
+void HeadReader::add_crumb(std::string_view value, Indexing indexing) {
   if (crumbs_ == 0 && ++count_ > limits_.max_header_count) return too_large(Detail::field_count);
   if (++crumbs_ > crumbs_max) return too_large(Detail::field_count);
   Crumb* const crumb = arena_.make_array<Crumb>(1);
   *crumb = {nullptr, arena_.copy(value)};
   (last_crumb_ == nullptr ? first_crumb_ : last_crumb_->next) = crumb;
   last_crumb_ = crumb;
+  if (indexing == Indexing::never) cookie_flags_ = http::Field::never_indexed;   // of one, so of all
 }
 
 // RFC 9113 8.2.3: before it goes where crumbs are not known.
 void HeadReader::join_crumbs() {
   if (first_crumb_ == nullptr) return;
-  if (first_crumb_ == last_crumb_) return fields_->add(Token::cookie, first_crumb_->text);
+  if (first_crumb_ == last_crumb_) return fields_->add(Token::cookie, http::name_of(Token::cookie), first_crumb_->text, cookie_flags_);
   constexpr std::string_view between = "; ";
   size_t size = 0;
   for (const Crumb* c = first_crumb_; c != nullptr; c = c->next) size += c->text.size() + between.size();
@@ -265,7 +267,7 @@ void HeadReader::join_crumbs() {
     if (!c->text.empty()) std::memcpy(to, c->text.data(), c->text.size());
     to += c->text.size();
   }
-  fields_->add(Token::cookie, {text, static_cast<size_t>(to - text)});
+  fields_->add(Token::cookie, http::name_of(Token::cookie), {text, static_cast<size_t>(to - text)}, cookie_flags_);
 }
 
 Failure HeadReader::finish_request(http::Scheme scheme, End end) {

@@ -59,7 +59,7 @@ class HeadReader {
   void take_field(std::string_view name, std::string_view value, Indexing indexing);
   bool take_special(http::Token token, std::string_view value);
   void take_length(std::string_view value);
-  void add_crumb(std::string_view value);
+  void add_crumb(std::string_view value, Indexing indexing);
   void join_crumbs();
   void fault(http::Detail detail);
   void too_large(http::Detail detail);
@@ -80,6 +80,7 @@ class HeadReader {
   uint32_t count_ = 0;                              // fields
   uint32_t crumbs_ = 0;
   Priority priority_{};
+  uint8_t cookie_flags_ = 0;                        // http::Field::flags
   uint8_t pseudos_ = 0;                             // seen, a bit each
   Side side_;
   Block block_ = Block::head;

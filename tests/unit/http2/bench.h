@@ -1,8 +1,10 @@
 // A session under test on a wire, the probes around it, and the far end.
 #pragma once
 
+#include <atomic>
 #include <string>
 
+#include "http2/client_session.h"
 #include "http2/server_session.h"
 #include "peer.h"
 #include "support/http_probe.h"
@@ -34,6 +36,35 @@ struct ServerBench {
   http::DownstreamOptions options;
   support::Contract contract;
   support::ProbeServerHost host{contract};
+  support::ScriptedPair pair = support::scripted_pair(sim);
+};
+
+struct ClientBench {
+  explicit ClientBench(const http::HttpLimits& limits = {}, std::atomic<uint32_t>* stream_limit = nullptr) {
+    host.session = make_client_session(sim.loop(), std::move(pair.transport), limits, host, stream_limit);
+  }
+  ~ClientBench() {
+    host.session.reset();
+    sim.settle();
+  }
+  // Opens a stream for `sink` and sends a head; false if there is no slot.
+  bool ask(support::ProbeSink& sink, std::string_view method = "GET", http::End end = http::End::yes, std::string_view upgrade = {}) {
+    if (host.session == nullptr) return false;
+    sink.stream = host.session->open(sink);
+    if (sink.stream == nullptr) return false;
+    http::Head head(sink.stream->arena());
+    head.method_text = method;
+    head.method = http::method_of(method);
+    head.authority = "origin";
+    head.target = "/";
+    head.upgrade = upgrade;
+    sink.send_head(head, upgrade.empty() ? end : http::End::no);
+    return true;
+  }
+
+  support::SimLoop sim;
+  support::Contract contract;
+  support::ProbeClientHost host{contract};
   support::ScriptedPair pair = support::scripted_pair(sim);
 };
 
