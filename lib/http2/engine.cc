@@ -61,7 +61,11 @@ struct Engine::Callbacks {
     Engine& e = self(user);
     const int32_t id = frame->hd.stream_id;
     Flow* const flow = e.failing_ ? nullptr : e.user_.on_begin();
-    if (flow == nullptr) return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    if (flow == nullptr) {
+      e.note_reset(id);
+      e.user_.on_our_reset();
+      return nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    }
     flow->id_ = id;
     nghttp2_session_set_stream_user_data(session, id, flow);
     for (const Early& early : e.early_) {

@@ -46,6 +46,7 @@ struct Lists {
   std::array<Block*, classes> free{};
   std::array<size_t, classes> kept{};
   size_t live = 0;
+  size_t live_bytes = 0;
 
   ~Lists() {
     for (Block*& first : free) {
@@ -86,6 +87,7 @@ void* Memory::take(size_t bytes) noexcept {
     }
   }
   ++lists.live;
+  lists.live_bytes += sizeof(Block) + block->bytes;
   return block + 1;
 }
 
@@ -111,6 +113,7 @@ void Memory::give(void* payload) noexcept {
   if (payload == nullptr) return;
   Block* const block = block_of(payload);
   --lists.live;
+  lists.live_bytes -= sizeof(Block) + block->bytes;
   const uint32_t size_class = block->size_class;
   if (size_class == no_class || lists.kept[size_class] + block->bytes > kept_bytes_max) return std::free(block);
   lists.kept[size_class] += block->bytes;
@@ -120,5 +123,6 @@ void Memory::give(void* payload) noexcept {
 }
 
 size_t Memory::live() { return lists.live; }
+size_t Memory::live_bytes() { return lists.live_bytes; }
 
 }  // namespace sluice::http2

@@ -15,7 +15,9 @@ class Memory {
   static void* take_zeroed(size_t n, size_t bytes) noexcept;
   static void* resize(void* block, size_t bytes) noexcept;  // block may be nullptr
   static void give(void* block) noexcept;                   // nullptr: nothing
-  static size_t live();                                     // blocks in use on this thread (tests)
+  // In use on this thread (tests): blocks, and the bytes they take.
+  static size_t live();
+  static size_t live_bytes();
 };
 
 }  // namespace sluice::http2

@@ -171,6 +171,7 @@ class Server final : public http::ServerSession,
   uint64_t given_ = 0;                        // bytes given to the transport
   uint64_t answer_mark_ = 0;                  // of those, what had left when the window opened
   uint32_t open_ = 0;                         // streams the host knows
+  uint32_t alive_ = 0;                        // streams that are not freed
   uint32_t tunnels_ = 0;
   uint32_t requests_ = 0;
   uint32_t dropped_ = 0;

@@ -75,6 +75,7 @@ void Server::retire() noexcept {
 void Server::reclaim() noexcept { slabs().sessions.recycle(this); }
 
 void Server::free(ServerStream& stream) {
+  --alive_;
   stream.base::ListHook<OpenTag>::unlink();
   engine_.forget(stream);
   slabs().streams.recycle(&stream);
@@ -109,7 +110,10 @@ void Server::on_bytes(net::ByteQueue& in) {
   touch();
 }
 
+// A stream that was cancelled counts until its sink has heard of it, and the work for it has ended (row 33).
 Flow* Server::on_begin() {
+  if (alive_ >= options_.http2.max_streams) return nullptr;
+  ++alive_;
   ServerStream* const stream = slabs().streams.make(*this, options_.limits, loop_.now());
   streams_.push_back(*stream);
   guard_.stream_opened(loop_.now());
