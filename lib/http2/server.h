@@ -132,7 +132,7 @@ class Server final : public http::ServerSession,
   void on_our_reset() override;
   void on_settings() override {}
   void on_ping_ack(uint64_t opaque) override;
-  void on_goaway(Code) override {}
+  void on_goaway(Code code) override;
 
   void touch();
   void request_begins(ServerStream& stream);

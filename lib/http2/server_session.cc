@@ -215,6 +215,10 @@ void Server::on_ping_ack(uint64_t opaque) {
   if (phase_ == Phase::noticed && opaque == drain_ping) leave_now();
 }
 
+// A client that is about to leave. nghttp2 answers no PING any more once it has no streams, so neither stays: what it has under way
+// is still taken.
+void Server::on_goaway(Code) { drain(CloseCause::peer_asked); }
+
 void Server::leave_now() {
   phase_ = Phase::leaving;
   engine_.goaway(Code::no_error);
