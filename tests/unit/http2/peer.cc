@@ -26,12 +26,16 @@ struct Peer::Callbacks {
   static int on_begin(nghttp2_session*, const nghttp2_frame* f, void* user) {
     std::string& heads = self(user).seen_[f->hd.stream_id].heads;
     if (!heads.empty()) heads += "\n";
+    self(user).seen_[f->hd.stream_id].blocks.emplace_back();
     return 0;
   }
   static int on_header(nghttp2_session*, const nghttp2_frame* f, const uint8_t* n, size_t nn, const uint8_t* v, size_t vn, uint8_t,
                        void* user) {
-    std::string& heads = self(user).seen_[f->hd.stream_id].heads;
-    heads += "[" + std::string(reinterpret_cast<const char*>(n), nn) + ": " + std::string(reinterpret_cast<const char*>(v), vn) + "]";
+    const std::string name(reinterpret_cast<const char*>(n), nn);
+    const std::string value(reinterpret_cast<const char*>(v), vn);
+    Seen& seen = self(user).seen_[f->hd.stream_id];
+    seen.heads += "[" + name + ": " + value + "]";
+    seen.blocks.back().emplace_back(name, value);
     return 0;
   }
   static int on_data(nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size, void* user) {
@@ -161,8 +165,9 @@ void Peer::more(int32_t id, std::string_view bytes) {
   flush();
 }
 
-void Peer::end(int32_t id) {
+void Peer::end(int32_t id, const Lines& trailers) {
   bodies_[id].ended = true;
+  bodies_[id].trailers = trailers;
   nghttp2_session_resume_data(session_, id);
   flush();
 }

@@ -22,6 +22,7 @@ using Lines = std::vector<std::pair<std::string, std::string>>;
 // What a peer saw of one stream.
 struct Seen {
   std::string heads;             // "[:status: 200][a: b]", one line a block; trailers too
+  std::vector<Lines> blocks;     // the same, apart
   std::string body;
   std::vector<size_t> frames;    // DATA payload sizes
   bool ended = false;
@@ -53,7 +54,7 @@ class Peer {
   // A stream whose body is sent by and by.
   int32_t begin(const Lines& lines);
   void more(int32_t id, std::string_view bytes);
-  void end(int32_t id);
+  void end(int32_t id, const Lines& trailers = {});
   // Server.
   void answer(int32_t id, const Lines& lines, const std::string* body = nullptr, const Lines& trailers = {});
   void answer_begin(int32_t id, const Lines& lines);
