@@ -46,6 +46,10 @@ class Starter:
     def origin(self, on_request=None, **options):
         return self.stack.enter_context(Origin(on_request, **options))
 
+    def h2_origin(self, on_request=None, **options):
+        from harness.h2 import H2Origin              # only these tests need python3-h2
+        return self.stack.enter_context(H2Origin(on_request, **options))
+
     def sluice(self, text, **options):
         directory = self.directory()
         return self.stack.enter_context(Sluice(text, directory, **options))

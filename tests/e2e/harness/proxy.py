@@ -37,13 +37,13 @@ def preamble(workers=1, deregister_wait="0s", deadline="5s"):
 
 
 def config(*endpoints, listener="", tls="", upstream="", pool="", health="", retry="", upstream_tls="",
-           before="", route="", extra="", workers=1, deregister_wait="0s", deadline="5s"):
+           before="", route="", extra="", protocols=("http/1.1",), workers=1, deregister_wait="0s", deadline="5s"):
     """One listener `main`, one upstream `app` with these endpoints, routes of `before`, one route to app, then extra.
 
     The arguments named after a table are lines put into it; the sub-tables appear only if asked for.
     """
     parts = [preamble(workers, deregister_wait, deadline),
-             '[[listener]]\nname = "main"\naddress = "127.0.0.1:0"\nprotocols = ["http/1.1"]', listener]
+             '[[listener]]\nname = "main"\naddress = "127.0.0.1:0"', f"protocols = {list(protocols)}".replace("'", '"'), listener]
     if tls:
         parts += ["[listener.tls]", tls]
     if endpoints:
