@@ -21,6 +21,7 @@ inline constexpr std::size_t name_max = 253;           // RFC 1035 3.1, as text 
 inline constexpr std::size_t addresses_max = 1024;     // of one name and family; what sorts after them is counted and dropped
 inline constexpr std::size_t services_max = 128;       // SRV records of one service, likewise
 inline constexpr std::size_t chain_max = 16;           // CNAMEs followed from the question's name
+inline constexpr std::size_t pointers_max = 126;       // of compression in one name; each leads backwards
 
 enum class Type : std::uint16_t { a = 1, aaaa = 28, srv = 33 };
 std::string_view type_name(Type type);                 // "A", "AAAA", "SRV"
@@ -57,19 +58,20 @@ enum class Ignored : std::uint8_t {
   wrong_id,         // answers another query
   wrong_question,   // none, several, or another name, type or class (RFC 5452 9.1)
   bad_name,         // a label or pointer that RFC 1035 4.1.4 does not allow, a loop of pointers, or longer than 255 bytes
-  bad_record,       // a length that does not fit the type
+  bad_record,       // a length that does not fit the type, another class, port 0, an address no service can have (0.0.0.0, multicast)
   other_owner,      // a record of a name that is neither asked for nor in its chain of aliases
   alias_loop,       // CNAMEs in a circle, more than chain_max of them, or two different ones of one name
   over_limit,       // beyond addresses_max or services_max
+  truncated,        // TC over TCP, where all must fit
 };
-inline constexpr std::size_t ignored_reasons = static_cast<std::size_t>(Ignored::over_limit) + 1;
+inline constexpr std::size_t ignored_reasons = static_cast<std::size_t>(Ignored::truncated) + 1;
 std::string_view ignored_name(Ignored reason);
 
 using IgnoredCounts = std::array<std::uint32_t, ignored_reasons>;   // by Ignored
 
 struct Answer {
   Outcome outcome = Outcome::malformed;                // never timeout or unreachable
-  bool truncated = false;                              // TC: what is here is not all; ask again over TCP
+  bool truncated = false;                              // TC: nothing of it is taken, outcome is malformed; ask over TCP
   std::uint8_t rcode = 0;
   std::vector<net::Address> addresses;                 // A or AAAA: port 0, sorted by bytes, each once
   std::vector<ServiceRecord> services;                 // SRV: sorted, each once

@@ -24,8 +24,9 @@ std::string_view outcome_name(Outcome outcome) {
 }
 
 std::string_view ignored_name(Ignored reason) {
-  constexpr std::array<std::string_view, ignored_reasons> names = {
-      "short_message", "not_a_response", "wrong_id", "wrong_question", "bad_name", "bad_record", "other_owner", "alias_loop", "over_limit"};
+  constexpr std::array<std::string_view, ignored_reasons> names = {"short_message", "not_a_response", "wrong_id",    "wrong_question",
+                                                                   "bad_name",      "bad_record",     "other_owner", "alias_loop",
+                                                                   "over_limit",    "truncated"};
   return names[static_cast<std::size_t>(reason)];
 }
 
