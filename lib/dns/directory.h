@@ -24,10 +24,12 @@
 namespace sluice::dns {
 
 inline constexpr std::size_t followed_max = 1024;      // different targets of one process; follow() fails above
+inline constexpr std::size_t names_max = 4096;         // names asked for, targets of services included; targets above are left out
 inline constexpr std::size_t endpoints_max = 2048;     // of one target; what sorts after them is dropped with a warning
 inline constexpr std::size_t history_max = 8;          // changes that status() remembers of a name
 inline constexpr base::Millis query_gap{1'000};        // from one query of a name and type to the next, whatever the TTL
 inline constexpr base::Millis other_family_wait{50};   // at the first resolution only: then one family alone is published
+inline constexpr base::Millis targets_wait{250};       // for the addresses of new SRV targets: then those that have some are published
 inline constexpr base::Millis retry_max{10'000};       // failures are retried after 1, 2, 4, 8 s, then this (-20 %)
 inline constexpr base::Millis negative_ttl_default{5'000};  // a negative answer without an SOA (RFC 2308 5: not to be kept long)
 inline constexpr base::Millis hosts_ttl{5'000};        // /etc/hosts has no TTL: looked at this often
@@ -69,8 +71,8 @@ struct Resolved {
 class Follower {
  public:
   // The set (addresses, ports, priorities or weights) has changed, or the first resolution has ended without any (state gone).
-  // Never for order, TTL, or fresh <-> stale. At the loop; the reference is good until the next turn. May follow and
-  // drop Subscriptions, also the one it came for.
+  // Never for order, TTL, or fresh <-> stale. At the loop; the reference is good within the call. May follow and drop
+  // Subscriptions, also the one it came for.
   virtual void on_resolved(const Resolved& resolved) = 0;
   // The first resolution has failed (timeout, SERVFAIL, ...): nothing is known and it goes on trying. Once a Subscription at most.
   // For `required_at_start` and for readiness.
@@ -116,7 +118,7 @@ struct NameStatus {
 };
 
 class Directory;
-class Followed;
+class Watch;
 
 // Keeps a target followed while it lives. Its destructor may run in any downcall or upcall of the control thread.
 // Moved, never copied; dies before the Directory.
@@ -132,7 +134,6 @@ class Subscription {
 
  private:
   friend class Directory;
-  struct Watch;
   explicit Subscription(std::unique_ptr<Watch> watch);
   std::unique_ptr<Watch> watch_;
 };
@@ -161,8 +162,6 @@ class Directory {
   std::vector<Staleness> staleness() const;
 
  private:
-  friend class Subscription;
-  friend class Followed;
   class Impl;
   std::unique_ptr<Impl> impl_;
 };

@@ -17,7 +17,8 @@ struct Reply {
   Outcome outcome = Outcome::timeout;
   Answer answer;                 // of outcomes ok, nxdomain, empty, servfail, refused, malformed
   std::string server;            // who answered, or was asked last ("127.0.0.1:53", "/etc/hosts"); "" = nobody could be
-  base::Micros started;          // when the (first) query left
+  base::Micros started;          // when the first query left
+  base::Micros asked;            // when the last one did: a TTL counts from here, as what was answered is no older
   base::Micros ended;
   IgnoredCounts ignored{};       // of all attempts, packets that were dropped on the way included
 };
