@@ -30,6 +30,7 @@ class Resolver final : public Queries {
   void configure(const DnsOptions& options) override;   // servers, timeout, attempts
 
  private:
+  friend class Search;
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
