@@ -103,6 +103,7 @@ class Directory::Impl final : public Hosts, net::Runnable {
 };
 
 Subscription::Subscription(std::unique_ptr<Watch> watch) : watch_(std::move(watch)) {}
+Subscription::Subscription() = default;
 Subscription::Subscription(Subscription&&) noexcept = default;
 Subscription& Subscription::operator=(Subscription&&) noexcept = default;
 Subscription::~Subscription() = default;

@@ -124,7 +124,7 @@ class Watch;
 // Moved, never copied; dies before the Directory.
 class Subscription {
  public:
-  Subscription() = default;
+  Subscription();
   Subscription(Subscription&&) noexcept;
   Subscription& operator=(Subscription&&) noexcept;
   ~Subscription();

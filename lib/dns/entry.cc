@@ -111,8 +111,8 @@ void Entry::hold(const Reply& reply, base::Millis ttl) {
   if (!held_) {
     held_since_ = reply.ended;
     if (env_.options.nx_hold.count != 0)
-      base::warn("dns: {}: \"{}\" says {}, but there were {} records: they serve on, and are given up if that repeats for {} s", id(), said,
-                 reply.server, records_.size(), base::Micros(env_.options.nx_hold).seconds());
+      base::warn("dns: {}: \"{}\" says {}, but there were {} record(s): they serve on, and are given up if that repeats for {} s", id(),
+                 said, reply.server, records_.size(), base::Micros(env_.options.nx_hold).seconds());
   }
   held_ = reply.outcome;
   const base::Micros end = held_since_ + env_.options.nx_hold;
@@ -133,7 +133,7 @@ void Entry::take_failure(const Reply& reply) {
   const base::Millis wait = retry_after(failures_, env_.random);
   if (failures_ == 1 && trouble_site_.admit()) {
     const std::string meanwhile = phase_ == Phase::records
-                                      ? fmt::format("the last good answer ({} records) serves on for at most {} s after its TTL",
+                                      ? fmt::format("the last good answer ({} record(s)) serves on for at most {} s after its TTL",
                                                     records_.size(), base::Micros(env_.options.stale_max).seconds())
                                       : std::string("nothing is known of it");
     base::warn("dns: {}: {}; {}; asked again in {} ms", id(), last_error_, meanwhile, wait.count);
@@ -157,7 +157,6 @@ void Entry::replace(Records records, Phase phase, std::string why) {
 }
 
 void Entry::give_up(std::string why) {
-  base::warn("dns: {}: its {} records are given up: {}", id(), records_.size(), why);
   held_.reset();
   replace({}, Phase::none, std::move(why));
   give_up_timer_.disarm();
@@ -222,7 +221,9 @@ void Entry::log_change(const Change& change) {
   for (const auto& added : change.added) line.append(" +").append(added);
   for (const auto& removed : change.removed) line.append(" -").append(removed);
   if (change.more != 0) line += fmt::format(" and {} more", change.more);
-  base::info("dns: {}: now {} records:{} ({})", id(), records_.size(), line, change.why);
+  const bool given_up = phase_ != Phase::records;
+  base::log(given_up ? base::LogLevel::warn : base::LogLevel::info, "dns: {}: {}:{} ({})", id(),
+            given_up ? std::string("all is given up") : fmt::format("now {} record(s)", records_.size()), line, change.why);
 }
 
 }  // namespace sluice::dns

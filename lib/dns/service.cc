@@ -60,14 +60,16 @@ void Service::drop_next() {
 void Service::take(const std::vector<ServiceRecord>& records) {
   auto set = std::make_unique<Set>();  // made before the older one goes, so that hosts of both stay
   set->records = records;
+  std::size_t left_out = 0;
   for (const ServiceRecord& record : records) {
     if (record.target.empty() || set->find(record.target) != nullptr) continue;
     if (Host* const host = hosts_.find_or_make(record.target)) {
       set->links.push_back(std::make_unique<Link>(*this, *host));
     } else {
-      base::warn("dns: {} SRV: target {} is left out: {} names are followed already", name(), record.target, names_max);
+      ++left_out;
     }
   }
+  if (left_out != 0) base::warn("dns: {} SRV: {} target(s) are left out: {} names are asked for already", name(), left_out, names_max);
   drop_next();
   next_ = std::move(set);
   next_since_ = env_.loop.now();
