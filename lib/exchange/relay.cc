@@ -79,10 +79,12 @@ void Exchange::send_request() {
   head.target = upstream_target_;
   switch (cluster_->options().host) {
     case upstream::HostMode::preserve: break;
-    case upstream::HostMode::endpoint: head.authority = endpoint_; break;
+    case upstream::HostMode::endpoint: head.authority = {}; break;
     case upstream::HostMode::literal: head.authority = cluster_->options().host_name; break;
   }
-  if (head.authority.empty()) head.authority = endpoint_;   // HTTP/1.0 without Host
+  if (head.authority.empty()) {   // also HTTP/1.0 without Host
+    head.authority = downstream_->arena().copy(upstream::endpoint_host(*attempt_.lease().endpoint()));
+  }
   const bool upgrading = !head.upgrade.empty();
   const End body_end = request_ended_ && trailers_ == nullptr ? End::yes : End::no;
   const End head_end = held_body_.empty() && !upgrading ? body_end : End::no;

@@ -111,24 +111,64 @@ void Balancer::rebuild(std::vector<Candidate> candidates, Balance kind) {
   CHECK(kind != Balance::ring_hash);   // refused by the configuration until it is built
   kind_ = kind;
   candidates_ = std::move(candidates);
-  std::vector<std::uint32_t> weights;
-  weights.reserve(candidates_.size());
-  for (const Candidate& c : candidates_) weights.push_back(c.weight);
-  by_weight_.build(weights);
-  sequence_.clear();
-  cursor_ = 0;
-  if (kind == Balance::round_robin && !candidates_.empty()) {
-    sequence_ = interleave(weights);
-    cursor_ = random_.below(static_cast<std::uint32_t>(sequence_.size()));   // so that workers are not in step
+  tiers_.clear();
+  std::vector<std::uint16_t> priorities;
+  for (const Candidate& c : candidates_) priorities.push_back(c.priority);
+  std::sort(priorities.begin(), priorities.end());
+  priorities.erase(std::unique(priorities.begin(), priorities.end()), priorities.end());
+  for (const std::uint16_t p : priorities) tiers_.emplace_back().priority = p;
+  tier_of_.clear();
+  for (std::uint32_t i = 0; i < candidates_.size(); ++i) {
+    const auto at = std::lower_bound(priorities.begin(), priorities.end(), candidates_[i].priority) - priorities.begin();
+    tier_of_.push_back(static_cast<std::uint32_t>(at));
+    tiers_[tier_of_.back()].members.push_back(i);
   }
+  for (Tier& tier : tiers_) build(tier);
+  live_at_ = base::Micros{-1};
 }
+
+void Balancer::build(Tier& tier) {
+  std::vector<std::uint32_t> weights;
+  weights.reserve(tier.members.size());
+  for (const std::uint32_t i : tier.members) weights.push_back(candidates_[i].weight);
+  tier.by_weight.build(weights);
+  if (kind_ != Balance::round_robin) return;
+  tier.sequence = interleave(weights);
+  for (std::uint32_t& place : tier.sequence) place = tier.members[place];
+  tier.cursor = random_.below(static_cast<std::uint32_t>(tier.sequence.size()));   // so that workers are not in step
+}
+
+bool Balancer::live(Tier& tier, base::Micros now) const {
+  const auto n = static_cast<std::uint32_t>(tier.members.size());
+  for (std::uint32_t looked = 0; looked < n; ++looked) {
+    if (live(tier.members[tier.witness], now)) return true;
+    if (++tier.witness == n) tier.witness = 0;
+  }
+  return false;
+}
+
+std::uint32_t Balancer::live_tier(base::Micros now) {
+  if (tiers_.size() <= 1 || live(candidates_.empty() ? 0 : tiers_[0].members[tiers_[0].witness], now)) return 0;
+  if (live_at_ == now) return live_tier_;
+  live_at_ = now;
+  live_tier_ = 0;
+  for (std::uint32_t t = 0; t < tiers_.size(); ++t) {
+    if (!live(tiers_[t], now)) continue;
+    live_tier_ = t;
+    break;
+  }
+  return live_tier_;
+}
+
+bool Balancer::in_use(std::uint32_t i, const Pick& how) { return tiers_.size() <= 1 || tier_of_[i] <= live_tier(how.now); }
 
 std::uint32_t Balancer::pick(const Pick& how) {
   if (candidates_.empty()) return none;
+  Tier& tier = tiers_[live_tier(how.now)];
   switch (kind_) {
-    case Balance::p2c: return pick_p2c(how);
-    case Balance::round_robin: return pick_round_robin(how);
-    case Balance::least_requests: return pick_least(how);
+    case Balance::p2c: return pick_p2c(tier, how);
+    case Balance::round_robin: return pick_round_robin(tier, how);
+    case Balance::least_requests: return pick_least(tier, how);
     case Balance::ring_hash: break;
   }
   UNREACHABLE();
@@ -140,65 +180,75 @@ bool Balancer::lighter(std::uint32_t a, std::uint32_t b) const {
   return static_cast<std::uint64_t>(x.endpoint->load()) * y.weight < static_cast<std::uint64_t>(y.endpoint->load()) * x.weight;
 }
 
-std::uint32_t Balancer::draw_good(const Pick& how, std::uint32_t other_than) {
+std::uint32_t Balancer::draw_good(const Tier& tier, const Pick& how, std::uint32_t other_than) {
   for (std::uint32_t tries = 0; tries < draws_most; ++tries) {
-    const std::uint32_t i = by_weight_.draw(random_);
+    const std::uint32_t i = draw(tier);
     if (i != other_than && good(i, how)) return i;
   }
   return none;
 }
 
-std::uint32_t Balancer::pick_p2c(const Pick& how) {
-  const std::uint32_t first = draw_good(how, none);
+std::uint32_t Balancer::pick_p2c(const Tier& tier, const Pick& how) {
+  const std::uint32_t first = draw_good(tier, how, none);
   if (first == none) return full_pass(how);
-  if (candidates_.size() == 1) return first;
+  const std::vector<std::uint32_t>& members = tier.members;
+  if (members.size() == 1) return first;
+  if (members.size() > 2) {
+    const std::uint32_t second = draw_good(tier, how, first);
+    return second != none && lighter(second, first) ? second : first;
+  }
   // Of two there is nothing to draw: a heavy one would be drawn again and again.
-  const std::uint32_t other = 1 - std::min(first, 1u);
-  const std::uint32_t second = candidates_.size() > 2 ? draw_good(how, first) : good(other, how) ? other : none;
-  return second != none && lighter(second, first) ? second : first;
+  const std::uint32_t other = first == members[0] ? members[1] : members[0];
+  return good(other, how) && lighter(other, first) ? other : first;
 }
 
-std::uint32_t Balancer::pick_round_robin(const Pick& how) {
+std::uint32_t Balancer::pick_round_robin(Tier& tier, const Pick& how) {
   for (std::uint32_t tries = 0; tries < draws_most; ++tries) {
-    const std::uint32_t i = sequence_[cursor_];
-    if (++cursor_ == sequence_.size()) cursor_ = 0;
+    const std::uint32_t i = tier.sequence[tier.cursor];
+    if (++tier.cursor == tier.sequence.size()) tier.cursor = 0;
     if (good(i, how)) return i;
   }
   return full_pass(how);
 }
 
-std::uint32_t Balancer::pick_least(const Pick& how) {
-  std::uint32_t best = draw_good(how, none);   // equal loads share by weight
+std::uint32_t Balancer::pick_least(const Tier& tier, const Pick& how) {
+  std::uint32_t best = draw_good(tier, how, none);   // equal loads share by weight
   if (best == none) return full_pass(how);
-  if (candidates_.size() <= least_looks) {
-    for (std::uint32_t i = 0; i < candidates_.size(); ++i) {
+  if (tier.members.size() <= least_looks) {
+    for (const std::uint32_t i : tier.members) {
       if (good(i, how) && lighter(i, best)) best = i;
     }
     return best;
   }
   for (std::uint32_t looks = 1; looks < least_looks; ++looks) {
-    const std::uint32_t i = by_weight_.draw(random_);
+    const std::uint32_t i = draw(tier);
     if (good(i, how) && lighter(i, best)) best = i;
   }
   return best;
 }
 
 // One pass over all, drawing by weight among the best class that has a member: good ones; else those to avoid; else those set
-// aside; else the one that is both.
+// aside; else the one that is both. Within a class the lowest tier, but none before the live one: in panic the dead would look good.
 std::uint32_t Balancer::full_pass(const Pick& how) {
   ++full_passes_;
+  struct Class {
+    std::uint32_t chosen = none;
+    std::uint32_t tier = ~0u;
+    std::uint64_t sum = 0;
+  };
   constexpr std::size_t classes = 4;
-  std::array<std::uint32_t, classes> chosen;
-  std::array<std::uint64_t, classes> sum{};
-  chosen.fill(none);
+  std::array<Class, classes> best;
+  const std::uint32_t from = live_tier(how.now);
   for (std::uint32_t i = 0; i < candidates_.size(); ++i) {
-    if (!healthy(i, how)) continue;
-    const std::size_t rank = (candidates_[i].endpoint->aside(how.now) ? 2u : 0u) + (i == how.avoid ? 1u : 0u);
-    sum[rank] += candidates_[i].weight;
-    if (random_.next() % sum[rank] < candidates_[i].weight) chosen[rank] = i;
+    if (tier_of_[i] < from || !healthy(i, how)) continue;
+    Class& of = best[(candidates_[i].endpoint->aside(how.now) ? 2u : 0u) + (i == how.avoid ? 1u : 0u)];
+    if (tier_of_[i] > of.tier) continue;
+    if (tier_of_[i] < of.tier) of = Class{none, tier_of_[i], 0};
+    of.sum += candidates_[i].weight;
+    if (random_.next() % of.sum < candidates_[i].weight) of.chosen = i;
   }
-  for (const std::uint32_t i : chosen) {
-    if (i != none) return i;
+  for (const Class& of : best) {
+    if (of.chosen != none) return of.chosen;
   }
   return none;
 }
@@ -216,10 +266,12 @@ Balancer::Standard Balancer::standard_of(std::uint32_t picked, const Pick& how) 
   return picked == how.avoid ? Standard::avoided : Standard::good;
 }
 
-bool Balancer::meets(Standard standard, std::uint32_t i, const Pick& how) const {
+// A tier that is full does not spill into the next one: requests wait for it.
+bool Balancer::meets(Standard standard, std::uint32_t i, std::uint32_t picked, const Pick& how) const {
+  const bool same_tier = tier_of_[i] == tier_of_[picked];
   switch (standard) {
-    case Standard::good: return good(i, how);
-    case Standard::avoided: return healthy(i, how) && !candidates_[i].endpoint->aside(how.now);
+    case Standard::good: return same_tier && good(i, how);
+    case Standard::avoided: return same_tier && healthy(i, how) && !candidates_[i].endpoint->aside(how.now);
     case Standard::aside: return healthy(i, how);
   }
   UNREACHABLE();

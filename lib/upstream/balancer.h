@@ -3,6 +3,9 @@
 // are usable: p2c draws from an alias table, round_robin walks a sequence made when the set changes, least_requests looks at
 // all of up to `least_looks` endpoints and at that many draws of more. When draws meet only unusable ones, one pass over all
 // endpoints decides (that is the exception: most are down).
+//
+// Endpoints of one priority form a tier. The lowest tier that has a usable endpoint (healthy, not set aside) takes everything:
+// which one that is costs one look while the first is live, and one pass a turn after a failover.
 #pragma once
 
 #include <cstdint>
@@ -49,6 +52,7 @@ std::vector<std::uint32_t> interleave(const std::vector<std::uint32_t>& weights)
 struct Candidate {
   const SharedEndpoint* endpoint = nullptr;
   std::uint32_t weight = 1;
+  std::uint16_t priority = 0;
 };
 
 class Balancer {
@@ -73,7 +77,9 @@ class Balancer {
   // For the search after a pick that had no room: what another endpoint must be to stand in for it.
   enum class Standard : std::uint8_t { good, avoided, aside };
   Standard standard_of(std::uint32_t picked, const Pick& how) const;
-  bool meets(Standard standard, std::uint32_t i, const Pick& how) const;
+  bool meets(Standard standard, std::uint32_t i, std::uint32_t picked, const Pick& how) const;
+  // Is the endpoint's priority in use, or one before it? Others take no request that waits.
+  bool in_use(std::uint32_t i, const Pick& how);
   // Is another endpoint than i usable and not set aside?
   bool another_usable(std::uint32_t i, const Pick& how) const;
   Random& random() { return random_; }
@@ -84,20 +90,36 @@ class Balancer {
   bool good(std::uint32_t i, const Pick& how) const {
     return i != how.avoid && healthy(i, how) && !candidates_[i].endpoint->aside(how.now);
   }
+  // As the tiers see it: panic does not make a dead tier live while another one has a healthy endpoint.
+  bool live(std::uint32_t i, base::Micros now) const { return candidates_[i].endpoint->healthy() && !candidates_[i].endpoint->aside(now); }
+  // The endpoints of one priority.
+  struct Tier {
+    std::uint16_t priority = 0;
+    std::vector<std::uint32_t> members;               // indices of candidates_
+    AliasTable by_weight;                             // over members
+    std::vector<std::uint32_t> sequence;              // round_robin: of candidates
+    std::size_t cursor = 0;
+    std::uint32_t witness = 0;                        // of members: was live when last looked at
+  };
+  void build(Tier& tier);
+  bool live(Tier& tier, base::Micros now) const;
+  std::uint32_t live_tier(base::Micros now);          // 0 if none is
+  std::uint32_t draw(const Tier& tier) { return tier.members[tier.by_weight.draw(random_)]; }
   // Less load per weight?
   bool lighter(std::uint32_t a, std::uint32_t b) const;
-  std::uint32_t draw_good(const Pick& how, std::uint32_t other_than);
-  std::uint32_t pick_p2c(const Pick& how);
-  std::uint32_t pick_round_robin(const Pick& how);
-  std::uint32_t pick_least(const Pick& how);
+  std::uint32_t draw_good(const Tier& tier, const Pick& how, std::uint32_t other_than);
+  std::uint32_t pick_p2c(const Tier& tier, const Pick& how);
+  std::uint32_t pick_round_robin(Tier& tier, const Pick& how);
+  std::uint32_t pick_least(const Tier& tier, const Pick& how);
   std::uint32_t full_pass(const Pick& how);
 
   Balance kind_;
   Random random_;
   std::vector<Candidate> candidates_;
-  AliasTable by_weight_;
-  std::vector<std::uint32_t> sequence_;               // round_robin
-  std::size_t cursor_ = 0;
+  std::vector<Tier> tiers_;                           // by priority, the lowest first
+  std::vector<std::uint32_t> tier_of_;                // by candidate
+  std::uint32_t live_tier_ = 0;                       // as of live_at_
+  base::Micros live_at_{-1};
   std::uint64_t full_passes_ = 0;
 };
 

@@ -108,7 +108,9 @@ class Cluster {
   virtual bool admit_retry() = 0;
 };
 
-// For the log and the Host field: the endpoint's name as configured ("127.0.0.1:3000"); valid while a Lease holds it.
+// For the log: the endpoint as metrics and /status name it ("127.0.0.1:3000"); valid while a Lease holds it.
 std::string_view endpoint_name(const Endpoint& endpoint);
+// For the Host field: what it is asked for as ("app.internal:3000" if DNS found the address); valid likewise.
+std::string_view endpoint_host(const Endpoint& endpoint);
 
 }  // namespace sluice::upstream

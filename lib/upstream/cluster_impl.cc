@@ -68,7 +68,7 @@ ClusterImpl::Placed ClusterImpl::place(Order& order, Grant& grant) {
   const Balancer::Standard standard = balancer_.standard_of(chosen, pick);
   std::uint32_t i = balancer_.random().below(n);
   for (std::uint32_t looked = 0; looked < n; ++looked, i = i + 1 == n ? 0 : i + 1) {
-    if (i == chosen || !balancer_.meets(standard, i, pick)) continue;
+    if (i == chosen || !balancer_.meets(standard, i, chosen, pick)) continue;
     placed = place_at(i, order, grant);
     if (placed != Placed::full) return placed;
   }
@@ -194,6 +194,7 @@ void ClusterImpl::run() {
   queue_.deliver_refusals();
   while (Connection* const connection = ready_.pop_front()) serve(*connection);
   place_waiting();
+  close_leaving();
   drop_unused_endpoints();
 }
 
@@ -201,6 +202,8 @@ Waiter* ClusterImpl::oldest_for(Connection& connection) {
   if (single_use()) return connection.dialled_for();
   const Endpoint& endpoint = connection.endpoint();
   const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
+  // Of a lower priority than the one in use: a waiter that wants it all the same finds it by place_waiting().
+  if (endpoint.in_set() && !balancer_.in_use(endpoint.index(), pick)) return nullptr;
   for (Waiter* w = queue_.front(); w != nullptr; w = queue_.next(*w)) {
     if (connection.used() && wants_fresh(w->want_, endpoint)) continue;
     if (w->want_.avoid == &endpoint && endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick)) continue;
@@ -211,6 +214,7 @@ Waiter* ClusterImpl::oldest_for(Connection& connection) {
 
 void ClusterImpl::serve(Connection& connection) {
   Endpoint& endpoint = connection.endpoint();
+  if (endpoint.leaving()) return connection.close_when_idle(endpoint.leave_cause());
   if (!endpoint.shared().healthy() && !shared_->panic()) return connection.close_when_idle(http::CloseCause::health);
   while (connection.free_slot()) {
     Waiter* const waiter = oldest_for(connection);
@@ -311,6 +315,7 @@ std::optional<std::uint32_t> ClusterImpl::another_waiting(const Waiter* mine) co
 
 bool ClusterImpl::pass_on(Endpoint& endpoint) {
   if (!endpoint.in_set() || (!endpoint.shared().healthy() && !shared_->panic())) return false;
+  if (!balancer_.in_use(endpoint.index(), {loop_.now(), shared_->panic(), Balancer::none})) return false;
   const std::optional<std::uint32_t> worker = another_waiting(queue_.front_undialled());
   if (!worker.has_value() || !endpoint.shared().open_slot(options_->pool.max_connections)) return false;
   peers_->pass_slot(*shared_, *worker, std::make_shared<PassedSlot>(endpoint.shared_owner()));

@@ -74,6 +74,9 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   static constexpr base::Millis ask_every{10};        // how often the others are asked for idle connections
   static constexpr base::Millis warm_every{250};      // how often missing min_idle connections are tried again
   static constexpr base::Millis load_window{10'000};  // for the recommended number of connections
+  static constexpr std::uint32_t closes_per_turn = 64;       // connections of endpoints that left: an answer that shrinks from 500
+                                                             // addresses to one must not hold the loop
+  static constexpr std::uint32_t slow_start_floor = 10;      // percent of its weight that a newcomer begins with
 
   explicit ClusterImpl(const ClusterSetup& setup);
   ~ClusterImpl() override;
@@ -81,7 +84,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   // Before the first acquire(), and at every reload: options, endpoints, and a connector if TLS, protocol or PROXY settings
   // changed (nullptr = keep; then all connections made with the old one end, active ones when they are done).
   void configure(std::shared_ptr<const UpstreamOptions> options, EndpointSetPtr set, std::unique_ptr<Connector> connector);
-  // Kept endpoints keep everything; removed ones get no new request, their idle connections close at once with `why`.
+  // Kept endpoints keep everything; removed ones get no new request, their idle connections close at once with `why`
+  // (closes_per_turn of them).
   void set_endpoints(EndpointSetPtr set, http::CloseCause why);
   // The upstream left the configuration, or the worker drains: idle connections close, active ones after their request.
   // Requests that are under way may still acquire.
@@ -92,6 +96,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void give_up_idle(std::uint32_t wanted);
   void accept_slot(const std::shared_ptr<PassedSlot>& slot);
   void endpoint_down(std::uint64_t endpoint_id);
+  void endpoint_up();                         // some endpoint recovered: it slow-starts
 
   bool warm();                                // every endpoint that is not down has this worker's share of min_idle
   ClusterStatus status();
@@ -142,7 +147,9 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   // The worker that a slot should go to rather than to `mine`, our oldest (nullptr = none waits here).
   std::optional<std::uint32_t> another_waiting(const Waiter* mine) const;
   SharedUpstream::Own own() const { return connections_ == 0 ? SharedUpstream::Own::bare : SharedUpstream::Own::some; }
+  void close_leaving();
   void drop_unused_endpoints();
+  void weigh();                               // the balancer's weights as of now, slow start included
   std::uint32_t share_of_min_idle() const;
   void keep_warm();
   void on_ask_timer() { loop_.run_later(*this); }
@@ -164,6 +171,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   net::Timer ask_timer_;
   net::Timer warm_timer_;
   net::Timer load_timer_;
+  net::Timer ramp_timer_;                     // while an endpoint slow-starts
+  EndpointSetPtr set_;
   base::Micros announced_{};                  // what announce_waiting() was last told
   SharedUpstream::Own announced_own_ = SharedUpstream::Own::some;
   std::uint32_t connections_ = 0;             // of this worker, connecting ones too
@@ -172,6 +181,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   base::Micros busy_at_{};
   bool retired_ = false;
   bool unused_ = false;                       // some endpoint of leaving_ may go
+  bool closes_left_ = false;                  // some endpoint of leaving_ may have connections to close
   http::CloseCause retire_cause_ = http::CloseCause::reload;
 };
 

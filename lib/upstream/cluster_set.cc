@@ -11,6 +11,12 @@ namespace {
 
 constexpr std::uint32_t warm_burst = 64;   // connects under way for min_idle alone
 
+// Slow start: weights are recomputed this many times over the window, within bounds.
+constexpr std::int64_t ramp_steps = 50;
+constexpr base::Millis ramp_step_least{50};
+constexpr base::Millis ramp_step_most{1'000};
+constexpr std::uint64_t percent = 100;
+
 }  // namespace
 
 std::unique_ptr<ClusterImpl> make_cluster(const ClusterSetup& setup) { return std::make_unique<ClusterImpl>(setup); }
@@ -26,6 +32,7 @@ ClusterImpl::ClusterImpl(const ClusterSetup& setup)
       ask_timer_(this, net::timer_call<&ClusterImpl::on_ask_timer>),
       warm_timer_(this, net::timer_call<&ClusterImpl::keep_warm>),
       load_timer_(this, net::timer_call<&ClusterImpl::on_load_timer>),
+      ramp_timer_(this, net::timer_call<&ClusterImpl::weigh>),
       busy_at_(setup.loop.now()) {
   CHECK(worker_ < shared_->workers());
 }
@@ -56,26 +63,53 @@ void ClusterImpl::set_endpoints(EndpointSetPtr set, http::CloseCause why) {
   std::unordered_map<const SharedEndpoint*, std::unique_ptr<Endpoint>> known;
   for (auto& e : endpoints_) known.emplace(&e->shared(), std::move(e));
   endpoints_.clear();
-  std::vector<Candidate> candidates;
+  set_ = std::move(set);
   PoolHost& host = *this;
-  for (const EndpointEntry& entry : set->entries) {
+  for (const EndpointEntry& entry : set_->entries) {
     auto& kept = known[entry.endpoint.get()];
     if (kept == nullptr) kept = std::make_unique<Endpoint>(host, entry.endpoint, entry.weight);
     kept->set_weight(entry.weight);
     kept->set_index(static_cast<std::uint32_t>(endpoints_.size()));
-    candidates.push_back(Candidate{entry.endpoint.get(), entry.weight});
     endpoints_.push_back(std::move(kept));
   }
-  balancer_.rebuild(std::move(candidates), options_->balance);
+  weigh();
   for (auto& [shared, endpoint] : known) {
     if (endpoint == nullptr) continue;   // kept
-    endpoint->set_index(Balancer::none);
-    endpoint->abandon_dials(why, [this](Waiter& w) { queue_.set_undialled(w); });
+    endpoint->orphan_dials([this](Waiter& w) { queue_.set_undialled(w); });
     endpoint->leave(why);
     leaving_.push_back(std::move(endpoint));
+    closes_left_ = true;
   }
   loop_.run_later(*this);   // room for those who wait, endpoints that nothing holds
   if (share_of_min_idle() != 0) warm_timer_.arm(loop_, base::Millis{0});
+}
+
+// Linear in the time since it came or recovered, from a floor: at nothing it would never be drawn, and so never warm up.
+void ClusterImpl::weigh() {
+  const std::int64_t window = base::Micros(options_->slow_start).count;
+  const base::Micros now = loop_.now();
+  const auto ramping = [window, now](const EndpointEntry& e) {
+    const base::Micros since = e.endpoint->ramp_since();
+    return since.count != 0 && (now - since).count < window;
+  };
+  const bool slow = window > 0 && std::any_of(set_->entries.begin(), set_->entries.end(), ramping);
+  std::vector<Candidate> candidates;
+  candidates.reserve(set_->entries.size());
+  for (const EndpointEntry& e : set_->entries) {
+    std::uint64_t weight = slow ? e.weight * percent : e.weight;
+    if (slow && ramping(e)) {
+      const auto elapsed = static_cast<std::uint64_t>(std::max<std::int64_t>(0, (now - e.endpoint->ramp_since()).count));
+      const std::uint64_t share = std::max<std::uint64_t>(slow_start_floor, elapsed * percent / static_cast<std::uint64_t>(window));
+      weight = e.weight * share;
+    }
+    candidates.push_back(Candidate{e.endpoint.get(), static_cast<std::uint32_t>(weight), e.priority});
+  }
+  balancer_.rebuild(std::move(candidates), options_->balance);
+  if (slow) ramp_timer_.arm(loop_, std::clamp(base::Millis{options_->slow_start.count / ramp_steps}, ramp_step_least, ramp_step_most));
+}
+
+void ClusterImpl::endpoint_up() {
+  if (options_->slow_start.count > 0) weigh();
 }
 
 void ClusterImpl::retire(http::CloseCause why) {
@@ -92,6 +126,15 @@ bool ClusterImpl::finished() {
 
 void ClusterImpl::on_unused() {
   unused_ = true;
+  loop_.run_later(*this);
+}
+
+void ClusterImpl::close_leaving() {
+  if (!std::exchange(closes_left_, false)) return;
+  std::uint32_t budget = closes_per_turn;
+  for (const auto& e : leaving_) e->close_some(budget);
+  if (budget > 0) return;
+  closes_left_ = true;
   loop_.run_later(*this);
 }
 

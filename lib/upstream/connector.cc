@@ -14,11 +14,11 @@
 namespace sluice::upstream {
 namespace {
 
-// The name of an endpoint without its port: "app.internal:80", "127.0.0.1:80", "[::1]:80"; "" for a Unix socket.
-std::string_view host_of(std::string_view endpoint_name) {
-  if (endpoint_name.starts_with("unix:")) return {};
-  if (endpoint_name.starts_with('[')) return endpoint_name.substr(1, endpoint_name.find(']') - 1);
-  return endpoint_name.substr(0, endpoint_name.rfind(':'));
+// The host of an endpoint without its port: "app.internal:80", "127.0.0.1:80", "[::1]:80"; "" for a Unix socket.
+std::string_view host_of(std::string_view endpoint_host) {
+  if (endpoint_host.starts_with("unix:")) return {};
+  if (endpoint_host.starts_with('[')) return endpoint_host.substr(1, endpoint_host.find(']') - 1);
+  return endpoint_host.substr(0, endpoint_host.rfind(':'));
 }
 
 constexpr std::string_view alpn_http2 = "h2";
@@ -159,7 +159,7 @@ void DialImpl::secure() {
   const std::shared_ptr<const tls::ClientContext>& context = home_.setup().tls;
   if (context == nullptr) return finish();
   step_ = Step::handshake;
-  transport_ = tls::connect(home_.loop(), std::move(transport_), context, context->server_name(host_of(endpoint_.name())), sessions_, {});
+  transport_ = tls::connect(home_.loop(), std::move(transport_), context, context->server_name(host_of(endpoint_.host())), sessions_, {});
   transport_->start(*this);
 }
 

@@ -97,8 +97,8 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
     head.method_text = "GET";
     head.scheme = home_.options_->tls.has_value() ? "https" : "http";
     head.authority = !options().host.empty()                  ? std::string_view(options().host)
-                     : endpoint_->name().starts_with("unix:") ? std::string_view("localhost")
-                                                              : std::string_view(endpoint_->name());
+                     : endpoint_->host().starts_with("unix:") ? std::string_view("localhost")
+                                                              : std::string_view(endpoint_->host());
     head.target = options().path;
     head.fields.add(http::Token::user_agent, "sluice-health");
     head.fields.add(http::Token::accept, "*/*");
@@ -166,7 +166,7 @@ void HealthChecker::update(std::shared_ptr<const UpstreamOptions> options, const
     before.clear();
     connector_ = nullptr;
     for (const EndpointEntry& e : set->entries) {
-      if (upstream_->set_health(*e.endpoint, Health::up)) listener_.on_health(*upstream_, *e.endpoint, Health::up);
+      if (upstream_->set_health(*e.endpoint, Health::up, loop_.now())) listener_.on_health(*upstream_, *e.endpoint, Health::up);
     }
     return;
   }
@@ -191,7 +191,7 @@ void HealthChecker::judge(Probe& probe, Health seen) {
   const Health health = probe.verdict().health();
   base::warn("upstream {}: endpoint {} is {}{}{}", upstream_->name(), probe.endpoint().name(),
              health == Health::up ? "healthy again" : "down", probe.last_error().empty() ? "" : ": ", probe.last_error());
-  if (upstream_->set_health(probe.endpoint(), health)) listener_.on_health(*upstream_, probe.endpoint(), health);
+  if (upstream_->set_health(probe.endpoint(), health, loop_.now())) listener_.on_health(*upstream_, probe.endpoint(), health);
 }
 
 std::vector<HealthChecker::Status> HealthChecker::status() const {

@@ -24,15 +24,22 @@ enum class Balance : std::uint8_t { p2c, round_robin, least_requests, ring_hash 
 // `host`: what Host or :authority carries. `literal` takes UpstreamOptions::host_name.
 enum class HostMode : std::uint8_t { preserve, endpoint, literal };
 
+// Weights are relative.
+inline constexpr std::uint32_t weight_max = 65'535;
+
 // `hash_on`: what ring_hash hashes; `header` and `cookie` take UpstreamOptions::hash_name.
 enum class HashOn : std::uint8_t { client_ip, header, cookie };
 
-// One entry of `endpoints`. `name` is the text as written ("127.0.0.1:3000", "unix:/run/app.sock",
-// "app.internal:80") and the label in metrics and logs; `address` is empty for a name that DNS must resolve.
+// One endpoint. As the configuration states it: `name` is the text as written ("127.0.0.1:3000", "unix:/run/app.sock",
+// "app.internal:80") and `address` is empty for a name that DNS must resolve. As discovery found it: `name` is the address as
+// text and `host` the name that was asked for. `name` is the label in metrics and logs; `host` is what TLS asks for and Host
+// carries in `endpoint` mode.
 struct EndpointSpec {
   std::string name;
   std::optional<net::Address> address;
-  std::uint32_t weight = 1;  // 1..65535
+  std::uint32_t weight = 1;        // 1..weight_max
+  std::uint16_t priority = 0;      // SRV: the lowest one that has a usable endpoint is used alone
+  std::string host{};              // with its port; empty = name
   bool operator==(const EndpointSpec&) const = default;
 };
 

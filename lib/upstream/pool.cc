@@ -52,6 +52,7 @@ void Lease::let_go() {
 }
 
 std::string_view endpoint_name(const Endpoint& endpoint) { return endpoint.shared().name(); }
+std::string_view endpoint_host(const Endpoint& endpoint) { return endpoint.shared().host(); }
 
 // ---- Connection
 
@@ -100,6 +101,7 @@ void Connection::on_dialled(http::ClientSessionPtr session, const DialTimes& tim
     expires_ = host.loop().now() + base::Micros{life / 1000 * (800 + jitter)};
   }
   settle();
+  if (endpoint_.leaving_) return close_when_idle(endpoint_.leave_cause_);
   if (free_slot()) host.on_ready(*this);
 }
 
@@ -281,12 +283,19 @@ void Endpoint::close_all(http::CloseCause cause) {
 }
 
 void Endpoint::leave(http::CloseCause cause) {
-  CHECK(connecting_.empty());
   leaving_ = true;
   leave_cause_ = cause;
   index_ = Balancer::none;
-  close_all(cause);
   if (unused()) host_.on_unused();
+}
+
+void Endpoint::close_some(std::uint32_t& budget) {
+  CHECK(leaving_);
+  for (; budget > 0 && !connecting_.empty(); --budget) {
+    CHECK(connecting_.front()->dialled_for() == nullptr);
+    connecting_.front()->abandon_dial(leave_cause_);
+  }
+  for (; budget > 0 && !available_.empty(); --budget) available_.front()->close_when_idle(leave_cause_);
 }
 
 void Endpoint::note_idle(base::Micros deadline) {

@@ -128,8 +128,11 @@ class Endpoint {
   Connection& dial(Waiter* waiter, const net::Peer* client);
   // Idle connections close at once. Returns how many. The least recently used go first.
   std::uint32_t close_idle(http::CloseCause cause, std::uint32_t at_most = ~0u);
-  // No request any more: idle connections and connects end, active ones finish.
+  // No request any more. Idle connections and connects (which no waiter may hold: orphan_dials()) end bit by bit, by close_some();
+  // active ones when their request does.
   void leave(http::CloseCause cause);
+  // At most `budget` of them end now; what is left of it comes back.
+  void close_some(std::uint32_t& budget);
   bool leaving() const { return leaving_; }
   http::CloseCause leave_cause() const { return leave_cause_; }
 
@@ -145,6 +148,16 @@ class Endpoint {
         orphan(*w);
       }
       c->abandon_dial(cause);
+    }
+  }
+  // Connects under way are for nobody any more: `orphan` is called with each waiter.
+  template <class Orphan>
+  void orphan_dials(Orphan&& orphan) {
+    for (Connection* c = connecting_.front(); c != nullptr; c = connecting_.next(*c)) {
+      if (Waiter* const w = c->dialled_for(); w != nullptr) {
+        c->set_dialled_for(nullptr);
+        orphan(*w);
+      }
     }
   }
   // All that is open takes no new stream: idle now, active when done.

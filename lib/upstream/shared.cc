@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "base/check.h"
@@ -28,8 +29,8 @@ bool add_below(std::atomic<std::uint32_t>& count, std::uint32_t cap) {
 
 // ---- SharedEndpoint
 
-SharedEndpoint::SharedEndpoint(std::uint64_t id, std::string name, net::Address address)
-    : id_(id), name_(std::move(name)), address_(std::move(address)) {}
+SharedEndpoint::SharedEndpoint(std::uint64_t id, std::string name, net::Address address, std::string host)
+    : id_(id), name_(std::move(name)), host_(std::move(host)), address_(std::move(address)) {}
 
 bool SharedEndpoint::open_slot(std::uint32_t cap) { return add_below(connections_, cap); }
 
@@ -107,26 +108,33 @@ SharedUpstream::SharedUpstream(std::string name, std::uint32_t workers)
   CHECK(workers > 0);
 }
 
-EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold) {
-  using Key = std::pair<std::string, std::string>;
+EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold, Newcomers newcomers,
+                                             base::Micros now) {
+  using Key = std::tuple<std::string, std::string, std::string>;
   std::map<Key, std::shared_ptr<SharedEndpoint>> known;
-  for (const EndpointEntry& e : set_->entries) known.emplace(Key{e.endpoint->name(), e.endpoint->address().text()}, e.endpoint);
+  for (const EndpointEntry& e : set_->entries) {
+    known.emplace(Key{e.endpoint->name(), e.endpoint->host(), e.endpoint->address().text()}, e.endpoint);
+  }
+  const bool slow = newcomers == Newcomers::slow && !known.empty();   // alone they share alike at any weight
 
   auto next = std::make_shared<EndpointSet>();
   std::map<Key, std::size_t> placed;
   for (const EndpointSpec& spec : specs) {
     if (!spec.address.has_value()) continue;
-    const Key key{spec.name, spec.address->text()};
+    const Key key{spec.name, spec.host.empty() ? spec.name : spec.host, spec.address->text()};
     if (const auto twice = placed.find(key); twice != placed.end()) {
       std::uint32_t& weight = next->entries[twice->second].weight;
-      weight = std::min(weight + spec.weight, 65'535u);
+      weight = std::min(weight + spec.weight, weight_max);
       continue;
     }
     placed.emplace(key, next->entries.size());
     const auto old = known.find(key);
-    next->entries.push_back(
-        EndpointEntry{old != known.end() ? old->second : std::make_shared<SharedEndpoint>(next_endpoint_id(), spec.name, *spec.address),
-                      std::max(spec.weight, 1u)});
+    std::shared_ptr<SharedEndpoint> endpoint = old != known.end() ? old->second : nullptr;
+    if (endpoint == nullptr) {
+      endpoint = std::make_shared<SharedEndpoint>(next_endpoint_id(), spec.name, *spec.address, spec.host);
+      if (slow) endpoint->ramp_since_.store(now.count, std::memory_order_relaxed);
+    }
+    next->entries.push_back(EndpointEntry{std::move(endpoint), std::clamp(spec.weight, 1u, weight_max), spec.priority});
   }
   set_ = std::move(next);
   panic_threshold_ = panic_threshold;
@@ -134,8 +142,9 @@ EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs
   return set_;
 }
 
-bool SharedUpstream::set_health(SharedEndpoint& endpoint, Health health) {
+bool SharedUpstream::set_health(SharedEndpoint& endpoint, Health health, base::Micros now) {
   const bool up = health == Health::up;
+  if (up && !endpoint.healthy()) endpoint.ramp_since_.store(now.count, std::memory_order_relaxed);
   if (endpoint.healthy_.exchange(up, std::memory_order_relaxed) == up) return false;
   judge_panic();
   return true;

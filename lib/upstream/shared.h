@@ -20,17 +20,22 @@ namespace sluice::upstream {
 
 enum class Health : std::uint8_t { down, up };
 
-// One address. Identity: name and address; whoever stays in the set keeps its counts, health and set-aside state.
+// Do endpoints that are new in a set slow-start? Not those of a first set or of a reload: nobody else carries their load.
+enum class Newcomers : std::uint8_t { at_full_weight, slow };
+
+// One address. Identity: name, host and address; whoever stays in the set keeps its counts, health and set-aside state.
 class alignas(64) SharedEndpoint {
  public:
   static constexpr base::Millis aside_first{1'000};   // a failed connect sets the endpoint aside for this long,
   static constexpr base::Millis aside_most{10'000};   // doubling up to this
   static constexpr base::Millis race_memory{600'000}; // an idle-close race is remembered this long, then the endpoint may have changed
 
-  SharedEndpoint(std::uint64_t id, std::string name, net::Address address);
+  SharedEndpoint(std::uint64_t id, std::string name, net::Address address, std::string host = {});
 
   std::uint64_t id() const { return id_; }            // unique in the process, never used again
-  const std::string& name() const { return name_; }   // as configured: label and default server name
+  const std::string& name() const { return name_; }   // label in metrics, logs and /status: as configured, or the address found
+  // What the endpoint is asked for as: default server name, Host in `endpoint` mode. The configured name, port included.
+  const std::string& host() const { return host_.empty() ? name_ : host_; }
   const net::Address& address() const { return address_; }
 
   // Connection cap (relaxed elsewhere, sequentially consistent here: see SharedUpstream::announce_waiting).
@@ -51,6 +56,8 @@ class alignas(64) SharedEndpoint {
   std::uint32_t load() const { return in_flight() + connecting_.load(std::memory_order_relaxed); }
 
   bool healthy() const { return healthy_.load(std::memory_order_relaxed); }
+  // When it began to slow-start; 0 = it never did, or is no newcomer.
+  base::Micros ramp_since() const { return base::Micros{ramp_since_.load(std::memory_order_relaxed)}; }
 
   // Set aside after a failed connect. While aside nobody but one trial connects (if another endpoint is usable).
   bool aside(base::Micros now) const { return aside_until_.load(std::memory_order_relaxed) > now.count; }
@@ -82,18 +89,21 @@ class alignas(64) SharedEndpoint {
   std::atomic<bool> healthy_{true};
   std::atomic<std::uint32_t> aside_level_{0};
   std::atomic<std::int64_t> race_at_{0};
+  std::atomic<std::int64_t> ramp_since_{0};
   std::atomic<std::uint32_t> connections_{0};
   std::atomic<std::uint32_t> tunnels_{0};
   mutable std::atomic<std::uint32_t> stream_limit_{0};
   std::uint64_t id_;
   std::string name_;
+  std::string host_;
   net::Address address_;
 };
 
 // The endpoints at one time; immutable, sent to the workers by mailbox.
 struct EndpointEntry {
   std::shared_ptr<SharedEndpoint> endpoint;
-  std::uint32_t weight = 1;                           // 1..65535
+  std::uint32_t weight = 1;                           // 1..weight_max
+  std::uint16_t priority = 0;
 };
 struct EndpointSet {
   std::vector<EndpointEntry> entries;
@@ -147,10 +157,11 @@ class SharedUpstream {
   // -- Control thread only ------------------------------------------------------------------------------------------
   // The set becomes `specs` (entries without an address are left out, doubles are merged). Endpoints that stay are the same
   // objects. Returns the set for the workers.
-  EndpointSetPtr set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold);
+  EndpointSetPtr set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold,
+                               Newcomers newcomers = Newcomers::at_full_weight, base::Micros now = {});
   const EndpointSetPtr& endpoints() const { return set_; }
-  // True if the bit changed. The endpoint is one of the set.
-  bool set_health(SharedEndpoint& endpoint, Health health);
+  // True if the bit changed. The endpoint is one of the set. One that is up again slow-starts from `now`.
+  bool set_health(SharedEndpoint& endpoint, Health health, base::Micros now = {});
 
   // -- Any thread -----------------------------------------------------------------------------------------------------
   bool panic() const { return panic_.load(std::memory_order_relaxed); }  // too few are healthy: health is ignored

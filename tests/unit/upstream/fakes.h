@@ -98,7 +98,10 @@ class FakeSession final : public http::ClientSession, public net::Runnable, publ
   std::uint64_t streams_opened() const override { return opened_; }
   bool in_tunnel() const override { return tunnel_; }
   const net::Peer& peer() const override { return peer_; }
-  void retire() noexcept override { loop_.reap_later(*this); }
+  void retire() noexcept override {
+    net::Runnable::unlink();
+    loop_.reap_later(*this);
+  }
   void reclaim() noexcept override { std::unique_ptr<FakeSession> self(this); }
 
  private:
