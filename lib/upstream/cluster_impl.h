@@ -34,7 +34,9 @@ class PeerWorkers {
 struct EndpointStatus {
   std::string name;
   std::string address;
+  std::string host;                           // what it is asked for as
   std::uint32_t weight = 1;
+  std::uint16_t priority = 0;
   // Whole process
   bool healthy = true;
   base::Micros aside_left{};                  // 0 = not set aside

@@ -237,7 +237,9 @@ ClusterStatus ClusterImpl::status() {
       EndpointStatus& out = s.endpoints.emplace_back();
       out.name = shared.name();
       out.address = shared.address().text();
+      out.host = shared.host();
       out.weight = e->weight();
+      if (e->in_set()) out.priority = set_->entries[e->index()].priority;
       out.healthy = shared.healthy();
       if (shared.aside(now)) out.aside_left = shared.aside_until() - now;
       out.race_seen = shared.race_seen(now);

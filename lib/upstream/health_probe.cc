@@ -161,10 +161,14 @@ void HealthChecker::update(std::shared_ptr<const UpstreamOptions> options, const
   for (const auto& p : probes_) {
     if (options_->health.has_value()) p->restart();   // they use the former connector
   }
+  std::unique_ptr<Connector> former = std::exchange(connector_, std::move(connector));
+  set_endpoints(set);   // probes that end let go of the former one first
+}
+
+void HealthChecker::set_endpoints(const EndpointSetPtr& set) {
   std::vector<std::unique_ptr<Probe>> before = std::exchange(probes_, {});
   if (!options_->health.has_value()) {
     before.clear();
-    connector_ = nullptr;
     for (const EndpointEntry& e : set->entries) {
       if (upstream_->set_health(*e.endpoint, Health::up, loop_.now())) listener_.on_health(*upstream_, *e.endpoint, Health::up);
     }
@@ -182,8 +186,6 @@ void HealthChecker::update(std::shared_ptr<const UpstreamOptions> options, const
     probes_.back()->schedule(base::Millis{static_cast<std::int64_t>(
         random_.below(static_cast<std::uint32_t>(std::clamp<std::int64_t>(options_->health->interval.count / 10, 1, 1'000))))});
   }
-  before.clear();
-  connector_ = std::move(connector);
 }
 
 void HealthChecker::judge(Probe& probe, Health seen) {

@@ -56,6 +56,8 @@ class HealthChecker {
   // At first, and after every reload or change of the set: endpoints that stay keep their run of checks. `options.health` empty
   // (checks switched off): endpoints that were down are up again. The connector's connect_timeout is the check's timeout.
   void update(std::shared_ptr<const UpstreamOptions> options, const EndpointSetPtr& set, std::unique_ptr<Connector> connector);
+  // DNS changed the set, and nothing else: checks under way of those that stay go on.
+  void set_endpoints(const EndpointSetPtr& set);
 
   struct Status {
     std::string endpoint;
