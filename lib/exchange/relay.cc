@@ -26,6 +26,10 @@ net::ByteQueue share(const net::ByteQueue& bytes) {
 // ---- towards the upstream ---------------------------------------------------------------------------------------
 
 void Exchange::proxy() {
+  if (!head_->upgrade.empty() && std::ranges::find(options().upgrade, head_->upgrade) == options().upgrade.end()) {
+    if (head_->upgrade_only) return fail({Kind::not_implemented, Where::downstream, Detail::upgrade, true});
+    head_->upgrade = {};
+  }
   upstream_index_ = route::pick_target(options(), env_.random.next());
   cluster_ = site_.clusters[upstream_index_];
   cluster_->count_request();
@@ -37,7 +41,6 @@ void Exchange::proxy() {
 
 void Exchange::edit_request() {
   http::Head& head = *head_;
-  if (!head.upgrade.empty() && std::ranges::find(options().upgrade, head.upgrade) == options().upgrade.end()) head.upgrade = {};
   const net::Peer& peer = downstream_->peer();
   const ForwardFacts facts{peer.remote, client_.peer, head.scheme, head.authority, head.version, env_.pseudonym};
   ids_ = add_forwarding(head.fields, facts, env_.random);

@@ -38,6 +38,8 @@ struct Head {
   // Request: the WebSocket upgrade came without a key, as its version has none (RFC 8441 5): who asks an upstream that needs
   // one makes it, and checks the answer.
   bool without_key = false;
+  // Request: without the upgrade it means nothing (extended CONNECT). An HTTP/1 upgrade may be passed over (RFC 9110 7.8).
+  bool upgrade_only = false;
   Fields fields;
 
   std::string_view path() const { return target.substr(0, target.find('?')); }

@@ -38,7 +38,8 @@ class Stream {
   virtual void send_trailers(const Fields& trailers) = 0;      // implies End::yes
   virtual void consume(size_t bytes) = 0;
   // Hard stop: HTTP/2 RST_STREAM (code from the failure), HTTP/1 the connection ends so that nothing cut looks complete
-  // (RST, or short of the length). After a complete answer on HTTP/1 server side it only means "do not keep alive".
+  // (RST, or short of the length). After a complete answer on HTTP/1 server side it only means "do not keep alive"; a tunnel
+  // of a client session that both directions have ended only loses its sink, what was given to it goes out.
   virtual void cancel(const Failure& why) = 0;
   virtual const net::Peer& peer() const = 0;
   virtual Version version() const = 0;

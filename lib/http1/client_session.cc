@@ -302,7 +302,7 @@ void Client::fill(net::ByteQueue& out, size_t room) {
   const size_t before = out.size();
   const size_t body = s.writer_.fill(out, room);
   s.wrote_ = s.wrote_ || out.size() > before;
-  if (body != 0) s.sink_->on_sent(body);
+  if (body != 0 && s.sink_ != nullptr) s.sink_->on_sent(body);
   if (phase_ != Phase::busy || !s.tunnel_ || !s.writer_.done()) return;
   transport_->shut_write();
   if (s.answer_ == ClientStream::Answer::ended) finish_tunnel();

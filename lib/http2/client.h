@@ -72,6 +72,7 @@ class ClientStream final : public http::Stream, public Flow, public base::ListHo
   bool head_given_ = false;
   bool wrote_ = false;                             // the request's head is with the transport
   bool no_body_ = false;                           // of the answer: HEAD, 204, 304
+  bool given_ = false;                             // the request's last byte, by the sink
   bool trailers_begun_ = false;
   bool trailers_whole_ = false;
 };

@@ -267,8 +267,10 @@ void Client::finish() {
   loop_.run_later(*this);
 }
 
-// `why` is told with what each stream knows: what had come of its answer, and whether its request had left.
+// `why` is told with what each stream knows: what had come of its answer, and whether its request had left. A sink may try again
+// at once: not here.
 void Client::close_streams(const Failure& why) {
+  phase_ = Phase::cut;
   while (ClientStream* const stream = streams_.front()) {
     if (stream->sink_ != nullptr) {
       stream_over();

@@ -86,6 +86,7 @@ void ClientStream::submit(const http::Head& head, End end) {
 void ClientStream::send_body(net::ByteQueue&& bytes, End end) {
   CHECK(head_given_);
   if (session_.phase_ != Client::Phase::live) return bytes.clear();
+  given_ = end == End::yes;
   session_.engine_.send_body(*this, std::move(bytes), end);
   session_.touch();
 }
@@ -107,12 +108,15 @@ void ClientStream::on_moved(size_t bytes) {
   if (sink_ != nullptr) sink_->on_sent(bytes);
 }
 
-// What was cut must not look whole, nor is the answer wanted any more.
+// What was cut must not look whole, nor is the answer wanted any more. A tunnel that both have ended is not cut: the client is
+// gone, and its last bytes still have to leave.
 void ClientStream::cancel(const Failure&) {
   CHECK(sink_ != nullptr);
   sink_ = nullptr;
   session_.stream_over();
   if (session_.phase_ != Client::Phase::live) return;
+  const bool whole = head_.status == 101 && answer_ == Answer::ended && given_;
+  if (whole) return;
   session_.engine_.reset(*this, Code::cancel);
   session_.touch();
   if (id() == 0) session_.loop_.run_later(session_);   // it was never sent: no frame leads to its end

@@ -317,6 +317,7 @@ Failure HeadReader::judge_connect(http::Scheme scheme) {
   head_->method_text = "GET";
   head_->upgrade = protocol_;
   head_->without_key = protocol_ == http::websocket;
+  head_->upgrade_only = true;
   return {};
 }
 

@@ -92,6 +92,6 @@ class Link {
 std::unique_ptr<Client> http1_client(support::ScriptedPeer& wire);
 std::unique_ptr<Client> http2_client(support::ScriptedPeer& wire);
 std::unique_ptr<Link> http1_link(support::ScriptedPeer& wire);
-std::unique_ptr<Link> http2_link(support::ScriptedPeer& wire);
+std::unique_ptr<Link> http2_link(support::ScriptedPeer& wire, bool enable_connect);
 
 }  // namespace sluice::cross

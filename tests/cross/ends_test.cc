@@ -62,6 +62,19 @@ TEST_CASE("an origin that dies before its answer: 502, and nothing is sent twice
   });
 }
 
+TEST_CASE("an origin that dies before its answer to a GET: asked again on a new connection") {
+  for (const bool gently : {false, true}) {
+    for_all_pairs("200 length=6 | second | whole", [gently](Stage& s) {
+      Call& call = s.ask({});
+      gently ? s.turn(0).wire().fin() : s.turn(0).wire().reset();
+      s.turn(1).answer(200, "second");
+      s.settle();
+      CHECK(s.dials() == 2);
+      return call.answer().text();
+    });
+  }
+}
+
 TEST_CASE("an origin that dies inside the head of its answer: 502") {
   for (const bool gently : {false, true}) {
     for_all_pairs("502", [gently](Stage& s) {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <set>
 
 #include "base/text.h"
 #include "ends.h"
@@ -26,7 +27,8 @@ class Reader {
   std::string broken;
 
   // False: there is not even the beginning of a further one.
-  bool next(Message& m, const Asked* asked) {
+  // `refused`: an upgrade that was asked for and answered otherwise.
+  bool next(Message& m, const Asked* asked, bool refused = false) {
     if (rest_.empty() || done_) return false;
     const bool answer = asked != nullptr;
     do {
@@ -39,7 +41,7 @@ class Reader {
       m.informational.push_back(std::exchange(m.start, "") + to_text(m.fields));
       if (rest_.empty()) return unfinished(m), true;
     } while (true);
-    body(m, asked);
+    body(m, asked, refused);
     return true;
   }
 
@@ -82,9 +84,9 @@ class Reader {
     if (chunked_ && m.length) broken += "a length and chunks\n";
     return true;
   }
-  void body(Message& m, const Asked* asked) {
+  void body(Message& m, const Asked* asked, bool refused) {
     const bool answer = asked != nullptr;
-    const bool tunnel = answer ? m.start == "101" : !m.upgrade.empty();
+    const bool tunnel = answer ? m.start == "101" : !m.upgrade.empty() && !refused;
     const bool none = answer && (asked->method == "HEAD" || m.start == "204" || m.start == "304");
     if (tunnel || (answer && !none && !chunked_ && !m.length)) {   // until the end
       m.body = rest_;
@@ -265,6 +267,7 @@ class Http1Turn final : public Turn {
     if (chunked) text += "Transfer-Encoding: chunked\r\n";
     if (reply.body == Body::none && !reply.length && reply.status != 204 && reply.status != 304) text += "Content-Length: 0\r\n";
     writer_.how = chunked ? Writer::How::chunked : Writer::How::raw;
+    no_tunnel();
     head(reply.status, text);
   }
   void accept_upgrade() override;
@@ -276,6 +279,7 @@ class Http1Turn final : public Turn {
   ScriptedPeer& wire() override { return writer_.wire; }
 
  private:
+  void no_tunnel();
   void head(int status, const std::string& lines) {
     writer_.wire.send("HTTP/1.1 " + std::to_string(status) + " Word\r\n" + lines + "\r\n");
   }
@@ -299,7 +303,7 @@ class Http1Link final : public Link {
     return broken_;
   }
   Message message(size_t number) { return read(number + 1).first; }
-  ScriptedPeer& wire() { return wire_; }
+  void refuse_upgrade(size_t number) { refused_.insert(number); }
 
  private:
   // The last of the first `count` requests, and how many there are.
@@ -307,7 +311,7 @@ class Http1Link final : public Link {
     Reader reader(wire_.received(), wire_.ended());
     Message last;
     size_t heads = 0;
-    for (Message m; heads < count && reader.next(m, nullptr) && !m.start.empty(); m = {}) {
+    for (Message m; heads < count && reader.next(m, nullptr, refused_.contains(heads)) && !m.start.empty(); m = {}) {
       last = m;
       ++heads;
     }
@@ -317,6 +321,7 @@ class Http1Link final : public Link {
 
   ScriptedPeer& wire_;
   std::vector<std::unique_ptr<Http1Turn>> turns_;
+  std::set<size_t> refused_;
   std::string broken_;
 };
 
@@ -326,11 +331,13 @@ Message Http1Turn::request() {
   return m;
 }
 
+void Http1Turn::no_tunnel() { home_.refuse_upgrade(number_); }
+
 void Http1Turn::accept_upgrade() {
   base::Arena arena;
   const std::string accept(http::websocket_accept(header_of(writer_.wire.received(), "sec-websocket-key"), arena));
   writer_.how = Writer::How::tunnel;
-  head(101, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + accept + "\r\n");
+  head(101, "Connection: Upgrade\r\nUpgrade: " + request().upgrade + "\r\nSec-WebSocket-Accept: " + accept + "\r\n");
 }
 
 }  // namespace

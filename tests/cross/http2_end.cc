@@ -53,7 +53,7 @@ Message request_of(const Seen& seen, bool over) {
   return m;
 }
 
-Message answer_of(const Seen& seen, bool over, bool connect) {
+Message answer_of(const Seen& seen, bool over, const std::string& upgrade) {
   Message m;
   for (const Lines& block : seen.blocks) {
     const std::string status = pseudo(block, ":status");
@@ -69,9 +69,9 @@ Message answer_of(const Seen& seen, bool over, bool connect) {
       take_fields(block, m);
     }
   }
-  if (connect && m.start == "200") {
+  if (!upgrade.empty() && m.start == "200") {
     m.start = "101";
-    m.upgrade = "websocket";
+    m.upgrade = upgrade;
   }
   take_rest(seen, over, m);
   return m;
@@ -79,8 +79,9 @@ Message answer_of(const Seen& seen, bool over, bool connect) {
 
 class Http2Call final : public Call {
  public:
-  Http2Call(Peer& peer, ScriptedPeer& wire, int32_t id, bool connect) : peer_(peer), wire_(wire), id_(id), connect_(connect) {}
-  Message answer() override { return answer_of(peer_.seen(id_), wire_.ended(), connect_); }
+  Http2Call(Peer& peer, ScriptedPeer& wire, int32_t id, std::string upgrade)
+      : peer_(peer), wire_(wire), id_(id), upgrade_(std::move(upgrade)) {}
+  Message answer() override { return answer_of(peer_.seen(id_), wire_.ended(), upgrade_); }
   void send(std::string_view bytes) override { peer_.more(id_, bytes); }
   void end(const Lines& trailers) override { peer_.end(id_, trailers); }
   void leave() override { peer_.reset(id_); }
@@ -89,7 +90,7 @@ class Http2Call final : public Call {
   Peer& peer_;
   ScriptedPeer& wire_;
   int32_t id_;
-  bool connect_;
+  std::string upgrade_;
 };
 
 class Http2Client final : public Client {
@@ -106,7 +107,7 @@ class Http2Client final : public Client {
     if (ask.expect) lines.emplace_back("expect", "100-continue");
     if (ask.length) lines.emplace_back("content-length", std::to_string(*ask.length));
     const int32_t id = ask.body == Body::follows || connect ? peer_.begin(lines) : peer_.ask(lines);
-    calls_.push_back(std::make_unique<Http2Call>(peer_, wire_, id, connect));
+    calls_.push_back(std::make_unique<Http2Call>(peer_, wire_, id, ask.upgrade));
     return *calls_.back();
   }
   ScriptedPeer& wire() override { return wire_; }
@@ -162,8 +163,8 @@ class Http2Turn final : public Turn {
 
 class Http2Link final : public Link {
  public:
-  explicit Http2Link(ScriptedPeer& wire)
-      : wire_(wire), peer_(Peer::Role::server, wire, {.settings = {{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1}}}) {
+  Http2Link(ScriptedPeer& wire, bool enable_connect)
+      : wire_(wire), peer_(Peer::Role::server, wire, {.settings = {{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, enable_connect ? 1u : 0u}}}) {
     peer_.flush();
   }
   std::vector<Turn*> turns() override {
@@ -186,6 +187,6 @@ class Http2Link final : public Link {
 }  // namespace
 
 std::unique_ptr<Client> http2_client(ScriptedPeer& wire) { return std::make_unique<Http2Client>(wire); }
-std::unique_ptr<Link> http2_link(ScriptedPeer& wire) { return std::make_unique<Http2Link>(wire); }
+std::unique_ptr<Link> http2_link(ScriptedPeer& wire, bool enable_connect) { return std::make_unique<Http2Link>(wire, enable_connect); }
 
 }  // namespace sluice::cross

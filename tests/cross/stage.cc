@@ -26,7 +26,7 @@ std::string Pair::text() const {
 
 Stage::Stage(const Pair& p, const Options& options) : pair(p), rig(configuration(p, options)) {
   rig.network.serve(origin_address, [this](support::ScriptedPeer& peer) {
-    links_.push_back(pair.origin == Version::http1 ? http1_link(peer) : http2_link(peer));
+    links_.push_back(pair.origin == Version::http1 ? http1_link(peer) : http2_link(peer, enable_connect));
   });
 }
 

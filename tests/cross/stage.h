@@ -39,6 +39,7 @@ class Stage {
   uint64_t dials() const;
 
   const Pair pair;
+  bool enable_connect = true;                // of origins of HTTP/2 to come: RFC 8441
   sim::Rig rig;
 
  private:
