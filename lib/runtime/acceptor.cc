@@ -38,6 +38,7 @@ Acceptor::~Acceptor() {
     connection->leave_order();
     worker_.connections().recycle(connection);
   }
+  if (keeps_site_) site_->unref();
 }
 
 net::Loop& Acceptor::loop() { return worker_.loop(); }
@@ -148,7 +149,7 @@ void Acceptor::ended(Connection& connection, http::CloseCause cause) {
   worker_.loop().reap_later(connection);
 }
 
-void Acceptor::recycle(Connection& connection) { worker_.connections().recycle(&connection); }
+base::Slab<Connection>& Acceptor::connection_slab() { return worker_.connections(); }
 
 void Acceptor::drain(http::CloseCause cause) {
   draining_ = true;
@@ -157,6 +158,13 @@ void Acceptor::drain(http::CloseCause cause) {
     c->drain(cause);
     c = next;
   }
+}
+
+void Acceptor::leave(http::CloseCause cause) {
+  site_->ref();
+  keeps_site_ = true;
+  stop_listening();
+  drain(cause);
 }
 
 void Acceptor::abort_all(const http::Failure& why, http::CloseCause cause) {

@@ -66,6 +66,8 @@ class Acceptor final : private tls::TlsEvents {
   void stop_listening();
   // Idle connections end now, the others as their requests end.
   void drain(http::CloseCause cause);
+  // Its listener left the configuration: stops and drains. What still comes on its connections is routed as before.
+  void leave(http::CloseCause cause);
   void abort_all(const http::Failure& why, http::CloseCause cause);
   // Closes the connection that has been idle longest among the oldest ones. False: none is idle.
   bool shed_one();
@@ -87,7 +89,7 @@ class Acceptor final : private tls::TlsEvents {
   void accept_failed(int error);
   void listener_stopped();
   void ended(Connection& connection, http::CloseCause cause);
-  void recycle(Connection& connection);
+  base::Slab<Connection>& connection_slab();
 
  private:
   void on_handshake(const tls::HandshakeFacts& facts) override;
@@ -101,6 +103,7 @@ class Acceptor final : private tls::TlsEvents {
   base::List<Connection, ByAge> connections_;     // in the order of their latest request
   size_t count_ = 0;
   bool draining_ = false;
+  bool keeps_site_ = false;                       // site_ is not in force any more, and goes when we do
 };
 
 // The session of a client of the admin listener: HTTP/1 in the clear.

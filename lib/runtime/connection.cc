@@ -12,7 +12,7 @@ constexpr base::Millis first_bytes_grace = base::seconds(1);   // of a drain
 }  // namespace
 
 Connection::Connection(Acceptor& acceptor, net::TransportPtr transport)
-    : acceptor_(acceptor), listening_(acceptor.listening()), transport_(std::move(transport)) {}
+    : acceptor_(acceptor), home_(acceptor.connection_slab()), listening_(acceptor.listening()), transport_(std::move(transport)) {}
 
 Connection::~Connection() = default;
 
@@ -99,6 +99,6 @@ void Connection::end(http::CloseCause cause) {
   acceptor_.ended(*this, cause);
 }
 
-void Connection::reclaim() noexcept { acceptor_.recycle(*this); }
+void Connection::reclaim() noexcept { home_.recycle(this); }
 
 }  // namespace sluice::runtime

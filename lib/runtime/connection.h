@@ -60,7 +60,8 @@ class Connection final : public http::ServerHost,
   void on_end(net::EndReason why) override;
   void reclaim() noexcept override;
 
-  Acceptor& acceptor_;
+  Acceptor& acceptor_;                                   // may be gone before our memory is
+  base::Slab<Connection>& home_;
   std::shared_ptr<const Listening> listening_;   // the settings it was accepted under
   net::TransportPtr transport_;                          // until there is a session
   net::Owned<net::ProxyReader> proxy_;                   // while a PROXY header is awaited

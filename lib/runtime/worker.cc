@@ -140,8 +140,7 @@ void Worker::place_acceptors(const Generation& next, exchange::Site& site) {
 }
 
 void Worker::let_go(std::unique_ptr<Acceptor> acceptor) {
-  acceptor->stop_listening();
-  acceptor->drain(http::CloseCause::reload);
+  acceptor->leave(http::CloseCause::reload);
   leaving_.push_back(std::move(acceptor));
 }
 

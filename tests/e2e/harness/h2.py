@@ -17,7 +17,7 @@ import h2.exceptions
 import h2.settings
 
 from .base import TIMEOUT, wait_for
-from .client import dial, reset as reset_socket
+from .client import dial
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
@@ -40,6 +40,11 @@ def connection(client_side, settings=()):
     made.local_settings = h2.settings.Settings(client=client_side, initial_values={h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1000,
                                                                                    **({0x2: 0} if client_side else {}), **dict(settings)})
     made.max_inbound_frame_size = made.local_settings.max_frame_size
+    # The library takes and sends nothing after a GOAWAY of the other side; a graceful one lets streams go on.
+    states, inputs = h2.connection.ConnectionState, h2.connection.ConnectionInputs
+    machine = made.state_machine
+    machine._transitions = {**machine._transitions, **{(s, inputs.RECV_GOAWAY): (None, s) for s in (states.IDLE, states.CLIENT_OPEN, states.SERVER_OPEN)}}
+    made.clear_outbound_data_buffer = lambda: None
     return made
 
 
@@ -188,8 +193,6 @@ class Half:
             self.seen(event.stream_id).code = int(event.error_code)
         elif isinstance(event, e.ConnectionTerminated):
             self.goaways.append((event.last_stream_id, int(event.error_code)))
-            # python3-h2 takes nothing after a GOAWAY; a graceful one lets streams go on.
-            self.h2.state_machine.state = h2.connection.ConnectionState.CLIENT_OPEN if self.h2.config.client_side else h2.connection.ConnectionState.SERVER_OPEN
         elif isinstance(event, e.PingReceived):
             self.pings += 1
         elif isinstance(event, e.PingAckReceived):
@@ -216,7 +219,9 @@ class Half:
         self.sock.close()
 
     def reset(self):
-        reset_socket(self.sock)
+        """By RST, from any thread: the one that reads wakes up, and closes."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.sock.shutdown(socket.SHUT_RD)
 
     def __enter__(self):
         return self
