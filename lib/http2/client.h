@@ -48,8 +48,11 @@ class ClientStream final : public http::Stream, public Flow, public base::ListHo
   void informational();
   void final_head(http::End end);
   void trailers_complete(http::End end);
+  void answer_over();
   void fail(const http::Failure& why);
   http::Failure failure_of(const Gone& how) const;
+  bool in_tunnel() const { return head_.status == 101; }
+  bool whole() const { return answer_ == Answer::ended && !in_tunnel(); }
   bool begun() const { return answer_ != Answer::head || informational_ != 0; }
 
   Client& session_;
@@ -167,6 +170,7 @@ class Client final : public http::ClientSession,
   uint8_t turns_ = 0;                         // spent in doomed or closing
   bool last_ = false;                         // no further stream
   bool news_ = false;                         // slots() may have changed
+  bool pinged_ = false;                       // in this spell of idleness
   bool ping_out_ = false;
 };
 

@@ -238,6 +238,7 @@ void Client::stream_over() {
   CHECK(open_ > 0);
   if (--open_ != 0) return;
   idle_since_ = loop_.now();
+  pinged_ = false;
   if (!timer_.armed()) timer_.arm(loop_, ping_after);
 }
 
@@ -248,10 +249,10 @@ void Client::on_timer() {
     close_streams({Kind::reset, Where::upstream, Detail::none, false});
     return end_session(CloseCause::timeout);
   }
-  if (open_ != 0) return;                     // armed again when it is idle
+  if (open_ != 0 || pinged_) return;          // armed again when it is idle anew
   const base::Micros due = idle_since_ + base::Micros{ping_after};
   if (loop_.now() < due) return timer_.arm(loop_, base::Millis{(due.count - loop_.now().count + 999) / 1000});
-  ping_out_ = true;
+  ping_out_ = pinged_ = true;
   engine_.ping(opened_);
   touch();
   timer_.arm(loop_, ping_timeout);
@@ -278,7 +279,7 @@ void Client::close_streams(const Failure& why) {
       mine.untouched = !stream->wrote_;
       // Only a stream that was opened on an idle connection can have met that connection's end by chance.
       if (mine.kind == Kind::reset && (stream->begun() || !stream->opened_idle_)) mine.detail = Detail::truncated;
-      std::exchange(stream->sink_, nullptr)->on_closed(mine);
+      std::exchange(stream->sink_, nullptr)->on_closed(stream->whole() ? Failure{} : mine);
     }
     free(*stream);
   }

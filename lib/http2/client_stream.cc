@@ -152,6 +152,14 @@ void ClientStream::final_head(End end) {
   answer_ = end == End::yes ? Answer::ended : Answer::body;
   if (head_.status == 101 && !accept_.empty()) head_.fields.set(Token::sec_websocket_accept, accept_);
   sink_->on_head(head_, end);
+  answer_over();
+}
+
+// Whole, and told. What is left of the request is not wanted any more (row 31), but in a tunnel, which has two ends.
+void ClientStream::answer_over() {
+  if (answer_ != Answer::ended || sink_ == nullptr || in_tunnel() || end_sent()) return;
+  session_.engine_.reset(*this, Code::cancel);
+  session_.touch();
 }
 
 void ClientStream::trailers_complete(End end) {
@@ -178,9 +186,13 @@ void ClientStream::on_bytes(net::ByteQueue&& bytes, End end) {
   }
   if (end == End::no) return sink_->on_body(std::move(bytes), End::no);
   answer_ = Answer::ended;
-  if (!trailers_whole_ || trailers_.empty()) return sink_->on_body(std::move(bytes), End::yes);
-  if (size != 0) sink_->on_body(std::move(bytes), End::no);
-  if (sink_ != nullptr) sink_->on_trailers(trailers_);
+  if (!trailers_whole_ || trailers_.empty()) {
+    sink_->on_body(std::move(bytes), End::yes);
+  } else {
+    if (size != 0) sink_->on_body(std::move(bytes), End::no);
+    if (sink_ != nullptr) sink_->on_trailers(trailers_);
+  }
+  answer_over();
 }
 
 // ---- the end ----------------------------------------------------------------------------------------------------
@@ -193,7 +205,8 @@ void ClientStream::fail(const Failure& why) {
 }
 
 Failure ClientStream::failure_of(const Gone& how) const {
-  if (answer_ == Answer::ended) return {};    // whole, even if the rest of the request was not wanted
+  if (how.by == Gone::By::clean && answer_ == Answer::ended) return {};
+  if (whole()) return {};                     // even if the rest of the request was not wanted
   if (how.by == Gone::By::us) return broken(how.code == Code::flow_control_error ? Detail::flow_control : Detail::frame);
   if (how.code == Code::refused_stream && !begun()) return {Kind::refused_stream, Where::upstream, Detail::none, true};
   return {Kind::reset, Where::upstream, Detail::truncated, !wrote_};   // the connection lives: no race with its end

@@ -147,6 +147,7 @@ struct Engine::Callbacks {
       e.failing_ = e.told_by_library_ = true;
       e.fault_ = detail_of(static_cast<Code>(frame->goaway.error_code));
     }
+    if (frame->hd.type == NGHTTP2_RST_STREAM) e.reset_sent(flow_of(session, frame->hd.stream_id), frame->hd.stream_id);
     const bool bears_end = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
     if (!bears_end) return 0;
     Flow* const flow = flow_of(session, frame->hd.stream_id);
@@ -353,6 +354,14 @@ void Engine::note_reset(int32_t id) {
   int32_t& place = resets_[resets_next_++ % resets_remembered];
   resets_forgotten_ = std::max(resets_forgotten_, place);
   place = id;
+}
+
+// One that nobody had asked for, nor on_invalid_frame told of: nghttp2 found a stream's window passed.
+void Engine::reset_sent(Flow* flow, int32_t id) {
+  if (flow == nullptr || flow->reset_asked_ || flow->how_.by != Gone::By::clean) return;
+  flow->how_.by = Gone::By::us;
+  note_reset(id);
+  user_.on_our_reset();
 }
 
 void Engine::note_priority(std::string_view payload) {

@@ -37,6 +37,7 @@ class Flow : public base::ListHook<class NewsTag>, public base::ListHook<class F
   bool gone() const { return gone_; }
   size_t waiting() const { return out_.size(); }   // body bytes that have not left yet
   size_t held() const { return held_; }            // body bytes received and not consumed
+  bool end_sent() const { return out_state_ == Out::ended; }
 
  protected:
   Flow() = default;
@@ -162,6 +163,7 @@ class Engine {
   Code judge(const Frame& frame);
   Code judge_closed(const Frame& frame);
   void note_reset(int32_t id);
+  void reset_sent(Flow* flow, int32_t id);
   void data_arrived(Flow& flow, const char* at, size_t size);
   void stream_gone(Flow& flow, const Gone& how);
   void give_credit();

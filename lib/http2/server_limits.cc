@@ -74,9 +74,8 @@ void Server::check_streams(base::Micros now) {
   base::Micros next = now + base::Micros{rate_window};
   for (ServerStream *s = streams_.front(), *after = nullptr; s != nullptr; s = after) {
     after = streams_.next(*s);
-    if (s->sink_ == nullptr) continue;
-    check_body(*s, now, next);
-    if (s->sink_ != nullptr) check_answer(*s, now, next);
+    if (s->sink_ != nullptr) check_body(*s, now, next);
+    check_answer(*s, now, next);             // a sink may have let go of an answer that is whole
   }
   schedule(next);
 }
@@ -112,6 +111,7 @@ void Server::check_answer(ServerStream& s, base::Micros now, base::Micros& next)
   if (!slow) return;
   engine_.reset(s, Code::cancel);
   touch();
+  if (s.sink_ == nullptr) return;
   request_over(s);
   std::exchange(s.sink_, nullptr)->on_closed(slow_read);
 }

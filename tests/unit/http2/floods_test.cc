@@ -147,10 +147,13 @@ TEST_CASE("MadeYouReset: our own resets are counted, or the connection ends at o
          return http2::head_frame(id_of(i), lines, end_headers) + http2::data_frame(id_of(i), "xy", end_stream);
        },
        false},
+      {"a body beyond its window", [](uint32_t i) { return post(i) + http2::data_frame(id_of(i), std::string(1001, 'x')); }, false},
   };
   for (const Way& way : ways) {
     CAPTURE(way.name);
-    Flood f;
+    http::DownstreamOptions o;
+    o.http2.stream_window = 1000;
+    Flood f(o);
     f.host.prepare = [](support::ProbeSink& s) { s.when_malformed = [](support::ProbeSink& m) { m.answer(400, "bad"); }; };
     const uint32_t sent = f.until_goaway(way.make, 1000);
     if (way.at_once) {
