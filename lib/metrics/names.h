@@ -132,7 +132,7 @@ inline constexpr std::array<Definition, names> definitions = {{
     {SLUICE_METRIC(upstream_panic), Type::gauge, {"upstream"}, "1 while too few endpoints are healthy and health is ignored."},
     {SLUICE_METRIC(dns_lookups_total), Type::counter, {"name", "outcome"}, "Lookups of a name, by outcome."},
     {SLUICE_METRIC(dns_lookup_seconds), Type::histogram, {}, "Duration of lookups."},
-    {SLUICE_METRIC(dns_stale), Type::gauge, {"name"}, "1 while the last good answer of a name is used past its time."},
+    {SLUICE_METRIC(dns_stale), Type::gauge, {"name"}, "Seconds that what is served of a name is past its TTL; 0 when fresh."},
     {SLUICE_METRIC(dns_propagation_seconds),
      Type::histogram,
      {"upstream"},
