@@ -2,71 +2,19 @@
 #include "support/count_allocations.h"
 
 #include "bench.h"
-#include "fake_transport.h"
+#include "support/fake_transport.h"
+#include "support/relay.h"
 
 #include <doctest/doctest.h>
 
 using namespace sluice;
 
-namespace {
-
-// Relays a request to the client session and its answer back, as an exchange does.
-class Relay final : public http::ServerHost, public http::ClientHost {
- public:
-  struct Down final : http::Sink {
-    explicit Down(Relay& r) : relay(r) {}
-    void on_head(http::Head& head, http::End end) override {
-      relay.up.stream = relay.client->open(relay.up);
-      relay.up.stream->send_head(head, end);
-    }
-    void on_body(net::ByteQueue&& bytes, http::End end) override { relay.up.stream->send_body(std::move(bytes), end); }
-    void on_trailers(http::Fields& t) override { relay.up.stream->send_trailers(t); }
-    void on_sent(size_t n) override {
-      if (relay.up.stream != nullptr) relay.up.stream->consume(n);
-    }
-    void on_malformed(http::Head&, const http::Failure&) override { REQUIRE(false); }
-    void on_closed(const http::Failure& why) override { relay.done += why.clean() ? 1 : 0; }
-    Relay& relay;
-    http::Stream* stream = nullptr;
-  };
-  struct Up final : http::Sink {
-    explicit Up(Relay& r) : relay(r) {}
-    void on_head(http::Head& head, http::End end) override { relay.down.stream->send_head(head, end); }
-    void on_body(net::ByteQueue&& bytes, http::End end) override { relay.down.stream->send_body(std::move(bytes), end); }
-    void on_trailers(http::Fields& t) override { relay.down.stream->send_trailers(t); }
-    void on_sent(size_t n) override { relay.down.stream->consume(n); }
-    void on_malformed(http::Head&, const http::Failure&) override { REQUIRE(false); }
-    void on_closed(const http::Failure& why) override {
-      stream = nullptr;
-      relay.done += why.clean() ? 1 : 0;
-    }
-    Relay& relay;
-    http::Stream* stream = nullptr;
-  };
-
-  http::Sink& on_stream(http::ServerSession&, http::Stream& stream) override {
-    down.stream = &stream;
-    return down;
-  }
-  void on_session_end(http::ServerSession&, http::CloseCause) override { REQUIRE(false); }
-  void on_slots(http::ClientSession&) override {}
-  void on_session_end(http::ClientSession&, http::CloseCause) override { REQUIRE(false); }
-  void on_protocol_error(http::Detail) override { REQUIRE(false); }
-
-  http::ClientSession* client = nullptr;
-  uint64_t done = 0;
-  Down down{*this};
-  Up up{*this};
-};
-
-}  // namespace
-
 TEST_CASE("no allocation a request on the keep-alive path, with bodies, chunks and trailers") {
   support::SimLoop sim;
   net::Loop& loop = sim.loop();
-  http1::FakeTransport front(loop);
-  http1::FakeTransport back(loop);
-  Relay relay;
+  support::FakeTransport front(loop);
+  support::FakeTransport back(loop);
+  support::Relay relay;
   http::DownstreamOptions options;
   options.max_requests = 1'000'000;
   http::ServerSessionPtr server = http1::make_server_session(loop, net::TransportPtr(&front), options, http::Scheme::http, relay);
@@ -94,6 +42,7 @@ TEST_CASE("no allocation a request on the keep-alive path, with bodies, chunks a
   for (int i = 0; i < 10'000; ++i) round();
   CHECK(support::allocations() == before);
   CHECK(relay.done - done == 60'000);
+  CHECK_FALSE(relay.broken);
   server.reset();
   client.reset();
   loop.turn(base::Micros{0});

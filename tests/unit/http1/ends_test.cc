@@ -1,6 +1,6 @@
 // An end that is not surely the peer's (TLS without close_notify) is no end of a message (threats.md row 24).
 #include "bench.h"
-#include "fake_transport.h"
+#include "support/fake_transport.h"
 
 #include <doctest/doctest.h>
 
@@ -12,7 +12,7 @@ namespace {
 std::string client_trace(std::string_view answer, bool authenticated, std::string_view upgrade = {}) {
   support::SimLoop sim;
   support::Contract contract;
-  http1::FakeTransport transport(sim.loop());
+  support::FakeTransport transport(sim.loop());
   support::ProbeClientHost host(contract);
   host.session = http1::make_client_session(sim.loop(), net::TransportPtr(&transport), {}, host);
   ProbeSink sink(contract);
@@ -36,7 +36,7 @@ std::string client_trace(std::string_view answer, bool authenticated, std::strin
 std::string server_trace(bool authenticated) {
   support::SimLoop sim;
   support::Contract contract;
-  http1::FakeTransport transport(sim.loop());
+  support::FakeTransport transport(sim.loop());
   support::ProbeServerHost host(contract);
   http::DownstreamOptions options;
   host.prepare = [](ProbeSink& sink) {

@@ -3,7 +3,7 @@
 
 #include "net/transport.h"
 
-namespace sluice::http1 {
+namespace sluice::support {
 
 class FakeTransport final : public net::Transport, public net::Flushable {
  public:
@@ -43,4 +43,4 @@ class FakeTransport final : public net::Transport, public net::Flushable {
   net::Peer peer_;
 };
 
-}  // namespace sluice::http1
+}  // namespace sluice::support
