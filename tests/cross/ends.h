@@ -70,6 +70,7 @@ class Turn {
   virtual void end(const Lines& trailers = {}) = 0;
   virtual void break_head() = 0;                      // a part of a head
   virtual void refuse() = 0;                          // not processed: REFUSED_STREAM, or the connection ends without a word
+  virtual void reset(uint32_t code) = 0;              // of the stream; HTTP/1: of the connection
   virtual bool left() = 0;                            // the proxy wants no more of the answer
   virtual support::ScriptedPeer& wire() = 0;
   // A whole answer whose length is told.

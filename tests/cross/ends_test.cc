@@ -434,3 +434,88 @@ TEST_CASE("drain: at the deadline what is cut looks cut") {
     });
   }
 }
+
+TEST_CASE("a client that half-closes after its request") {
+  for (const Version origin : {Version::http1, Version::http2}) {
+    {
+      Stage s({Version::http1, origin});     // its answer still goes out
+      cross::Client& client = s.client();
+      Call& call = client.ask({});
+      client.wire().fin();
+      s.turn().answer(200, "ok");
+      s.settle();
+      CHECK(call.answer().text() == "200 length=2 | ok | whole");
+      CHECK(client.closing());
+    }
+    {
+      Stage s({Version::http2, origin});     // no window can open any more: the connection is over
+      cross::Client& client = s.client();
+      Call& call = client.ask({});
+      Turn& turn = s.turn();
+      client.wire().fin();
+      s.settle();
+      CHECK(turn.left());
+      CHECK(call.answer().ending == Ending::cut);
+    }
+  }
+}
+
+TEST_CASE("an origin of HTTP/2 that resets its stream: the other streams go on") {
+  for (const Version client : {Version::http1, Version::http2}) {
+    Stage s({client, Version::http2});
+    Call& one = s.ask({.path = "/1"});
+    Call& two = s.ask({.path = "/2"});
+    Turn& first = s.turn(0);
+    Turn& second = s.turn(1);
+    first.answer(unknown);
+    first.send("some");
+    second.answer(unknown);
+    second.send("other ");
+    s.settle();
+    first.reset(h2_cancel);
+    check_cut(s, one);
+    second.send("rest");
+    second.end();
+    s.settle();
+    CHECK(two.answer().text() == "200 | other rest | whole");
+  }
+}
+
+TEST_CASE("a body over HTTP/2 that is not as long as its head said is no whole message (H2.CL)") {
+  for (const Version other : {Version::http1, Version::http2}) {
+    for (const std::string_view body : {"four", "sixteen letters!"}) {
+      CAPTURE(body);
+      {
+        Stage s({other, Version::http2});
+        Call& call = s.ask({});
+        Turn& turn = s.turn();
+        turn.answer({200, {}, Body::follows, 10});
+        turn.send(body);
+        turn.end();
+        check_cut(s, call);
+      }
+      {
+        Stage s({Version::http2, other});
+        Call& call = s.ask({.method = "POST", .body = Body::follows, .length = 10});
+        call.send(body);
+        call.end();
+        s.settle();
+        CHECK(call.answer().start == "400");
+        if (s.turns() != 0) CHECK(s.turn().request().ending == Ending::cut);
+        check_alive(s);
+      }
+    }
+  }
+}
+
+TEST_CASE("what follows an answer on HTTP/1.1 is no part of the next one") {
+  for (const Version client : {Version::http1, Version::http2}) {
+    Stage s({client, Version::http1});
+    Call& call = s.ask({});
+    s.turn().wire().send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    s.settle();
+    CHECK(call.answer().text() == "200 length=2 | ok | whole");
+    check_alive(s);
+    CHECK(s.dials() == 2);
+  }
+}

@@ -275,6 +275,7 @@ class Http1Turn final : public Turn {
   void end(const Lines& trailers) override { writer_.end(trailers); }
   void break_head() override { writer_.wire.send("HTTP/1.1 200 OK\r\nContent-Le"); }
   void refuse() override { writer_.wire.fin(); }
+  void reset(uint32_t) override { writer_.wire.reset(); }
   bool left() override { return writer_.wire.ended(); }
   ScriptedPeer& wire() override { return writer_.wire; }
 

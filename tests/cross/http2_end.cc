@@ -152,6 +152,7 @@ class Http2Turn final : public Turn {
     wire_.send(http2::frame(1, 0, static_cast<uint32_t>(id_), http2::block({{":status", "200"}})).substr(0, 12));
   }
   void refuse() override { peer_.reset(id_, NGHTTP2_REFUSED_STREAM); }
+  void reset(uint32_t code) override { peer_.reset(id_, code); }
   bool left() override { return wire_.ended() || peer_.seen(id_).reset; }
   ScriptedPeer& wire() override { return wire_; }
 
