@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/check.h"
@@ -95,13 +96,27 @@ class Channel::Impl {
   static void on_answer(void* self, int status, int /*timeouts*/, unsigned char* bytes, int size) noexcept {
     Impl& me = *static_cast<Impl*>(self);
     if (me.closing_) return;
-    if (bytes == nullptr || size <= 0) {
+    if (bytes != nullptr && size > 0) {
+      me.take({bytes, static_cast<std::size_t>(size)});
+    } else if (status == ARES_EBADRESP) {  // c-ares 1.34 has parsed it before us and keeps the bytes
+      me.take_unparsed();
+    } else {
       me.finish(status == ARES_ETIMEOUT ? Outcome::timeout : Outcome::unreachable);
-      return;
     }
-    me.answer = parse_answer({bytes, static_cast<std::size_t>(size)}, me.name_, me.type_, me.id_);
-    for (std::size_t i = 0; i < ignored_reasons; ++i) me.ignored[i] += me.answer.ignored[i];
-    me.finish(me.answer.outcome);
+  }
+
+  void take(std::span<const std::uint8_t> message) {
+    answer = parse_answer(message, name_, type_, id_);
+    for (std::size_t i = 0; i < ignored_reasons; ++i) ignored[i] += answer.ignored[i];
+    finish(answer.outcome);
+  }
+  void take_unparsed() {
+    if (!datagram_.empty()) take(datagram_);
+    if (outcome == Outcome::malformed) return;
+    answer = {};
+    answer.refusal = Ignored::bad_record;
+    ++ignored[static_cast<std::size_t>(Ignored::bad_record)];
+    finish(Outcome::malformed);
   }
 
   static void on_socket(void* self, ares_socket_t fd, int readable, int writable) noexcept {
@@ -118,7 +133,9 @@ class Channel::Impl {
 
   static ares_socket_t open_socket(int family, int type, int protocol, void* self) noexcept {
     const int fd = ::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-    if (type == SOCK_DGRAM) static_cast<Impl*>(self)->udp_ = fd;
+    Impl& me = *static_cast<Impl*>(self);
+    me.datagram_.clear();
+    if (type == SOCK_DGRAM) me.udp_ = fd;
     return fd;
   }
   static int close_socket(ares_socket_t fd, void* self) noexcept {
@@ -148,7 +165,10 @@ class Channel::Impl {
       const ssize_t n = ::recvfrom(fd, to, room, flags, from, from_size);
       if (n < 0) return n;
       const auto why = refuses({static_cast<const std::uint8_t*>(to), static_cast<std::size_t>(n)}, me.name_, me.type_, me.id_);
-      if (!why) return n;
+      if (!why) {
+        me.datagram_.assign(static_cast<const std::uint8_t*>(to), static_cast<const std::uint8_t*>(to) + n);
+        return n;
+      }
       ++me.ignored[static_cast<std::size_t>(*why)];
     }
     errno = EAGAIN;
@@ -162,6 +182,7 @@ class Channel::Impl {
   ares_channel channel_ = nullptr;
   int udp_ = -1;
   std::optional<std::uint16_t> id_;
+  std::vector<std::uint8_t> datagram_;   // the last one that answers the query
   bool closing_ = false;
   std::vector<std::unique_ptr<Socket>> sockets_;   // UDP, and TCP if need be
 };
