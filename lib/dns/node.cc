@@ -46,7 +46,7 @@ void Host::on_wait_over() {
 void Host::end_hold(Entry& held, Entry& other) {
   const auto since = held.held_as_empty();
   if (!since || other.phase() != Entry::Phase::records) return;
-  if (other.answered() > *since && !other.held_as_empty()) {
+  if (other.answered() > *since) {
     held.give_up("the name has addresses of the other family only");
     remember(held);
   } else {

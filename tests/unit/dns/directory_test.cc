@@ -236,6 +236,21 @@ TEST_CASE("no such name any more: the addresses serve until it has repeated for 
   }
 }
 
+TEST_CASE("the hold lasts its time also when the negative answer is asked for often") {
+  World w;
+  w.script.addresses(app, {"10.0.0.1"}, 2);
+  w.follow();
+  w.run(seconds(10));
+  w.script.outcome(app, Outcome::nxdomain, 1);
+  const std::size_t before = w.script.count(app, Type::a);
+  REQUIRE(w.sim.until([&] { return w.script.count(app, Type::a) == before + 1; }));
+  w.run(millis(29'900));
+  CHECK(w.follower.resolutions == 1);
+  CHECK(w.script.count(app, Type::a) > before + 20);
+  w.run(millis(200));
+  CHECK(w.state() == State::gone);
+}
+
 TEST_CASE("no such name by a slip: nothing is noticed") {
   World w;
   w.script.addresses(app, {"10.0.0.1"}, 5);
@@ -346,6 +361,8 @@ TEST_CASE("stale_max = 0 gives up at the end of the TTL, but not while a lookup 
   w.script.at(app, Type::a).latency = millis(400);
   w.follow();
   w.run(seconds(30));
+  w.script.at(app, Type::a).latency = millis(900);  // the next answer comes after the end of the last one's TTL
+  w.run(seconds(10));
   CHECK(w.follower.resolutions == 1);
   w.script.outcome(app, Outcome::servfail);
   w.run(seconds(3));
