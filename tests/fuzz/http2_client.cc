@@ -20,6 +20,7 @@ namespace {
 enum class Mode : uint8_t { take, hold, cancel_at_head, cancel_at_body };
 constexpr uint8_t modes = 4;
 constexpr uint8_t raw_bit = 0x80;
+constexpr size_t sent_max = 200'000;               // by the peer in one run, so that a run stays short
 constexpr size_t memory_max = 16 * 1024 * 1024;
 constexpr size_t streams_max = 200;
 const std::string large(100'000, 'a');
@@ -146,14 +147,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     side.mode = static_cast<Mode>((data[1] & ~raw_bit) % modes);
     fuzz::Output output;
     const size_t before = side.held();
-    if (data[0] != 0) b.pair.peer->tear(data[0] == 1 ? support::tear_every(1) : support::tear_randomly(data[0]));
+    const bool raw = (data[1] & raw_bit) != 0;
+    if (data[0] != 0) b.pair.peer->tear(data[0] == 1 && raw ? support::tear_every(1) : support::tear_randomly(data[0]));
     const auto settle = [&] {
       b.sim.settle();
       output.feed(b.pair.peer->take(), 24);
       CHECK(side.held() < before + memory_max + streams_max * large.size());   // what sinks gave us to send is theirs
     };
     side.ask(in);
-    if ((data[1] & raw_bit) != 0) {
+    if (raw) {
       settle();
       b.pair.peer->send(in.bytes(size));
       settle();
@@ -162,14 +164,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       settle();
       fuzz::Script script(in, 1, usual, odd);
       std::string last;
-      for (int steps = 0; !in.empty() && steps < 400; ++steps) {
+      for (size_t sent = 0; !in.empty() && sent < sent_max; sent += last.size() + 1) {
         script.answers(static_cast<uint32_t>(2 * side.asked.size() + 1));
         const uint8_t kind = in.byte() % (fuzz::Script::kinds + 6);
         if (kind < fuzz::Script::kinds) {
           last = script.step(kind);
           b.pair.peer->send(last);
         } else if (kind == fuzz::Script::kinds) {
-          for (uint32_t n = in.below(64); n != 0; --n) b.pair.peer->send(last);
+          for (uint32_t n = in.below(64); n != 0 && sent < sent_max; --n, sent += last.size()) b.pair.peer->send(last);
         } else if (kind == fuzz::Script::kinds + 1) {
           settle();
         } else if (kind == fuzz::Script::kinds + 2) {

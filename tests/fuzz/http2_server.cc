@@ -19,6 +19,7 @@ namespace {
 enum class Mode : uint8_t { answer_at_end, answer_at_head, hold, cancel, tunnel, silent };
 constexpr uint8_t modes = 6;
 constexpr uint8_t raw_bit = 0x80;
+constexpr size_t sent_max = 200'000;               // by the peer in one run, so that a run stays short
 constexpr size_t memory_max = 16 * 1024 * 1024;
 const std::string large(100'000, 'a');
 
@@ -155,26 +156,27 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::Output output;
     const size_t before = held(b);
     b.host.prepare = [&](support::ProbeSink& sink) { behave(sink, mode); };
-    if (data[0] != 0) b.pair.peer->tear(data[0] == 1 ? support::tear_every(1) : support::tear_randomly(data[0]));
+    const bool raw = (data[1] & raw_bit) != 0;
+    if (data[0] != 0) b.pair.peer->tear(data[0] == 1 && raw ? support::tear_every(1) : support::tear_randomly(data[0]));
     const auto settle = [&] {
       b.sim.settle();
       output.feed(b.pair.peer->take(), 0);
       CHECK(held(b) < before + memory_max);
     };
-    if ((data[1] & raw_bit) != 0) {
+    if (raw) {
       b.pair.peer->send(in.bytes(size));
       settle();
     } else {
       b.pair.peer->send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + fuzz::frame(4, 0, 0, ""));
       fuzz::Script script(in, 1, usual, odd);
       std::string last;
-      for (int steps = 0; !in.empty() && steps < 400; ++steps) {
+      for (size_t sent = 0; !in.empty() && sent < sent_max; sent += last.size() + 1) {
         const uint8_t kind = in.byte() % (fuzz::Script::kinds + 4);
         if (kind < fuzz::Script::kinds) {
           last = script.step(kind);
           b.pair.peer->send(last);
         } else if (kind == fuzz::Script::kinds) {
-          for (uint32_t n = in.below(64); n != 0; --n) b.pair.peer->send(last);
+          for (uint32_t n = in.below(64); n != 0 && sent < sent_max; --n, sent += last.size()) b.pair.peer->send(last);
         } else if (kind == fuzz::Script::kinds + 1) {
           settle();
         } else if (kind == fuzz::Script::kinds + 2) {
