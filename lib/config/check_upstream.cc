@@ -79,6 +79,27 @@ void check_client_tls(const upstream::UpstreamOptions& o, const Node* node, Repo
     report.warning(place(node, {"tls", "verify"}), "with verify = false anybody on the path can answer for this upstream");
 }
 
+// A check of gRPC is a request of HTTP/2, and each kind of check has keys of its own.
+void check_health(const upstream::UpstreamOptions& o, const Node* node, Report& report) {
+  if (!o.health) return;
+  const Node* health = look(node, {"health"});
+  const bool grpc = o.health->kind == upstream::HealthKind::grpc;
+  if (grpc && o.protocol == upstream::Protocol::http1) {
+    report.error(place(health, {"kind"}), "health.kind = \"grpc\" needs protocol = \"h2\" or \"auto\" of its upstream: gRPC is HTTP/2",
+                 "protocol = \"h2\"");
+  }
+  const auto warn = [&](std::string_view key, std::string_view kinds) {
+    if (look(health, {key}) != nullptr)
+      report.warning(place(health, {key}), concat({"health.", key, " has no effect without kind = ", kinds}));
+  };
+  if (!grpc) warn("service", "\"grpc\"");
+  if (o.health->kind != upstream::HealthKind::http) {
+    warn("path", "\"http\"");
+    warn("expect", "\"http\"");
+  }
+  if (o.health->kind == upstream::HealthKind::tcp) warn("host", "\"http\" or \"grpc\"");
+}
+
 void check_limits(const upstream::UpstreamOptions& o, const Node* node, Report& report) {
   if (o.pool.min_idle > o.pool.max_connections) {
     report.error(place(node, {"pool", "min_idle"}),
@@ -111,6 +132,7 @@ void check_upstreams(Snapshot& s, const Node& root, Report& report, const FileCh
     check_endpoints(o, node, report);
     check_host(o, node, report);
     check_client_tls(o, node, report, files);
+    check_health(o, node, report);
     check_limits(o, node, report);
   }
 }

@@ -1,6 +1,7 @@
 // The schema of [[upstream]]; see schema.h.
 #include "config/composite.h"
 #include "config/schema_parts.h"
+#include "upstream/grpc_health.h"
 
 namespace sluice::config {
 namespace {
@@ -33,6 +34,11 @@ std::string empty_or(std::string_view text, TextRule rule) { return text.empty()
 std::string optional_name_and_port(std::string_view text) { return empty_or(text, name_and_port); }
 std::string optional_service(std::string_view text) { return empty_or(text, service_name); }
 std::string optional_host(std::string_view text) { return empty_or(text, host_name); }
+
+std::string grpc_service(std::string_view text) {
+  if (text.size() > upstream::grpc_service_max) return "is longer than 127 bytes";
+  return empty_or(text, label_text);
+}
 
 std::string request_target(std::string_view text) { return path_text(text.substr(0, text.find('?'))); }
 
@@ -83,7 +89,9 @@ void visit_health(Visitor& v, upstream::HealthOptions& o) {
   key(v, {"kind", "http, tcp (a connect) or grpc (grpc.health.v1)", "a process that accepts may still be unable to answer"},
       Choice(o.kind, health_kinds));
   key(v, {"path", "http: what is asked for", "the usual name"}, Text(o.path, request_target));
-  key(v, {"host", "http: the Host field", "\"\": the endpoint's name"}, Text(o.host, optional_host));
+  key(v, {"host", "http, grpc: the host that is asked for", "\"\": the endpoint's name"}, Text(o.host, optional_host));
+  key(v, {"service", "grpc: the service that is asked about", "\"\": the server as a whole", Feature::grpc_health},
+      Text(o.service, grpc_service));
   key(v, {"expect", "http: statuses of a healthy endpoint, \"200-399\" or \"200,204\"", "a redirect to a login page is an answer, too"},
       ExpectedStatus(o.expect));
   key(v,

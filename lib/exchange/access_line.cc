@@ -156,6 +156,7 @@ size_t format_json(const AccessRecord& r, char* to) {
   text_member(out, "path", r.path, path_bytes_max);
   text_member(out, "protocol", r.protocol);
   number_member(out, "status", r.status);
+  if (r.grpc_status >= 0) number_member(out, "grpc_status", static_cast<uint64_t>(r.grpc_status));
   text_member(out, "reason", r.reason);
   text_member(out, "detail", r.detail);
   number_member(out, "bytes_in", r.bytes_in);

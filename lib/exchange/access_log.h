@@ -21,6 +21,7 @@ struct AccessRecord {
   base::Micros wall{};
   std::string_view client, listener, route, method, host, path, protocol;
   uint16_t status = 0;
+  int32_t grpc_status = -1;          // -1: no gRPC call, or it ended without one; not told then
   std::string_view reason, detail;
   uint64_t bytes_in = 0, bytes_out = 0;
   std::string_view upstream, endpoint;

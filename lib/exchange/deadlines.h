@@ -13,6 +13,7 @@ enum class Limit : uint8_t {
   answer,     // route.timeout: from the request's last byte to the response head
   one_try,    // retry.per_try_timeout
   idle,       // route.stream_idle_timeout: no byte in either direction
+  call,       // grpc-timeout: from the request's head to the end of the answer
   go_ahead,   // 1 s without 100 or answer: we send the 100 ourselves (threats.md row 19)
 };
 inline constexpr unsigned limits = static_cast<unsigned>(Limit::go_ahead) + 1;

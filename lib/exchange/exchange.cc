@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "exchange/access_log.h"
 #include "exchange/local_reply.h"
+#include "http/grpc.h"
 #include "route/rewrite.h"
 
 namespace sluice::exchange {
@@ -46,6 +47,7 @@ Exchange::~Exchange() { site_.unref(); }
 
 void Exchange::on_head(http::Head& head, http::End end) {
   head_ = &head;
+  grpc_ = http::is_grpc(head.fields);
   identify_client();
   // A request that asks for an upgrade has no body (threats.md row 16): it is whole, unless a 101 opens a tunnel.
   request_ended_ = end == http::End::yes || !head.upgrade.empty();
@@ -164,6 +166,7 @@ void Exchange::on_trailers(http::Fields& trailers) {
 void Exchange::on_malformed(http::Head& head, const Failure& why) {
   if (head_ == nullptr) {
     head_ = &head;
+    grpc_ = http::is_grpc(head.fields);
     identify_client();
   }
   request_ended_ = true;                      // nothing more of it will come
@@ -213,8 +216,14 @@ void Exchange::reply_locally(const Failure& why) {
   if (client_.peer == Trust::yes || downstream_->peer().remote.is_loopback()) reply.reason = http::reason_word(why.kind);
   http::Head answer(arena);
   answer.last = why.kind == Kind::bad_request;   // what is ambiguous may be followed by what is smuggled
-  status_ = reply.status;
   answer_ = Answer::ended;
+  if (grpc_) {
+    const http::GrpcStatus status = http::grpc_status_of(why.kind);
+    grpc_status_ = static_cast<int16_t>(status);
+    status_ = 200;
+    return send_grpc_reply(*downstream_, status, reply, answer);
+  }
+  status_ = reply.status;
   send_reply(*downstream_, head_->method, reply, answer);
 }
 
@@ -282,6 +291,7 @@ void Exchange::write_log() {
     r.referer = head_->fields.value(http::Token::referer);
   }
   r.status = status_;
+  r.grpc_status = grpc_status_;
   r.reason = http::reason_word(failure_.kind);
   r.detail = http::detail_word(failure_.detail);
   r.bytes_in = bytes_in_;

@@ -69,6 +69,8 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   // Answers made here
   void fail(const http::Failure& why);
   void reply_locally(const http::Failure& why);
+  void call_too_long();
+  void note_grpc_status(const http::Fields& fields);
   void redirect();
   void respond();
 
@@ -122,6 +124,9 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   bool reused_ = false;
   bool cut_by_try_timeout_ = false;
   bool counted_in_flight_ = false;
+  bool grpc_ = false;                         // a gRPC call: failures are told as its status (docs/grpc.md)
+  bool takes_status_ = false;                 // the answer has begun, as one of gRPC: trailers can end it at any point
+  int16_t grpc_status_ = -1;                  // what the call ended with, for the log; -1: nothing that we saw
 };
 
 }  // namespace sluice::exchange

@@ -44,6 +44,23 @@ Reply reply_for(http::Kind kind, base::Arena& arena) {
   return reply;
 }
 
+// grpc-message is percent-encoded; the phrases of phrase_of() hold nothing that must be.
+void add_grpc_status(http::Fields& to, http::GrpcStatus status, const Reply& reply) {
+  base::Arena& arena = to.arena();
+  char digits[4];
+  const auto end = std::to_chars(digits, digits + 4, static_cast<unsigned>(status)).ptr;
+  to.add(http::Token::grpc_status, arena.copy({digits, static_cast<size_t>(end - digits)}));
+  to.add(http::Token::grpc_message, reply.body.substr(0, reply.body.find('\n')));
+}
+
+void send_grpc_reply(http::Stream& stream, http::GrpcStatus status, const Reply& reply, http::Head& head) {
+  head.status = 200;
+  head.fields.add(http::Token::content_type, "application/grpc");
+  add_grpc_status(head.fields, status, reply);
+  if (!reply.reason.empty()) head.fields.add(http::Token::x_sluice_reason, reply.reason);
+  stream.send_head(head, http::End::yes);
+}
+
 size_t send_reply(http::Stream& stream, http::Method method, const Reply& reply, http::Head& head) {
   head.status = reply.status;
   const bool has_body = !reply.body.empty() && reply.status != 204 && reply.status != 304;

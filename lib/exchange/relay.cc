@@ -3,6 +3,8 @@
 
 #include "base/check.h"
 #include "exchange/exchange.h"
+#include "exchange/local_reply.h"
+#include "http/grpc.h"
 #include "route/rewrite.h"
 
 namespace sluice::exchange {
@@ -33,6 +35,8 @@ void Exchange::proxy() {
   upstream_index_ = route::pick_target(options(), env_.random.next());
   cluster_ = site_.clusters[upstream_index_];
   cluster_->count_request();
+  if (grpc_)
+    deadlines_.set(Limit::call, http::parse_grpc_timeout(head_->fields.value(http::Token::grpc_timeout)).value_or(base::Millis{0}));
   edit_request();
   deadlines_.set(Limit::idle, options().stream_idle_timeout);
   if (request_ended_) request_ended();
@@ -178,6 +182,8 @@ void Exchange::final_head(http::Head& head, End end) {
   tunnel_ = head.status == 101;
   if (tunnel_) held_body_.clear();
   route::edit(head.fields, options().response_headers);
+  if (grpc_) note_grpc_status(head.fields);    // without a body it is in the head
+  takes_status_ = grpc_ && http::is_grpc(head.fields) && !head.content_length && head_->version != http::Version::http_10;
   answer_ = Answer::head_sent;
   downstream_->send_head(head, end);
   if (end == End::yes) answer_ended();
@@ -191,8 +197,13 @@ void Exchange::attempt_body(net::ByteQueue&& bytes, End end) {
 
 void Exchange::attempt_trailers(http::Fields& trailers) {
   moved();
+  if (grpc_) note_grpc_status(trailers);
   downstream_->send_trailers(trailers);
   answer_ended();
+}
+
+void Exchange::note_grpc_status(const http::Fields& fields) {
+  if (const auto status = http::parse_grpc_status(fields.value(http::Token::grpc_status))) grpc_status_ = static_cast<int16_t>(*status);
 }
 
 // The answer is whole. If the request is not, nobody needs the rest of it: the connection upstream ends, and the client's
@@ -277,8 +288,27 @@ void Exchange::on_deadline(Limit which) {
       count_upstream_error(why);
       return fail(why);
     }
+    case Limit::call: return call_too_long();
     case Limit::go_ahead: return send_go_ahead();
   }
+}
+
+// The client's own deadline has passed (grpc-timeout). The upstream need not go on, and the call ends with its status even if the
+// answer has begun: a message cut by it is none, as the status is not 0.
+void Exchange::call_too_long() {
+  if (answer_ == Answer::ended) return;
+  const Failure why{Kind::timeout, Where::upstream, Detail::none, false};
+  if (answer_ == Answer::none) count_upstream_error(why);   // a stream that has begun may well have been meant to last so long
+  if (!takes_status_) return fail(why);
+  failure_ = why;
+  deadlines_.clear_all();
+  attempt_.abandon(why);
+  const http::GrpcStatus status = http::grpc_status_of(why.kind);
+  grpc_status_ = static_cast<int16_t>(status);
+  http::Fields trailers(downstream_->arena());
+  add_grpc_status(trailers, status, reply_for(why.kind, downstream_->arena()));
+  downstream_->send_trailers(trailers);
+  answer_ended();
 }
 
 void Exchange::moved() { last_byte_ = env_.loop.now(); }

@@ -1,4 +1,4 @@
-// The one table of what a Failure means outside: status, `reason` and `detail` (configuration.md, threats.md).
+// The one table of what a Failure means outside: status, gRPC status, `reason` and `detail` (configuration.md, threats.md).
 #include "http/failure.h"
 
 namespace sluice::http {
@@ -37,6 +37,44 @@ uint16_t status_of(Kind kind) {
     case Kind::timeout: return 504;
   }
   return 500;
+}
+
+// By the gRPC project's mapping of HTTP statuses (doc/http-grpc-status-mapping.md), made finer where the reason says more than the
+// status: what a client may try elsewhere or later is `unavailable`, and nothing else is.
+GrpcStatus grpc_status_of(Kind kind) {
+  switch (kind) {
+    case Kind::none: return GrpcStatus::ok;
+    case Kind::client_closed: return GrpcStatus::cancelled;
+    case Kind::request_timeout:
+    case Kind::timeout: return GrpcStatus::deadline_exceeded;
+    case Kind::denied: return GrpcStatus::permission_denied;
+    case Kind::body_too_large:
+    case Kind::uri_too_long:
+    case Kind::headers_too_large: return GrpcStatus::resource_exhausted;
+    case Kind::not_implemented:
+    case Kind::version:
+    case Kind::no_route:
+    case Kind::method_not_allowed: return GrpcStatus::unimplemented;
+    case Kind::bad_request:
+    case Kind::expectation:
+    case Kind::loop:
+    case Kind::bad_response: return GrpcStatus::internal;
+    case Kind::rate_limited:
+    case Kind::misdirected:
+    case Kind::too_early:
+    case Kind::connect_failed:
+    case Kind::connect_timeout:
+    case Kind::tls_failed:
+    case Kind::reset:
+    case Kind::refused_stream:
+    case Kind::no_endpoint:
+    case Kind::pool_timeout:
+    case Kind::pool_full:
+    case Kind::circuit_open:
+    case Kind::overloaded:
+    case Kind::shutdown: return GrpcStatus::unavailable;
+  }
+  return GrpcStatus::internal;
 }
 
 std::string_view reason_word(Kind kind) {

@@ -107,7 +107,20 @@ struct Failure {
   bool operator==(const Failure&) const = default;
 };
 
+// What ends a gRPC call (https://grpc.io/docs/guides/status-codes/). Only those that the proxy itself gives.
+enum class GrpcStatus : uint8_t {
+  ok = 0,
+  cancelled = 1,
+  deadline_exceeded = 4,
+  permission_denied = 7,
+  resource_exhausted = 8,
+  unimplemented = 12,
+  internal = 13,
+  unavailable = 14,
+};
+
 uint16_t status_of(Kind kind);             // what the client is answered; 499 for client_closed; 200 for none
+GrpcStatus grpc_status_of(Kind kind);      // the same for a gRPC call; docs/grpc.md says why
 std::string_view reason_word(Kind kind);   // "pool_timeout"; "" for none
 std::string_view detail_word(Detail detail);
 std::string_view where_word(Where where);  // "downstream", "proxy", "upstream"

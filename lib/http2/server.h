@@ -76,6 +76,7 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   bool told_ = false;                              // the host knows it
   bool no_body_ = false;                           // of the answer: HEAD, 204, 304
   bool continue_owed_ = false;                     // the client waits for 100 before it sends
+  bool may_be_silent_ = false;                     // a gRPC call: its body is messages, sent when there is something to say
   bool end_seen_ = false;                          // the client's END_STREAM
   bool trailers_begun_ = false;
   bool trailers_whole_ = false;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "http/grpc.h"
 #include "http2/decimal.h"
 #include "http2/server.h"
 
@@ -48,6 +49,7 @@ void ServerStream::head_complete(End end) {
   request_ = end == End::yes ? Request::ended : Request::body;
   if (request_ == Request::body) {
     continue_owed_ = head_.expect_continue;
+    may_be_silent_ = http::is_grpc(head_.fields);
     restart_body_clock();
   }
   sink_->on_head(head_, end);
@@ -105,7 +107,7 @@ void ServerStream::malformed(const Failure& why) {
 }
 
 bool ServerStream::body_owed() const {
-  return request_ == Request::body && !continue_owed_ && held() < session_.options_.http2.stream_window / 2;
+  return request_ == Request::body && !continue_owed_ && !may_be_silent_ && held() < session_.options_.http2.stream_window / 2;
 }
 
 void ServerStream::restart_body_clock() {

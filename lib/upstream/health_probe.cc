@@ -8,8 +8,10 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "http/grpc.h"
 #include "http/stream.h"
 #include "net/timer.h"
+#include "upstream/grpc_health.h"
 
 namespace sluice::upstream {
 
@@ -51,6 +53,7 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
 
  private:
   const HealthOptions& options() const { return *home_.options_->health; }
+  bool grpc() const { return options().kind == HealthKind::grpc; }
 
   void begin() {
     CHECK(!asking_ && dial_ == nullptr);
@@ -81,8 +84,8 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
     session_ = std::move(session);
     switch (options().kind) {
       case HealthKind::tcp: return done(Health::up, {});
-      case HealthKind::http: return ask();
-      case HealthKind::grpc: break;   // refused by the configuration until it is built
+      case HealthKind::http:
+      case HealthKind::grpc: return ask();
     }
     UNREACHABLE();
   }
@@ -92,17 +95,41 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
     if (session_->slots() == 0) return;   // on_slots() follows
     stream_ = session_->open(*this);
     CHECK(stream_ != nullptr);
+    answer_.clear();
     http::Head head(stream_->arena());
-    head.method = http::Method::get;
-    head.method_text = "GET";
     head.scheme = home_.options_->tls.has_value() ? "https" : "http";
     head.authority = !options().host.empty()                  ? std::string_view(options().host)
                      : endpoint_->host().starts_with("unix:") ? std::string_view("localhost")
                                                               : std::string_view(endpoint_->host());
-    head.target = options().path;
     head.fields.add(http::Token::user_agent, "sluice-health");
+    if (grpc()) return ask_grpc(head);
+    head.method = http::Method::get;
+    head.method_text = "GET";
+    head.target = options().path;
     head.fields.add(http::Token::accept, "*/*");
     stream_->send_head(head, http::End::yes);
+  }
+  void ask_grpc(http::Head& head) {
+    const std::string request = grpc_health_request(options().service);
+    head.method = http::Method::post;
+    head.method_text = "POST";
+    head.target = grpc_health_path;
+    head.te_trailers = true;
+    head.fields.add(http::Token::content_type, "application/grpc");
+    stream_->send_head(head, http::End::no);
+    net::ByteQueue body;
+    body.append_copy(request);
+    stream_->send_body(std::move(body), http::End::yes);
+  }
+  // The status comes last; only with it is the answer one.
+  void judge_grpc(const http::Fields& last) {
+    const std::string_view status = last.value(http::Token::grpc_status);
+    if (status.empty()) return done(Health::down, "the answer has no grpc-status");
+    if (status != "0") return done(Health::down, fmt::format("grpc status {}", http::parse_grpc_status(status).value_or(2)));
+    const std::optional<ServingStatus> serving = parse_grpc_health(answer_);
+    if (!serving) return done(Health::down, "the answer is no HealthCheckResponse");
+    if (*serving == ServingStatus::serving) return done(Health::up, {});
+    done(Health::down, std::string(serving_word(*serving)));
   }
 
   // ClientHost
@@ -115,14 +142,26 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
   }
   void on_protocol_error(http::Detail) override {}   // the stream, or the session's end, tells
   // Sink
-  void on_head(http::Head& head, http::End) override {
+  void on_head(http::Head& head, http::End end) override {
     if (head.status < 200) return;
+    if (grpc() && head.status == 200) {
+      if (!http::is_grpc(head.fields)) return done(Health::down, "the answer is not gRPC");
+      if (end == http::End::yes) judge_grpc(head.fields);
+      return;
+    }
+    if (grpc()) return done(Health::down, fmt::format("status {}", head.status));
     // The rest of the answer is of no interest.
     if (expected(options().expect, head.status)) return done(Health::up, {});
     done(Health::down, fmt::format("status {}", head.status));
   }
-  void on_body(net::ByteQueue&&, http::End) override {}
-  void on_trailers(http::Fields&) override {}
+  void on_body(net::ByteQueue&& bytes, http::End end) override {
+    if (answer_.size() + bytes.size() > grpc_health_answer_max) return done(Health::down, "the answer is no HealthCheckResponse");
+    const std::size_t before = answer_.size();
+    answer_.resize(before + bytes.size());
+    bytes.peek(answer_.data() + before, bytes.size());
+    if (end == http::End::yes) done(Health::down, "the answer has no grpc-status");
+  }
+  void on_trailers(http::Fields& trailers) override { judge_grpc(trailers); }
   void on_sent(std::size_t) override {}
   void on_malformed(http::Head&, const http::Failure&) override { UNREACHABLE(); }   // server side only
   void on_closed(const http::Failure& why) override {
@@ -138,6 +177,7 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
   DialPtr dial_;
   http::ClientSessionPtr session_;
   http::Stream* stream_ = nullptr;
+  std::string answer_;    // grpc: the body so far
   bool asking_ = false;   // a check is under way
   net::Timer next_{this, net::timer_call<&Probe::begin>};
   net::Timer deadline_{this, net::timer_call<&Probe::on_deadline>};

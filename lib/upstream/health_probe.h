@@ -1,5 +1,5 @@
 // HealthChecker: active checks of one upstream's endpoints (`[upstream.health]`), on the control thread's loop. Each check makes a
-// connection of its own, asks (http) or only connects (tcp, TLS included if the upstream has it), and closes. A new endpoint
+// connection of its own, asks (http, grpc) or only connects (tcp, TLS included if the upstream has it), and closes. A new endpoint
 // counts as healthy until `unhealthy_after` checks in a row have failed: a start must not wait for checks, and a request that
 // meets a dead endpoint before that is retried elsewhere. Owned by control.
 #pragma once

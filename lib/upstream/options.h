@@ -69,6 +69,7 @@ struct HealthOptions {
   HealthKind kind = HealthKind::http;
   std::string path = "/healthz";
   std::string host;                      // empty = the endpoint's name
+  std::string service;                   // grpc: empty = the server as a whole
   std::vector<StatusRange> expect{StatusRange{}};
   base::Millis interval{5'000};
   base::Millis timeout{1'000};           // connect, handshake and answer together
