@@ -18,7 +18,7 @@ struct Row {
 constexpr Row table[] = {
     {Feature::none, Built::yes, ""},
     {Feature::http2, Built::yes, "HTTP/2"},
-    {Feature::grpc_health, Built::no, "the gRPC health check"},
+    {Feature::grpc_health, Built::yes, "the gRPC health check"},
     {Feature::dns, Built::no, "DNS discovery"},
     {Feature::outlier, Built::no, "outlier ejection"},
     {Feature::ring_hash, Built::no, "ring hash"},

@@ -89,10 +89,10 @@ void check_health(const upstream::UpstreamOptions& o, const Node* node, Report& 
                  "protocol = \"h2\"");
   }
   const auto warn = [&](std::string_view key, std::string_view kinds) {
-    if (look(health, {key}) != nullptr)
-      report.warning(place(health, {key}), concat({"health.", key, " has no effect without kind = ", kinds}));
+    if (look(health, {key}) == nullptr) return;
+    report.warning(place(health, {key}), concat({"health.", key, " has no effect without kind = ", kinds}));
   };
-  if (!grpc) warn("service", "\"grpc\"");
+  if (!grpc && !o.health->service.empty()) warn("service", "\"grpc\"");
   if (o.health->kind != upstream::HealthKind::http) {
     warn("path", "\"http\"");
     warn("expect", "\"http\"");

@@ -1,12 +1,13 @@
 """gRPC end to end, with python3-grpcio on both sides: every kind of call, deadlines, cancellation, failures as statuses, leaving."""
 import itertools
+import re
 import signal
 import threading
 
 import grpc
 import pytest
 
-from harness.base import TIMEOUT, refused_address, wait_for
+from harness.base import ROOT, TIMEOUT, refused_address, wait_for
 from harness.certs import certificate_lines
 from harness.grpcs import NOT_SERVING, SERVICE, SERVING, Requests, Server, ServerProcess, Stub, failure
 from harness.h2raw import RawClient
@@ -460,3 +461,24 @@ def test_health_over_tls(start, serve):
     sluice.wait_metric(0, "sluice_upstream_endpoint_healthy", endpoint=server.address)
     server.service.health = {"": SERVING}
     sluice.wait_metric(1, "sluice_upstream_endpoint_healthy", endpoint=server.address)
+
+
+# --- the documentation ----------------------------------------------------------------------------
+def test_the_example_of_the_documentation(start, serve):
+    authority = start.authority()
+    cert, key = authority.issue("localhost")
+    first, second = serve("first"), serve("second")
+    for server in (first, second):
+        server.service.health = {"test.Service": SERVING}
+    with open(ROOT / "docs" / "grpc.md", encoding="utf-8") as f:
+        example = re.search(r"```toml\n(.*?)```", f.read(), re.S).group(1)
+    for documented, here in {"0.0.0.0:8443": "127.0.0.1:0", "server.pem": cert, "server.key": key, "orders.Orders": "test.Service", '"2s"': '"100ms"',
+                             "10.0.0.11:50051": first.address, "10.0.0.12:50051": second.address}.items():
+        assert documented in example
+        example = example.replace(documented, here)
+    sluice = start.sluice(preamble() + example)
+    with Stub(f"localhost:{sluice.address('grpc').rsplit(':', 1)[1]}", authority=authority) as stub:
+        assert {stub.unary("Name")[0] for _ in range(30)} == {b"first", b"second"}
+        first.service.health = {"test.Service": NOT_SERVING}
+        sluice.wait_metric(0, "sluice_upstream_endpoint_healthy", endpoint=first.address)
+        assert {stub.unary("Name")[0] for _ in range(10)} == {b"second"}

@@ -183,6 +183,25 @@ TEST_CASE("files are looked at where they are named: errors are errors, warnings
   CHECK(asked == std::vector<std::string>{"folder/c.pem+folder/c.key", "folder/ca.pem"});
 }
 
+TEST_CASE("a check of gRPC needs HTTP/2, and each kind of check has keys of its own") {
+  const auto health = [](std::string_view keys, std::string_view protocol = "") {
+    return with_upstream(
+        concat({protocol.empty() ? "" : "protocol = \"", protocol, protocol.empty() ? "" : "\"\n", "health = { ", keys, " }"}));
+  };
+  for (const std::string_view protocol : {"", "http/1.1"}) {
+    CHECK_HAS(bad(health("kind = \"grpc\"", protocol)), "health.kind = \"grpc\" needs protocol = \"h2\" or \"auto\" of its upstream");
+  }
+  CHECK(warnings(health("kind = \"grpc\", service = \"a.B\", host = \"a.test\"", "h2")).empty());
+  CHECK(good(with_upstream("protocol = \"auto\"\ntls = {}\nhealth = { kind = \"grpc\" }")).upstreams[0].health->service.empty());
+  CHECK(good(health(concat({"kind = \"grpc\", service = \"", std::string(127, 'x'), "\""}), "h2")).upstreams[0].health->service.size() ==
+        127);
+  CHECK_HAS(bad(health(concat({"kind = \"grpc\", service = \"", std::string(128, 'x'), "\""}), "h2")), "is longer than 127 bytes");
+  CHECK_HAS(warnings(health("service = \"a.B\"")), "health.service has no effect without kind = \"grpc\"");
+  CHECK_HAS(warnings(health("kind = \"grpc\", path = \"/x\"", "h2")), "health.path has no effect without kind = \"http\"");
+  CHECK_HAS(warnings(health("kind = \"tcp\", expect = \"200\"")), "health.expect has no effect without kind = \"http\"");
+  CHECK_HAS(warnings(health("kind = \"tcp\", host = \"a.test\"")), "health.host has no effect without kind = \"http\" or \"grpc\"");
+}
+
 struct Gated {
   std::string text;
   Feature feature;
@@ -200,7 +219,7 @@ TEST_CASE("what is not built yet is refused, key by key and value by value, and 
       {in_listener("max_resets = 200"), Feature::http2, "max_resets"},
       {with_upstream("protocol = \"h2\""), Feature::http2, "protocol = \"h2\""},
       {with_upstream("protocol = \"auto\"\ntls = {}"), Feature::http2, "protocol = \"auto\""},
-      {with_upstream("health = { kind = \"grpc\" }"), Feature::grpc_health, "kind = \"grpc\""},
+      {with_upstream("protocol = \"h2\"\nhealth = { kind = \"grpc\" }"), Feature::grpc_health, "kind = \"grpc\""},
       {with_upstream("retry = { on = [\"refused_stream\"] }"), Feature::http2, "on = \"refused_stream\""},
       {whole("[dns]"), Feature::dns, "dns"},
       {concat({listener, "[[upstream]]\nname = \"app\"\nendpoints = [\"a.test:80\"]\n", route}), Feature::dns,

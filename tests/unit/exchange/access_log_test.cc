@@ -58,6 +58,15 @@ TEST_CASE("one JSON line has every key in the order of the documentation") {
   CHECK(line.ends_with("}\n"));
 }
 
+TEST_CASE("the status of a gRPC call stands in its line, and in no other") {
+  AccessRecord r = sample();
+  CHECK(json(r).find("grpc_status") == std::string::npos);
+  r.grpc_status = 0;
+  CHECK(json(r).find(",\"status\":200,\"grpc_status\":0,\"reason\"") != std::string::npos);
+  r.grpc_status = 14;
+  CHECK(json(r).find(",\"grpc_status\":14,") != std::string::npos);
+}
+
 TEST_CASE("bytes that could break a line are escaped") {
   AccessRecord r = sample();
   r.user_agent = "a\"b\\c\n\x1b\xff";
