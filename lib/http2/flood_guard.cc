@@ -70,7 +70,7 @@ void FloodGuard::stream_opened(base::Micros now) {
   ++opened_;
 }
 
-// More than half of what was opened: a brown-out in which deadlines pass must not trip it.
+// More than half of what was opened. Calls that are cancelled at their own deadline do not come here.
 Detail FloodGuard::reset_by_peer(base::Micros opened, base::Micros now) {
   roll(now);
   if (now - opened >= base::Micros{early}) return Detail::none;

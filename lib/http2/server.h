@@ -52,6 +52,8 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   void begin_tunnel();
   http::Failure failure_of(const Gone& how) const;
   bool body_owed() const;
+  void note_call_deadline();
+  bool met_its_deadline(base::Micros now) const;
   void restart_body_clock();
 
   Server& session_;
@@ -64,6 +66,7 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   net::ByteQueue early_;                           // came before an upgrade was agreed to
   uint64_t body_bytes_ = 0;
   base::Micros opened_;
+  base::Micros call_deadline_{};                   // grpc-timeout: when the client means to give up; 0 = not told
   base::Micros read_at_{};                         // the last byte of the body came, or credit was given again
   base::Micros read_since_{};                      // the window for min_rate of the body
   uint64_t read_bytes_ = 0;
@@ -88,6 +91,10 @@ class Server final : public http::ServerSession,
                      public net::Reapable,
                      private Engine::User {
  public:
+  // A client that cancels a call at the call's own deadline floods nobody (row 33: a brown-out). Shorter deadlines are not believed,
+  // or they would be a way around max_resets; the clocks of both sides may differ by the slack.
+  static constexpr base::Millis deadline_believed{100};
+  static constexpr base::Millis deadline_slack{50};
   static constexpr base::Millis rate_window = base::seconds(10);
   // A drain whose PING is not answered: idle connections do not wait for longer.
   static constexpr base::Millis drain_grace = base::seconds(1);

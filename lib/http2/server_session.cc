@@ -127,7 +127,9 @@ Detail Server::on_frame(const Frame& frame) {
 
 void Server::on_reset(Flow* flow) {
   if (flow == nullptr) return;
-  const Detail detail = guard_.reset_by_peer(static_cast<ServerStream*>(flow)->opened_, loop_.now());
+  const auto& stream = static_cast<const ServerStream&>(*flow);
+  if (stream.met_its_deadline(loop_.now())) return;
+  const Detail detail = guard_.reset_by_peer(stream.opened_, loop_.now());
   if (detail != Detail::none) engine_.fail(Code::enhance_your_calm, detail);
 }
 

@@ -47,9 +47,10 @@ void ServerStream::head_complete(End end) {
     return sink_->on_head(head_, End::no);
   }
   request_ = end == End::yes ? Request::ended : Request::body;
+  may_be_silent_ = http::is_grpc(head_.fields);
+  if (may_be_silent_) note_call_deadline();
   if (request_ == Request::body) {
     continue_owed_ = head_.expect_continue;
-    may_be_silent_ = http::is_grpc(head_.fields);
     restart_body_clock();
   }
   sink_->on_head(head_, end);
@@ -104,6 +105,15 @@ void ServerStream::malformed(const Failure& why) {
   }
   sink_->on_malformed(head_, why);
   session_.touch();
+}
+
+void ServerStream::note_call_deadline() {
+  const auto timeout = http::parse_grpc_timeout(head_.fields.value(http::Token::grpc_timeout));
+  if (timeout && *timeout >= Server::deadline_believed) call_deadline_ = opened_ + base::Micros{*timeout};
+}
+
+bool ServerStream::met_its_deadline(base::Micros now) const {
+  return call_deadline_.count != 0 && now + base::Micros{Server::deadline_slack} >= call_deadline_;
 }
 
 bool ServerStream::body_owed() const {

@@ -113,6 +113,14 @@ def test_an_answer_that_ends_before_its_request(way):
     assert all(line["status"] == 200 for line in sluice.wait_log_path(SERVICE + "Enough", 3))
 
 
+def test_no_error_after_an_early_end(start, serve, raw):
+    sluice = start.sluice(text(serve().address))
+    client = raw(sluice)
+    stream = client.call(SERVICE + "Enough", (), b"one", end=False)
+    heard = client.wait(stream, lambda h: h.reset is not None)
+    assert (heard.ended, heard.reset, heard.trailers["grpc-status"]) == (True, 0, "0")
+
+
 def test_metadata_passes_unharmed(way):
     service, stub, _ = way
     binary = bytes(range(256))

@@ -83,5 +83,5 @@ class RawClient:
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
             heard.ended = True
-        elif isinstance(event, h2.events.StreamReset) and not heard.ended:
-            heard.reset = int(event.error_code)
+        elif isinstance(event, h2.events.StreamReset):
+            heard.reset = int(event.error_code)           # NO_ERROR after an answer that has ended before its request

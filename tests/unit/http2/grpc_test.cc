@@ -1,4 +1,7 @@
 // A gRPC call may be silent: limits for slow uploads do not rule its messages.
+#include <string>
+#include <vector>
+
 #include "bench.h"
 
 #include <doctest/doctest.h>
@@ -34,4 +37,40 @@ TEST_CASE("a silent gRPC call lives on, a silent upload does not") {
   CHECK(silence("application/grpc+proto") == "xy");
   CHECK(silence("application/grpc-web").starts_with("malformed request_timeout slow_body\n"));
   CHECK(silence("text/plain").starts_with("malformed request_timeout slow_body\n"));
+}
+
+namespace {
+
+// Codes of the GOAWAYs after 400 calls with this deadline, 100 at a time, each cancelled when it has lived so long.
+std::vector<uint32_t> cancelled(const http2::Lines& deadline, base::Millis lived) {
+  ServerBench b;
+  b.host.prepare = [](support::ProbeSink&) {};
+  Peer client(Peer::Role::client, *b.pair.peer);
+  http2::Lines lines{{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {"content-type", "application/grpc"}};
+  lines.insert(lines.end(), deadline.begin(), deadline.end());
+  for (int batch = 0; batch < 4; ++batch) {
+    std::vector<int32_t> ids;
+    for (int i = 0; i < 100; ++i) ids.push_back(client.ask(lines));
+    b.sim.settle();
+    b.sim.run_for(lived);
+    for (const int32_t id : ids) client.reset(id);
+    client.flush();
+    b.sim.settle();
+  }
+  std::vector<uint32_t> codes;
+  for (const auto& [last, code] : client.goaways) codes.push_back(code);
+  return codes;
+}
+const std::vector<uint32_t> calm{NGHTTP2_ENHANCE_YOUR_CALM};
+
+}  // namespace
+
+TEST_CASE("row 33: calls cancelled at their deadline are no flood, other cancellations are, whatever deadline they name") {
+  CHECK(cancelled({{"grpc-timeout", "300m"}}, base::Millis{300}).empty());
+  CHECK(cancelled({{"grpc-timeout", "300m"}}, base::Millis{260}).empty());      // within the slack
+  CHECK(cancelled({{"grpc-timeout", "100m"}}, base::Millis{100}).empty());      // the shortest one that is believed
+  CHECK(cancelled({{"grpc-timeout", "99m"}}, base::Millis{99}) == calm);
+  CHECK(cancelled({{"grpc-timeout", "300m"}}, base::Millis{200}) == calm);
+  CHECK(cancelled({{"grpc-timeout", "1n"}}, base::Millis{5}) == calm);
+  CHECK(cancelled({}, base::Millis{300}) == calm);
 }
