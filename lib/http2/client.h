@@ -67,6 +67,7 @@ class ClientStream final : public http::Stream, public Flow, public base::ListHo
   std::string_view accept_{};                      // what a client of HTTP/1 awaits in the answer
   uint64_t number_;                                // of this stream on its connection, from 1
   uint64_t body_bytes_ = 0;
+  uint64_t consumed_ = 0;
   uint64_t informational_bytes_ = 0;
   uint32_t informational_ = 0;
   http::Method method_ = http::Method::get;
@@ -78,6 +79,7 @@ class ClientStream final : public http::Stream, public Flow, public base::ListHo
   bool given_ = false;                             // the request's last byte, by the sink
   bool trailers_begun_ = false;
   bool trailers_whole_ = false;
+  bool widened_ = false;
 };
 
 class Client final : public http::ClientSession,
@@ -90,6 +92,11 @@ class Client final : public http::ClientSession,
   static constexpr uint64_t informational_bytes_max = 16 * 1024;
   // Streams of one connection at once, whatever more the peer allows.
   static constexpr uint32_t streams_max = 1000;
+  // What an answer may hold here: as much as one of HTTP/1, so that a client that reads nothing costs little; more (100 Mbit/s on a
+  // path of 20 ms) once it has read so much, and all that there was.
+  static constexpr uint32_t answer_window = 64 * 1024;
+  static constexpr uint32_t wide_answer_window = 256 * 1024;
+  static constexpr uint64_t read_to_widen = 256 * 1024;
   // An idle connection is looked at before quick use when it was idle for longer than this.
   static constexpr base::Micros trusted_idle{2'000};
   // One PING in each spell of idleness, which must be answered in time. Not more: servers count PINGs without requests.

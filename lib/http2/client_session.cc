@@ -46,10 +46,10 @@ CloseCause cause_of(net::EndReason why) {
   UNREACHABLE();
 }
 
-// Windows of answers are those of requests.
+// Many clients share a connection, and one of them that does not read must not stall the others: it is bounded by the windows of
+// its streams alone.
 Engine::Settings settings_of(const http::HttpLimits& limits) {
-  const http::Http2Options windows;
-  return {0, limits.max_header_bytes, static_cast<uint32_t>(windows.stream_window), windows.connection_buffer};
+  return {0, limits.max_header_bytes, Client::answer_window, uint64_t{Client::streams_max} * Client::wide_answer_window};
 }
 
 http::HttpLimits for_answers(http::HttpLimits limits) {

@@ -101,6 +101,11 @@ void ClientStream::send_trailers(const http::Fields& trailers) {
 
 void ClientStream::consume(size_t bytes) {
   session_.engine_.consume(*this, bytes);
+  consumed_ += bytes;
+  if (!widened_ && consumed_ >= Client::read_to_widen && held() == 0) {
+    widened_ = true;
+    session_.engine_.widen(*this, Client::wide_answer_window);
+  }
   session_.touch();
 }
 

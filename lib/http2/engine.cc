@@ -483,6 +483,10 @@ void Engine::consume(Flow& flow, size_t n) {
   give_credit();
 }
 
+void Engine::widen(Flow& flow, uint32_t window) {
+  if (!flow.gone_) nghttp2_session_set_local_window_size(session_, NGHTTP2_FLAG_NONE, flow.id_, static_cast<int32_t>(window));
+}
+
 void Engine::again(Flow& flow, net::ByteQueue&& earlier, End end) {
   earlier.take_all(flow.arrived_);
   flow.arrived_ = std::move(earlier);

@@ -133,6 +133,7 @@ class Engine {
   void send_body(Flow& flow, net::ByteQueue&& bytes, http::End end);
   void send_trailers(Flow& flow, const http::Fields& trailers);   // `trailers` lives as long as the flow
   void consume(Flow& flow, size_t bytes);
+  void widen(Flow& flow, uint32_t window);         // its receive window
   // What on_bytes() gave comes again, before anything newer: its user could not take it yet.
   void again(Flow& flow, net::ByteQueue&& bytes, http::End end);
   void ends(Flow& flow);                           // the peer's last block was its trailers: on_bytes() with End::yes follows

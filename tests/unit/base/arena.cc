@@ -30,7 +30,18 @@ TEST_CASE("arena: alignment and no overlap, over many blocks") {
   for (size_t i = 0; i < pieces.size(); ++i) {
     for (size_t k = 0; k < pieces[i].second; ++k) REQUIRE(pieces[i].first[k] == (i & 0xff));
   }
-  CHECK(arena.bytes_held() % Arena::block_bytes == 0);
+  CHECK(arena.bytes_held() % Arena::block_bytes == 1024);   // the first block is a small one
+}
+
+TEST_CASE("arena: the first block is small, if what is asked for fits") {
+  Arena arena;
+  (void)arena.allocate(1024 - 16);
+  CHECK(arena.bytes_held() == 1024);
+  (void)arena.allocate(1);
+  CHECK(arena.bytes_held() == 1024 + Arena::block_bytes);
+  arena.reset();
+  (void)arena.allocate(1024 - 15);
+  CHECK(arena.bytes_held() == Arena::block_bytes);
 }
 
 TEST_CASE("arena: the largest pooled ask and the smallest one with a block of its own") {
