@@ -414,13 +414,27 @@ TEST_CASE("an answer that its sink does not take holds its window, and its neigh
   held.hold = true;
   ProbeSink& other = b.request();
   b.send(head(1) + head(3));
-  for (int i = 0; i < 16; ++i) b.send(http2::data_frame(1, std::string(16'384, 'x')));
-  CHECK(held.body.size() == 256 * 1024);
+  for (int i = 0; i < 4; ++i) b.send(http2::data_frame(1, std::string(16'384, 'x')));
+  CHECK(held.body.size() == 64 * 1024);
   for (int i = 0; i < 100; ++i) b.send(http2::data_frame(3, std::string(16'384, 'x')));
   CHECK(other.body.size() == 100 * 16'384);
   b.send(http2::data_frame(1, "x"));                 // beyond what was allowed
   CHECK(held.trace.ends_with("closed bad_response flow_control\n"));
   CHECK(b.wire.stream(1).ends_with("RST 3"));
+}
+
+TEST_CASE("an answer that is read fast gets a wide window, one that is not read keeps its own") {
+  Raw b;
+  b.send(http2::frame(4, http2::ack, 0, ""));
+  ProbeSink& s = b.request();
+  b.send(head(1));
+  for (int i = 0; i < 16; ++i) b.send(http2::data_frame(1, std::string(16'384, 'x')));   // 256 KiB, taken as they come
+  CHECK(s.body.size() == 256 * 1024);
+  s.hold = true;
+  for (int i = 0; i < 16; ++i) b.send(http2::data_frame(1, std::string(16'384, 'x')));
+  CHECK(s.body.size() == 512 * 1024);
+  b.send(http2::data_frame(1, "x"));
+  CHECK(s.trace.ends_with("closed bad_response flow_control\n"));
 }
 
 TEST_CASE("a request body waits for the windows, which SETTINGS may change while it does") {
