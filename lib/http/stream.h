@@ -122,6 +122,9 @@ class ClientHost {
 
 // Should the connection be looked at (quiet_now) before it is used? `surely`: what may not be replayed.
 enum class Borrow : uint8_t { quick, surely };
+// `quick` trusts a connection that was idle for no longer than this: the loop has polled it since, no server's idle timeout is
+// that short, and a request that meets its end all the same is replayed. A look costs a system call.
+inline constexpr base::Micros trusted_idle{25'000};
 
 class ClientSession {
  public:
@@ -129,7 +132,7 @@ class ClientSession {
   virtual uint32_t slots() const = 0;  // HTTP/1: 0 or 1; HTTP/2: the peer's limit minus open streams
   virtual uint32_t open_streams() const = 0;
   // False: a FIN, an error or stray bytes are there; the session will end by itself and must not be used.
-  // quick: looks at the socket only if the connection was idle for more than a few milliseconds.
+  // quick: looks at the socket only if the connection was idle for longer than trusted_idle.
   virtual bool validate(Borrow how) = 0;
   virtual void retire_when_idle(CloseCause cause) = 0;  // no new streams (slots() = 0), closes when empty
   virtual void abort(CloseCause cause) = 0;  // everything ends now; on_session_end follows at the loop

@@ -63,8 +63,6 @@ class Client final : public http::ClientSession, public net::Transport::User, pu
  public:
   static constexpr uint32_t informational_max = 10;                   // 1xx heads before an answer (row 29)
   static constexpr uint64_t informational_bytes_max = 16 * 1024;
-  // An idle connection is looked at before quick use when it was idle for longer than this.
-  static constexpr base::Micros trusted_idle{2'000};
   // The last bytes of a tunnel, to an upstream that takes none of them.
   static constexpr base::Millis last_bytes_stall = base::seconds(30);
 

@@ -90,7 +90,7 @@ http::Stream* Client::open(http::Sink& sink) {
 
 bool Client::validate(http::Borrow how) {
   if (phase_ != Phase::idle) return false;
-  if (how == http::Borrow::quick && loop_.now() - idle_since_ <= trusted_idle) return true;
+  if (how == http::Borrow::quick && loop_.now() - idle_since_ <= http::trusted_idle) return true;
   if (transport_->quiet_now()) return true;
   phase_ = Phase::doomed;
   loop_.run_later(*this);

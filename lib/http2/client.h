@@ -97,8 +97,6 @@ class Client final : public http::ClientSession,
   static constexpr uint32_t answer_window = 64 * 1024;
   static constexpr uint32_t wide_answer_window = 256 * 1024;
   static constexpr uint64_t read_to_widen = 256 * 1024;
-  // An idle connection is looked at before quick use when it was idle for longer than this.
-  static constexpr base::Micros trusted_idle{2'000};
   // One PING in each spell of idleness, which must be answered in time. Not more: servers count PINGs without requests.
   static constexpr base::Millis ping_after = base::seconds(20);
   static constexpr base::Millis ping_timeout = base::seconds(5);

@@ -133,7 +133,7 @@ http::Stream* Client::open(http::Sink& sink) {
 // With streams open something may well have come; when it is idle, nothing should have.
 bool Client::validate(http::Borrow how) {
   if (phase_ != Phase::live || last_ || engine_.failed()) return false;
-  if (open_ != 0 || (how == http::Borrow::quick && loop_.now() - idle_since_ <= trusted_idle)) return true;
+  if (open_ != 0 || (how == http::Borrow::quick && loop_.now() - idle_since_ <= http::trusted_idle)) return true;
   if (transport_->quiet_now()) return true;
   phase_ = Phase::doomed;
   turns_ = 0;
