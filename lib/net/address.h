@@ -58,6 +58,7 @@ class Address {
   bool operator==(const Address& o) const;
 
  private:
+  std::string_view ipv4_text(std::span<char> to) const;
   void copy(const Address& o);
   void steal(Address& o) noexcept;
   void reset() noexcept {

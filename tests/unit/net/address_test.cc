@@ -77,6 +77,9 @@ TEST_CASE("bare IPs, loopback, mapped") {
   char buffer[46];
   CHECK(Address::parse("[2001:db8::1]:9")->ip_text(buffer) == "2001:db8::1");
   CHECK(Address::unix_socket("/x").ip_text() == "unix:");
+  for (const std::string text : {"0.0.0.0", "1.20.255.100", "255.255.255.255", "10.0.0.9"}) {
+    CHECK(Address::parse(text + ":1")->ip_text() == text);
+  }
 }
 
 TEST_CASE("equality, copies and hashes of every family") {
