@@ -177,7 +177,7 @@ def test_the_clients_deadline_is_told_and_kept(start, serve, connect):
     sluice = start.sluice(text(server.address))
     stub = connect(sluice)
     stub.unary("Echo", timeout=TIMEOUT)
-    assert 0 < server.service.remaining[-1] <= TIMEOUT
+    assert 0 < server.service.remaining[-1] < TIMEOUT * 2      # what was told is rounded up
     error = failure(lambda: stub.unary("Hang", timeout=0.3))
     assert error.code() == Code.DEADLINE_EXCEEDED
     wait_for(lambda: server.service.seen("hung up") == 1)
@@ -208,7 +208,7 @@ def test_a_deadline_within_the_answer(start, serve, raw):
     server = serve()
     sluice = start.sluice(text(server.address, route=UNTOLD))
     client = raw(sluice)
-    stream = client.call(SERVICE + "Tick", [("grpc-timeout", "300m")], b"")
+    stream = client.call(SERVICE + "Tick", [("grpc-timeout", "2S")], b"")
     heard = client.wait(stream)
     assert heard.ended and heard.body.endswith(b"tick")
     assert heard.trailers["grpc-status"] == "4"
@@ -255,7 +255,7 @@ def test_the_routes_timeout_is_a_deadline_too(start, serve, connect):
 
 def test_a_silent_stream_ends_at_its_idle_timeout(start, serve, connect):
     server = serve()
-    sluice = start.sluice(text(server.address, route='stream_idle_timeout = "300ms"'))
+    sluice = start.sluice(text(server.address, route='stream_idle_timeout = "1s"'))
     call = connect(sluice).stream("Tick", timeout=TIMEOUT)
     assert next(call) == b"tick"
     assert failure(lambda: next(call)).code() in (Code.INTERNAL, Code.UNAVAILABLE)

@@ -54,10 +54,18 @@ class Service(grpc.GenericRpcHandler):
         with self.lock:
             self.counts[what] = self.counts.get(what, 0) + 1
 
-    def begin(self, context):
-        """Notes the beginning of a call and returns an event for its end, however it comes."""
+    def begin(self, context, end="over"):
+        """Notes the beginning of a call and, by the word `end`, its end, however it comes; returns an event of that end.
+
+        (A generator would not do: once its call is over it is not resumed.)
+        """
         over = threading.Event()
-        context.add_callback(over.set)
+
+        def ended():
+            self.note(end)
+            over.set()
+        if not context.add_callback(ended):
+            ended()
         self.note("begun")
         return over
 
@@ -84,8 +92,7 @@ class Service(grpc.GenericRpcHandler):
 
     def hang(self, request, context):
         """Never answers of itself."""
-        self.begin(context).wait(TIMEOUT * 2)
-        self.note("hung up")
+        self.begin(context, "hung up").wait(TIMEOUT * 2)
         return b""
 
     def held(self, request, context):
@@ -99,10 +106,9 @@ class Service(grpc.GenericRpcHandler):
 
     def tick(self, request, context):
         """One message, then silence until the call is over."""
-        over = self.begin(context)
+        over = self.begin(context, "hung up")
         yield b"tick"
         over.wait(TIMEOUT * 2)
-        self.note("hung up")
 
     def chat(self, requests, context):
         self.begin(context)
