@@ -9,6 +9,8 @@
 namespace sluice::dns {
 namespace {
 
+constexpr std::uint32_t trouble_lines = 20;   // in 10 s
+
 base::Millis up_to_millis(base::Micros span) { return base::Millis{span.count <= 0 ? 0 : (span.count + 999) / 1000}; }
 
 std::string text(const net::Address& a) { return a.ip_text(); }
@@ -131,11 +133,11 @@ void Entry::take_failure(const Reply& reply) {
   last_error_ = failure_text(reply);
   last_error_wall_ = env_.loop.wall();
   const base::Millis wait = retry_after(failures_, env_.random);
-  if (failures_ == 1 && trouble_site_.admit()) {
+  if (failures_ == 1 && env_.trouble_site.admit(trouble_lines)) {
     const std::string meanwhile = phase_ == Phase::records
                                       ? fmt::format("the last good answer ({} record(s)) serves on for at most {} s after its TTL",
                                                     records_.size(), base::Micros(env_.options.stale_max).seconds())
-                                      : std::string("nothing is known of it");
+                                      : std::string(phase_ == Phase::none ? "it has no records" : "nothing is known of it");
     base::warn("dns: {}: {}; {}; asked again in {} ms", id(), last_error_, meanwhile, wait.count);
   }
   if (phase_ == Phase::records && too_stale()) give_up(fmt::format("stale for {} s", base::Micros(env_.options.stale_max).seconds()));
@@ -173,7 +175,7 @@ void Entry::arm_give_up() {
 }
 
 void Entry::on_give_up() {
-  if (failures_ == 0 && !held_) return;  // the lookup under way decides
+  if (sound()) return;  // the lookup under way decides
   give_up(fmt::format("stale for {} s", base::Micros(env_.options.stale_max).seconds()));
   owner_.on_entry(*this);
 }
@@ -184,7 +186,7 @@ void Entry::options_changed() {
 }
 
 base::Micros Entry::stale_for() const {
-  if (phase_ != Phase::records || (failures_ == 0 && !held_)) return {};
+  if (phase_ != Phase::records || sound()) return {};
   return std::max(base::Micros{}, env_.loop.now() - fresh_until_);
 }
 

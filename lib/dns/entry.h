@@ -23,6 +23,7 @@ struct Env {
   Meter* meter;
   Random random;
   DnsOptions options;
+  base::LogSite trouble_site{};   // of all names together: a server that dies must not fill the log
 };
 
 class Entry final : Queries::Asker {
@@ -50,6 +51,7 @@ class Entry final : Queries::Asker {
   base::Micros answered() const { return answered_; }        // when the last answer with records arrived
   // Records are still served although DNS says that the name is there without any of this type; since when.
   std::optional<base::Micros> held_as_empty() const { return held_ == Outcome::empty ? std::optional(held_since_) : std::nullopt; }
+  bool sound() const { return failures_ == 0 && !held_; }    // the last lookup has not failed, and nothing is held
   const std::string& trouble() const { return last_error_; }
   std::optional<Change> take_change() { return std::exchange(change_, std::nullopt); }   // since the last call
   RecordStatus status() const;
@@ -100,7 +102,7 @@ class Entry final : Queries::Asker {
   std::unique_ptr<Lookup> lookup_;
   net::Timer ask_timer_{this, net::timer_call<&Entry::on_ask>};
   net::Timer give_up_timer_{this, net::timer_call<&Entry::on_give_up>};
-  base::LogSite change_site_, trouble_site_;
+  base::LogSite change_site_;
 };
 
 }  // namespace sluice::dns

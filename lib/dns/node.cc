@@ -49,7 +49,7 @@ void Host::end_hold(Entry& held, Entry& other) {
   if (other.answered() > *since) {
     held.give_up("the name has addresses of the other family only");
     remember(held);
-  } else {
+  } else if (other.sound()) {  // else it is asked again in its own time
     other.refresh_soon();
   }
 }

@@ -310,6 +310,20 @@ TEST_CASE("one family taken away: believed when the other one is answered again"
   CHECK(w.state() == State::fresh);
 }
 
+TEST_CASE("one family taken away while the other one fails: the failing one still backs off") {
+  World w;
+  w.script.addresses(app, {"10.0.0.1"}, 5, {"2001:db8::1"});
+  w.follow();
+  w.run(seconds(10));
+  w.script.at(app, Type::a).outcome = Outcome::empty;
+  w.script.at(app, Type::aaaa).outcome = Outcome::servfail;
+  w.run(seconds(15));
+  const std::size_t before = w.script.count(app, Type::aaaa);
+  w.run(seconds(14));
+  CHECK(w.script.count(app, Type::aaaa) - before <= 3);
+  CHECK(w.follower.resolutions == 1);
+}
+
 TEST_CASE("both families emptied at once are held, and so is 'no such name' of one") {
   World w;
   w.script.addresses(app, {"10.0.0.1"}, 5, {"2001:db8::1"});
@@ -317,8 +331,10 @@ TEST_CASE("both families emptied at once are held, and so is 'no such name' of o
   w.run(seconds(10));
   SUBCASE("both empty") { w.script.addresses(app, {}); }
   SUBCASE("NXDOMAIN of one") { w.script.at(app, Type::a).outcome = Outcome::nxdomain; }
+  const std::size_t before = w.script.queries.size();
   w.run(seconds(25));
   CHECK(w.follower.resolutions == 1);
+  CHECK(w.script.queries.size() - before < 15);  // they do not urge each other on
   w.run(seconds(15));
   CHECK(w.follower.resolutions >= 2);
 }
