@@ -1,5 +1,6 @@
 // Pages of equal cells. A page is aligned to its size, so a cell finds its page by masking; pages with a free cell stand
-// in one doubly linked list. One wholly free page is kept, every further one goes back to the heap.
+// in one doubly linked list. Some wholly free pages are kept, for the batches of streams that begin and end in one turn on HTTP/2;
+// every further one goes back to the heap.
 #include "base/slab.h"
 
 #include <algorithm>
@@ -27,10 +28,11 @@ namespace {
 
 constexpr size_t usual_page_bytes = size_t{16} * 1024;
 constexpr size_t least_cells = 3;       // of a page, so that big objects share pages as well
-constexpr size_t free_pages_kept = 1;
 constexpr size_t header_bytes = 32;
 
 size_t page_bytes(size_t cell_bytes) { return std::max(usual_page_bytes, std::bit_ceil(header_bytes + least_cells * cell_bytes)); }
+
+size_t pages_kept(size_t cell_bytes) { return std::max<size_t>(1, SlabPages::free_bytes_kept / page_bytes(cell_bytes)); }
 
 }  // namespace
 
@@ -98,7 +100,7 @@ void SlabPages::give(void* memory) noexcept {
     partial_ = page;
   }
   if (--page->used > 0) return;
-  if (++free_pages_ <= free_pages_kept) return;
+  if (++free_pages_ <= pages_kept(cell_bytes_)) return;
   --free_pages_;
   if (page->prev != nullptr) page->prev->next = page->next;
   if (page->next != nullptr) page->next->prev = page->prev;

@@ -1,5 +1,6 @@
 // Slab: recycled objects of one type, one slab per thread and type. Freed cells are poisoned in debug and sanitizer
-// builds. Cells come in pages of about 16 KB; pages that are wholly free go back to the heap, so a burst is not paid for ever.
+// builds. Cells come in pages of about 16 KB; of those that are wholly free 256 KB are kept and the others go back to the heap, so a
+// burst is not paid for ever.
 #pragma once
 
 #include <cstddef>
@@ -11,6 +12,8 @@ namespace sluice::base {
 // Untyped part: cells of `cell_bytes`, aligned to 16. Not thread-safe.
 class SlabPages {
  public:
+  static constexpr size_t free_bytes_kept = 256 * 1024;   // but one page at least
+
   explicit SlabPages(size_t cell_bytes);
   SlabPages(const SlabPages&) = delete;
   SlabPages& operator=(const SlabPages&) = delete;
@@ -18,6 +21,7 @@ class SlabPages {
   void* take();
   void give(void* cell) noexcept;
   size_t in_use() const { return in_use_; }
+  size_t free_pages() const { return free_pages_; }
 
  private:
   struct Page;

@@ -1,4 +1,4 @@
-// No allocation from the heap per request on a keep-alive connection, in the clear and over TLS: a whole proxy (control, one
+// No allocation from the heap per request on a keep-alive connection, in the clear and over TLS, HTTP/1 and HTTP/2: a whole proxy (control, one
 // worker, a respond route on a second listener as its backend) runs in this process with malloc counted; h2load is the client.
 // Twice the same connections with few and with many requests: the further requests must cost nothing.
 #include <sys/wait.h>
@@ -56,8 +56,16 @@ name = "tls"
 address = "127.0.0.1:0"
   [listener.tls]
   certificates = [{ cert = "c.pem", key = "k.pem" }]
+[[listener]]
+name = "h2"
+address = "127.0.0.1:0"
 [[upstream]]
 name = "up"
+endpoints = ["unix:)" + folder_ +
+                               R"(/backend"]
+[[upstream]]
+name = "up2"
+protocol = "h2"
 endpoints = ["unix:)" + folder_ +
                                R"(/backend"]
 [[route]]
@@ -66,6 +74,9 @@ respond = { status = 200, body = "hello" }
 [[route]]
 listeners = ["clear", "tls"]
 upstream = "up"
+[[route]]
+listeners = ["h2"]
+upstream = "up2"
 )";
     auto loaded = config::load_file(file, {.files = runtime::file_checks(base::steady_clock().wall())});
     if (!loaded) FAIL(base::to_text(loaded.error().front()));
@@ -75,7 +86,7 @@ upstream = "up"
     thread_ = std::thread([this] { control_->run(); });
   }
   ~Proxy() {
-    kill(getpid(), SIGTERM);   // blocked in every thread: control's descriptor takes it
+    kill(getpid(), SIGTERM);  // blocked in every thread: control's descriptor takes it
     thread_.join();
     control_.reset();
     shell("rm -rf " + folder_);
@@ -90,17 +101,19 @@ upstream = "up"
 };
 
 // Allocations of this process while h2load sends `requests`.
-uint64_t cost(const std::string& url, int requests) {
+uint64_t cost(const std::string& how, const std::string& url, int requests) {
   const uint64_t before = support::allocations();
-  REQUIRE(shell("h2load --h1 -c " + std::to_string(connections) + " -n " + std::to_string(requests) + " " + url + " | grep -q ' " +
+  REQUIRE(shell("h2load " + how + " -c " + std::to_string(connections) + " -n " + std::to_string(requests) + " " + url + " | grep -q ' " +
                 std::to_string(requests) + " succeeded'") == 0);
   return support::allocations() - before;
 }
 
-void check_requests_cost_nothing(const std::string& url) {
-  cost(url, few);                                     // pools and free lists fill
-  const uint64_t first = cost(url, few);
-  const uint64_t second = cost(url, many);
+void check_requests_cost_nothing(const std::string& how, const std::string& url) {
+  CAPTURE(how);
+  CAPTURE(url);
+  cost(how, url, few);  // pools and free lists fill
+  const uint64_t first = cost(how, url, few);
+  const uint64_t second = cost(how, url, many);
   CAPTURE(first);
   CAPTURE(second);
   // What the connections themselves cost varies by a few; a single allocation per request would be 4,000.
@@ -109,7 +122,7 @@ void check_requests_cost_nothing(const std::string& url) {
 
 }  // namespace
 
-TEST_CASE("no allocation per request, in the clear and over TLS") {
+TEST_CASE("no allocation per request, in the clear and over TLS, in HTTP/1 and HTTP/2") {
   if (shell("command -v h2load >/dev/null") != 0) {
     MESSAGE("skipped: h2load is not installed (apt-get install nghttp2-client)");
     return;
@@ -120,6 +133,11 @@ TEST_CASE("no allocation per request, in the clear and over TLS") {
   for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) sigaddset(&set, number);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   Proxy proxy;
-  check_requests_cost_nothing("http://" + proxy.address(1) + "/");
-  check_requests_cost_nothing("https://" + proxy.address(2) + "/");
+  check_requests_cost_nothing("--h1", "http://" + proxy.address(1) + "/");
+  check_requests_cost_nothing("--h1", "https://" + proxy.address(2) + "/");
+  // HTTP/2 with ten streams at a time, over HTTP/1 and over HTTP/2 to the backend.
+  check_requests_cost_nothing("-m 10", "http://" + proxy.address(1) + "/");
+  check_requests_cost_nothing("-m 10", "https://" + proxy.address(2) + "/");
+  check_requests_cost_nothing("-m 10", "http://" + proxy.address(3) + "/");
+  check_requests_cost_nothing("--h1", "http://" + proxy.address(3) + "/");
 }

@@ -147,6 +147,18 @@ TEST_CASE("slab: thousands in any order, all distinct and aligned") {
   }
 }
 
+TEST_CASE("slab: of free pages 256 KB are kept, or one") {
+  for (const size_t cell : {size_t{200}, size_t{5000}, size_t{400'000}}) {
+    sluice::base::SlabPages pages(cell);
+    for (const size_t n : {size_t{1}, size_t{20'000'000} / cell}) {
+      std::vector<void*> all;
+      for (size_t i = 0; i < n; ++i) all.push_back(pages.take());
+      for (void* one : all) pages.give(one);
+      CHECK(pages.free_pages() == (n == 1 || cell == 400'000 ? 1 : 16));
+    }
+  }
+}
+
 TEST_CASE("slab: objects above the usual page") {
   Slab<Huge> slab;
   std::vector<Huge*> all;
