@@ -14,7 +14,7 @@ using http2::Lines;
 namespace {
 
 struct Read {
-  explicit Read(http2::Side side, const http::HttpLimits& limits = {}) : reader(side, limits, arena) { reader.begin_head(head); }
+  explicit Read(http2::Side side, const http::HttpLimits& l = {}) : limits(l), reader(side, limits, arena) { reader.begin_head(head); }
   HeadReader::Taken take(const Lines& lines) {
     HeadReader::Taken last = HeadReader::Taken::yes;
     for (const auto& [name, value] : lines) last = reader.take(name, value, http2::Indexing::allowed);
@@ -30,6 +30,7 @@ struct Read {
   }
   base::Arena arena;
   http::Head head{arena};
+  http::HttpLimits limits;                         // a reader keeps a reference
   HeadReader reader;
 };
 
@@ -54,6 +55,19 @@ TEST_CASE("responses, a line a rule") {
     CAPTURE(c.name);
     Read r(http2::Side::response);
     CHECK(r.response(c.lines, http::End::no) == (c.verdict.empty() ? "clean" : c.verdict));
+  }
+}
+
+TEST_CASE("the scheme is that of the listener") {
+  Lines lines = request_with({});
+  for (const auto listener : {http::Scheme::http, http::Scheme::https}) {
+    for (const char* scheme : {"http", "https"}) {
+      lines[1].second = scheme;
+      Read r(http2::Side::request);
+      r.take(lines);
+      const bool same = http::scheme_word(listener) == scheme;
+      CHECK(support::text_of(r.reader.finish_request(listener, http::End::yes)) == (same ? "clean" : "bad_request pseudo untouched"));
+    }
   }
 }
 
