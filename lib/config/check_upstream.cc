@@ -57,6 +57,7 @@ void check_host(const upstream::UpstreamOptions& o, const Node* node, Report& re
     case upstream::HostMode::endpoint: {
       const auto other = std::find_if(o.endpoints.begin(), o.endpoints.end(), [&](const auto& endpoint) { return differs(endpoint.name); });
       if (other != o.endpoints.end()) warn(other->name);
+      if (!o.dns.empty() && differs(o.dns)) warn(o.dns);
       return;
     }
   }

@@ -78,7 +78,10 @@ void visit_pool(Visitor& v, upstream::PoolOptions& o) {
 }
 
 void visit_client_tls(Visitor& v, tls::ClientTlsOptions& o) {
-  key(v, {"server_name", "SNI and the name that is verified", "\"\": the endpoint's name"}, Text(o.server_name, optional_host));
+  key(v,
+      {"server_name", "SNI and the name that is verified",
+       "\"\": the endpoint's name as configured; of srv the domain after the service labels"},
+      Text(o.server_name, optional_host));
   key(v, {"ca", "file with the CAs that are believed", "\"\": the system's"}, FilePath(o.ca));
   key(v, {"verify", "whether the certificate is verified", "without it anybody on the path can answer"}, Flag(o.verify));
   key(v, {"cert", "client certificate; needs key", "\"\": none"}, FilePath(o.cert));

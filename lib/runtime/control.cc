@@ -99,6 +99,8 @@ Control::Control(Started, config::Loaded loaded)
       shared_{registry_, nullptr, make_pseudonym()},
       loop_(base::steady_clock(), net::make_uv_driver()),
       mailbox_(loop_),
+      resolver_(loop_),
+      discovery_({loop_, resolver_, registry_, worker_count_, exchange::Random::from_system().next(), *this}),
       drain_(loaded_.snapshot->drain),
       tick_(this, net::timer_call<&Control::on_tick>),
       settle_timer_(this, net::timer_call<&Control::ask_settled>),
@@ -125,6 +127,11 @@ Problems Control::set_up() {
   access_log_ = std::move(*log);
   shared_.access_log = access_log_.get();
   if (access_log_ != nullptr) cells_.log_dropped(*access_log_);
+
+  discovery_.follow(loaded_.snapshot);
+  if (snapshot.dns.required_at_start == dns::AtStart::require) {
+    if (Problems problems = discovery_.await_all(); !problems.empty()) return problems;
+  }
 
   Problems warnings;
   auto built = build_generation(loaded_, nullptr, worker_count_, loop_.wall(), warnings);
@@ -174,7 +181,7 @@ int Control::run() {
 
 void Control::publish(GenerationPtr next) {
   if (generation_ != nullptr) retire_series(*generation_->snapshot, *next->snapshot);
-  EndpointSets sets = set_endpoints(*next);
+  EndpointSets sets = discovery_.publish(*next);
   cells_.certificates(*next);
   generation_ = std::move(next);
   place_checks(*generation_, sets);
@@ -182,19 +189,6 @@ void Control::publish(GenerationPtr next) {
     worker.apply(generation, sets);
     mailbox_.push([this] { ++workers_applied_; });
   });
-}
-
-// Endpoint sets belong to control; the workers get them with the generation.
-EndpointSets Control::set_endpoints(const Generation& next) {
-  EndpointSets sets;
-  for (size_t i = 0; i < next.upstreams.size(); ++i) {
-    const auto& shared = next.upstreams[i].shared;
-    const upstream::UpstreamOptions& options = next.snapshot->upstreams[i];
-    const upstream::EndpointSetPtr before = shared->endpoints();
-    sets.push_back(shared->set_endpoints(options.endpoints, options.panic_threshold));
-    upstream::export_shared(registry_, shared, before != nullptr ? *before : upstream::EndpointSet{}, options.pool.max_connections);
-  }
-  return sets;
 }
 
 // Series of what left the configuration leave the scrape; their cells are used again once no worker has the old names.
@@ -251,8 +245,23 @@ void Control::place_checks(const Generation& generation, const EndpointSets& set
 }
 
 void Control::on_health(const upstream::SharedUpstream& upstream, const upstream::SharedEndpoint& endpoint, upstream::Health health) {
-  if (health == upstream::Health::up) return;
+  if (health == upstream::Health::up) return to_all([shared = &upstream](Worker& worker) { worker.endpoint_is_up(shared); });
   to_all([shared = &upstream, id = endpoint.id()](Worker& worker) { worker.endpoint_is_down(shared, id); });
+}
+
+void Control::send_endpoints(const upstream::SharedUpstream& upstream, const upstream::EndpointSetPtr& set, std::function<void()> applied) {
+  to_all([this, shared = &upstream, set, applied = std::move(applied)](Worker& worker) {
+    worker.set_endpoints(shared, set, http::CloseCause::dns_removed);
+    mailbox_.push(applied);
+  });
+  if (const auto checker = checkers_.find(&upstream); checker != checkers_.end() && checker->second != nullptr) {
+    checker->second->set_endpoints(set);
+  }
+}
+
+void Control::series_retired() {
+  if (generation_ != nullptr) cells_.certificates(*generation_);   // a certificate may bear a name that DNS had, too
+  settle_timer_.arm(loop_, settle_every);
 }
 
 void Control::to_all(const std::function<void(Worker&)>& message) {
@@ -398,12 +407,14 @@ uint64_t Control::connections_left() const {
 
 void Control::ask_warm() {
   if (workers_applied_ < worker_count_) return;
+  const bool resolved = discovery_.settled();
   if (loop_.now() - started_ >= base::Micros(generation_->snapshot->runtime.warm_timeout)) {
-    base::warn("not every pool has its min_idle connections after warm_timeout: ready all the same");
+    base::warn("after warm_timeout {}: ready all the same",
+               resolved ? "not every pool has its min_idle connections" : "DNS has not answered for every name");
     warm_ = true;
     return;
   }
-  if (warm_asked_) return;
+  if (warm_asked_ || !resolved) return;
   warm_asked_ = true;
   workers_warm_ = 0;
   warm_answers_ = 0;
@@ -433,6 +444,7 @@ void Control::on_helper(std::function<admin::Page()> make, const Done& done) {
 }
 
 void Control::metrics(Done done) {
+  discovery_.set_gauges();
   on_helper([this] { return admin::Page{200, metrics::exposition_content_type, metrics::exposition(registry_)}; }, done);
 }
 
@@ -458,6 +470,8 @@ void Control::status(Done done) {
       gather->facts.listener_connections[index] = std::move(*connections);
       if (++gather->answers < worker_count_) return;
       gather->facts.ready = ready();
+      gather->facts.names = discovery_.status();
+      gather->facts.wall = loop_.wall();
       gather->facts.phase = drain_.phase();
       gather->facts.uptime = loop_.now() - started_;
       gather->facts.drain_left = drain_.time_left(loop_.now());

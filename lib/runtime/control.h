@@ -11,10 +11,12 @@
 
 #include "admin/admin.h"
 #include "admin/helper_thread.h"
+#include "dns/resolver.h"
 #include "net/fd.h"
 #include "net/fd_watch.h"
 #include "net/tcp_network.h"
 #include "runtime/control_cells.h"
+#include "runtime/discovery.h"
 #include "runtime/drain.h"
 #include "runtime/generation.h"
 #include "runtime/worker_thread.h"
@@ -22,7 +24,11 @@
 
 namespace sluice::runtime {
 
-class Control final : public admin::Backend, public net::FdWatch::User, public Peers, public upstream::HealthListener {
+class Control final : public admin::Backend,
+                      public net::FdWatch::User,
+                      public Peers,
+                      public upstream::HealthListener,
+                      public Discovery::User {
   struct Started {                                // what only start() has
     explicit Started() = default;
   };
@@ -43,7 +49,6 @@ class Control final : public admin::Backend, public net::FdWatch::User, public P
   config::Problems start_admin();
   void start_workers();
   void publish(GenerationPtr next);
-  EndpointSets set_endpoints(const Generation& next);
   void retire_series(const config::Snapshot& before, const config::Snapshot& after);
   void ask_settled();
   void place_checks(const Generation& generation, const EndpointSets& sets);
@@ -55,6 +60,11 @@ class Control final : public admin::Backend, public net::FdWatch::User, public P
 
   // upstream::HealthListener
   void on_health(const upstream::SharedUpstream& upstream, const upstream::SharedEndpoint& endpoint, upstream::Health health) override;
+
+  // Discovery::User
+  void send_endpoints(const upstream::SharedUpstream& upstream, const upstream::EndpointSetPtr& set,
+                      std::function<void()> applied) override;
+  void series_retired() override;
 
   // Peers
   void post(uint32_t worker, std::function<void(Worker&)> message) override;
@@ -86,6 +96,8 @@ class Control final : public admin::Backend, public net::FdWatch::User, public P
   net::Loop loop_;
   net::Mailbox mailbox_;
   net::TcpNetwork network_;
+  dns::Resolver resolver_;
+  Discovery discovery_;
   Drain drain_;
   GenerationPtr generation_;
   std::mutex workers_mutex_;                      // over workers_: they reach each other through it

@@ -64,10 +64,11 @@ std::string endpoint_json(const upstream::EndpointStatus& first, const std::vect
     }
   }
   return fmt::format(
-      R"({{"name":{},"address":{},"weight":{},"healthy":{},"set_aside_seconds":{:.3f},"idle_race_seen":{},"leaving":{},"in_flight":{},)"
+      R"({{"name":{},"address":{},"host":{},"weight":{},"priority":{},"healthy":{},"set_aside_seconds":{:.3f},"idle_race_seen":{},"leaving":{},"in_flight":{},)"
       R"("connections":{},"tunnels":{},"connecting":{},"active":{},"idle":{}}})",
-      quoted(first.name), quoted(first.address), first.weight, first.healthy, first.aside_left.seconds(), first.race_seen, first.leaving,
-      first.in_flight, first.connections, first.tunnels, connecting, active, idle);
+      quoted(first.name), quoted(first.address), quoted(first.host), first.weight, first.priority, first.healthy,
+      first.aside_left.seconds(), first.race_seen, first.leaving, first.in_flight, first.connections, first.tunnels, connecting, active,
+      idle);
 }
 
 std::string upstream_json(size_t index, const StatusFacts& facts) {
@@ -85,6 +86,36 @@ std::string upstream_json(size_t index, const StatusFacts& facts) {
                      warm, endpoints.text());
 }
 
+std::string list_json(const std::vector<std::string>& items) {
+  Joined all;
+  for (const std::string& item : items) all.add(quoted(item));
+  return "[" + all.text() + "]";
+}
+
+std::string record_json(const dns::RecordStatus& record, base::Micros wall) {
+  const double error_age = record.last_error_wall.count == 0 ? 0 : (wall - record.last_error_wall).seconds();
+  return fmt::format(
+      R"({{"type":{},"state":{},"records":{},"ttl_left_seconds":{:.3f},"age_seconds":{:.3f},"stale":{},"stale_seconds":{:.3f},)"
+      R"("next_query_seconds":{:.3f},"last_error":{},"last_error_seconds_ago":{:.3f},"failures":{},"lookups":{}}})",
+      quoted(dns::type_name(record.type)), quoted(dns::state_name(record.state)), list_json(record.records),
+      base::Micros(record.ttl_left).seconds(), base::Micros(record.age).seconds(), record.state == dns::State::stale,
+      base::Micros(record.stale_for).seconds(), base::Micros(record.next_query_in).seconds(), quoted(record.last_error), error_age,
+      record.failures, record.lookups);
+}
+
+std::string name_json(const dns::NameStatus& name, base::Micros wall) {
+  Joined records;
+  for (const dns::RecordStatus& record : name.records) records.add(record_json(record, wall));
+  Joined history;
+  for (const dns::Change& change : name.history) {
+    history.add(fmt::format(R"({{"seconds_ago":{:.3f},"added":{},"removed":{},"more":{},"why":{}}})", (wall - change.wall).seconds(),
+                            list_json(change.added), list_json(change.removed), change.more, quoted(change.why)));
+  }
+  return fmt::format(R"({{"name":{},"kind":{},"state":{},"followed":{},"records":[{}],"history":[{}]}})", quoted(name.name),
+                     quoted(name.kind == dns::Kind::service ? "service" : "address"), quoted(dns::state_name(name.state)), name.followed,
+                     records.text(), history.text());
+}
+
 }  // namespace
 
 std::string status_json(const Generation& generation, const StatusFacts& facts) {
@@ -92,12 +123,14 @@ std::string status_json(const Generation& generation, const StatusFacts& facts) 
   for (const auto& listening : generation.listeners) listeners.add(listener_json(*listening, facts));
   Joined upstreams;
   for (size_t i = 0; i < generation.upstreams.size(); ++i) upstreams.add(upstream_json(i, facts));
+  Joined names;
+  for (const dns::NameStatus& name : facts.names) names.add(name_json(name, facts.wall));
   return fmt::format(
       R"({{"version":{},"ready":{},"reason":{},"phase":{},"uptime_seconds":{:.3f},"drain_seconds_left":{:.3f},"connections":{},"workers":{},)"
-      R"("listeners":[{}],"upstreams":[{}]}})"
+      R"("listeners":[{}],"upstreams":[{}],"dns":[{}]}})"
       "\n",
       quoted(version()), facts.ready.ready, quoted(facts.ready.reason), quoted(rule_of(facts.phase).name), facts.uptime.seconds(),
-      facts.drain_left.seconds(), facts.connections, facts.workers.size(), listeners.text(), upstreams.text());
+      facts.drain_left.seconds(), facts.connections, facts.workers.size(), listeners.text(), upstreams.text(), names.text());
 }
 
 }  // namespace sluice::runtime

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "admin/backend.h"
+#include "dns/directory.h"
 #include "runtime/drain.h"
 #include "runtime/generation.h"
 #include "upstream/cluster_impl.h"
@@ -19,6 +20,8 @@ struct StatusFacts {
   uint32_t connections = 0;
   std::vector<std::vector<upstream::ClusterStatus>> workers;   // [worker][upstream]
   std::vector<std::vector<uint32_t>> listener_connections;     // [worker][listener]
+  std::vector<dns::NameStatus> names;
+  base::Micros wall{};                                         // now
 };
 
 std::string status_json(const Generation& generation, const StatusFacts& facts);

@@ -200,6 +200,10 @@ void Worker::endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t
   if (auto* cluster = find(upstream)) cluster->endpoint_down(endpoint_id);
 }
 
+void Worker::endpoint_is_up(const upstream::SharedUpstream* upstream) {
+  if (auto* cluster = find(upstream)) cluster->endpoint_up();
+}
+
 void Worker::leave(std::function<void()> closed) {
   if (draining_) return;
   draining_ = true;

@@ -56,6 +56,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   // Messages about one upstream; nothing happens if it is not known here any more.
   void set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set, http::CloseCause why_gone);
   void endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t endpoint_id);
+  void endpoint_is_up(const upstream::SharedUpstream* upstream);
   // Drain: listeners close after what stands in their queues (then `closed` is called, once), connections end as they fall idle.
   // Asked again: nothing.
   void leave(std::function<void()> closed);

@@ -21,12 +21,12 @@ class Metrics:
                 assert key not in self.samples, f"sample twice: {line!r}"
                 self.samples[key] = float(m[3])
 
-    def series(self, name, **labels):
+    def series(self, name, /, **labels):
         """{labels as dict items: value} of the series that carry these labels."""
         want = set(labels.items())
         return {pairs: v for (n, pairs), v in self.samples.items() if n == name and want <= pairs}
 
-    def sum(self, name, **labels):
+    def sum(self, name, /, **labels):
         return sum(self.series(name, **labels).values())
 
     def names(self):

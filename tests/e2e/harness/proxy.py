@@ -205,10 +205,10 @@ class Sluice:
         assert code == 200, code
         return json.loads(text)
 
-    def metric(self, name, **labels):
+    def metric(self, name, /, **labels):
         return self.metrics().sum(name, **labels)
 
-    def wait_metric(self, expected, name, **labels):
+    def wait_metric(self, expected, name, /, **labels):
         """Waits until the sum of the series equals expected (a number or a condition)."""
         test = expected if callable(expected) else lambda v: v == expected
         last = []
