@@ -302,8 +302,9 @@ def test_srv_weights_and_priorities(start, dns):
     assert 55 <= got.count("b1.test") <= 65, got.count("b1.test")
     load = loaded(start, sluice)
     # The whole first priority goes; the second serves; one of the first comes back.
-    for name in ("b1.test", "b2.test"):
+    for healthy, name in ((2, "b1.test"), (1, "b2.test")):   # at once, the two tries of a request could both meet a dead one
         origins[name].close()
+        sluice.wait_metric(healthy, "sluice_upstream_endpoint_healthy", upstream="app")
     wait_for(lambda: answered_by(sluice, 5) == {"b3.test"}, what="failover")
     address, port = hosts["b2.test"][0], ports["b2.test"]
     start.origin(lambda c, r: c.send(ok(b"b2.test")), address=(address, port))
@@ -313,6 +314,7 @@ def test_srv_weights_and_priorities(start, dns):
     server.set_services(service, ("b3.test", ports["b3.test"], 10, 1))
     wait_for(lambda: answered_by(sluice, 5) == {"b3.test"}, timeout=TIMEOUT * 2, what="the new records are taken")
     load.stop()
+    load.check()
 
 
 def test_service_that_is_not_there(start, dns, site):
