@@ -22,7 +22,7 @@ class Departures {
  public:
   static constexpr base::Millis look_first{5};      // how often it looks: at first,
   static constexpr base::Millis look_most{1'000};   // and at most, when connections (WebSockets) stay for hours
-  static constexpr std::int64_t look_share = 50;    // in between: this part of the time that has passed
+  static constexpr std::int64_t look_share = 500;   // in between: this part of the time that has passed
 
   using Endpoints = std::vector<std::shared_ptr<upstream::SharedEndpoint>>;
   // One change of one upstream. Whoever publishes the new set calls applied() once for each worker that has it.
