@@ -50,6 +50,7 @@ void Loop::turn(base::Micros longest_wait) {
   run_pending();
   flush();
   reap();
+  if (watch_ != nullptr) watch_->on_turn(clock_.now() - now_);
 }
 
 void Loop::wait_over() {

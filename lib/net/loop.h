@@ -42,6 +42,15 @@ class Reapable : public base::ListHook<class ReapTag> {
   ~Reapable() = default;
 };
 
+// Told how long each turn took, from the end of the wait to the last reclaim().
+class TurnWatch {
+ public:
+  virtual void on_turn(base::Micros took) = 0;
+
+ protected:
+  ~TurnWatch() = default;
+};
+
 // A driver waits for events and runs their handlers, for at most `timeout` (negative: until one comes).
 class LoopDriver {
  public:
@@ -71,6 +80,7 @@ class Loop {
   void run();
   void turn(base::Micros longest_wait);
   void stop() { stopped_ = true; }                  // from its own thread
+  void watch_turns(TurnWatch* watch) { watch_ = watch; }   // nullptr: no longer; costs one more look at the clock a turn
   // I/O trampolines (what a driver calls inside poll()) bracket each event with these two: the first event after a wait
   // reads the clock; a burst of ready sockets is flushed early, when `flush_at_dirty` transports are dirty.
   void before_event() {
@@ -102,6 +112,7 @@ class Loop {
   base::List<class Mailbox, class MailTag> mailboxes_;
   std::atomic<bool> mail_{false};                   // set by any thread, before wake()
   uint32_t dirty_count_ = 0;                        // joins since the last flush (some may have left by dying)
+  TurnWatch* watch_ = nullptr;
   bool waiting_ = false;                            // inside poll(), before its first event
   bool stopped_ = false;
 };

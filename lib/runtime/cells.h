@@ -12,7 +12,7 @@
 
 namespace sluice::runtime {
 
-class WorkerMeter final : public exchange::Meter {
+class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
  public:
   WorkerMeter(metrics::Registry& registry, uint32_t worker);
 
@@ -20,6 +20,7 @@ class WorkerMeter final : public exchange::Meter {
   void protocol_error(http::Where side, http::Detail detail) override {
     if (detail != http::Detail::none) errors_[side == http::Where::upstream ? 1 : 0][static_cast<size_t>(detail)]->add();
   }
+  void on_turn(base::Micros took) override { loop_lag_->observe(took); }
   void connection_closed(http::CloseCause cause) { closed_[static_cast<size_t>(cause)]->add(); }
   void connection_rejected() { rejected_->add(); }
   void handshake_error(tls::HandshakeError why) { handshake_errors_[static_cast<size_t>(why)]->add(); }
@@ -39,6 +40,7 @@ class WorkerMeter final : public exchange::Meter {
   std::array<metrics::Counter*, http::close_causes> closed_{};
   std::array<metrics::Counter*, handshake_errors> handshake_errors_{};
   metrics::Counter* rejected_;
+  metrics::Histogram* loop_lag_;
 };
 
 }  // namespace sluice::runtime

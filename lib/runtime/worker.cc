@@ -48,10 +48,13 @@ Worker::Worker(const Setup& setup)
       random_(exchange::Random::from_system()),
       meter_(setup.shared.registry, setup.index),
       env_{setup.loop, random_, meter_, setup.shared.access_log, setup.index, setup.shared.pseudonym},
-      sweep_timer_(this, net::timer_call<&Worker::sweep>) {}
+      sweep_timer_(this, net::timer_call<&Worker::sweep>) {
+  loop_.watch_turns(&meter_);
+}
 
 // The sockets go first, then requests, then what they used.
 Worker::~Worker() {
+  loop_.watch_turns(nullptr);
   closing_.clear();
   acceptors_.clear();
   leaving_.clear();

@@ -82,6 +82,27 @@ TEST_CASE("a burst of dirty transports is flushed before the other events") {
   CHECK(log == std::string(32, 'e') + std::string(32, 'f') + "L");
 }
 
+TEST_CASE("who watches is told how long a turn took, the wait aside") {
+  struct Watch final : net::TurnWatch {
+    void on_turn(base::Micros took) override { turns.push_back(took.count); }
+    std::vector<int64_t> turns;
+  } watch;
+  base::FakeClock clock;
+  net::Loop loop(clock, net::make_uv_driver());
+  std::string log;
+  Step slow;
+  slow.log = &log;
+  loop.watch_turns(&watch);
+  loop.turn(base::Micros{0});
+  slow.also = [&] { clock.advance(base::Micros{300}); };
+  loop.run_later(slow);
+  loop.turn(base::Micros{0});
+  CHECK(watch.turns == std::vector<int64_t>{0, 300});
+  loop.watch_turns(nullptr);
+  loop.turn(base::Micros{0});
+  CHECK(watch.turns.size() == 2);
+}
+
 TEST_CASE("an event after a long wait sees the time it came at") {
   support::SimLoop sim;
   const base::Micros start = sim.now();
