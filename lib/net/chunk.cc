@@ -17,7 +17,7 @@ struct ChunkPool {
     Chunk* free = nullptr;            // linked through their payload
     uint32_t kept = 0;
   };
-  static constexpr uint32_t keep_usual = 128;
+  static constexpr uint32_t keep_usual = 64;
   static constexpr uint32_t keep_bulk = 8;
 
   std::array<Class, 2> classes{{{Chunk::usual_bytes, keep_usual}, {Chunk::bulk_bytes, keep_bulk}}};

@@ -14,7 +14,7 @@ http {{
   client_body_temp_path {dir}/body; proxy_temp_path {dir}/proxy; fastcgi_temp_path {dir}/fcgi;
   uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
   server {{
-    listen {host}:{port} backlog=1024 reuseport;
+    listen {host}:{port} backlog=1024 reuseport sndbuf=64k;
     root {dir}/www;
     location = / {{ return 200 "{name}"; }}
     {extra}

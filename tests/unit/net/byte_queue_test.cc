@@ -194,8 +194,8 @@ TEST_CASE("the free list keeps some chunks of a burst and gives the rest back") 
   std::vector<Slice> burst;
   for (int i = 0; i < 1000; ++i) burst.push_back(slice_of("x"));
   burst.clear();
-  CHECK(Chunk::kept_free() <= 136);
-  CHECK(Chunk::kept_free() >= 128);
+  CHECK(Chunk::kept_free() <= 72);
+  CHECK(Chunk::kept_free() >= 64);
   Chunk* const again = Chunk::make();
   CHECK(again->used() == 0);
   CHECK(again->capacity() == Chunk::usual_bytes);
