@@ -33,11 +33,13 @@ bool may_post(const net::Address& peer, std::string_view origin, std::string_vie
 
 namespace {
 
-// One admin request. Kept alive by its stream and, while a page is being made, by the page's callback.
+// One admin request. Kept alive by its connection and, while a page is being made, by the page's callback.
 class Request final : public http::Sink {
  public:
   Request(Backend& backend, http::Stream& stream) : backend_(backend), stream_(&stream) {}
-  void keep(std::shared_ptr<Request> self) { self_ = std::move(self); }
+  void know(const std::shared_ptr<Request>& self) { self_ = self; }
+  bool open() const { return stream_ != nullptr; }
+  void leave() { stream_ = nullptr; }               // its connection goes: the page, if one is being made, is for nobody
 
  private:
   void on_head(http::Head& head, http::End) override {
@@ -77,7 +79,7 @@ class Request final : public http::Sink {
   }
 
   Backend::Done later() {
-    return [self = self_](Page page) { self->answer(std::move(page)); };
+    return [self = self_.lock()](Page page) { self->answer(std::move(page)); };
   }
 
   void answer(Page page) {
@@ -105,14 +107,11 @@ class Request final : public http::Sink {
     const int status = http::status_of(why.kind);
     answer(text_page(status, std::to_string(status) + ": " + std::string(http::detail_word(why.detail)) + "\n"));
   }
-  void on_closed(const http::Failure&) override {
-    stream_ = nullptr;
-    const auto last = std::move(self_);
-  }
+  void on_closed(const http::Failure&) override { stream_ = nullptr; }
 
   Backend& backend_;
   http::Stream* stream_;
-  std::shared_ptr<Request> self_;
+  std::weak_ptr<Request> self_;
   http::Method method_ = http::Method::get;
   bool answered_ = false;
 };
@@ -131,14 +130,19 @@ class AdminServer::Impl final : public net::Listener::Host {
   // One client of the admin listener.
   struct Connection final : http::ServerHost, base::ListHook<> {
     explicit Connection(Impl& owner) : impl(owner) {}
+    ~Connection() {
+      for (const auto& request : requests) request->leave();
+    }
     http::Sink& on_stream(http::ServerSession&, http::Stream& stream) override {
-      auto request = std::make_shared<Request>(impl.backend_, stream);
-      request->keep(request);
-      return *request;
+      std::erase_if(requests, [](const auto& request) { return !request->open(); });
+      requests.push_back(std::make_shared<Request>(impl.backend_, stream));
+      requests.back()->know(requests.back());
+      return *requests.back();
     }
     void on_session_end(http::ServerSession&, http::CloseCause) override { impl.drop(*this); }
     void on_protocol_error(http::Detail) override {}
     Impl& impl;
+    std::vector<std::shared_ptr<Request>> requests;   // open ones, and those that have ended since
     http::ServerSessionPtr session;
   };
 
