@@ -171,7 +171,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       fuzz::Script script(in, 1, usual, odd);
       std::string last;
       for (size_t sent = 0; !in.empty() && sent < sent_max; sent += last.size() + 1) {
-        const uint8_t kind = in.byte() % (fuzz::Script::kinds + 4);
+        const auto kind = static_cast<uint8_t>(in.byte() % (fuzz::Script::kinds + 4));
         if (kind < fuzz::Script::kinds) {
           last = script.step(kind);
           b.pair.peer->send(last);
