@@ -6,6 +6,11 @@
 #include "net/uv_driver.h"
 
 namespace sluice::runtime {
+namespace {
+
+constexpr int last_turns = 16;
+
+}  // namespace
 
 WorkerThread::WorkerThread(uint32_t index, uint32_t count, Shared& shared, Peers& peers)
     : thread_([this, index, count, &shared, &peers] { run(index, count, shared, peers); }) {
@@ -38,6 +43,9 @@ void WorkerThread::run(uint32_t index, uint32_t count, Shared& shared, Peers& pe
   }
   changed_.notify_all();
   loop.run();
+  // What is still open when control has waited long enough: its requests give back what they hold before the pools go.
+  worker.abort_all();
+  for (int turn = 0; turn < last_turns && loop.work_left(); ++turn) loop.turn(base::Micros{0});
   const std::lock_guard lock(mutex_);
   mailbox_ = nullptr;
 }
