@@ -204,8 +204,8 @@ class Crowd {
   }
 
   support::Random random_;
-  std::vector<std::unique_ptr<Peer>> servers_;
   Rig rig_;
+  std::vector<std::unique_ptr<Peer>> servers_;       // behind the wires of rig_, which they take leave of
   std::vector<Client> clients_;
 };
 

@@ -15,6 +15,8 @@ Rig::Rig(std::string_view toml) {
 }
 
 Rig::~Rig() {
+  network.hush();
+  for (const auto& client : clients_) client->on_event = nullptr;
   worker->leave([] {});
   worker->abort_all();
   sim.settle();

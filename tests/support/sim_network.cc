@@ -52,6 +52,11 @@ net::TransportPtr SimNetwork::dial(net::Loop& loop, const net::Address& to, cons
   return transport;
 }
 
+void SimNetwork::hush() {
+  places_.clear();
+  for (const auto& peer : peers_) peer->on_event = nullptr;
+}
+
 void SimNetwork::connect(const std::string& at, const std::shared_ptr<Wire>& wire, const PipeAddresses& addresses, const Dialled& dialled) {
   Place& place = places_[at];
   switch (place.kind) {

@@ -24,6 +24,8 @@ class SimNetwork final : public net::Network {
   void serve(const net::Address& at, OnPeer on_connect);
   void serve_transport(const net::Address& at, OnTransport on_connect);
   void fail(const net::Address& at, net::EndReason why);       // refused, unreachable, no_resources, reset: at once
+  // From now on nobody is told anything: what the callbacks of a test refer to may be gone. New connects are refused.
+  void hush();
   void black_hole(const net::Address& at);                     // never answers: connect_timeout at its time
   void set_latency(base::Micros latency) { latency_ = latency; }  // of connecting, and one way of every later wire
   // Applied to both directions of every later wire.
