@@ -50,6 +50,7 @@ class ClientStream final : public http::Stream, public Flow, public base::ListHo
   void trailers_complete(http::End end);
   void answer_over();
   void fail(const http::Failure& why);
+  void on_stall();
   http::Failure failure_of(const Gone& how) const;
   bool in_tunnel() const { return head_.status == 101; }
   bool whole() const { return answer_ == Answer::ended && !in_tunnel(); }
@@ -65,6 +66,7 @@ class ClientStream final : public http::Stream, public Flow, public base::ListHo
   http::Head* upgrade_ = nullptr;                  // a request for an upgrade, until it is sent
   std::string_view offered_{};                     // its protocol
   std::string_view accept_{};                      // what a client of HTTP/1 awaits in the answer
+  net::Timer stall_{this, net::timer_call<&ClientStream::on_stall>};   // of the last bytes of a tunnel whose sink is gone
   uint64_t number_;                                // of this stream on its connection, from 1
   uint64_t body_bytes_ = 0;
   uint64_t consumed_ = 0;
@@ -97,6 +99,8 @@ class Client final : public http::ClientSession,
   static constexpr uint32_t answer_window = 64 * 1024;
   static constexpr uint32_t wide_answer_window = 256 * 1024;
   static constexpr uint64_t read_to_widen = 256 * 1024;
+  // The last bytes of a tunnel whose client is gone: a peer that takes none of them for so long loses them (as over HTTP/1).
+  static constexpr base::Millis run_out_stall = base::seconds(30);
   // One PING in each spell of idleness, which must be answered in time. Not more: servers count PINGs without requests.
   static constexpr base::Millis ping_after = base::seconds(20);
   static constexpr base::Millis ping_timeout = base::seconds(5);

@@ -110,7 +110,8 @@ void ClientStream::consume(size_t bytes) {
 }
 
 void ClientStream::on_moved(size_t bytes) {
-  if (sink_ != nullptr) sink_->on_sent(bytes);
+  if (sink_ != nullptr) return sink_->on_sent(bytes);
+  if (stall_.armed()) stall_.arm(session_.loop_, Client::run_out_stall);
 }
 
 // What was cut must not look whole, nor is the answer wanted any more. A tunnel that both have ended is not cut: the client is
@@ -121,10 +122,15 @@ void ClientStream::cancel(const Failure&) {
   session_.stream_over();
   if (session_.phase_ != Client::Phase::live) return;
   const bool whole = head_.status == 101 && answer_ == Answer::ended && given_;
-  if (whole) return;
+  if (whole) return stall_.arm(session_.loop_, Client::run_out_stall);
   session_.engine_.reset(*this, Code::cancel);
   session_.touch();
   if (id() == 0) session_.loop_.run_later(session_);   // it was never sent: no frame leads to its end
+}
+
+void ClientStream::on_stall() {
+  session_.engine_.reset(*this, Code::cancel);
+  session_.touch();
 }
 
 // ---- the answer -------------------------------------------------------------------------------------------------

@@ -274,6 +274,26 @@ TEST_CASE("101, then ends of both directions") {
   CHECK(b.wire.stream(1).find("RST") == std::string::npos);
 }
 
+TEST_CASE("the last bytes of a tunnel whose client is gone: 30 s without progress, and they are lost") {
+  Raw b(http2::settings_frame({{8, 1}, {4, 4}}));     // a window of 4 bytes
+  ProbeSink& s = b.request("GET", End::no, "websocket");
+  b.send(head(1) + http2::data_frame(1, "", end_stream));
+  s.send_body("123456789", End::yes);
+  s.cancel({});
+  b.sim.settle();
+  const auto ended = [&] { return b.wire.stream(1).find("RST") != std::string::npos; };
+  b.sim.run_for(base::seconds(21));
+  b.send(http2::frame(6, http2::ack, 0, std::string("\1\0\0\0\0\0\0\0", 8)));   // it is alive: the PING is answered
+  b.sim.run_for(base::seconds(8));
+  b.send(http2::window_frame(1, 4));                  // progress: 30 s anew
+  b.sim.run_for(base::seconds(29));
+  CHECK_FALSE(ended());
+  b.sim.run_for(base::seconds(2));
+  CHECK(ended());
+  CHECK(b.wire.stream(1).find("1234 5678") != std::string::npos);
+  CHECK(b.host.session->slots() == 1000);
+}
+
 TEST_CASE("an upgrade waits for the SETTINGS; a peer that does not know it refuses") {
   Raw b("");
   ProbeSink& s = b.request("GET", End::no, "websocket");
