@@ -33,9 +33,9 @@ std::string json(std::string_view text) {
     } else if (c == '"' || c == '\\') {
       to += '\\';
       to += c;
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+    } else if (const auto byte = static_cast<unsigned char>(c); byte < 0x20 || byte == 0x7f) {
       char escape[8];
-      std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(c));
+      std::snprintf(escape, sizeof escape, "\\u%04x", byte);
       to += escape;
     } else {
       to += text.substr(0, size);
