@@ -152,7 +152,15 @@ void Registry::computed(Name name, Labels labels, std::function<double()> read) 
   find(f, labels).read = std::move(read);
 }
 
-void Registry::retire(std::string_view label, std::string_view value, std::string_view label2, std::string_view value2) {
+void Registry::retire(std::string_view label, std::string_view value) { retire_where(label, value, label, nullptr); }
+
+void Registry::retire(std::string_view label, std::string_view value, std::string_view label2,
+                      const std::unordered_set<std::string_view>& values2) {
+  retire_where(label, value, label2, &values2);
+}
+
+void Registry::retire_where(std::string_view label, std::string_view value, std::string_view label2,
+                            const std::unordered_set<std::string_view>* values2) {
   for (const auto& family : families_) {
     const Definition& d = family->definition;
     const auto index_of = [&d](std::string_view name) {
@@ -161,13 +169,13 @@ void Registry::retire(std::string_view label, std::string_view value, std::strin
       return i;
     };
     const size_t first = index_of(label);
-    const size_t second = label2.empty() ? first : index_of(label2);
+    const size_t second = index_of(label2);
     if (first == d.label_count() || second == d.label_count()) continue;
     const std::lock_guard lock(family->mutex);
     for (auto it = family->live.begin(); it != family->live.end();) {
       const auto here = it++;
       const auto& labels = here->second.labels;
-      if (labels[first] != value || (!label2.empty() && labels[second] != value2)) continue;
+      if (labels[first] != value || (values2 != nullptr && !values2->contains(labels[second]))) continue;
       here->second.read = nullptr;
       family->retired.insert(family->live.extract(here));
     }

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "metrics/cell.h"
@@ -50,8 +51,9 @@ class Registry {
 
   // A reload dropped what `label` = `value` stood for ("upstream", "app"): its series leave the scrape. Their cells stay valid
   // (old requests still count into them), and asking for a series again brings it back with its counts.
-  // `label2`, if given, must match as well ("endpoint" of one upstream).
-  void retire(std::string_view label, std::string_view value, std::string_view label2 = {}, std::string_view value2 = {});
+  void retire(std::string_view label, std::string_view value);
+  // The same of those whose `label2` is one of these as well (endpoints of one upstream): one look at each series, however many leave.
+  void retire(std::string_view label, std::string_view value, std::string_view label2, const std::unordered_set<std::string_view>& values2);
   // Recycles the cells of retired series. Call it when no thread holds cells it asked for before the retire() any more.
   void reclaim();
 
@@ -68,6 +70,8 @@ class Registry {
   template <class Cell>
   Cell& cell(Name name, Labels labels, unsigned writer);
   std::vector<Sample> collect_overflow() const;
+  void retire_where(std::string_view label, std::string_view value, std::string_view label2,
+                    const std::unordered_set<std::string_view>* values2);
 
   unsigned writers_;
   std::array<std::unique_ptr<Family>, names> families_;

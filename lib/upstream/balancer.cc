@@ -160,7 +160,14 @@ std::uint32_t Balancer::live_tier(base::Micros now) {
   return live_tier_;
 }
 
-bool Balancer::in_use(std::uint32_t i, const Pick& how) { return tiers_.size() <= 1 || tier_of_[i] <= live_tier(how.now); }
+bool Balancer::in_use(std::uint32_t i, const Pick& how) {
+  if (tiers_.size() <= 1 || tier_of_[i] <= live_tier(how.now)) return true;
+  if (how.avoid == none) return false;
+  for (std::uint32_t k = 0; k < candidates_.size(); ++k) {
+    if (tier_of_[k] < tier_of_[i] && good(k, how)) return false;
+  }
+  return true;   // as in full_pass()
+}
 
 std::uint32_t Balancer::pick(const Pick& how) {
   if (candidates_.empty()) return none;

@@ -78,7 +78,8 @@ class Balancer {
   enum class Standard : std::uint8_t { good, avoided, aside };
   Standard standard_of(std::uint32_t picked, const Pick& how) const;
   bool meets(Standard standard, std::uint32_t i, std::uint32_t picked, const Pick& how) const;
-  // Is the endpoint's priority in use, or one before it? Others take no request that waits.
+  // Is the endpoint's priority in use, or one before it? Others take no request that waits, but one that avoids the last good
+  // endpoint of those before.
   bool in_use(std::uint32_t i, const Pick& how);
   // Is another endpoint than i usable and not set aside?
   bool another_usable(std::uint32_t i, const Pick& how) const;

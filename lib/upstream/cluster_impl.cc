@@ -202,9 +202,11 @@ Waiter* ClusterImpl::oldest_for(Connection& connection) {
   if (single_use()) return connection.dialled_for();
   const Endpoint& endpoint = connection.endpoint();
   const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
-  // Of a lower priority than the one in use: a waiter that wants it all the same finds it by place_waiting().
-  if (endpoint.in_set() && !balancer_.in_use(endpoint.index(), pick)) return nullptr;
+  const bool backup = endpoint.in_set() && !balancer_.in_use(endpoint.index(), pick);
   for (Waiter* w = queue_.front(); w != nullptr; w = queue_.next(*w)) {
+    // A priority that is not in use is so for a retry that avoids the last good endpoint of the one in use. If it were not given the
+    // connection that was made for it, it would have one made after the other.
+    if (backup && !balancer_.in_use(endpoint.index(), how(w->want_))) continue;
     if (connection.used() && wants_fresh(w->want_, endpoint)) continue;
     if (w->want_.avoid == &endpoint && endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick)) continue;
     return w;

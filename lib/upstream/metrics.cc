@@ -1,7 +1,8 @@
 // Cells looked up once, and the series that the scrape computes from SharedUpstream. See metrics.h.
 #include "upstream/metrics.h"
 
-#include <algorithm>
+#include <string_view>
+#include <unordered_set>
 
 namespace sluice::upstream {
 
@@ -38,11 +39,11 @@ void UpstreamMetrics::protocol_error(http::Detail detail) {
 void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared, const EndpointSet& before,
                    std::uint32_t max_connections) {
   const EndpointSetPtr now = shared->endpoints();
-  for (const EndpointEntry& old : before.entries) {
-    const bool stays = std::any_of(now->entries.begin(), now->entries.end(),
-                                   [&old](const EndpointEntry& e) { return e.endpoint->name() == old.endpoint->name(); });
-    if (!stays) registry.retire("upstream", shared->name(), "endpoint", old.endpoint->name());
-  }
+  // Answers of DNS replace hundreds at once, so nothing here may grow with old ones times new ones.
+  std::unordered_set<std::string_view> left;
+  for (const EndpointEntry& old : before.entries) left.insert(old.endpoint->name());
+  for (const EndpointEntry& e : now->entries) left.erase(e.endpoint->name());
+  if (!left.empty()) registry.retire("upstream", shared->name(), "endpoint", left);
   for (const EndpointEntry& entry : now->entries) {
     const std::shared_ptr<SharedEndpoint> e = entry.endpoint;
     registry.computed(Name::upstream_endpoint_healthy, {shared->name(), e->name()}, [e] { return e->healthy() ? 1.0 : 0.0; });

@@ -1,4 +1,5 @@
 """Name servers on loopback whose records a test changes: a real dnsmasq, and a scripted one for what dnsmasq never does."""
+import contextlib
 import getpass
 import os
 import signal
@@ -125,6 +126,9 @@ class ScriptedDns:
         self.delay = 0.0
         self.silent = False
         self.asked = []                               # (monotonic time, name, type)
+        self.told = []                                # (monotonic time, name, addresses), of answers with addresses
+        self.free = threading.Event()                 # cleared: answers are held back
+        self.free.set()
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
         self.closing = threading.Event()
@@ -136,6 +140,19 @@ class ScriptedDns:
 
     def set(self, name, *addresses):
         self.addresses[name] = addresses
+
+    @contextlib.contextmanager
+    def held(self, name):
+        """Inside it a lookup of the name's addresses is under way, and no answer leaves; what is set meanwhile is what it will tell."""
+        def lookups():
+            return sum(1 for _, asked, kind in self.asked if (asked, kind) == (name, A))
+        self.free.clear()
+        before = lookups()
+        wait_for(lambda: lookups() > before, what=f"a lookup of {name}")
+        try:
+            yield
+        finally:
+            self.free.set()
 
     def _run(self):
         while not self.closing.is_set():
@@ -157,12 +174,15 @@ class ScriptedDns:
         self.asked.append((time.monotonic(), name, kind))
         if self.silent or self.closing.wait(self.delay):
             return
+        self.free.wait(TIMEOUT)
         known = self.addresses.get(name)
         code = self.code or (NXDOMAIN if known is None else NOERROR)
         records = [] if code or kind != A else known
         answer = data[:2] + struct.pack("!5H", 0x8400 | code, 1, len(records), 0, 0) + question
         for address in records:
             answer += b"\xc0\x0c" + struct.pack("!2HIH", A, 1, self.ttl, 4) + socket.inet_aton(address)
+        if records:
+            self.told.append((time.monotonic(), name, records))
         try:
             self.sock.sendto(answer, peer)
         except OSError:

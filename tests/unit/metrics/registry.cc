@@ -118,11 +118,12 @@ TEST_CASE("retire takes series out of the scrape, their cells stay; asking again
   auto& web = registry.counter(Name::upstream_connections_opened_total, {"web"}, 0);
   registry.gauge(Name::upstream_endpoint_healthy, {"app", "a:1"}, 0).set(1);
   registry.gauge(Name::upstream_endpoint_healthy, {"app", "b:1"}, 0).set(1);
+  registry.gauge(Name::upstream_endpoint_healthy, {"app", "c:1"}, 0).set(1);
   registry.gauge(Name::upstream_endpoint_healthy, {"web", "a:1"}, 0).set(1);
   app.add(5);
   web.add(6);
 
-  registry.retire("upstream", "app", "endpoint", "a:1");
+  registry.retire("upstream", "app", "endpoint", {"a:1", "c:1", "never was"});
   CHECK(registry.series(Name::upstream_endpoint_healthy) == 2);
   CHECK(value_of(registry, Name::upstream_endpoint_healthy, {"app", "a:1"}) == -1);
   CHECK(registry.series(Name::upstream_connections_opened_total) == 2);  // has no endpoint

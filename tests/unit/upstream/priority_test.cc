@@ -117,6 +117,27 @@ TEST_CASE("a priority at its caps does not spill into the next one: requests wai
   second.finish();
 }
 
+TEST_CASE("a retry that must go to the next priority is given the one connection made for it there") {
+  World w;
+  w.specs = {spec(1, 1), spec(2, 2)};
+  w.start();
+  Request& failed = w.ask();
+  w.sim.settle();
+  REQUIRE(failed.served());
+  Want want;
+  want.fresh = true;   // an idle connection had died under it
+  want.avoid = failed.grant.lease.endpoint();
+  Request& retry = w.ask(0, want);
+  Request& other = w.ask();
+  w.sim.settle();
+  REQUIRE(retry.served());
+  CHECK(retry.endpoint() == "10.0.0.2:80");
+  REQUIRE(other.served());
+  CHECK(other.endpoint() == "10.0.0.1:80");
+  CHECK(w.dials() == 3);
+  for (Request* r : {&failed, &retry, &other}) r->finish();
+}
+
 TEST_CASE("a failover and back: who waits is served by the priority in use, a freed connection of the backup serves nobody") {
   World w;
   w.options->pool.max_connections = 1;
