@@ -1,0 +1,176 @@
+// Who lives how long on the admin listener: connections are dropped (the oldest of 128, or all at the exit) while a page is made.
+#include <arpa/inet.h>
+#include <sys/socket.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "admin/admin.h"
+#include "base/clock.h"
+#include "count_live.h"
+#include "net/uv_driver.h"
+
+#include <doctest/doctest.h>
+
+using namespace sluice;
+
+namespace {
+
+// The end of a session that the admin server sees. It goes on living when it was retired, so that what is done to it then is seen.
+struct FakeSession final : http::ServerSession, http::Stream {
+  FakeSession(net::TransportPtr t, http::ServerHost& h) : transport(std::move(t)), host(h) {}
+
+  // A request comes, as sessions tell of it.
+  void get(std::string_view path) {
+    http::Sink& sink = host.on_stream(*this, *this);
+    head.target = path;
+    sink.on_head(head, http::End::yes);
+  }
+
+  net::TransportPtr transport;
+  http::ServerHost& host;
+  base::Arena memory;
+  http::Head head{memory};
+  std::string answers;                           // one status after the other
+  bool retired = false;
+  int calls_too_late = 0;                        // downcalls after the session was let go of
+
+ private:
+  void call() { calls_too_late += retired ? 1 : 0; }
+  // http::Stream
+  void send_head(const http::Head& answer, http::End) override {
+    call();
+    answers += std::to_string(answer.status) + " ";
+  }
+  void send_body(net::ByteQueue&&, http::End) override { call(); }
+  void send_trailers(const http::Fields&) override { call(); }
+  void consume(size_t) override { call(); }
+  void cancel(const http::Failure&) override { call(); }
+  const net::Peer& peer() const override { return transport->peer(); }
+  http::Version version() const override { return {}; }
+  base::Arena& arena() override {
+    call();
+    return memory;
+  }
+  // http::ServerSession
+  void drain(http::CloseCause) override {}
+  void abort(const http::Failure&, http::CloseCause) override {}
+  uint32_t open_streams() const override { return 1; }
+  base::Micros idle_since() const override { return {}; }
+  void retire() noexcept override {
+    retired = true;
+    transport.reset();
+  }
+};
+
+std::vector<std::unique_ptr<FakeSession>>& sessions() {
+  static std::vector<std::unique_ptr<FakeSession>> all;
+  return all;
+}
+
+http::ServerSessionPtr make_session(net::Loop&, net::TransportPtr transport, const http::DownstreamOptions&, http::ServerHost& host) {
+  sessions().push_back(std::make_unique<FakeSession>(std::move(transport), host));
+  return http::ServerSessionPtr(sessions().back().get());
+}
+
+// Pages are made when the test says so.
+struct SlowBackend final : admin::Backend {
+  admin::Readiness ready() override { return {true, ""}; }
+  void metrics(Done done) override { waiting.push_back(std::move(done)); }
+  void status(Done done) override { waiting.push_back(std::move(done)); }
+  void config(Done done) override { waiting.push_back(std::move(done)); }
+  void reload(Done done) override { waiting.push_back(std::move(done)); }
+  void drain() override {}
+  void pages_are_ready() {
+    for (Done& done : std::exchange(waiting, {})) done({200, "text/plain", "page"});
+  }
+  std::vector<Done> waiting;
+};
+
+class Site {
+ public:
+  Site() {
+    auto socket = net::open_socket(net::Address::ipv4(INADDR_LOOPBACK, 0));
+    REQUIRE(socket.has_value());
+    address_ = *net::bound_address(*socket);
+    server = std::make_unique<admin::AdminServer>(loop_, std::move(*socket), make_session, backend);
+  }
+  ~Site() {
+    server.reset();
+    std::vector<std::unique_ptr<FakeSession>>().swap(sessions());
+  }
+
+  FakeSession& client() {
+    clients_.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_storage raw;
+    const socklen_t length = address_.to_sockaddr(raw);
+    REQUIRE(::connect(clients_.back().value(), reinterpret_cast<sockaddr*>(&raw), length) == 0);
+    const size_t before = sessions().size();
+    while (sessions().size() == before) loop_.turn(base::Micros{-1});
+    return *sessions().back();
+  }
+
+  SlowBackend backend;
+
+ private:
+  net::Loop loop_{base::steady_clock(), net::make_uv_driver()};
+  net::Address address_;
+  std::vector<net::Fd> clients_;
+
+ public:
+  std::unique_ptr<admin::AdminServer> server;      // goes before the loop
+};
+
+}  // namespace
+
+TEST_CASE("a page is given to the request that asked for it") {
+  Site site;
+  FakeSession& one = site.client();
+  one.get("/status");
+  FakeSession& two = site.client();
+  two.get("/healthz");
+  CHECK(one.answers.empty());
+  CHECK(two.answers == "200 ");
+  site.backend.pages_are_ready();
+  CHECK(one.answers == "200 ");
+}
+
+TEST_CASE("a page that is ready after its connection made room for a new one is for nobody") {
+  Site site;
+  FakeSession& oldest = site.client();
+  oldest.get("/metrics");
+  while (!oldest.retired) site.client();
+  CHECK(sessions().size() == admin::AdminServer::connections_max + 1);
+  site.backend.pages_are_ready();
+  CHECK(oldest.answers.empty());
+  CHECK(oldest.calls_too_late == 0);
+}
+
+TEST_CASE("a page that is ready after the server has gone is for nobody") {
+  Site site;
+  FakeSession& session = site.client();
+  session.get("/config");
+  site.server.reset();
+  REQUIRE(session.retired);
+  site.backend.pages_are_ready();
+  CHECK(session.answers.empty());
+  CHECK(session.calls_too_late == 0);
+}
+
+TEST_CASE("a request whose connection was dropped leaves nothing behind") {
+  const auto live_after = [](std::string_view path) {
+    {
+      Site site;
+      site.client().get(path);
+      site.server.reset();
+    }
+    return support::live_objects.load();
+  };
+  for (const char* path : {"/metrics", "/none"}) {   // one whose page is being made, one that was answered
+    const long before = live_after(path);            // what is kept for later uses is kept once
+    CHECK(live_after(path) == before);
+  }
+}
