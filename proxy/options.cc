@@ -54,9 +54,10 @@ class Arguments {
   bool next() {
     if (at_ >= rest_.size()) return false;
     current_ = rest_[at_++];
-    value_.reset();
+    has_value_ = false;
     if (!is_option()) return true;
     if (const std::size_t equals = current_.find('='); equals != std::string_view::npos) {
+      has_value_ = true;
       value_ = current_.substr(equals + 1);
       current_ = current_.substr(0, equals);
     }
@@ -64,10 +65,10 @@ class Arguments {
   }
   std::string_view current() const { return current_; }
   bool is_option() const { return current_.size() > 1 && current_.front() == '-'; }
-  bool has_value() const { return value_.has_value(); }
+  bool has_value() const { return has_value_; }
   // The value of the current option; an error when there is none.
   std::expected<std::string, std::string> value() {
-    if (value_) return std::string(*value_);
+    if (has_value_) return std::string(value_);
     if (at_ < rest_.size()) return std::string(rest_[at_++]);
     return wrong(command_, {current_, " needs a value"});
   }
@@ -82,7 +83,8 @@ class Arguments {
   std::span<const char* const> rest_;
   std::size_t at_ = 0;
   std::string_view current_;
-  std::optional<std::string_view> value_;
+  std::string_view value_;    // after the "="
+  bool has_value_ = false;
 };
 
 Parsed parse_run(Arguments arguments) {

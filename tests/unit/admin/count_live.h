@@ -9,13 +9,14 @@ namespace sluice::support {
 inline std::atomic<long> live_objects{0};
 }  // namespace sluice::support
 
-void* operator new(size_t bytes) {
+// Not inlined: g++ 14 would warn that what new gave (to it, malloc) goes to delete.
+[[gnu::noinline]] void* operator new(size_t bytes) {
   void* const at = std::malloc(bytes);
   if (at == nullptr) std::abort();
   ++sluice::support::live_objects;
   return at;
 }
-void operator delete(void* at) noexcept {
+[[gnu::noinline]] void operator delete(void* at) noexcept {
   if (at != nullptr) --sluice::support::live_objects;
   std::free(at);
 }
