@@ -116,8 +116,8 @@ void check_requests_cost_nothing(const std::string& how, const std::string& url)
   const uint64_t second = cost(how, url, many);
   CAPTURE(first);
   CAPTURE(second);
-  // What the connections themselves cost varies by a few; a single allocation per request would be 4,000.
-  CHECK(second <= first + (many - few) / 100);
+  // What the connections and the most that is open at once cost varies by some dozens; one allocation per request would be 4,000.
+  CHECK(second <= first + (many - few) / 20);
 }
 
 }  // namespace
