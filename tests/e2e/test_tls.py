@@ -62,7 +62,8 @@ CLOSE = build(headers={"Connection": "close"})
 def test_key_by_what_the_client_can_verify(pair, sigalgs, kind):
     sluice, _ = pair
     out = s_client(sluice.address(), "-servername", "a.test", "-sigalgs", sigalgs, "-ign_eof", data=CLOSE)
-    assert f"Peer signature type: {kind}" in out, out
+    kinds = {"RSA-PSS": "RSA-PSS|rsa_pss_rsae_sha256", "ECDSA": "ECDSA|ecdsa_secp256r1_sha256"}   # the latter: openssl 3.5
+    assert re.search(f"Peer signature type: ({kinds[kind]})", out), out
     assert "HTTP/1.1 200" in out
 
 

@@ -7,13 +7,18 @@ import threading
 import h2.settings
 import pytest
 import websockets
-from websockets.connection import OPEN, Connection, Side
 from websockets.frames import Opcode
 
 from harness.base import TIMEOUT
 from harness.h2 import CANCEL, H2Client
 from harness.origin import ok
 from harness.proxy import config
+
+try:
+    from websockets.protocol import OPEN, Protocol, Side
+except ImportError:   # before websockets 11 (Debian 12)
+    from websockets.connection import OPEN, Side
+    from websockets.connection import Connection as Protocol
 
 BOTH = ("h2", "http/1.1")
 CONNECT = h2.settings.SettingCodes.ENABLE_CONNECT_PROTOCOL
@@ -27,7 +32,7 @@ class Tunnel:
         self.client = client
         self.stream = client.start(path, "CONNECT", [(":protocol", protocol), ("sec-websocket-version", "13")], end=False)
         self.seen = client.streams[self.stream]
-        self.frames = Connection(Side.CLIENT, OPEN, max_size=1 << 22)
+        self.frames = Protocol(Side.CLIENT, state=OPEN, max_size=1 << 22)
         self.read = 0
 
     def open(self):
@@ -128,7 +133,7 @@ def echo_h2(connection, stream, seen):
     """An origin of HTTP/2: agrees to the CONNECT and echoes messages."""
     assert seen.header(":method") == "CONNECT" and seen.header(":protocol") == "websocket", seen.headers
     assert seen.header("sec-websocket-key") is None
-    frames = Connection(Side.SERVER, OPEN, max_size=1 << 22)
+    frames = Protocol(Side.SERVER, state=OPEN, max_size=1 << 22)
     read = [0]
     connection.respond(stream, 200, b"", end=False)
     before = connection.handle
