@@ -7,7 +7,7 @@ import threading
 import grpc
 import pytest
 
-from harness.base import ROOT, TIMEOUT, refused_address, wait_for
+from harness.base import ROOT, TIMEOUT, free_address, refused_address, wait_for
 from harness.certs import certificate_lines
 from harness.grpcs import NOT_SERVING, SERVICE, SERVING, Requests, Server, ServerProcess, Stub, failure
 from harness.h2raw import RawClient
@@ -98,6 +98,28 @@ def test_two_way_stream(way):
         assert next(call) == b"re: %d" % i
     requests.close()
     assert list(call) == [b"bye"] and call.code() == Code.OK
+
+
+def test_nginx_in_front_speaks_http2_to_us(start, serve):
+    """nginx's client of HTTP/2 (grpc_pass): each kind of call, a failure, and 1 MB in both directions."""
+    sluice = start.sluice(text(serve().address))
+    host, port = free_address()
+    nginx = start.nginx(extra=f"}} server {{ listen {host}:{port} http2; client_max_body_size 0; location / {{ grpc_pass grpc://{sluice.address()}; }}")
+    assert nginx.process.poll() is None
+    stub = start.stack.enter_context(Stub(f"{host}:{port}"))
+    large = bytes(range(256)) * 4096
+    assert stub.unary("Echo", large, timeout=TIMEOUT)[0] == large
+    assert list(stub.stream("Numbers", b"500", timeout=TIMEOUT)) == [b"%d" % i for i in range(500)]
+    assert stub.collect(iter([b"a", b"b", large])) == b"ab" + large
+    requests = Requests()
+    call = stub.chat(requests, timeout=TIMEOUT)
+    assert next(call) == b"hello"
+    requests.put(b"1")
+    assert next(call) == b"re: 1"
+    requests.close()
+    assert list(call) == [b"bye"]
+    assert failure(lambda: stub.unary("None", b"", timeout=TIMEOUT)).code() == Code.UNIMPLEMENTED
+    assert {line["protocol"] for line in sluice.wait_log_path(SERVICE + "Echo", 1)} == {"HTTP/2.0"}
 
 
 def test_an_answer_that_ends_before_its_request(way):
