@@ -181,16 +181,19 @@ RequestIds add_forwarding(http::Fields& fields, const ForwardFacts& facts, Rando
   return ids;
 }
 
+// Split at every comma: Via has no quoted strings (RFC 9110 7.6.3), and a client's odd quote must not hide what we append behind it.
 uint32_t times_in_via(const http::Fields& fields, std::string_view pseudonym) {
   uint32_t times = 0;
   for (const http::Field& field : fields) {
     if (field.token != http::Token::via) continue;
-    std::string_view rest = field.value();
-    while (auto member = base::next_list_member(rest)) {
-      const size_t blank = member->find(' ');
+    for (std::string_view rest = field.value(); !rest.empty();) {
+      const size_t comma = rest.find(',');
+      const std::string_view member = base::trim_ows(rest.substr(0, comma));
+      rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
+      const size_t blank = member.find_first_of(" \t");
       if (blank == std::string_view::npos) continue;
-      const std::string_view by = base::trim_ows(member->substr(blank + 1));
-      if (by.substr(0, by.find(' ')) == pseudonym) ++times;
+      const std::string_view by = base::trim_ows(member.substr(blank + 1));
+      if (by.substr(0, by.find_first_of(" \t")) == pseudonym) ++times;
     }
   }
   return times;

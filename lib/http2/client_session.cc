@@ -130,10 +130,11 @@ http::Stream* Client::open(http::Sink& sink) {
   return stream;
 }
 
-// With streams open something may well have come; when it is idle, nothing should have.
+// With streams open something may well have come, also with those whose sink is gone (a reset on its way, a tunnel that runs out);
+// when there is none, nothing should have.
 bool Client::validate(http::Borrow how) {
   if (phase_ != Phase::live || last_ || engine_.failed()) return false;
-  if (open_ != 0 || (how == http::Borrow::quick && loop_.now() - idle_since_ <= http::trusted_idle)) return true;
+  if (!streams_.empty() || (how == http::Borrow::quick && loop_.now() - idle_since_ <= http::trusted_idle)) return true;
   if (transport_->quiet_now()) return true;
   phase_ = Phase::doomed;
   turns_ = 0;

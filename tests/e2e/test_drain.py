@@ -129,7 +129,7 @@ def test_requests_under_way_finish(start, held):
 def test_what_stands_in_the_accept_queue_is_served(start):
     """Connections made before the listeners close are not reset: the kernel has accepted them already."""
     origin = start.origin()
-    sluice = start.sluice(config(origin.address, workers=2, deadline="60s", pool='acquire_timeout = "60s"'))
+    sluice = start.sluice(config(origin.address, workers=2, deadline="60s", pool='acquire_timeout = "60s"\nmax_waiting = 65536'))
     clients = []
     stop = threading.Event()
 
@@ -150,7 +150,8 @@ def test_what_stands_in_the_accept_queue_is_served(start):
     lost = 0
     for client in clients[:-1]:                       # the last one may have raced the close itself
         try:
-            assert client.response().status == 200
+            answer = client.response()
+            assert answer.status == 200, answer.reason
         except (Closed, OSError):
             lost += 1
         client.close()

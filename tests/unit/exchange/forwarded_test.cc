@@ -123,3 +123,12 @@ TEST_CASE("our pseudonym in Via is counted over all fields") {
   CHECK(exchange::times_in_via(rig.fields, "me") == 3);
   CHECK(exchange::times_in_via(rig.fields, "m") == 0);
 }
+
+TEST_CASE("a quote that a client left open in Via hides nothing behind it") {
+  for (const char* const odd : {"1.1 \"x", "1.1 x (a \\\"", "\"", "1.1 a \"b\\"}) {
+    Rig rig;
+    rig.fields.add("Via", odd);
+    rig.forward(Trust::no);
+    CHECK(exchange::times_in_via(rig.fields, "me") == 1);
+  }
+}

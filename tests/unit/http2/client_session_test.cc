@@ -294,6 +294,20 @@ TEST_CASE("the last bytes of a tunnel whose client is gone: 30 s without progres
   CHECK(b.host.session->slots() == 1000);
 }
 
+TEST_CASE("what comes while a tunnel without a client runs out makes no connection unusable") {
+  Raw b(http2::settings_frame({{8, 1}, {4, 4}}));
+  ProbeSink& s = b.request("GET", End::no, "websocket");
+  b.send(head(1) + http2::data_frame(1, "", end_stream));
+  s.send_body("12345678", End::yes);
+  s.cancel({});
+  b.sim.settle();
+  b.wire.send(http2::window_frame(1, 4));             // not read yet: not quiet
+  CHECK(b.host.session->validate(http::Borrow::surely));
+  b.sim.run_for(base::seconds(1));
+  CHECK_FALSE(b.host.ended);
+  CHECK(b.wire.stream(1).ends_with("1234 5678 END"));
+}
+
 TEST_CASE("an upgrade waits for the SETTINGS; a peer that does not know it refuses") {
   Raw b("");
   ProbeSink& s = b.request("GET", End::no, "websocket");
