@@ -41,13 +41,13 @@ def test_a_connection_not_yet_known_carries_one_stream(start):
     with H2Client(sluice.address()) as client:
         first = [client.start(f"/{i}") for i in range(8)]
         gate.wait(8)
-        opened = len(gate.origin.connections)
         gate.release()
         client.finish(*first)
-        # All that was known when the first eight came was nothing: a connection each at most. Now one carries all.
+        # All that was known when the first eight came was nothing: a connection each at most, and some may still be on their way to
+        # the origin. Now one carries all.
         again = [client.start(f"/again{i}") for i in range(50)]
         gate.wait(50)
-        assert len(gate.origin.connections) == opened, "the limit of the endpoint is known by now"
+        assert len(gate.origin.connections) <= len(first), "the limit of the endpoint is known by now"
         gate.release()
         client.finish(*again)
         assert all(s.status == 200 for s in client.streams.values())
