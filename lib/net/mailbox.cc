@@ -14,7 +14,9 @@ void Mailbox::push(Message message) {
     const std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(message));
   }
-  loop_.mail_.store(true, std::memory_order_release);
+  // An exchange, not a store: uv_async_send() looks at its own flag first, and a processor may do that look before a plain
+  // store is seen by the loop, which then has consumed the last wake-up and found no mail.
+  loop_.mail_.exchange(true);
   loop_.driver().wake();
 }
 

@@ -1,5 +1,8 @@
 // UvDriver: one uv_run(ONCE) a poll. The timeout is a uv_timer_t, which costs no system call, and is left armed when it
 // would fire too early rather than too late; the wake-up from other threads is a uv_async_t, which also keeps the loop alive.
+// uv_run() of libuv before 1.45 runs timers before it polls as well as after: one that is over by then (left armed, or the
+// thread lost its processor meanwhile) would leave the poll without an end. So the timer's callback stops the run, which
+// makes libuv poll without waiting.
 #include "net/uv_driver.h"
 
 #include <uv.h>
@@ -49,7 +52,7 @@ class UvDriver final : public LoopDriver {
     if (!uv_is_active(reinterpret_cast<uv_handle_t*>(&timer_)) || due < due_) {
       uv_update_time(&loop_);
       due_ = uv_now(&loop_) + ms;
-      uv_timer_start(&timer_, [](uv_timer_t*) {}, ms, 0);
+      uv_timer_start(&timer_, [](uv_timer_t* timer) { uv_stop(timer->loop); }, ms, 0);
     }
     uv_run(&loop_, UV_RUN_ONCE);
   }

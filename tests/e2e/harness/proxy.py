@@ -3,9 +3,11 @@
 A Sluice that is stopped has exited 0 within its drain deadline and no sanitizer has spoken;
 both are asserted for every test.
 """
+import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import urllib.error
@@ -61,6 +63,25 @@ def command(*args, timeout=None, cwd=None):
     """Runs the binary to its end: check, explain, version, or a run that must fail to start."""
     return subprocess.run([binary(), *map(str, args)], capture_output=True, text=True, cwd=cwd,
                           errors="replace", timeout=timeout or TIMEOUT, stdin=subprocess.DEVNULL)
+
+
+def threads_of(pid):
+    """What each thread of a process that hangs is doing: name, state, CPU ticks, system call; with gdb, its stack."""
+    rows = []
+    for task in sorted(os.listdir(f"/proc/{pid}/task"), key=int):
+        where = f"/proc/{pid}/task/{task}/"
+        with contextlib.suppress(OSError):
+            with open(where + "stat", encoding="utf-8") as f:
+                name, rest = f.read().split("(", 1)[1].rsplit(")", 1)
+            fields = rest.split()
+            with open(where + "syscall", encoding="utf-8") as f:
+                call = f.read().strip()
+            rows.append(f"{task} {name}: state {fields[0]}, ticks {fields[11]}+{fields[12]}, call {call}")
+    if shutil.which("gdb"):
+        run = subprocess.run(["gdb", "-q", "-batch", "-p", str(pid), "-ex", "thread apply all bt 25"], capture_output=True, text=True,
+                             errors="replace", stdin=subprocess.DEVNULL, check=False)
+        rows.append(run.stdout[-12000:])
+    return "\n".join(rows)
 
 
 class Sluice:
@@ -135,8 +156,9 @@ class Sluice:
         try:
             code = self.process.wait(TIMEOUT * 2 if timeout is None else timeout)
         except subprocess.TimeoutExpired:
+            threads = threads_of(self.process.pid)
             self.kill()
-            raise AssertionError(f"sluice did not exit:\n{self.stderr()[-3000:]}") from None
+            raise AssertionError(f"sluice did not exit:\n{self.stderr()[-3000:]}\nits threads:\n{threads}") from None
         spoken = SANITIZER.search(self.stderr())
         assert not spoken, self.stderr()[max(0, spoken.start() - 200):spoken.start() + 6000]
         return code

@@ -1,8 +1,13 @@
 // The order of a turn, its bounds, and messages from other threads.
 #include "net/loop.h"
 
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <deque>
 #include <functional>
+#include <mutex>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -156,4 +161,29 @@ TEST_CASE("an idle loop on libuv turns a few times a timer, not once a milliseco
   while (timer.armed()) ++turns, loop.turn(base::Micros{-1});
   CHECK(turns <= 12);
   CHECK(base::steady_clock().now() - start >= base::Micros{149'000});
+}
+
+// The driver's own timer, left armed by a wait that an event ended, is over when the next wait begins: libuv 1.44 runs it
+// before it polls, and then has nothing left that would end the wait.
+TEST_CASE("a wait whose timer is over before it begins does not sleep for ever") {
+  const auto driver = net::make_uv_driver();
+  driver->wake();
+  driver->poll(base::Micros{2'000});
+  const base::Micros start = base::steady_clock().now();
+  while (base::steady_clock().now() - start < base::Micros{5'000}) {
+  }
+  std::atomic<bool> rescued = false;
+  {
+    std::mutex mutex;
+    std::condition_variable_any over;
+    const std::jthread rescue([&](const std::stop_token& stop) {
+      std::unique_lock lock(mutex);
+      over.wait_for(lock, stop, std::chrono::seconds(10), [] { return false; });
+      if (stop.stop_requested()) return;
+      rescued = true;
+      driver->wake();
+    });
+    driver->poll(base::Micros{10'000});
+  }
+  CHECK_FALSE(rescued);
 }
