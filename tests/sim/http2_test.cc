@@ -1,6 +1,7 @@
 // HTTP/2 on both sides of a whole worker: frames torn at every place, and by seeds a crowd of requests over connections that are
 // torn, stalled, cancelled, refused, left and cut. Held: every request ends; what looks whole is whole, at both ends; nobody
 // breaks the protocol; nothing is left.
+#include <algorithm>
 #include <map>
 #include <memory>
 
@@ -164,7 +165,7 @@ class Crowd {
         case 1: return server->reset(id, NGHTTP2_INTERNAL_ERROR);
         case 2: return wire.reset();
         case 3: return wire.fin();
-        case 4: nghttp2_submit_goaway(server->raw(), NGHTTP2_FLAG_NONE, id - 2, NGHTTP2_NO_ERROR, nullptr, 0); return;
+        case 4: nghttp2_submit_goaway(server->raw(), NGHTTP2_FLAG_NONE, std::max(id - 2, 0), NGHTTP2_NO_ERROR, nullptr, 0); return;
         case 5: {                                     // half of it, then a reset
           server->answer_begin(id, {{":status", "200"}});
           server->more(id, body.substr(0, body.size() / 2));
