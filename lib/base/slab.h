@@ -1,6 +1,6 @@
 // Slab: recycled objects of one type, one slab per thread and type. Freed cells are poisoned in debug and sanitizer
-// builds. Cells come in pages of about 16 KB; of those that are wholly free 256 KB are kept and the others go back to the heap, so a
-// burst is not paid for ever.
+// builds. Cells come in pages of about 16 KB; of those that are wholly free 256 KB are kept and the others go back to the system, so
+// a burst is not paid for ever.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ class SlabPages {
  public:
   static constexpr size_t free_bytes_kept = 256 * 1024;   // but one page at least
 
-  explicit SlabPages(size_t cell_bytes);
+  explicit SlabPages(size_t cell_bytes, size_t free_bytes = free_bytes_kept);
   SlabPages(const SlabPages&) = delete;
   SlabPages& operator=(const SlabPages&) = delete;
   ~SlabPages();  // CHECKs that every cell is back
@@ -29,6 +29,7 @@ class SlabPages {
   Page* partial_ = nullptr;  // pages with at least one free cell
   size_t cell_bytes_;
   size_t cells_per_page_;
+  size_t pages_kept_;
   size_t in_use_ = 0;
   size_t free_pages_ = 0;
 };

@@ -1,6 +1,8 @@
 // Arena and slab: alignment, limits of a block, recycling, and that free memory is really out of bounds.
 #include "base/arena.h"
 
+#include <sys/mman.h>
+
 #include <cstdint>
 #include <cstring>
 #include <set>
@@ -156,6 +158,35 @@ TEST_CASE("slab: of free pages 256 KB are kept, or one") {
       for (void* one : all) pages.give(one);
       CHECK(pages.free_pages() == (n == 1 || cell == 400'000 ? 1 : 16));
     }
+  }
+}
+
+TEST_CASE("slab: what a burst took goes back to the system, but for what is kept, and is taken again") {
+  constexpr size_t cell = 1000;
+  constexpr size_t kept = 64 * 1024;
+  sluice::base::SlabPages pages(cell, kept);
+  const auto resident = [](const std::set<void*>& at) {    // of these pages of the system
+    size_t n = 0;
+    for (void* page : at) {
+      unsigned char in_memory = 0;
+      REQUIRE(mincore(page, 1, &in_memory) == 0);
+      n += in_memory & 1;
+    }
+    return n;
+  };
+  for (int round = 0; round < 3; ++round) {
+    std::vector<void*> all;
+    std::set<void*> touched;
+    for (size_t i = 0; i < 10'000; ++i) {
+      all.push_back(pages.take());
+      std::memset(all.back(), 1, cell);
+      char* const at = static_cast<char*>(all.back());
+      touched.insert(at - (reinterpret_cast<uintptr_t>(at) & 4095));
+    }
+    CHECK(resident(touched) == touched.size());
+    CHECK(touched.size() > 2000);
+    for (void* one : all) pages.give(one);
+    CHECK(resident(touched) <= kept / 4096);
   }
 }
 
