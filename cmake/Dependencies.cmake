@@ -14,10 +14,3 @@ find_path(TOMLPLUSPLUS_INCLUDE_DIR toml++/toml.h REQUIRED)
 add_library(tomlplusplus INTERFACE)
 target_include_directories(tomlplusplus SYSTEM INTERFACE ${TOMLPLUSPLUS_INCLUDE_DIR})
 target_compile_definitions(tomlplusplus INTERFACE TOML_HEADER_ONLY=1 TOML_EXCEPTIONS=0)
-
-# Back-ported by some distributions, so asked for by name and not by version.
-include(CheckSymbolExists)
-set(CMAKE_REQUIRED_LIBRARIES PkgConfig::nghttp2)
-check_symbol_exists(nghttp2_option_set_max_continuations nghttp2/nghttp2.h SLUICE_NGHTTP2_MAX_CONTINUATIONS)
-check_symbol_exists(nghttp2_option_set_stream_reset_rate_limit nghttp2/nghttp2.h SLUICE_NGHTTP2_RESET_RATE_LIMIT)
-unset(CMAKE_REQUIRED_LIBRARIES)

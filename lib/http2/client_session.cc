@@ -253,6 +253,7 @@ void Client::on_timer() {
   if (open_ != 0 || pinged_) return;          // armed again when it is idle anew
   const base::Micros due = idle_since_ + base::Micros{ping_after};
   if (loop_.now() < due) return timer_.arm(loop_, base::Millis{(due.count - loop_.now().count + 999) / 1000});
+  engine_.rest();
   ping_out_ = pinged_ = true;
   engine_.ping(opened_);
   touch();
@@ -288,6 +289,7 @@ void Client::close_streams(const Failure& why) {
 
 void Client::run() {
   engine_.tell();
+  touch();
   switch (phase_) {
     case Phase::live:
       if (!engine_.over()) return settle();

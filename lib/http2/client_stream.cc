@@ -80,6 +80,7 @@ void ClientStream::submit(const http::Head& head, End end) {
   if (head.te_trailers) put("te", "trailers");
   if (head.expect_continue) put("expect", "100-continue");
   session_.engine_.request(*this, {lines.data(), count}, head.fields, end);
+  if (gone()) session_.loop_.run_later(session_);      // no frame leads to its end
   session_.touch();
 }
 
@@ -125,7 +126,7 @@ void ClientStream::cancel(const Failure&) {
   if (whole) return stall_.arm(session_.loop_, Client::run_out_stall);
   session_.engine_.reset(*this, Code::cancel);
   session_.touch();
-  if (id() == 0) session_.loop_.run_later(session_);   // it was never sent: no frame leads to its end
+  session_.loop_.run_later(session_);         // if it was never sent, no frame leads to its end
 }
 
 void ClientStream::on_stall() {

@@ -1,12 +1,15 @@
-// Engine: one HTTP/2 connection's frames, flow control and HPACK: nghttp2 behind a small face, and the only place that has it.
-// Knows no requests: sessions do. Flow: what it knows of one stream; sessions derive their streams from it.
+// Engine: one HTTP/2 connection's frames, windows, stream states and the order of what is sent (RFC 9113, 9218), over nghttp2's HPACK.
+// Knows no requests: sessions do.
 //
 //   receive(bytes)  -> Flow::on_field*, on_block while frames are read; then, for each stream with news, on_bytes, on_gone
 //   fill(out, room) -> frames, as many as there is room for; then on_moved, on_gone
 // Upcalls come inside these two and tell() only. Everything else only queues; wants_write() tells whether fill() has work.
+// docs/adr/0005: why the frames are ours.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -14,69 +17,15 @@
 #include "http/fields.h"
 #include "http/stream.h"
 #include "http2/code.h"
-#include "http2/frame_scanner.h"
+#include "http2/flow.h"
+#include "http2/flow_table.h"
+#include "http2/frame.h"
+#include "http2/frame_reader.h"
 #include "http2/head_reader.h"
+#include "http2/hpack.h"
 #include "net/byte_queue.h"
 
-struct nghttp2_session;
-
 namespace sluice::http2 {
-
-class Engine;
-
-// How a stream ended. `clean`: both sides have said END_STREAM.
-struct Gone {
-  enum class By : uint8_t { clean, peer, us };
-  By by = By::clean;
-  Code code = Code::no_error;
-};
-
-class Flow : public base::ListHook<class NewsTag>, public base::ListHook<class FreshTag> {
- public:
-  int32_t id() const { return id_; }               // 0: the engine does not know it yet, or no more
-  bool gone() const { return gone_; }
-  size_t waiting() const { return out_.size(); }   // body bytes that have not left yet
-  size_t held() const { return held_; }            // body bytes received and not consumed
-  bool end_sent() const { return out_state_ == Out::ended; }
-
- protected:
-  Flow() = default;
-  ~Flow() = default;
-
-  // While frames are read. on_block: all lines of a block have been told.
-  virtual void on_field(std::string_view name, std::string_view value, Indexing indexing) = 0;
-  virtual void on_block(http::End end) = 0;
-  // Once for each receive() that brought some; End::yes at most once, also with no bytes.
-  virtual void on_bytes(net::ByteQueue&& bytes, http::End end) = 0;
-  virtual void on_moved(size_t bytes) = 0;         // once for each fill() that took some
-  virtual void on_head_sent() = 0;                 // inside fill(): only notes it
-  virtual void on_end_sent() = 0;                  // inside fill(): may reset(), nothing else
-  virtual void on_gone(const Gone& how) = 0;       // once, last; may free the flow
-
- private:
-  friend class Engine;
-  enum class Out : uint8_t { open, ending, ended };   // ending: no more is added; ended: END_STREAM has left
-
-  net::ByteQueue out_;
-  net::ByteQueue arrived_;
-  const http::Fields* trailers_ = nullptr;         // to send, in memory of the stream
-  size_t held_ = 0;
-  size_t moved_ = 0;
-  int32_t id_ = 0;
-  Gone how_{};
-  Out out_state_ = Out::open;
-  bool deferred_ = false;                          // nghttp2 waits for resume_data
-  bool arrived_end_ = false;
-  bool reset_asked_ = false;
-  bool priority_told_ = false;
-  bool gone_ = false;
-};
-
-// A line in front of the fields: a pseudo-field, or one that framing makes.
-struct Line {
-  std::string_view name;
-  std::string_view value;
-};
 
 class Engine {
  public:
@@ -92,7 +41,7 @@ class Engine {
     virtual Flow* on_begin() = 0;                                   // server: a stream begins; nullptr refuses it
     virtual http::Detail on_frame(const Frame& frame) = 0;          // each one, before it is looked at; not none: the peer goes
     virtual void on_reset(Flow* flow) = 0;                          // the peer's RST_STREAM; nullptr: of a stream that is gone
-    virtual void on_our_reset() = 0;                                // we, or nghttp2, had to reset a stream
+    virtual void on_our_reset() = 0;                                // we had to reset a stream, or to pass over a head
     virtual void on_settings() = 0;
     virtual void on_ping_ack(uint64_t opaque) = 0;
     virtual void on_goaway(Code code) = 0;                          // streams above its id are gone: Gone{peer, refused_stream}
@@ -102,7 +51,7 @@ class Engine {
   };
 
   // DATA: one frame and its header fill one TLS record.
-  static constexpr size_t data_bytes_max = 16 * 1024 - 9;
+  static constexpr size_t data_bytes_max = frame_payload_max - frame_header_bytes;
   // Slices below this are copied behind their frame header, so that a batch of answers stays in one piece.
   static constexpr size_t copy_below = 2048;
   // Our own RST_STREAMs remembered: what the peer had sent before it saw them is passed over. Older ones are too, then.
@@ -111,11 +60,13 @@ class Engine {
   // Frames of ours that wait because the peer does not read; PING and SETTINGS answers among them.
   static constexpr size_t queued_frames_max = 5000;
   static constexpr size_t queued_answers_max = 1000;
+  static constexpr size_t queued_bytes_max = 8 * 1024 * 1024;   // 128 heads of 64 KiB
+  static constexpr uint32_t settings_entries_max = 32;     // of one frame
 
   Engine(Role role, const Settings& settings, User& user);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
-  ~Engine();
+  ~Engine() = default;
 
   void receive(net::ByteQueue& in);                // takes all of it
   void fill(net::ByteQueue& out, size_t room);
@@ -124,7 +75,7 @@ class Engine {
   bool failed() const { return failing_; }         // a connection error was found: nothing more of the peer is taken
   bool over() const { return over_; }              // and its GOAWAY is in the transport
   http::Detail fault() const { return fault_; }    // of the connection error
-  bool in_head() const { return last_is_head_ && !scanner_.between_frames(); }   // a part of a header block was read
+  bool in_head() const { return reader_.in_head() || reader_.block_open(); }   // a part of a header block was read
 
   // Streams. What they are given is serialised, or taken over, before the call returns.
   void request(Flow& flow, std::span<const Line> lines, const http::Fields& fields, http::End end);
@@ -141,77 +92,133 @@ class Engine {
   void prioritise(Flow& flow, Priority priority);  // by the field of its head; a PRIORITY_UPDATE outweighs it
   void forget(Flow& flow);                         // it is freed without on_gone(): the connection is over
   // Can the stream send, as far as the peer's windows go?
-  bool window_open(const Flow& flow) const;
-  bool connection_window_open() const;
+  bool window_open(const Flow& flow) const { return flow.send_window_ > 0; }
+  bool connection_window_open() const { return send_window_ > 0; }
 
   // Connection
   void ping(uint64_t opaque);
   void goaway_notice();                            // server: the highest id there is; streams go on being taken
   void goaway(Code code);                          // the last one that was taken; later ones are passed over
   void fail(Code code, http::Detail detail);
+  // Nothing is open and nothing has been for a while: gives back the memory that only a busy connection needs.
+  void rest();
 
   bool settings_received() const { return settings_received_; }
-  uint32_t peer_max_streams() const;
-  bool peer_takes_connect() const;                 // RFC 8441
+  uint32_t peer_max_streams() const { return peer_max_streams_; }
+  bool peer_takes_connect() const { return peer_takes_connect_; }   // RFC 8441
   size_t held() const { return held_; }
 
  private:
-  struct Callbacks;                                // nghttp2's, in engine.cc
-  friend struct Callbacks;
-
+  // What comes: engine_receive.cc
   void read(const net::Slice& slice);
-  void hand_over(std::string_view bytes);
+  void begin_frame(const Frame& frame);
   Code judge(const Frame& frame);
-  Code judge_closed(const Frame& frame);
+  Code judge_data(const Frame& frame);
+  Code judge_headers(const Frame& frame);
+  Code judge_closed(const Frame& frame) const;
+  bool idle(uint32_t id) const;
+  Code begin_stream(int32_t id);
+  void take_piece(const net::Slice& slice, std::string_view piece);
+  void take_block(std::string_view piece, bool last);
+  void block_whole();
+  void take_unit(std::string_view unit);
+  Code take_setting(Setting setting, uint32_t value);
+  Code move_windows(uint32_t to);
+  void take_reset(std::string_view unit);
+  void take_ping(std::string_view unit);
+  void take_goaway(std::string_view unit);
+  void take_window(std::string_view unit);
+  void take_priority(std::string_view unit);
+  void end_frame();
+  void end_data();
+  void settings_whole();
+  void stream_error(Flow& flow, Code code);
+  Code stream_fault(Flow& flow, Code code);
   void note_reset(int32_t id);
-  void reset_sent(Flow* flow, int32_t id);
-  void data_arrived(Flow& flow, const char* at, size_t size);
-  void stream_gone(Flow& flow, const Gone& how);
   void give_credit();
-  void news(Flow& flow);
-  void note_priority(std::string_view payload);
+  void give_credit(Flow& flow);
+
+  // What goes: engine_send.cc
+  net::ByteQueue& queue();
+  net::ByteQueue& answers();
+  bool may_open() const;
+  void open(Flow& flow, std::optional<std::string_view> block);
+  void open_waiting();
+  void head_queued(Flow& flow);
+  void order(Flow& flow);
+  void leave_order(Flow& flow);
+  Flow* next_to_send();
+  void send_frames(net::ByteQueue& out, size_t limit);
+  void send_last(net::ByteQueue& out);
+  void send_queue(net::ByteQueue& out);
+  void send_data(Flow& flow, net::ByteQueue& out);
+  void move_body(Flow& flow, net::ByteQueue& out, size_t bytes);
+  void ended(Flow& flow);
   void set_priority(Flow& flow, Priority priority);
-  void put_goaway(net::ByteQueue& out) const;
-  void resume(Flow& flow);
-  Flow* find(int32_t id) const;
+
+  // Streams: engine.cc
+  bool know(Flow& flow, int32_t id);
+  void stream_gone(Flow& flow, const Gone& how);
+  void news(Flow& flow);
+  void tell_news();
 
   User& user_;
-  nghttp2_session* session_ = nullptr;
+  FlowTable table_;
+  base::List<Flow, KnownTag> known_;               // all in table_
+  base::List<Flow, KnownTag> waiting_;             // requests that wait for the peer's limit
   base::List<Flow, NewsTag> news_;
   base::List<Flow, FreshTag> fresh_;               // got body bytes since the last fill
-  FrameScanner scanner_;
-  const net::Slice* slice_ = nullptr;              // being read
-  net::ByteQueue* out_ = nullptr;                  // being filled
-  size_t out_limit_ = 0;
+  base::List<Flow, HeadTag> heads_;                // whose head is in queue_
+  std::array<base::List<Flow, ReadyTag>, Priority::lowest + 1> ready_;   // have bytes, and a window
+  base::List<Flow, ReadyTag> ends_;                // have nothing to send but the end
+  FrameReader reader_;
+  HeaderDecoder decoder_;
+  HeaderEncoder encoder_;
+  net::ByteQueue queue_;                           // frames that need no window, in the order they leave
+  size_t queued_frames_ = 0;
+  size_t queued_answers_ = 0;
   size_t held_ = 0;
   size_t owed_ = 0;                                // received, connection credit not given back
+  uint64_t passed_over_ = 0;                       // of a header block that is for nobody: bytes as HeadReader counts them
+  uint64_t passed_over_max_;
   size_t connection_window_;
   size_t connection_buffer_;
+  uint32_t stream_window_;                         // ours, as announced
+  uint32_t window_in_force_ = initial_window;      // and as the peer has acknowledged
+  uint32_t peer_window_ = initial_window;          // of a stream at its start
+  uint32_t peer_max_streams_ = UINT32_MAX;
+  uint32_t settings_entries_ = 0;                  // of the frame being read
+  std::optional<uint32_t> table_least_;            // HEADER_TABLE_SIZE in it
+  uint32_t table_last_ = 0;
+  int32_t send_window_ = initial_window;           // of the connection
   struct Early {                                   // PRIORITY_UPDATE that came before its stream
     int32_t id;
     Priority priority;
   };
   static constexpr size_t early_max = 8;
-  static constexpr size_t update_bytes_max = 64;   // of one payload; longer ones are passed over
   Early early_[early_max] = {};
   uint8_t early_next_ = 0;
-  uint8_t update_size_ = 0;
-  char update_[update_bytes_max];
   uint8_t resets_next_ = 0;
   uint8_t closed_next_ = 0;
+  uint8_t ready_urgencies_ = 0;                    // a bit for each list that may have some
   int32_t resets_[resets_remembered] = {};
   int32_t closed_[closed_remembered] = {};
   int32_t resets_forgotten_ = 0;                   // the highest id that fell out of resets_
   int32_t highest_ = 0;                            // stream of the peer
-  int32_t last_taken_ = INT32_MAX;                 // as our GOAWAY said
+  int32_t taken_ = 0;                              // the highest of them that was looked at
+  int32_t last_taken_ = stream_id_max;             // as our GOAWAY said
+  int32_t peer_last_ = stream_id_max;              // as the peer's said
+  int32_t next_id_ = 1;                            // client: of the next request
   Code code_ = Code::no_error;
   http::Detail fault_ = http::Detail::none;
   Role role_;
-  bool last_is_head_ = false;                      // the frame being read bears header lines
   bool failing_ = false;
-  bool told_by_library_ = false;                   // its GOAWAY is queued or sent already
   bool over_ = false;
+  bool greeted_ = false;                           // our SETTINGS have left
   bool settings_received_ = false;
+  bool settings_unanswered_ = true;                // ours
+  bool block_ends_ = false;                        // the header block being read bears END_STREAM
+  bool peer_takes_connect_ = false;
 };
 
 }  // namespace sluice::http2

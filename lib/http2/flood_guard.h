@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "http/failure.h"
-#include "http2/frame_scanner.h"
+#include "http2/frame.h"
 
 namespace sluice::http2 {
 

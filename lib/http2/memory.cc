@@ -1,20 +1,20 @@
-// Four sizes to a doubling, so that at most a fifth of a block is waste; 16 bytes in front of each tell its size.
+// Four sizes to a doubling, so that at most a fifth of a block is waste; each size has pages of its own (base::SlabPages), so that what
+// a crowd of connections gives back when it falls idle are whole pages. 16 bytes in front of each block tell its size.
 #include "http2/memory.h"
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
-#include "base/poison.h"
+#include "base/slab.h"
 
 namespace sluice::http2 {
 namespace {
 
 struct alignas(16) Block {
-  Block* next;                      // while it is free
   uint32_t size_class;
   uint32_t bytes;                   // of the payload
 };
@@ -42,24 +42,18 @@ size_t class_bytes(unsigned size_class) {
   return (size_t{1} << shift) + size_class % steps * ((size_t{1} << shift) / steps);
 }
 
-struct Lists {
-  std::array<Block*, classes> free{};
-  std::array<size_t, classes> kept{};
+struct Sizes {
+  std::array<std::optional<base::SlabPages>, classes> pages;
   size_t live = 0;
   size_t live_bytes = 0;
-
-  ~Lists() {
-    for (Block*& first : free) {
-      while (first != nullptr) {
-        Block* const block = first;
-        first = block->next;
-        base::unpoison(block + 1, block->bytes);
-        std::free(block);
-      }
-    }
-  }
 };
-thread_local Lists lists;
+thread_local Sizes sizes;
+
+base::SlabPages& pages_of(unsigned size_class) {
+  auto& pages = sizes.pages[size_class];
+  if (!pages) pages.emplace(sizeof(Block) + class_bytes(size_class), Memory::free_bytes_kept);
+  return *pages;
+}
 
 Block* block_of(void* payload) { return static_cast<Block*>(payload) - 1; }
 
@@ -71,23 +65,14 @@ void* Memory::take(size_t bytes) noexcept {
     if (bytes > UINT32_MAX) return nullptr;
     block = static_cast<Block*>(std::malloc(sizeof(Block) + bytes));
     if (block == nullptr) return nullptr;
-    *block = {nullptr, no_class, static_cast<uint32_t>(bytes)};
+    *block = {no_class, static_cast<uint32_t>(bytes)};
   } else {
     const unsigned size_class = class_of(bytes);
-    const size_t size = class_bytes(size_class);
-    block = lists.free[size_class];
-    if (block != nullptr) {
-      lists.free[size_class] = block->next;
-      lists.kept[size_class] -= size;
-      base::unpoison(block + 1, size);
-    } else {
-      block = static_cast<Block*>(std::malloc(sizeof(Block) + size));
-      if (block == nullptr) return nullptr;
-      *block = {nullptr, size_class, static_cast<uint32_t>(size)};
-    }
+    block = static_cast<Block*>(pages_of(size_class).take());
+    *block = {size_class, static_cast<uint32_t>(class_bytes(size_class))};
   }
-  ++lists.live;
-  lists.live_bytes += sizeof(Block) + block->bytes;
+  ++sizes.live;
+  sizes.live_bytes += sizeof(Block) + block->bytes;
   return block + 1;
 }
 
@@ -112,17 +97,13 @@ void* Memory::resize(void* block, size_t bytes) noexcept {
 void Memory::give(void* payload) noexcept {
   if (payload == nullptr) return;
   Block* const block = block_of(payload);
-  --lists.live;
-  lists.live_bytes -= sizeof(Block) + block->bytes;
-  const uint32_t size_class = block->size_class;
-  if (size_class == no_class || lists.kept[size_class] + block->bytes > kept_bytes_max) return std::free(block);
-  lists.kept[size_class] += block->bytes;
-  block->next = lists.free[size_class];
-  lists.free[size_class] = block;
-  base::poison(payload, block->bytes);
+  --sizes.live;
+  sizes.live_bytes -= sizeof(Block) + block->bytes;
+  if (block->size_class == no_class) return std::free(block);
+  pages_of(block->size_class).give(block);
 }
 
-size_t Memory::live() { return lists.live; }
-size_t Memory::live_bytes() { return lists.live_bytes; }
+size_t Memory::live() { return sizes.live; }
+size_t Memory::live_bytes() { return sizes.live_bytes; }
 
 }  // namespace sluice::http2

@@ -1,5 +1,5 @@
-// Memory for nghttp2: free lists by size, one set per thread, so that a connection in steady state asks malloc for nothing.
-// Blocks stay on the thread that took them.
+// Memory for nghttp2's HPACK and the tables of streams: pages by size, one set per thread, so that a connection in steady state asks
+// malloc for nothing. Blocks stay on the thread that took them.
 #pragma once
 
 #include <cstddef>
@@ -9,9 +9,9 @@ namespace sluice::http2 {
 class Memory {
  public:
   static constexpr size_t largest_bytes = 32 * 1024;        // larger blocks go to malloc each time
-  static constexpr size_t kept_bytes_max = 256 * 1024;      // free bytes kept for each size
+  static constexpr size_t free_bytes_kept = 32 * 1024;      // of each size: what is taken lives as long as its connection
 
-  static void* take(size_t bytes) noexcept;                 // nullptr if there is none
+  static void* take(size_t bytes) noexcept;                 // nullptr: larger than any block may be, or none is left of that size
   static void* take_zeroed(size_t n, size_t bytes) noexcept;
   static void* resize(void* block, size_t bytes) noexcept;  // block may be nullptr
   static void give(void* block) noexcept;                   // nullptr: nothing

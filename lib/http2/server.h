@@ -98,6 +98,8 @@ class Server final : public http::ServerSession,
   static constexpr base::Millis rate_window = base::seconds(10);
   // A drain whose PING is not answered: idle connections do not wait for longer.
   static constexpr base::Millis drain_grace = base::seconds(1);
+  // A client that asks for nothing for so long is likely to go on like that: its engine rests.
+  static constexpr base::Millis rest_after{500};
   // After our last frame the client has so long to close, so that a reset does not take the frame from it.
   static constexpr base::Millis last_wait = base::seconds(1);
   static constexpr size_t dropped_max = 64 * 1024;            // of its input, while we wait

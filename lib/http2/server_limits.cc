@@ -55,7 +55,12 @@ void Server::check_idle(base::Micros now) {
   const base::Millis limit = fresh                      ? std::min(options_.header_timeout, options_.idle_timeout)
                              : phase_ == Phase::noticed ? std::min(drain_grace, options_.idle_timeout)
                                                         : options_.idle_timeout;
-  if (now < since_ + base::Micros{limit}) return schedule(since_ + base::Micros{limit});
+  const base::Micros due = since_ + base::Micros{limit};
+  if (const base::Micros rests = since_ + base::Micros{rest_after}; now < std::min(rests, due)) {
+    return schedule(std::min(rests, due));
+  }
+  engine_.rest();
+  if (now < due) return schedule(due);
   if (phase_ == Phase::leaving || engine_.failed()) return;
   if (phase_ == Phase::open) cause_ = CloseCause::idle_timeout;
   leave_now();

@@ -153,7 +153,7 @@ void Server::request_over(ServerStream& stream) {
   if (stream.request_ == ServerStream::Request::tunnel) --tunnels_;
   if (open_ != 0) return;
   since_ = loop_.now();
-  schedule(since_ + base::Micros{phase_ == Phase::noticed ? drain_grace : options_.idle_timeout});
+  schedule(since_ + base::Micros{std::min(rest_after, phase_ == Phase::noticed ? drain_grace : options_.idle_timeout)});
 }
 
 void Server::on_eof(bool) {
@@ -217,8 +217,7 @@ void Server::on_ping_ack(uint64_t opaque) {
   if (phase_ == Phase::noticed && opaque == drain_ping) leave_now();
 }
 
-// A client that is about to leave. nghttp2 answers no PING any more once it has no streams, so neither stays: what it has under way
-// is still taken.
+// A client that is about to leave: what it has under way is still taken. One without streams may not answer our PING, nor ask again.
 void Server::on_goaway(Code) { drain(CloseCause::peer_asked); }
 
 void Server::leave_now() {

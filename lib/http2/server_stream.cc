@@ -28,6 +28,10 @@ void ServerStream::on_field(std::string_view name, std::string_view value, Index
 void ServerStream::on_block(End end) {
   if (request_ == Request::head) return head_complete(end);
   if (end == End::yes) end_seen_ = true;
+  if (request_ == Request::tunnel) {           // RFC 9113 8.5: DATA only
+    session_.engine_.reset(*this, Code::protocol_error);
+    return session_.on_our_reset();
+  }
   if (request_ != Request::body || sink_ == nullptr) return;
   if (!std::exchange(trailers_begun_, true)) reader_.begin_trailers(trailers_);
   if (const Failure why = reader_.finish_trailers(end); !why.clean()) return malformed(why);

@@ -7,7 +7,7 @@
 #include "base/log.h"
 #include "exchange/exchange.h"
 #include "http1/server_session.h"
-#include "http2/frame_scanner.h"
+#include "http2/frame.h"
 #include "http2/server_session.h"
 #include "runtime/worker.h"
 

@@ -109,7 +109,7 @@ TEST_CASE("the peer's limit lowered and raised while streams are open") {
   for (const auto& s : b.sinks) CHECK(s->trace == "answer 200\nend\nclosed clean\n");
 }
 
-TEST_CASE("a limit of streams that is passed by a lowered one waits in nghttp2 and is not lost") {
+TEST_CASE("a limit of streams that is passed by a lowered one waits and is not lost") {
   std::atomic<uint32_t> limit{4};
   Raw b("", &limit);
   for (int i = 0; i < 4; ++i) b.request();
@@ -421,6 +421,27 @@ TEST_CASE("a broken connection: GOAWAY with the code, the answers under way end 
   }
 }
 
+TEST_CASE("an upstream's fault on one stream is not its neighbours'") {
+  const std::string faults[] = {http2::window_frame(1, 0), http2::window_frame(1, 0x7fffffff),
+                                http2::head_frame(1, ok, end_headers) + http2::data_frame(1, std::string(16'000, 'x')) +
+                                    http2::data_frame(1, std::string(16'000, 'x')) + http2::data_frame(1, std::string(16'000, 'x')) +
+                                    http2::data_frame(1, std::string(16'000, 'x')) + http2::data_frame(1, std::string(16'000, 'x'))};
+  for (const std::string& fault : faults) {
+    Raw b;
+    ProbeSink& one = b.request();
+    ProbeSink& two = b.request();
+    one.hold = true;
+    b.send(fault);
+    CHECK(one.trace.find("closed bad_response") != std::string::npos);
+    CHECK(b.wire.stream(1).find("RST ") != std::string::npos);
+    CHECK(b.wire.goaway() == "");
+    b.send(http2::window_frame(1, 0) + http2::data_frame(1, "late", end_stream));   // our reset has not been seen
+    b.send(http2::head_frame(3, ok, end_headers | end_stream));
+    CHECK(two.trace.ends_with("closed clean\n"));
+    CHECK(b.wire.goaway() == "");
+  }
+}
+
 TEST_CASE("header blocks of an upstream are bounded too") {
   Raw b;
   ProbeSink& s = b.request();
@@ -432,11 +453,14 @@ TEST_CASE("header blocks of an upstream are bounded too") {
   for (const size_t size : {size_t{60'000}, size_t{70'000}}) {
     Raw large;
     ProbeSink& t = large.request();
-    const std::string text = http2::block({{":status", "200"}, {"x", std::string(size, 'v')}});
+    http2::Lines lines = {{":status", "200"}};
+    for (size_t i = 0; i < size / 10'000; ++i) lines.emplace_back("x", std::string(10'000, '~'));   // 13 bits each, so as they are
+    const std::string text = http2::block(lines);
     std::string blocks = http2::frame(1, end_stream, 1, text.substr(0, 16'000));
     for (size_t at = 16'000; at < text.size(); at += 16'000)
       blocks += http2::frame(9, at + 16'000 >= text.size() ? 4 : 0, 1, text.substr(at, 16'000));
     large.send(blocks);
+    CAPTURE(size);
     CHECK(t.trace.ends_with(size == 60'000 ? "closed clean\n" : "closed bad_response continuation_flood\n"));
   }
 }

@@ -29,6 +29,7 @@ class Wire {
   std::string connection() const { return connection_; }   // of the others: "SETTINGS, GOAWAY 0 11, ..."
   // "" or "last id, code" of the last GOAWAY.
   const std::string& goaway() const { return goaway_; }
+  void table(uint32_t bytes) { nghttp2_hd_inflate_change_table_size(inflater_, bytes); }   // as our SETTINGS said, once acknowledged
   size_t data_bytes() const { return data_bytes_; }
   size_t resets() const { return resets_; }
   const std::vector<uint8_t>& types() const { return types_; }

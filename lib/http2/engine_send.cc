@@ -1,0 +1,277 @@
+// What goes: frames that need no window wait in queue_ as bytes, in the order they were asked for; a body waits with its stream and
+// leaves when the windows are open, the most urgent first (RFC 9218 10).
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "http2/engine.h"
+
+namespace sluice::http2 {
+
+using http::Detail;
+using http::End;
+
+net::ByteQueue& Engine::queue() {
+  ++queued_frames_;
+  return queue_;
+}
+
+net::ByteQueue& Engine::answers() {
+  if (++queued_answers_ > queued_answers_max) fail(Code::enhance_your_calm, Detail::control_flood);
+  return queue();
+}
+
+bool Engine::wants_write() const {
+  if (failing_) return !over_;
+  if (!queue_.empty() || !ends_.empty()) return true;
+  if (send_window_ <= 0 || ready_urgencies_ == 0) return false;
+  return std::ranges::any_of(ready_, [](const auto& list) { return !list.empty(); });
+}
+
+// ---- heads ------------------------------------------------------------------------------------------------------
+
+void Engine::request(Flow& flow, std::span<const Line> lines, const http::Fields& fields, End end) {
+  if (end == End::yes) {
+    flow.out_state_ = Flow::Out::ending;
+    flow.head_ends_ = true;
+  }
+  if (peer_last_ != stream_id_max) return stream_gone(flow, {Gone::By::peer, Code::refused_stream});
+  if (may_open() && waiting_.empty()) return open(flow, encoder_.encode(lines, fields));
+  auto asked = std::make_unique<Flow::Asked>();
+  size_t size = 0;
+  for (const Line& l : lines) size += l.name.size() + l.value.size();
+  for (const http::Field& f : fields) size += f.name().size() + f.value().size();
+  asked->text.reserve(size);                       // the lines point into it
+  const auto keep = [&text = asked->text](std::string_view part) {
+    text += part;
+    return std::string_view(text).substr(text.size() - part.size());
+  };
+  for (const Line& l : lines) asked->lines.push_back({keep(l.name), keep(l.value), l.indexing});
+  for (const http::Field& f : fields) {
+    const Indexing indexing = (f.flags & http::Field::never_indexed) != 0 ? Indexing::never : Indexing::allowed;
+    asked->lines.push_back({keep(base::to_lower(f.name())), keep(f.value()), indexing});   // RFC 9113 8.2.1
+  }
+  flow.asked_ = std::move(asked);
+  waiting_.push_back(flow);
+}
+
+// The peer's limit can fall while streams are open (RFC 9113 6.5.2).
+bool Engine::may_open() const { return !settings_received_ || table_.size() < peer_max_streams_; }
+
+void Engine::open(Flow& flow, std::optional<std::string_view> block) {
+  if (!block) return stream_gone(flow, {Gone::By::us, Code::internal_error});
+  if (!know(flow, next_id_)) return fail(Code::internal_error, Detail::frame);   // the block is lost, and the tables with it
+  next_id_ += 2;                                   // sessions count them: it does not come round
+  put_block(queue(), flow.id_, flow.head_ends_, *block);
+  head_queued(flow);
+}
+
+void Engine::open_waiting() {
+  while (!waiting_.empty() && may_open() && !failing_) {
+    Flow& flow = *waiting_.pop_front();
+    const auto asked = std::exchange(flow.asked_, nullptr);
+    open(flow, encoder_.encode(asked->lines));
+  }
+}
+
+void Engine::informational(Flow& flow, std::span<const Line> lines, const http::Fields& fields) {
+  if (flow.gone_) return;
+  const auto block = encoder_.encode(lines, fields);
+  if (!block) return reset(flow, Code::internal_error);
+  put_block(queue(), flow.id_, false, *block);
+}
+
+void Engine::respond(Flow& flow, std::span<const Line> lines, const http::Fields& fields, End end) {
+  if (flow.gone_) return;
+  const auto block = encoder_.encode(lines, fields);
+  if (!block) return reset(flow, Code::internal_error);
+  if (end == End::yes) {
+    flow.out_state_ = Flow::Out::ending;
+    flow.head_ends_ = true;
+  }
+  put_block(queue(), flow.id_, flow.head_ends_, *block);
+  head_queued(flow);
+}
+
+void Engine::head_queued(Flow& flow) {
+  heads_.push_back(flow);
+  order(flow);                                     // a body may be here before its head could go
+}
+
+// ---- bodies -----------------------------------------------------------------------------------------------------
+
+void Engine::send_body(Flow& flow, net::ByteQueue&& body, End end) {
+  if (flow.gone_) return body.clear();
+  CHECK(flow.out_state_ == Flow::Out::open);
+  flow.out_.take_all(body);
+  if (end == End::yes) flow.out_state_ = Flow::Out::ending;
+  if (!flow.base::ListHook<FreshTag>::linked()) fresh_.push_back(flow);
+  order(flow);
+}
+
+void Engine::send_trailers(Flow& flow, const http::Fields& trailers) {
+  if (flow.gone_) return;
+  CHECK(flow.out_state_ == Flow::Out::open);
+  if (!trailers.empty()) flow.trailers_ = &trailers;
+  flow.out_state_ = Flow::Out::ending;
+  order(flow);
+}
+
+// Where the stream stands among those that have something to send: with the others of its urgency, those that came first in front.
+void Engine::order(Flow& flow) {
+  if (flow.id_ == 0 || flow.head_ends_) return;
+  const bool has_bytes = !flow.out_.empty();
+  Flow::Place place = Flow::Place::none;
+  if (has_bytes && flow.send_window_ > 0) place = Flow::Place::ready;
+  if (!has_bytes && flow.out_state_ == Flow::Out::ending) place = Flow::Place::ends;
+  if (place == flow.place_) return;
+  leave_order(flow);
+  flow.place_ = place;
+  if (place == Flow::Place::ends) ends_.push_back(flow);
+  if (place != Flow::Place::ready) return;
+  ready_[flow.priority_.urgency].push_back(flow);
+  ready_urgencies_ |= static_cast<uint8_t>(1U << flow.priority_.urgency);
+}
+
+void Engine::leave_order(Flow& flow) {
+  flow.base::ListHook<ReadyTag>::unlink();
+  flow.place_ = Flow::Place::none;
+}
+
+void Engine::prioritise(Flow& flow, Priority priority) {
+  if (!flow.priority_told_) set_priority(flow, priority);
+}
+
+void Engine::set_priority(Flow& flow, Priority priority) {
+  if (flow.gone_) return;
+  flow.priority_told_ = true;
+  flow.priority_ = priority;
+  leave_order(flow);
+  order(flow);
+}
+
+Flow* Engine::next_to_send() {
+  if (Flow* const flow = ends_.front(); flow != nullptr) return flow;
+  if (send_window_ <= 0) return nullptr;
+  for (unsigned u = 0; ready_urgencies_ >> u != 0; ++u) {
+    if (Flow* const flow = ready_[u].front(); flow != nullptr) return flow;
+    ready_urgencies_ &= static_cast<uint8_t>(~(1U << u));
+  }
+  return nullptr;
+}
+
+// What the upcalls queue goes with the rest: nobody else would ask for it.
+void Engine::fill(net::ByteQueue& out, size_t room) {
+  const size_t limit = out.size() + room;
+  do {
+    send_frames(out, limit);
+    if (failing_ && !over_) send_last(out);
+    while (Flow* const flow = fresh_.pop_front()) {   // what stays must not pin the chunks it was read into
+      if (!flow->out_.empty()) flow->out_.compact();
+    }
+    tell();
+  } while (out.size() < limit && wants_write());
+}
+
+void Engine::send_frames(net::ByteQueue& out, size_t limit) {
+  while (!failing_) {
+    send_queue(out);
+    if (out.size() >= limit) return;
+    Flow* const flow = next_to_send();
+    if (flow != nullptr) {
+      send_data(*flow, out);
+    } else if (queue_.empty()) {
+      return;
+    }
+  }
+}
+
+// Whatever else was queued, GOAWAY is the last frame; and SETTINGS the first (RFC 9113 3.4).
+void Engine::send_last(net::ByteQueue& out) {
+  over_ = true;
+  if (!greeted_) send_queue(out);
+  queue_.clear();
+  while (heads_.pop_front() != nullptr) {          // they have not left
+  }
+  put_goaway(out, std::min(taken_, last_taken_), code_);
+}
+
+void Engine::send_queue(net::ByteQueue& out) {
+  if (queue_.size() < copy_below) {                // behind what is there: one piece
+    for (; !queue_.empty(); queue_.drop(queue_.front().size())) out.append_copy(queue_.front().view());
+  } else {
+    out.take_all(queue_);
+  }
+  queued_frames_ = queued_answers_ = 0;
+  greeted_ = true;
+  while (Flow* const flow = heads_.pop_front()) {
+    flow->on_head_sent();
+    if (flow->head_ends_) ended(*flow);
+  }
+}
+
+void Engine::send_data(Flow& flow, net::ByteQueue& out) {
+  const auto window = static_cast<size_t>(std::max(0, std::min(send_window_, flow.send_window_)));
+  const size_t n = std::min({window, data_bytes_max, flow.out_.size()});
+  const bool last = n == flow.out_.size() && flow.out_state_ == Flow::Out::ending;
+  const bool trailers = last && flow.trailers_ != nullptr;
+  if (n != 0 || !trailers) {
+    put_header(out, n, FrameType::data, last && !trailers ? Frame::end_stream : uint8_t{0}, flow.id_);
+    move_body(flow, out, n);
+  }
+  if (!last) {
+    // One that is of use in parts lets the others of its urgency have their turn (RFC 9218 4.2); so do requests, which are of many
+    // clients.
+    const bool in_turns = flow.priority_.incremental || role_ == Role::client;
+    if (in_turns || flow.send_window_ <= 0 || flow.out_.empty()) {
+      leave_order(flow);
+      order(flow);
+    }
+    return;
+  }
+  leave_order(flow);
+  if (trailers) {
+    const auto block = encoder_.encode({}, *flow.trailers_);
+    if (!block) return reset(flow, Code::internal_error);
+    put_block(out, flow.id_, true, *block);
+  }
+  ended(flow);
+}
+
+void Engine::move_body(Flow& flow, net::ByteQueue& out, size_t bytes) {
+  if (bytes == 0) return;
+  if (bytes >= copy_below) {
+    out.take(flow.out_, bytes);
+  } else {
+    for (size_t left = bytes; left != 0;) {
+      const std::string_view piece = flow.out_.front().view().substr(0, left);
+      out.append_copy(piece);
+      left -= piece.size();
+      flow.out_.drop(piece.size());
+    }
+  }
+  send_window_ -= static_cast<int32_t>(bytes);
+  flow.send_window_ -= static_cast<int32_t>(bytes);
+  flow.moved_ += bytes;
+  news(flow);
+}
+
+void Engine::ended(Flow& flow) {
+  flow.out_state_ = Flow::Out::ended;
+  flow.on_end_sent();
+  if (!flow.gone_ && flow.peer_ended_) stream_gone(flow, {});
+}
+
+// ---- frames without a stream ------------------------------------------------------------------------------------
+
+void Engine::ping(uint64_t opaque) { put_ping(queue(), {reinterpret_cast<const char*>(&opaque), sizeof opaque}, false); }
+
+void Engine::goaway_notice() { put_goaway(queue(), stream_id_max, Code::no_error); }
+
+void Engine::goaway(Code code) {
+  last_taken_ = std::min(last_taken_, taken_);
+  put_goaway(queue(), last_taken_, code);
+}
+
+}  // namespace sluice::http2
