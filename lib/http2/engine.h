@@ -106,7 +106,6 @@ class Engine {
   bool settings_received() const { return settings_received_; }
   uint32_t peer_max_streams() const { return peer_max_streams_; }
   bool peer_takes_connect() const { return peer_takes_connect_; }   // RFC 8441
-  size_t held() const { return held_; }
 
  private:
   // What comes: engine_receive.cc

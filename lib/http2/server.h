@@ -190,7 +190,6 @@ class Server final : public http::ServerSession,
   http::Scheme scheme_;
   http::CloseCause cause_ = http::CloseCause::peer_closed;
   uint8_t cut_turns_ = 0;
-  bool drain_unseen_ = false;                 // a notice is out that was not answered
 };
 
 }  // namespace sluice::http2

@@ -176,6 +176,27 @@ TEST_CASE("PRIORITY_UPDATE: of stream 0, to a client; the last of several before
   CHECK(s.wire.stream(9).find("END") != std::string::npos);
 }
 
+TEST_CASE("SETTINGS of as many entries as are taken, and of one more") {
+  for (const uint32_t more : {0U, 1U}) {
+    std::string payload;
+    for (uint32_t i = 0; i < http2::Engine::settings_entries_max + more; ++i) payload += std::string("\0\x04\0\0\x10\0", 6);
+    Server s;
+    s.send(greeting() + http2::frame(4, 0, 0, payload) + get(1));
+    CHECK(s.wire.goaway() == (more == 0 ? "" : "0, 11"));
+    CHECK(s.host.sinks.size() == 1 - more);
+  }
+}
+
+TEST_CASE("answers to PINGs that wait are bounded: as many as are taken in one turn, and one more") {
+  for (const size_t more : {size_t{0}, size_t{1}}) {
+    Client c;
+    std::string pings;
+    for (size_t i = 0; i < http2::Engine::queued_answers_max + more; ++i) pings += http2::ping_frame();
+    c.send(pings);
+    CHECK(c.wire.goaway() == (more == 0 ? "" : "0, 11"));
+  }
+}
+
 TEST_CASE("a new size of our table goes with the answer to the SETTINGS that allow it, not before") {
   Server s;
   s.send(http2::client_preface + http2::settings_frame({{1, 0}}));

@@ -46,7 +46,7 @@ struct Flood : ServerBench {
     }
     return most;
   }
-  // What this thread's sessions hold: chunks, nghttp2's blocks, and streams with their arenas.
+  // What this thread's sessions hold: chunks, blocks of HPACK and tables, and streams with their arenas.
   size_t held() const {
     size_t n = net::Chunk::live() * net::Chunk::usual_bytes + http2::Memory::live_bytes() + http2::server_streams_live() * stream_bytes;
     for (const auto& sink : host.sinks) {
