@@ -22,6 +22,8 @@ constexpr Word log_formats[] = {{"text", n(base::LogFormat::text)}, {"json", n(b
 constexpr Word access_formats[] = {{"json", n(exchange::AccessLogFormat::json)}, {"common", n(exchange::AccessLogFormat::common)}};
 constexpr Word listener_protocols[] = {{"h2", n(http::Protocol::http2), Feature::http2}, {"http/1.1", n(http::Protocol::http1)}};
 constexpr Word proxy_in[] = {{"off", n(net::ProxyProtocolIn::off)}, {"required", n(net::ProxyProtocolIn::required)}};
+constexpr Word forwarded_bys[] = {{"x-forwarded-for", n(exchange::ForwardedBy::x_forwarded_for)},
+                                  {"forwarded", n(exchange::ForwardedBy::forwarded)}};
 constexpr Word underscores[] = {
     {"drop", n(http::UnderscoreHeaders::drop)}, {"reject", n(http::UnderscoreHeaders::reject)}, {"pass", n(http::UnderscoreHeaders::pass)}};
 constexpr Word tls_versions[] = {{"1.2", n(tls::Version::tls12)}, {"1.3", n(tls::Version::tls13)}};
@@ -190,9 +192,13 @@ void visit_listener(Visitor& v, ListenerOptions& o) {
   key(v, {"proxy_protocol", "off, or required (v1 and v2 are told apart)", "a client could name any address if it were optional"},
       Choice(o.proxy_protocol, proxy_in));
   key(v,
-      {"trusted_proxies", "addresses and blocks whose X-Forwarded-For and Forwarded are believed",
+      {"trusted_proxies", "addresses and blocks of proxies that are believed: see `forwarded_by`",
        "nobody: what a client says of itself is no evidence"},
       Cidrs(o.trusted_proxies));
+  key(v,
+      {"forwarded_by", "the one field in which trusted proxies name the client: x-forwarded-for or forwarded; the other is dropped",
+       "nearly all balancers write X-Forwarded-For and hand Forwarded on as the client wrote it"},
+      Choice(o.forwarded_by, forwarded_bys));
   visit_downstream(v, o.downstream);
   visit_optional(
       v, {"tls", "Its presence turns TLS on for this listener."}, o.tls, [] { return tls::ServerTlsOptions{}; }, visit_server_tls);

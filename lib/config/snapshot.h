@@ -58,6 +58,7 @@ struct ListenerOptions {
   std::vector<http::Protocol> protocols;  // in order of preference, never empty
   net::ProxyProtocolIn proxy_protocol = net::ProxyProtocolIn::off;
   std::vector<net::Cidr> trusted_proxies;
+  exchange::ForwardedBy forwarded_by = exchange::ForwardedBy::x_forwarded_for;
   http::DownstreamOptions downstream;
   std::optional<tls::ServerTlsOptions> tls;
   bool operator==(const ListenerOptions&) const = default;

@@ -58,17 +58,22 @@ void Exchange::on_head(http::Head& head, http::End end) {
 
 void Exchange::identify_client() {
   const net::Peer& peer = downstream_->peer();
-  client_ = find_client(peer.remote, site_.listeners[listener_].trusted_proxies, head_->fields);
-  if (client_.disagree) env_.meter.protocol_error(Where::downstream, Detail::forwarded);
+  const ListenerSite& listener = site_.listeners[listener_];
+  client_ = find_client(peer.remote, listener.trusted_proxies, listener.forwarded_by, head_->fields);
+  if (client_.unknown) env_.meter.protocol_error(Where::downstream, Detail::forwarded);
   base::Arena& arena = downstream_->arena();
-  client_text_ = client_.address.is_ip() ? client_.address.ip_text({arena.make_array<char>(46), 46}) : std::string_view("unix:");
+  if (client_.address.is_ip()) {
+    client_text_ = client_.address.ip_text({arena.make_array<char>(46), 46});
+  } else {
+    client_text_ = client_.unknown ? "unknown" : "unix:";
+  }
 }
 
 // What no route can change. RFC 9110 10.1.1: an expectation that is not known is answered 417.
 Failure Exchange::refuse_by_head() const {
   if (head_->method == http::Method::connect) return refused(Kind::method_not_allowed);
   if (head_->fields.has(http::Token::expect) && head_->version != http::Version::http_10) return refused(Kind::expectation);
-  if (times_in_via(head_->fields, env_.pseudonym) >= loop_limit) return refused(Kind::loop);
+  if (is_loop(head_->fields, env_.pseudonym)) return refused(Kind::loop);
   const net::Peer& peer = downstream_->peer();
   if (peer.tls && !peer.sni.empty() && peer.certificate_covers != nullptr) {
     std::string_view host = without_port(head_->authority);
@@ -122,8 +127,7 @@ void Exchange::take_route() {
   site_.routes[route_index_].in_flight->add(1);
   counted_in_flight_ = true;
   normal_path_ = match.path;
-  if (net::contains(options().deny, client_.address)) return fail(refused(Kind::denied));
-  if (options().allow && !net::contains(*options().allow, client_.address)) return fail(refused(Kind::denied));
+  if (!is_admitted(client_, options().deny, options().allow)) return fail(refused(Kind::denied));
   if (options().max_body != 0 && head_->content_length.value_or(0) > options().max_body) return fail(refused(Kind::body_too_large));
   switch (options().action) {
     case route::Action::redirect: return redirect();

@@ -1,35 +1,31 @@
 #include "exchange/forwarded.h"
 
 #include <algorithm>
-#include <array>
-#include <optional>
 
 #include "base/check.h"
 #include "base/text.h"
+#include "http/validate.h"
 
 namespace sluice::exchange {
 namespace {
 
-// Hops of one header, nearest first. Only so many are looked at: a longer chain is nobody's.
-constexpr size_t hops_max = 64;
-
-struct Hops {
-  std::array<std::string_view, hops_max> at;
-  size_t count = 0;
-};
-
-// All members of all fields of that name, in order; the newest hops_max of them.
-Hops members(const http::Fields& fields, http::Token token) {
-  Hops hops;
-  for (const http::Field& field : fields) {
-    if (field.token != token) continue;
-    std::string_view rest = field.value();
-    while (auto member = base::next_list_member(rest)) {
-      hops.at[hops.count % hops_max] = *member;
-      ++hops.count;
-    }
+// The last member of a list, trimmed; cuts it off `rest`; empty ones are skipped. Cut at every comma, quotes or not: a quote that
+// a client left open must not swallow what the next hop wrote behind it, and no address holds a comma.
+std::optional<std::string_view> take_last_member(std::string_view& rest) {
+  while (!rest.empty()) {
+    const size_t comma = rest.rfind(',');
+    const std::string_view member = base::trim_ows(comma == std::string_view::npos ? rest : rest.substr(comma + 1));
+    rest = rest.substr(0, comma == std::string_view::npos ? 0 : comma);
+    if (!member.empty()) return member;
   }
-  return hops;
+  return std::nullopt;
+}
+
+// RFC 7239 6: digits, or an obfuscated "_name".
+bool is_node_port(std::string_view text) {
+  constexpr size_t digits_max = 5;
+  if (text.starts_with('_')) return http::is_token(text);
+  return text.size() <= digits_max && base::parse_u64(text).value_or(UINT64_MAX) <= UINT16_MAX;
 }
 
 // "1.2.3.4", "1.2.3.4:80", "::1", "[::1]:80"; nullopt for names, "unknown" and "_hidden".
@@ -37,43 +33,91 @@ std::optional<net::Address> node_address(std::string_view text) {
   if (auto ip = net::Address::parse_ip(text)) return ip->unmapped();
   if (text.empty() || (text.front() != '[' && text.find('.') == std::string_view::npos)) return std::nullopt;
   const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return std::nullopt;
-  if (!base::parse_u64(text.substr(colon + 1))) return std::nullopt;
+  if (colon == std::string_view::npos || colon == 0 || !is_node_port(text.substr(colon + 1))) return std::nullopt;
+  if ((text.front() == '[') != (text[colon - 1] == ']')) return std::nullopt;
   auto ip = net::Address::parse_ip(text.substr(0, colon));
   return ip ? std::optional(ip->unmapped()) : std::nullopt;
 }
 
-// The value of for= in one element of Forwarded ("for=\"[::1]:80\";proto=https"), unquoted; "" if there is none.
-std::string_view for_of(std::string_view element) {
-  while (!element.empty()) {
-    const size_t end = element.find(';');
-    std::string_view pair = base::trim_ows(element.substr(0, end));
-    element = end == std::string_view::npos ? std::string_view() : element.substr(end + 1);
-    const size_t equals = pair.find('=');
-    if (equals == std::string_view::npos || !base::iequals(pair.substr(0, equals), "for")) continue;
-    std::string_view value = pair.substr(equals + 1);
-    if (value.size() >= 2 && value.front() == '"' && value.back() == '"') value = value.substr(1, value.size() - 2);
+// What one element of Forwarded says ("for=\"[::1]:80\";proto=https"), unquoted; "" = nothing.
+struct Element {
+  std::string_view node, host, proto;
+};
+
+// Takes one value from the front of `rest`: a quoted string, without its quotes, or what stands before the next ';'.
+std::optional<std::string_view> take_value(std::string_view& rest) {
+  if (!rest.starts_with('"')) {
+    const std::string_view value = base::trim_ows(rest.substr(0, rest.find(';')));
+    rest.remove_prefix(std::min(rest.find(';'), rest.size()));
+    if (value.find_first_of("\"\\ \t") != std::string_view::npos) return std::nullopt;
     return value;
   }
-  return {};
+  size_t end = 1;
+  while (end < rest.size() && rest[end] != '"') end += rest[end] == '\\' ? 2 : 1;
+  if (end >= rest.size()) return std::nullopt;
+  const std::string_view value = rest.substr(1, end - 1);
+  rest = base::trim_ows(rest.substr(end + 1));
+  return value;
 }
 
-// Walks from the nearest hop outwards: the first one that is not trusted is the client. What cannot be read as an address
-// ends the walk at the hop that reported it, which is the last one known.
-template <class NodeOf>
-net::Address walk(const Hops& hops, const net::Address& peer, std::span<const net::Cidr> trusted, NodeOf node_of) {
+// nullopt: it is not of the grammar of RFC 7239 4, or says a thing twice.
+std::optional<Element> parse_element(std::string_view rest) {
+  Element element;
+  const struct {
+    std::string_view name;
+    std::string_view& to;
+  } known[] = {{"for", element.node}, {"host", element.host}, {"proto", element.proto}};
+  for (;;) {
+    rest = base::trim_ows(rest);
+    if (rest.empty()) return element;
+    if (rest.starts_with(';')) {
+      rest.remove_prefix(1);
+      continue;
+    }
+    const size_t equals = rest.find('=');
+    if (equals == std::string_view::npos || !http::is_token(rest.substr(0, equals))) return std::nullopt;
+    const std::string_view name = rest.substr(0, equals);
+    rest.remove_prefix(equals + 1);
+    const auto value = take_value(rest);
+    if (!value || (!rest.empty() && !rest.starts_with(';'))) return std::nullopt;
+    for (const auto& one : known) {
+      if (!base::iequals(name, one.name)) continue;
+      if (!one.to.empty()) return std::nullopt;
+      one.to = *value;
+    }
+  }
+}
+
+std::optional<net::Address> hop_address(std::string_view member, ForwardedBy by) {
+  if (by == ForwardedBy::x_forwarded_for) return node_address(member);
+  const auto element = parse_element(member);
+  return element ? node_address(element->node) : std::nullopt;
+}
+
+constexpr http::Token token_of(ForwardedBy by) {
+  return by == ForwardedBy::forwarded ? http::Token::forwarded : http::Token::x_forwarded_for;
+}
+
+// Walks from the nearest hop outwards: the first one that is not trusted is the client, the farthest if all are. nullopt: one on the
+// way cannot be read, so what stands before it is anybody's word.
+std::optional<net::Address> walk(const net::Address& peer, std::span<const net::Cidr> trusted, ForwardedBy by, const http::Fields& fields) {
   net::Address known = peer;
-  const size_t kept = std::min(hops.count, hops_max);
-  for (size_t i = 0; i < kept; ++i) {
-    const auto address = node_address(node_of(hops.at[(hops.count - 1 - i) % hops_max]));
-    if (!address) return known;
-    known = *address;
-    if (!net::contains(trusted, known)) return known;
+  uint32_t hops = 0;
+  for (uint32_t i = fields.size(); i-- > 0;) {
+    if (fields[i].token != token_of(by)) continue;
+    std::string_view rest = fields[i].value();
+    while (const auto member = take_last_member(rest)) {
+      const auto address = hop_address(*member, by);
+      if (!address || ++hops > hops_max) return std::nullopt;
+      if (!net::contains(trusted, *address)) return address;
+      known = *address;
+    }
   }
   return known;
 }
 
 std::string_view node_text(const net::Address& address, base::Arena& arena) {
+  if (!address.is_ip()) return "unknown";
   auto* space = arena.make_array<char>(48);
   const std::string_view ip = address.ip_text({space, 46});
   if (address.family() != net::Address::Family::ipv6) return ip;
@@ -87,7 +131,7 @@ std::string_view plain_text(const net::Address& address, base::Arena& arena) {
 
 // A quoted-string may carry no control bytes; an authority that passed validation needs no escapes.
 std::string_view forwarded_element(const ForwardFacts& facts, base::Arena& arena) {
-  const std::string_view node = facts.peer.is_ip() ? node_text(facts.peer, arena) : std::string_view("unknown");
+  const std::string_view node = node_text(facts.peer, arena);
   if (facts.authority.empty()) return arena.concat("for=", node, ";proto=", facts.scheme);
   return arena.concat("for=", node, ";host=\"", facts.authority, "\";proto=", facts.scheme);
 }
@@ -103,9 +147,9 @@ void append_to_list(http::Fields& fields, http::Token token, std::string_view la
   fields.set(token, list.empty() ? last : arena.concat(list, ", ", last));
 }
 
-void drop_claims(http::Fields& fields) {
-  for (const http::Token token : {http::Token::x_forwarded_for, http::Token::x_forwarded_host, http::Token::x_forwarded_port,
-                                  http::Token::x_forwarded_proto, http::Token::x_real_ip, http::Token::forwarded}) {
+void drop_x_forwarded(http::Fields& fields) {
+  for (const http::Token token :
+       {http::Token::x_forwarded_for, http::Token::x_forwarded_host, http::Token::x_forwarded_port, http::Token::x_forwarded_proto}) {
     fields.remove(token);
   }
   // Others of the family (X-Forwarded-Prefix, -Server, ...) are claims of the same kind.
@@ -119,6 +163,53 @@ void drop_claims(http::Fields& fields) {
   }
 }
 
+// What the nearest proxy says in Forwarded of the request it took, in the words of X-Forwarded-*.
+void translate_forwarded(http::Fields& fields) {
+  for (uint32_t i = fields.size(); i-- > 0;) {
+    if (fields[i].token != http::Token::forwarded) continue;
+    std::string_view rest = fields[i].value();
+    const auto member = take_last_member(rest);
+    if (!member) continue;
+    const auto element = parse_element(*member);
+    if (!element) return;
+    for (const std::string_view scheme : {"http", "https"}) {
+      if (base::iequals(element->proto, scheme)) fields.add(http::Token::x_forwarded_proto, scheme);
+    }
+    if (http::is_authority(element->host)) fields.add(http::Token::x_forwarded_host, element->host);
+    return;
+  }
+}
+
+// Drops what is not believed: everything of a stranger; of a trusted proxy the field that it does not write, and X-Real-IP unless it
+// says what we found.
+void drop_claims(http::Fields& fields, const ForwardFacts& facts) {
+  const bool trusted = facts.client.peer == Trust::yes;
+  if (!trusted || facts.by == ForwardedBy::forwarded) drop_x_forwarded(fields);
+  if (!trusted || facts.by == ForwardedBy::x_forwarded_for) fields.remove(http::Token::forwarded);
+  if (trusted && facts.by == ForwardedBy::forwarded) translate_forwarded(fields);
+  if (trusted && facts.client.address.is_ip() && fields.has(http::Token::x_real_ip)) {
+    fields.set(http::Token::x_real_ip, plain_text(facts.client.address, fields.arena()));
+  } else {
+    fields.remove(http::Token::x_real_ip);
+  }
+  if (!trusted) fields.remove(http::Token::x_request_id);
+}
+
+// X-Forwarded-For and Forwarded: the one that is believed is appended to, the other begins with the client that was found.
+void add_way(http::Fields& fields, const ForwardFacts& facts) {
+  base::Arena& arena = fields.arena();
+  const net::Address& client = facts.client.address;
+  if (facts.client.peer == Trust::yes && (facts.client.unknown || !(client == facts.peer.unmapped()))) {
+    if (facts.by == ForwardedBy::forwarded) {
+      fields.add(http::Token::x_forwarded_for, plain_text(client, arena));
+    } else {
+      fields.add(http::Token::forwarded, arena.concat("for=", node_text(client, arena)));
+    }
+  }
+  append_to_list(fields, http::Token::x_forwarded_for, plain_text(facts.peer, arena));
+  append_to_list(fields, http::Token::forwarded, forwarded_element(facts, arena));
+}
+
 std::string_view via_version(http::Version version) {
   switch (version) {
     case http::Version::http_10: return "1.0 ";
@@ -130,37 +221,30 @@ std::string_view via_version(http::Version version) {
 
 }  // namespace
 
-Client find_client(const net::Address& peer, std::span<const net::Cidr> trusted, const http::Fields& fields) {
+Client find_client(const net::Address& peer, std::span<const net::Cidr> trusted, ForwardedBy by, const http::Fields& fields) {
   if (!peer.is_ip()) return {};
   Client client{peer.unmapped(), Trust::no, false};
   if (trusted.empty() || !net::contains(trusted, client.address)) return client;
   client.peer = Trust::yes;
-  const Hops forwarded = members(fields, http::Token::forwarded);
-  const Hops x_forwarded = members(fields, http::Token::x_forwarded_for);
-  if (forwarded.count == 0 && x_forwarded.count == 0) return client;
-  const net::Address by_x = walk(x_forwarded, client.address, trusted, [](std::string_view node) { return node; });
-  if (forwarded.count == 0) {
-    client.address = by_x;
-    return client;
-  }
-  const net::Address by_forwarded = walk(forwarded, client.address, trusted, for_of);
-  client.disagree = x_forwarded.count != 0 && !(by_x == by_forwarded);
-  client.address = by_forwarded;
+  auto found = walk(client.address, trusted, by, fields);
+  client.unknown = !found;
+  client.address = found ? *found : net::Address();
   return client;
+}
+
+bool is_admitted(const Client& client, std::span<const net::Cidr> deny, const std::optional<std::vector<net::Cidr>>& allow) {
+  if (client.unknown) return deny.empty() && !allow;
+  return !net::contains(deny, client.address) && (!allow || net::contains(*allow, client.address));
 }
 
 RequestIds add_forwarding(http::Fields& fields, const ForwardFacts& facts, Random& random) {
   base::Arena& arena = fields.arena();
-  if (facts.trust == Trust::no) {
-    drop_claims(fields);
-    fields.remove(http::Token::x_request_id);
-  }
-  append_to_list(fields, http::Token::x_forwarded_for, plain_text(facts.peer, arena));
+  drop_claims(fields, facts);
+  add_way(fields, facts);
   if (!fields.has(http::Token::x_forwarded_proto)) fields.add(http::Token::x_forwarded_proto, facts.scheme);
   if (!fields.has(http::Token::x_forwarded_host) && !facts.authority.empty()) {
     fields.add(http::Token::x_forwarded_host, facts.authority);
   }
-  append_to_list(fields, http::Token::forwarded, forwarded_element(facts, arena));
   append_to_list(fields, http::Token::via, arena.concat(via_version(facts.version), facts.pseudonym));
 
   RequestIds ids;
@@ -181,22 +265,22 @@ RequestIds add_forwarding(http::Fields& fields, const ForwardFacts& facts, Rando
   return ids;
 }
 
-// Split at every comma: Via has no quoted strings (RFC 9110 7.6.3), and a client's odd quote must not hide what we append behind it.
-uint32_t times_in_via(const http::Fields& fields, std::string_view pseudonym) {
-  uint32_t times = 0;
+// Via has no quoted strings (RFC 9110 7.6.3).
+bool is_loop(const http::Fields& fields, std::string_view pseudonym) {
+  uint32_t members = 0;
+  uint32_t ours = 0;
   for (const http::Field& field : fields) {
     if (field.token != http::Token::via) continue;
-    for (std::string_view rest = field.value(); !rest.empty();) {
-      const size_t comma = rest.find(',');
-      const std::string_view member = base::trim_ows(rest.substr(0, comma));
-      rest.remove_prefix(comma == std::string_view::npos ? rest.size() : comma + 1);
-      const size_t blank = member.find_first_of(" \t");
+    std::string_view rest = field.value();
+    while (const auto member = take_last_member(rest)) {
+      if (++members > via_members_max) return true;
+      const size_t blank = member->find_first_of(" \t");
       if (blank == std::string_view::npos) continue;
-      const std::string_view by = base::trim_ows(member.substr(blank + 1));
-      if (by.substr(0, by.find_first_of(" \t")) == pseudonym) ++times;
+      const std::string_view by = base::trim_ows(member->substr(blank + 1));
+      if (by.substr(0, by.find_first_of(" \t")) == pseudonym && ++ours >= loop_limit) return true;
     }
   }
-  return times;
+  return false;
 }
 
 }  // namespace sluice::exchange

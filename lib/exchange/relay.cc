@@ -46,7 +46,8 @@ void Exchange::proxy() {
 void Exchange::edit_request() {
   http::Head& head = *head_;
   const net::Peer& peer = downstream_->peer();
-  const ForwardFacts facts{peer.remote, client_.peer, head.scheme, head.authority, head.version, env_.pseudonym};
+  const ForwardFacts facts{peer.remote,  client_,       site_.listeners[listener_].forwarded_by, head.scheme, head.authority,
+                           head.version, env_.pseudonym};
   ids_ = add_forwarding(head.fields, facts, env_.random);
   route::edit(head.fields, options().request_headers);
   upstream_target_ = route::rewrite_target(options(), head.target, normal_path_, downstream_->arena());

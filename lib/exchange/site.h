@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "exchange/ids.h"
+#include "exchange/options.h"
 #include "metrics/cell.h"
 #include "metrics/request_counters.h"
 #include "net/address.h"
@@ -23,6 +24,7 @@ class AccessLog;
 struct ListenerSite {
   std::string name;
   std::vector<net::Cidr> trusted_proxies;
+  ForwardedBy forwarded_by = ForwardedBy::x_forwarded_for;
 };
 
 struct RouteCells {

@@ -107,7 +107,9 @@ upstream::ClusterImpl& Worker::place_cluster(const GenerationPtr& next, uint32_t
 exchange::Site& Worker::place_site(const GenerationPtr& next) {
   auto placed = std::make_unique<Placed>(*this, next);
   exchange::Site& site = placed->site;
-  for (const auto& listener : next->snapshot->listeners) site.listeners.push_back({listener.name, listener.trusted_proxies});
+  for (const auto& listener : next->snapshot->listeners) {
+    site.listeners.push_back({listener.name, listener.trusted_proxies, listener.forwarded_by});
+  }
   for (const auto& route : next->snapshot->routes) site.routes.push_back(meter_.route(route.name));
   site.routes.push_back(meter_.route(""));       // requests that found no route
   for (uint32_t i = 0; i < next->upstreams.size(); ++i) {

@@ -1,5 +1,6 @@
-// Forwarded, X-Forwarded-For and Via of a hostile client: whatever stands in them, the client found is one of the addresses named or
-// the peer, an untrusted peer's headers decide nothing, and what goes upstream has each field once.
+// Forwarded, X-Forwarded-For and Via of a hostile client: whatever stands in them, an untrusted peer's headers decide nothing, of a
+// trusted peer only one field decides, what it appends there is the client, and what goes upstream has each field once and tells the
+// same in both.
 #include "exchange/forwarded.h"
 
 #include <cstddef>
@@ -42,23 +43,41 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   http::Fields fields(arena);
   add_lines(text, fields);
 
-  const exchange::Client stranger = exchange::find_client(*net::Address::parse_ip("192.0.2.1", 1), trusted, fields);
-  require(stranger.peer == exchange::Trust::no && stranger.address.ip_text() == "192.0.2.1");
-  const exchange::Client client = exchange::find_client(peer, trusted, fields);
-  require(client.peer == exchange::Trust::yes && client.address.is_ip());
-
   exchange::Random random(1);
-  for (const exchange::Trust trust : {exchange::Trust::no, exchange::Trust::yes}) {
-    http::Fields copy(arena);
-    copy.copy_from(fields);
-    const exchange::ForwardFacts facts{peer, trust, "https", "example.com", http::Version::http_11, "me"};
-    const exchange::RequestIds ids = exchange::add_forwarding(copy, facts, random);
-    require(exchange::valid_request_id(ids.request_id) && ids.trace_id.size() == 32);
-    for (const http::Token token : {http::Token::x_forwarded_for, http::Token::forwarded, http::Token::via, http::Token::x_request_id}) {
-      require(copy.count(token) == 1);
+  for (const exchange::ForwardedBy by : {exchange::ForwardedBy::x_forwarded_for, exchange::ForwardedBy::forwarded}) {
+    const bool by_forwarded = by == exchange::ForwardedBy::forwarded;
+    const http::Token believed = by_forwarded ? http::Token::forwarded : http::Token::x_forwarded_for;
+    const http::Token other = by_forwarded ? http::Token::x_forwarded_for : http::Token::forwarded;
+    const net::Address stranger_at = *net::Address::parse_ip("192.0.2.1", 1);
+    const exchange::Client stranger = exchange::find_client(stranger_at, trusted, by, fields);
+    require(stranger.peer == exchange::Trust::no && !stranger.unknown && stranger.address.ip_text() == "192.0.2.1");
+    const exchange::Client client = exchange::find_client(peer, trusted, by, fields);
+    require(client.peer == exchange::Trust::yes && client.unknown != client.address.is_ip());
+
+    http::Fields one(arena);
+    one.copy_from(fields);
+    one.remove(other);
+    const exchange::Client same = exchange::find_client(peer, trusted, by, one);
+    require(same.unknown == client.unknown && same.address == client.address);
+    const std::string_view before = one.value(believed);
+    one.set(believed, arena.concat(before, before.empty() ? "" : ", ", by_forwarded ? "for=203.0.113.9;proto=https" : "203.0.113.9"));
+    require(exchange::find_client(peer, trusted, by, one).address.ip_text() == "203.0.113.9");
+
+    for (const exchange::Client* const from : {&stranger, &client}) {
+      http::Fields copy(arena);
+      copy.copy_from(fields);
+      const net::Address& at = from == &stranger ? stranger_at : peer;
+      const exchange::ForwardFacts facts{at, *from, by, "https", "example.com", http::Version::http_11, "me"};
+      const exchange::RequestIds ids = exchange::add_forwarding(copy, facts, random);
+      require(exchange::valid_request_id(ids.request_id) && ids.trace_id.size() == 32);
+      for (const http::Token token : {http::Token::x_forwarded_for, http::Token::forwarded, http::Token::via, http::Token::x_request_id}) {
+        require(copy.count(token) == 1);
+      }
+      if (from == &stranger) require(copy.value(http::Token::x_forwarded_for) == "192.0.2.1");
+      const exchange::ForwardedBy swapped = by_forwarded ? exchange::ForwardedBy::x_forwarded_for : exchange::ForwardedBy::forwarded;
+      const exchange::Client retold = exchange::find_client(peer, trusted, swapped, copy);
+      require(retold.unknown == from->unknown && (retold.unknown || retold.address.ip_text() == from->address.ip_text()));
     }
-    require(exchange::times_in_via(copy, "me") >= 1);
-    if (trust == exchange::Trust::no) require(copy.value(http::Token::x_forwarded_for) == "10.0.0.1");
   }
   return 0;
 }

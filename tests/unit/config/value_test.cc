@@ -153,6 +153,9 @@ TEST_CASE("names of upstreams and listeners are labels") {
 
 TEST_CASE("blocks of addresses") {
   CHECK(good(in_listener("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]")).listeners[0].trusted_proxies.size() == 2);
+  CHECK(good(in_listener("")).listeners[0].forwarded_by == exchange::ForwardedBy::x_forwarded_for);
+  CHECK(good(in_listener("forwarded_by = \"forwarded\"")).listeners[0].forwarded_by == exchange::ForwardedBy::forwarded);
+  CHECK_HAS(bad(in_listener("forwarded_by = \"x-real-ip\"")), "forwarded_by is one of");
   CHECK_HAS(bad(in_listener("trusted_proxies = [\"10.0.0.1/8\"]")), "trusted_proxies holds no block: \"10.0.0.1/8\"");
   CHECK_HAS(bad(in_listener("trusted_proxies = [\"10.0.0.0/33\"]")), "trusted_proxies holds no block: \"10.0.0.0/33\"");
   CHECK_HAS(bad(in_listener("trusted_proxies = \"10.0.0.0/8\"")), "did you mean \"[\"10.0.0.0/8\"]\"?");

@@ -7,7 +7,8 @@
 #include <vector>
 
 using namespace sluice;
-using exchange::find_client;
+using exchange::Client;
+using exchange::ForwardedBy;
 using exchange::Trust;
 using http::Token;
 
@@ -20,48 +21,163 @@ struct Rig {
   http::Fields fields{arena};
   std::vector<net::Cidr> trusted{*net::Cidr::parse("10.0.0.0/8")};
   exchange::Random random{7};
-  exchange::RequestIds forward(Trust trust) {
-    exchange::ForwardFacts facts{ip("10.1.1.1"), trust, "https", "example.com", http::Version::http_11, "me"};
+  ForwardedBy by = ForwardedBy::x_forwarded_for;
+
+  Client find(const char* peer) { return exchange::find_client(ip(peer), trusted, by, fields); }
+  // "?" = unknown
+  std::string client(const char* peer = "10.0.0.1") {
+    const Client found = find(peer);
+    CHECK(found.unknown != found.address.is_ip());
+    return found.unknown ? "?" : found.address.ip_text();
+  }
+  exchange::RequestIds forward(const char* peer) {
+    const Client found = find(peer);
+    const net::Address remote = ip(peer);
+    exchange::ForwardFacts facts{remote, found, by, "https", "example.com", http::Version::http_11, "me"};
     return exchange::add_forwarding(fields, facts, random);
   }
 };
+constexpr const char* stranger = "192.0.2.1";
+constexpr const char* balancer = "10.1.1.1";
+
+std::string client_by(ForwardedBy by, const std::string& value) {
+  Rig rig;
+  rig.by = by;
+  rig.fields.add(by == ForwardedBy::forwarded ? "Forwarded" : "X-Forwarded-For", value);
+  return rig.client();
+}
 
 }  // namespace
 
 TEST_CASE("from an untrusted peer the headers say nothing") {
-  Rig rig;
-  rig.fields.add("x-forwarded-for", "1.2.3.4");
-  const auto client = find_client(ip("192.0.2.1"), rig.trusted, rig.fields);
-  CHECK(client.address.ip_text() == "192.0.2.1");
-  CHECK(client.peer == Trust::no);
+  for (const ForwardedBy by : {ForwardedBy::x_forwarded_for, ForwardedBy::forwarded}) {
+    Rig rig;
+    rig.by = by;
+    rig.fields.add("x-forwarded-for", "1.2.3.4");
+    rig.fields.add("forwarded", "for=1.2.3.4");
+    CHECK(rig.client(stranger) == stranger);
+    CHECK(rig.find(stranger).peer == Trust::no);
+  }
 }
 
 TEST_CASE("the rightmost untrusted address is the client") {
   Rig rig;
   rig.fields.add("x-forwarded-for", "6.6.6.6, 1.2.3.4");
   rig.fields.add("x-forwarded-for", "10.9.9.9");
-  CHECK(find_client(ip("10.0.0.1"), rig.trusted, rig.fields).address.ip_text() == "1.2.3.4");
+  CHECK(rig.client() == "1.2.3.4");
+  CHECK(rig.find("10.0.0.1").peer == Trust::yes);
+  CHECK(rig.find("10.0.0.1").address.port() == 0);
 }
 
-TEST_CASE("a chain of trusted addresses ends at its far end") {
-  Rig rig;
-  rig.fields.add("x-forwarded-for", "10.2.2.2, 10.3.3.3");
-  CHECK(find_client(ip("10.0.0.1"), rig.trusted, rig.fields).address.ip_text() == "10.2.2.2");
+TEST_CASE("X-Forwarded-For: what is an address, and what makes the client unknown") {
+  const struct {
+    std::string value;
+    std::string client;
+  } cases[] = {
+      {"10.2.2.2, 10.3.3.3", "10.2.2.2"},                    // trusted to the far end
+      {"", "10.0.0.1"},                                      // nothing is said: the proxy asks for itself
+      {" , ,\t,", "10.0.0.1"},
+      {"1.2.3.4,,", "1.2.3.4"},
+      {"1.2.3.4:80", "1.2.3.4"},
+      {"1.2.3.4:_p", "1.2.3.4"},
+      {"2001:db8::1", "2001:db8::1"},
+      {"[2001:db8::1]", "2001:db8::1"},
+      {"[2001:db8::1]:80", "2001:db8::1"},
+      {"::ffff:1.2.3.4", "1.2.3.4"},
+      {"::ffff:10.2.2.2", "10.2.2.2"},
+      {"1.2.3.4, unknown, 10.3.3.3", "?"},
+      {"1.2.3.4, _hidden", "?"},
+      {"unknown, 1.2.3.4", "1.2.3.4"},                       // nobody asked so far
+      {"nonsense", "?"},
+      {"999.1.1.1", "?"},
+      {"1.2.3.4:", "?"},
+      {"1.2.3.4:x", "?"},
+      {"1.2.3.4:65536", "?"},
+      {"1.2.3.4:000080", "?"},
+      {":1.2.3.4", "?"},
+      {"[1.2.3.4", "?"},
+      {"1.2.3.4]:80", "?"},
+      {"2001:db8::1]:80", "?"},
+      {"for=1.2.3.4", "?"},
+      {"\"1.2.3.4\"", "?"},
+      {"1.2.3.4 5.6.7.8", "?"},
+      {"\", 203.0.113.9", "203.0.113.9"},                    // the client's open quote, the balancer's entry
+      {"\"6.6.6.6, 203.0.113.9", "203.0.113.9"},
+      {"6.6.6.6, \", 203.0.113.9, 10.3.3.3", "203.0.113.9"},
+      {"6.6.6.6, \", 10.3.3.3", "?"},
+  };
+  for (const auto& [value, client] : cases) {
+    CAPTURE(value);
+    CHECK(client_by(ForwardedBy::x_forwarded_for, value) == client);
+  }
 }
 
-TEST_CASE("what is no address ends the walk at the hop that said it") {
-  Rig rig;
-  rig.fields.add("x-forwarded-for", "1.2.3.4, unknown, 10.3.3.3");
-  CHECK(find_client(ip("10.0.0.1"), rig.trusted, rig.fields).address.ip_text() == "10.3.3.3");
+TEST_CASE("Forwarded: what is an element, and what makes the client unknown") {
+  const struct {
+    std::string value;
+    std::string client;
+  } cases[] = {
+      {"for=1.2.3.4", "1.2.3.4"},
+      {"FOR=\"[2001:db8::1]:99\";proto=https", "2001:db8::1"},
+      {"proto=https; for=1.2.3.4:80 ;by=_me", "1.2.3.4"},
+      {"for=6.6.6.6, for=1.2.3.4;host=\"a\\\"b\", for=10.3.3.3", "1.2.3.4"},
+      {";;for=1.2.3.4;", "1.2.3.4"},
+      {"", "10.0.0.1"},
+      {"for=unknown", "?"},
+      {"for=_hidden", "?"},
+      {"proto=https", "?"},                                   // says nothing of whom
+      {"1.2.3.4", "?"},
+      {"for=1.2.3.4;for=6.6.6.6", "?"},
+      {"for=\"1.2.3.4", "?"},
+      {"for=\"1.2.3.4\"x", "?"},
+      {"for=\"1.2.3.4\\", "?"},
+      {"for =1.2.3.4", "?"},
+      {"x=\", for=203.0.113.9", "203.0.113.9"},
+      {"for=\", for=\"[2001:db8::9]\";host=\"h\"", "2001:db8::9"},
+      {"for=203.0.113.9;host=\"a,for=6.6.6.6\"", "?"},        // nothing that a Host can hold becomes an element
+      {"for=203.0.113.9;host=\"a,for=6.6.6.6;x=\"", "?"},
+  };
+  for (const auto& [value, client] : cases) {
+    CAPTURE(value);
+    CHECK(client_by(ForwardedBy::forwarded, value) == client);
+  }
 }
 
-TEST_CASE("Forwarded wins over X-Forwarded-For, and a disagreement is seen") {
+TEST_CASE("only the field that trusted proxies write decides") {
   Rig rig;
   rig.fields.add("x-forwarded-for", "1.2.3.4");
-  rig.fields.add("forwarded", "for=\"[2001:db8::1]:99\";proto=https");
-  const auto client = find_client(ip("10.0.0.1"), rig.trusted, rig.fields);
-  CHECK(client.address.ip_text() == "2001:db8::1");
-  CHECK(client.disagree);
+  rig.fields.add("forwarded", "for=6.6.6.6");
+  CHECK(rig.client() == "1.2.3.4");
+  rig.by = ForwardedBy::forwarded;
+  CHECK(rig.client() == "6.6.6.6");
+  rig.fields.remove(Token::forwarded);
+  CHECK(rig.client() == "10.0.0.1");
+}
+
+TEST_CASE("a chain of trusted hops is walked so far and no farther") {
+  std::string chain = "1.2.3.4";
+  for (uint32_t i = 1; i < exchange::hops_max; ++i) chain += ", 10.0.0.2";
+  CHECK(client_by(ForwardedBy::x_forwarded_for, chain) == "1.2.3.4");
+  CHECK(client_by(ForwardedBy::x_forwarded_for, chain + ", 10.0.0.2") == "?");
+}
+
+TEST_CASE("who is let in: deny wins, and an unknown client is in every deny list and in no allow list") {
+  const std::vector<net::Cidr> none;
+  const std::vector<net::Cidr> some{*net::Cidr::parse("1.2.3.0/24")};
+  const std::vector<net::Cidr> all{*net::Cidr::parse("0.0.0.0/0"), *net::Cidr::parse("::/0")};
+  const Client known{ip("1.2.3.4"), Trust::yes, false};
+  const Client other{ip("5.6.7.8"), Trust::yes, false};
+  const Client unknown{net::Address(), Trust::yes, true};
+  const Client local{};                                       // the peer of a Unix socket
+  CHECK(exchange::is_admitted(known, none, some));
+  CHECK(!exchange::is_admitted(known, some, some));
+  CHECK(!exchange::is_admitted(other, none, some));
+  CHECK(exchange::is_admitted(other, some, std::nullopt));
+  CHECK(exchange::is_admitted(unknown, none, std::nullopt));
+  CHECK(!exchange::is_admitted(unknown, some, std::nullopt));
+  CHECK(!exchange::is_admitted(unknown, none, all));
+  CHECK(exchange::is_admitted(local, some, std::nullopt));
+  CHECK(!exchange::is_admitted(local, none, all));
 }
 
 TEST_CASE("claims of an untrusted client are dropped and made anew") {
@@ -72,11 +188,11 @@ TEST_CASE("claims of an untrusted client are dropped and made anew") {
   rig.fields.add("X-Real-IP", "9.9.9.9");
   rig.fields.add("Forwarded", "for=9.9.9.9");
   rig.fields.add("X-Request-Id", "mine");
-  rig.forward(Trust::no);
-  CHECK(rig.fields.value(Token::x_forwarded_for) == "10.1.1.1");
+  rig.forward(stranger);
+  CHECK(rig.fields.value(Token::x_forwarded_for) == "192.0.2.1");
   CHECK(rig.fields.value(Token::x_forwarded_proto) == "https");
   CHECK(rig.fields.value(Token::x_forwarded_host) == "example.com");
-  CHECK(rig.fields.value(Token::forwarded) == "for=10.1.1.1;host=\"example.com\";proto=https");
+  CHECK(rig.fields.value(Token::forwarded) == "for=192.0.2.1;host=\"example.com\";proto=https");
   CHECK(rig.fields.value(Token::via) == "1.1 me");
   CHECK(rig.fields.find("x-forwarded-prefix") == nullptr);
   CHECK(!rig.fields.has(Token::x_real_ip));
@@ -89,11 +205,56 @@ TEST_CASE("a trusted peer's claims are kept and appended to") {
   rig.fields.add("X-Forwarded-Proto", "http");
   rig.fields.add("X-Request-Id", "abc");
   rig.fields.add("Via", "1.1 cdn");
-  const auto ids = rig.forward(Trust::yes);
+  const auto ids = rig.forward(balancer);
   CHECK(rig.fields.value(Token::x_forwarded_for) == "1.2.3.4, 10.1.1.1");
   CHECK(rig.fields.value(Token::x_forwarded_proto) == "http");
   CHECK(rig.fields.value(Token::via) == "1.1 cdn, 1.1 me");
   CHECK(ids.request_id == "abc");
+}
+
+TEST_CASE("the field that is not believed is made anew and tells the same client") {
+  Rig rig;
+  rig.fields.add("X-Forwarded-For", "1.2.3.4");
+  rig.fields.add("X-Forwarded-Prefix", "/app");
+  rig.fields.add("Forwarded", "for=6.6.6.6");
+  rig.fields.add("X-Real-IP", "6.6.6.6");
+  rig.forward(balancer);
+  CHECK(rig.fields.value(Token::forwarded) == "for=1.2.3.4, for=10.1.1.1;host=\"example.com\";proto=https");
+  CHECK(rig.fields.value(Token::x_real_ip) == "1.2.3.4");
+  CHECK(rig.fields.find("x-forwarded-prefix") != nullptr);
+}
+
+TEST_CASE("forwarded_by = forwarded: the X-Forwarded family is dropped and made of what Forwarded says") {
+  Rig rig;
+  rig.by = ForwardedBy::forwarded;
+  rig.fields.add("X-Forwarded-For", "6.6.6.6");
+  rig.fields.add("X-Forwarded-Proto", "gopher");
+  rig.fields.add("X-Forwarded-Port", "666");
+  rig.fields.add("X-Forwarded-Prefix", "/admin");
+  rig.fields.add("Forwarded", "for=\"[2001:db8::1]\";proto=HTTP;host=\"first.test\"");
+  rig.forward(balancer);
+  CHECK(rig.fields.value(Token::x_forwarded_for) == "2001:db8::1, 10.1.1.1");
+  CHECK(rig.fields.value(Token::x_forwarded_proto) == "http");
+  CHECK(rig.fields.value(Token::x_forwarded_host) == "first.test");
+  CHECK(!rig.fields.has(Token::x_forwarded_port));
+  CHECK(rig.fields.find("x-forwarded-prefix") == nullptr);
+  CHECK(rig.fields.value(Token::forwarded) ==
+        "for=\"[2001:db8::1]\";proto=HTTP;host=\"first.test\", for=10.1.1.1;host=\"example.com\";proto=https");
+}
+
+TEST_CASE("an unknown client is told as unknown") {
+  Rig rig;
+  rig.fields.add("X-Forwarded-For", "_hidden");
+  rig.fields.add("X-Real-IP", "6.6.6.6");
+  rig.forward(balancer);
+  CHECK(rig.fields.value(Token::x_forwarded_for) == "_hidden, 10.1.1.1");
+  CHECK(rig.fields.value(Token::forwarded) == "for=unknown, for=10.1.1.1;host=\"example.com\";proto=https");
+  CHECK(!rig.fields.has(Token::x_real_ip));
+  Rig other;
+  other.by = ForwardedBy::forwarded;
+  other.fields.add("Forwarded", "for=_hidden");
+  other.forward(balancer);
+  CHECK(other.fields.value(Token::x_forwarded_for) == "unknown, 10.1.1.1");
 }
 
 TEST_CASE("traceparent: a valid one passes, others are replaced with their tracestate") {
@@ -101,7 +262,7 @@ TEST_CASE("traceparent: a valid one passes, others are replaced with their trace
   Rig rig;
   rig.fields.add("traceparent", good);
   rig.fields.add("tracestate", "a=b");
-  CHECK(rig.forward(Trust::no).trace_id == "0af7651916cd43dd8448eb211c80319c");
+  CHECK(rig.forward(stranger).trace_id == "0af7651916cd43dd8448eb211c80319c");
   CHECK(rig.fields.value(Token::tracestate) == "a=b");
   for (const std::string& bad :
        {std::string("00-00000000000000000000000000000000-b7ad6b7169203331-01"), good + "x", good.substr(1),
@@ -109,26 +270,39 @@ TEST_CASE("traceparent: a valid one passes, others are replaced with their trace
     Rig other;
     other.fields.add("traceparent", bad);
     other.fields.add("tracestate", "a=b");
-    other.forward(Trust::no);
+    other.forward(stranger);
     CHECK(exchange::valid_traceparent(other.fields.value(Token::traceparent)));
     CHECK(other.fields.value(Token::traceparent) != bad);
     CHECK(!other.fields.has(Token::tracestate));
   }
 }
 
-TEST_CASE("our pseudonym in Via is counted over all fields") {
-  Rig rig;
-  rig.fields.add("Via", "1.1 me, 1.0 other, 2.0 me (comment)");
-  rig.fields.add("Via", "1.1 me");
-  CHECK(exchange::times_in_via(rig.fields, "me") == 3);
-  CHECK(exchange::times_in_via(rig.fields, "m") == 0);
+TEST_CASE("a loop: our pseudonym ten times over all Via fields, or more than 20 members there") {
+  const auto ways = [](uint32_t ours, uint32_t others) {
+    Rig rig;
+    for (uint32_t i = 0; i < ours; ++i) rig.fields.add("Via", "1.1 me (comment), ,");
+    std::string line;
+    for (uint32_t i = 0; i < others; ++i) line += ",1.0 other, ";
+    rig.fields.add("Via", rig.arena.copy(line));
+    return exchange::is_loop(rig.fields, "me");
+  };
+  CHECK(!ways(0, 0));
+  CHECK(!ways(exchange::loop_limit - 1, 0));
+  CHECK(ways(exchange::loop_limit, 0));
+  CHECK(!ways(0, exchange::via_members_max));
+  CHECK(ways(0, exchange::via_members_max + 1));
+  CHECK(!ways(9, exchange::via_members_max - 9));
+  CHECK(ways(9, exchange::via_members_max - 8));
 }
 
 TEST_CASE("a quote that a client left open in Via hides nothing behind it") {
   for (const char* const odd : {"1.1 \"x", "1.1 x (a \\\"", "\"", "1.1 a \"b\\"}) {
     Rig rig;
     rig.fields.add("Via", odd);
-    rig.forward(Trust::no);
-    CHECK(exchange::times_in_via(rig.fields, "me") == 1);
+    for (uint32_t i = 0; i < exchange::loop_limit; ++i) {
+      CHECK(!exchange::is_loop(rig.fields, "me"));
+      rig.forward(stranger);
+    }
+    CHECK(exchange::is_loop(rig.fields, "me"));
   }
 }
