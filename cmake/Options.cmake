@@ -5,7 +5,10 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
+# BoringSSL stands outside the system's folders. One RUNPATH for build and installation: else CMake fills the built one up with an
+# empty element, which ld.so reads as the current folder.
 set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
+set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
@@ -23,10 +26,11 @@ if(SLUICE_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 
 find_package(Threads REQUIRED)
+include(Hardening)
 
 # sluice_flags: linked by every target made here, by nothing foreign.
 add_library(sluice_flags INTERFACE)
-target_link_libraries(sluice_flags INTERFACE Threads::Threads)
+target_link_libraries(sluice_flags INTERFACE Threads::Threads sluice_hardening)
 target_compile_options(sluice_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wold-style-cast -Wcast-align -Wcast-qual
   -Woverloaded-virtual -Wimplicit-fallthrough -Wundef -Wvla

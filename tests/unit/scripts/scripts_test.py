@@ -1,9 +1,12 @@
-"""What scripts/tally counts and scripts/tidy finds: CI believes these two."""
+"""What scripts/tally counts, scripts/tidy finds and scripts/hardening reads: CI believes these three."""
 import contextlib
 import importlib.machinery
 import importlib.util
 import io
+import os
 import pathlib
+import platform
+import subprocess
 import tempfile
 import unittest
 
@@ -72,6 +75,69 @@ class Tidy(unittest.TestCase):
     def test_functions_are_measured(self):
         text = "// a\nnamespace x {\nint f(int a,\n      int b) {\n  if (a) {\n  }\n  return b;\n}\n\nstruct S {\n  int g();\n};\nint h();\n}\n"
         self.assertEqual(list(load("tidy").functions(text)), [(3, 6, "f")])
+
+
+PROGRAM = """
+#include <cstdio>
+#include <cstring>
+#include <vector>
+struct Base { virtual int call(int) = 0; };
+struct Derived : Base { int call(int x) override { return x + 1; } };
+Derived derived;
+Base* volatile chosen = &derived;
+int main(int argc, char** argv) {
+  volatile char large[3 * 65536];
+  large[argc] = 1;
+  char text[16];
+  std::strcpy(text, argv[0]);
+  std::vector<int> v(argc);
+  return v[std::strlen(text)] + chosen->call(large[0]);
+}
+"""
+HARDENED = ["-O2", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3", "-D_GLIBCXX_ASSERTIONS", "-fstack-protector-strong", "-fstack-clash-protection",
+            "-fPIE", "-pie", "-Wl,-z,relro,-z,now,-z,separate-code,-z,noexecstack"]
+if platform.machine() == "x86_64":
+    HARDENED.append("-fcf-protection=full")
+
+
+class Hardening(unittest.TestCase):
+    def found(self, *more):
+        """What scripts/hardening says of a small program that was built with all flags and then `more`."""
+        hardening = load("hardening")
+        with tempfile.TemporaryDirectory() as folder:
+            source = pathlib.Path(folder, "program.cc")
+            source.write_text(PROGRAM)
+            binary = str(source.with_suffix(""))
+            subprocess.run([os.environ.get("CXX", "c++"), *HARDENED, *more, "-w", str(source), "-o", binary], check=True)
+            return hardening.faults(hardening.Binary(binary))[0]
+
+    def lacks(self, word, *more):
+        found = self.found(*more)
+        self.assertTrue(any(word in fault for fault in found), f"{more}: {found}")
+
+    def test_nothing_is_missing_with_all_flags(self):
+        self.assertEqual(self.found(), [])
+        self.assertEqual(self.found("-Wl,-rpath,/usr/lib/somewhere:/opt/lib"), [])
+
+    def test_each_missing_flag_is_seen(self):
+        self.lacks("position independent", "-no-pie", "-fno-pie")
+        self.lacks("RELRO", "-Wl,-z,norelro")
+        self.lacks("lazily", "-Wl,-z,lazy")
+        self.lacks("executable stack", "-Wl,-z,execstack")
+        self.lacks("mapped executable", "-Wl,-z,noseparate-code")
+        self.lacks("canaries", "-fno-stack-protector")
+        self.lacks("fortified", "-D_FORTIFY_SOURCE=0")
+        self.lacks("libstdc++", "-U_GLIBCXX_ASSERTIONS")
+
+    @unittest.skipUnless(platform.machine() == "x86_64", "of x86-64")
+    def test_missing_marks_in_code_are_seen(self):
+        self.lacks("stack frames", "-fno-stack-clash-protection")
+        self.lacks("endbr64", "-fcf-protection=none")
+
+    def test_the_callers_folder_is_no_place_for_libraries(self):
+        for path in ("/usr/lib/x:", ":/usr/lib/x", "/usr/lib/x::/usr/lib/y", "lib", "$ORIGIN/../lib"):
+            self.lacks("RUNPATH", f"-Wl,--enable-new-dtags,-rpath,{path}")
+        self.lacks("RPATH", "-Wl,--disable-new-dtags,-rpath,lib")
 
 
 if __name__ == "__main__":
