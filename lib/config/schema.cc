@@ -151,7 +151,7 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
       Number(o.max_requests, 1, count_max));
   key(v, {"max_request_line", "request line; above it 414", "twice what browsers and common servers allow"},
       Size(o.limits.max_request_line, {.min = 256, .max = 96 * 1024}));
-  key(v, {"max_header_bytes", "names and values of all fields; above it 431", "large cookies and tokens fit; more is an attack or a bug"},
+  key(v, {"max_header_bytes", "names and values of all fields, and every blank around them but the one behind the colon; above it 431", "large cookies and tokens fit; more is an attack or a bug"},
       Size(o.limits.max_header_bytes, {.min = 1024, .max = 96 * 1024}));
   key(v, {"max_header_count", "fields of a head; above it 431", "browsers send about 20; nginx and Envoy stop at 100, too"},
       Number(o.limits.max_header_count, 1, 10'000));

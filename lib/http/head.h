@@ -43,6 +43,13 @@ struct Head {
   Fields fields;
 
   std::string_view path() const { return target.substr(0, target.find('?')); }
+  // As a new one, with the room that its fields have had: heads that follow each other in one arena take it once.
+  void restart() {
+    Fields emptied = fields;
+    emptied.clear();
+    *this = Head(emptied.arena());
+    fields = emptied;
+  }
 };
 
 }  // namespace sluice::http

@@ -17,7 +17,7 @@ enum class UnderscoreHeaders : std::uint8_t { drop, reject, pass };
 // Limits of one message head, whatever the version; above: 414, 431, 431.
 struct HttpLimits {
   std::uint64_t max_request_line = 16 * 1024;
-  std::uint64_t max_header_bytes = 64 * 1024;  // names and values; HTTP/2 counts 32 more a field
+  std::uint64_t max_header_bytes = 64 * 1024;  // field lines without ": " and line end; HTTP/2 counts 32 more a field
   std::uint32_t max_header_count = 100;
   UnderscoreHeaders underscore_headers = UnderscoreHeaders::drop;
   bool operator==(const HttpLimits&) const = default;

@@ -165,7 +165,7 @@ Client::Next Client::informational() {
   ClientStream& s = *stream_;
   s.sink_->on_head(s.head_, End::no);
   if (phase_ != Phase::busy) return Next::wait;
-  s.head_ = http::Head(s.arena_);
+  s.head_.restart();
   s.reader_.restart(limits_);
   return Next::head;
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 
 #include "base/check.h"
 #include "base/text.h"
@@ -63,6 +64,7 @@ void HeadReader::restart(const http::HttpLimits& limits) {
   searched_ = 0;
   first_ = last_ = nullptr;
   name_ = {};
+  first_part_ = last_part_ = nullptr;
   stage_ = Stage::start_line;
   cleaned_ = false;
 }
@@ -78,6 +80,8 @@ void HeadReader::begin_trailers(http::Fields& to) {
   fields_ = &to;
   stage_ = Stage::trailers;
   first_ = last_ = nullptr;
+  text_ = text_at_ = nullptr;
+  text_end_ = nullptr;
 }
 
 HeadReader::Status HeadReader::read_trailers(net::ByteQueue& in) {
@@ -98,7 +102,7 @@ HeadReader::Status HeadReader::advance(net::ByteQueue& in) {
       }
       const size_t size = std::min({end == nowhere ? cap : end + 1, cap, in.size()});
       if (bytes.size() < size) {             // the line lies in several slices
-        auto* copy = static_cast<char*>(arena_.allocate(size, 1));
+        char* const copy = room_for(size);
         bytes = {copy, in.peek(copy, size)};
         place = Place::arena;
       }
@@ -158,7 +162,9 @@ HeadReader::Status HeadReader::consume(std::string_view bytes, Place place, size
   used = fields_at + found.used;
   if (used == 0 && found.stop != ScanResult::Stop::bad) return Status::more;
 
-  const char* const copy = place == Place::arena ? begin : arena_.copy(bytes.substr(0, used)).data();
+  char* const copy = place == Place::arena ? text_at_ : room_for(used);
+  if (place == Place::chunk) std::memcpy(copy, begin, used);
+  text_at_ = copy + used;
   if (stage_ == Stage::start_line) {
     const std::string_view line(copy + line_at, fields_at - line_at - 1);
     failure_ = side_ == Side::request ? read_request_line(line, *head_) : read_status_line(line, *head_);
@@ -186,7 +192,7 @@ bool HeadReader::take_lines(const char* base, std::span<const Line> lines) {
         fail(Detail::obs_fold);
         return false;
       }
-      value_ = value_.empty() || value.empty() ? (value_.empty() ? value : value_) : arena_.concat(value_, " ", value);
+      continue_value(value);
       continue;
     }
     commit();
@@ -197,9 +203,58 @@ bool HeadReader::take_lines(const char* base, std::span<const Line> lines) {
   return true;
 }
 
+// Room in the arena for lines, behind those that are there if they fit.
+char* HeadReader::room_for(size_t bytes) {
+  if (text_ == nullptr || static_cast<size_t>(text_end_ - text_at_) < bytes) {
+    const size_t size = text_ == nullptr ? bytes : std::max(bytes, gathered_bytes);
+    text_ = text_at_ = static_cast<char*>(arena_.allocate(size, 1));
+    text_end_ = text_at_ + size;
+  }
+  return text_at_;
+}
+
+// A fold becomes one blank (RFC 9112 5.2), in place: between the value and what continues it lie at least a line end and a blank.
+void HeadReader::continue_value(std::string_view more) {
+  if (more.empty()) return;
+  if (value_.empty()) {
+    value_ = more;
+    return;
+  }
+  const bool here = std::greater_equal<const char*>()(value_.data(), text_) && std::less<>()(value_.data(), more.data());
+  if (!here) {
+    auto* const part = arena_.make_array<Part>(1);
+    *part = {nullptr, value_};
+    (last_part_ == nullptr ? first_part_ : last_part_->next) = part;
+    last_part_ = part;
+    value_ = more;
+    return;
+  }
+  char* const end = text_ + (value_.data() - text_) + value_.size();
+  *end = ' ';
+  std::memmove(end + 1, more.data(), more.size());
+  value_ = {value_.data(), value_.size() + 1 + more.size()};
+}
+
+// Parts are joined once, when the last of them is known.
+std::string_view HeadReader::whole_value() {
+  if (first_part_ == nullptr) return value_;
+  size_t size = value_.size();
+  for (const Part* part = first_part_; part != nullptr; part = part->next) size += part->text.size() + 1;
+  auto* const whole = arena_.make_array<char>(size);
+  char* to = whole;
+  for (const Part* part = first_part_; part != nullptr; part = part->next) {
+    to = std::ranges::copy(part->text, to).out;
+    *to++ = ' ';
+  }
+  std::ranges::copy(value_, to);
+  first_part_ = last_part_ = nullptr;
+  return {whole, size};
+}
+
 // The line that was held back, lest the next one continue it, is whole.
 void HeadReader::commit() {
   if (name_.empty()) return;
+  value_ = whole_value();
   const Token token = http::token_of(name_);
   if (token == Token::other) {
     switch (side_ == Side::request ? http::underscore_rule(name_, underscores_) : http::NameRule::take) {
@@ -243,6 +298,10 @@ void HeadReader::commit_special(Token token) {
 }
 
 void HeadReader::add_piece(std::string_view bytes) {
+  if (last_ != nullptr && last_->bytes.data() + last_->bytes.size() == bytes.data()) {
+    last_->bytes = {last_->bytes.data(), last_->bytes.size() + bytes.size()};
+    return;
+  }
   auto* piece = arena_.make_array<Piece>(1);
   *piece = Piece{nullptr, bytes};
   if (last_ == nullptr) {

@@ -1,6 +1,7 @@
 // HeadReader: takes one head (start line and fields), or the trailers of a body, out of a byte queue, however it is torn.
 // Whole lines are copied once, many at a time, into the request's arena; views of the Head point there, so the read chunk is
-// free at once. Every byte is looked at once, or twice when its line came in pieces: never quadratic.
+// free at once. Every byte is looked at once, or twice when its line came in pieces: never quadratic. However a head is made and torn,
+// it takes no more of the arena than a few times its bytes (threats.md row 49).
 #pragma once
 
 #include <cstdint>
@@ -39,6 +40,8 @@ class HeadReader {
   enum class Status : uint8_t { more, done, bad };
   // One empty line before a request line is passed over (RFC 9112 2.2).
   static constexpr uint32_t empty_lines_max = 1;
+  // A head that comes in pieces is gathered in pieces of at least so many bytes.
+  static constexpr size_t gathered_bytes = 512;
 
   HeadReader(Side side, const http::HttpLimits& limits, base::Arena& arena);
 
@@ -73,6 +76,9 @@ class HeadReader {
   Status begin_line(std::string_view bytes, size_t& skipped);
   size_t line_cap() const;
   bool take_lines(const char* base, std::span<const Line> lines);
+  char* room_for(size_t bytes);
+  void continue_value(std::string_view more);
+  std::string_view whole_value();
   void commit();
   void commit_special(http::Token token);
   void add_piece(std::string_view bytes);
@@ -83,8 +89,17 @@ class HeadReader {
   http::Fields* fields_ = nullptr;
   const Piece* first_ = nullptr;
   Piece* last_ = nullptr;
+  char* text_ = nullptr;                    // where lines are copied to; nullptr: nowhere yet
+  char* text_at_ = nullptr;                 // end of those that are there
+  const char* text_end_ = nullptr;
   std::string_view name_{};                 // the line that may still be continued; "" = none
   std::string_view value_{};
+  struct Part {
+    Part* next;
+    std::string_view text;
+  };
+  Part* first_part_ = nullptr;              // of its value: what lies in texts before this one
+  Part* last_part_ = nullptr;
   Special special_{};
   FieldBudget budget_;
   uint64_t bytes_ = 0;

@@ -101,7 +101,8 @@ ScanResult scan_fields(const char* begin, const char* end, std::span<Line> lines
       if (whole) return result(Stop::bad, scanner.detail);
       return capped ? result(Stop::bad, Detail::field_size) : result(Stop::more, Detail::none);
     }
-    const uint64_t size = uint64_t{line.name_size} + line.value_size;
+    const uint64_t raw = static_cast<uint64_t>(next - at);
+    const uint64_t size = line.name_size == 0 ? raw : std::max(raw - FieldBudget::free_bytes, uint64_t{line.name_size} + line.value_size);
     if (line.name_size != 0 && budget.count == 0) return result(Stop::bad, Detail::field_count);
     if (size > budget.bytes) return result(Stop::bad, Detail::field_size);
     budget.count -= line.name_size == 0 ? 0 : 1;

@@ -21,10 +21,12 @@ struct Line {
 // Requests: obs-fold and a blank before the colon are errors. Responses: both are cleaned (RFC 9112 5.1, 5.2).
 enum class Cleaning : uint8_t { none, allowed };
 
-// What a head may still hold; the scan counts down.
+// What a head may still hold; the scan counts down. A line costs all its bytes but the four of ": " and the line end, which every
+// line has; a continuation costs these as well, or empty ones would be without end.
 struct FieldBudget {
-  uint64_t bytes;             // names and values
+  uint64_t bytes;
   uint32_t count;
+  static constexpr uint32_t free_bytes = 4;
   // Blanks, colon and line end that one line may have beyond `bytes`.
   static constexpr uint32_t slack_bytes = 128;
   // A line without an end in so many bytes is over the limit, whatever it says.

@@ -155,7 +155,7 @@ void ClientStream::informational() {
   const bool flood = ++informational_ > Client::informational_max || informational_bytes_ > Client::informational_bytes_max;
   if (flood) return fail(broken(Detail::informational));
   sink_->on_head(head_, End::no);
-  head_ = http::Head(arena_);
+  head_.restart();
   reader_.begin_head(head_);
 }
 

@@ -1,7 +1,8 @@
 // Forwarded, X-Forwarded-For and Via of a hostile client: whatever stands in them, an untrusted peer's headers decide nothing, of a
 // trusted peer only one field decides, what it appends there is the client, and what goes upstream has each field once and tells the
-// same in both.
+// same in both; and costs no more than a few times its bytes.
 #include "exchange/forwarded.h"
+#include "support/held.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -64,7 +65,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     require(exchange::find_client(peer, trusted, by, one).address.ip_text() == "203.0.113.9");
 
     for (const exchange::Client* const from : {&stranger, &client}) {
-      http::Fields copy(arena);
+      base::Arena own;
+      http::Fields copy(own);
       copy.copy_from(fields);
       const net::Address& at = from == &stranger ? stranger_at : peer;
       const exchange::ForwardFacts facts{at, *from, by, "https", "example.com", http::Version::http_11, "me"};
@@ -73,6 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       for (const http::Token token : {http::Token::x_forwarded_for, http::Token::forwarded, http::Token::via, http::Token::x_request_id}) {
         require(copy.count(token) == 1);
       }
+      require(own.bytes_held() <= support::held_max(fields.bytes() + 4 * fields.size()));
       if (from == &stranger) require(copy.value(http::Token::x_forwarded_for) == "192.0.2.1");
       const exchange::ForwardedBy swapped = by_forwarded ? exchange::ForwardedBy::x_forwarded_for : exchange::ForwardedBy::forwarded;
       const exchange::Client retold = exchange::find_client(peer, trusted, swapped, copy);

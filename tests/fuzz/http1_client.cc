@@ -1,12 +1,13 @@
 // The HTTP/1 client session against any answer. The first byte seeds the tearing, the second chooses the request and what its
 // sink does. Held: the contract of upcalls; the same events torn or whole; everything ends; and what was accepted as an answer
-// is, as we write it to a client, exactly that one answer again.
+// is, as we write it to a client, exactly that one answer again; and its head holds no more than a few times its bytes.
 #include <cstdint>
 #include <string>
 
 #include "../unit/http1/bench.h"
 #include "base/check.h"
 #include "http1/writer.h"
+#include "support/held.h"
 
 using namespace sluice;
 
@@ -60,11 +61,13 @@ std::string run(const std::string& bytes, support::Tear tear, Mode mode, bool ch
     const http::Method method = mode == Mode::head ? http::Method::head : http::Method::get;
     if (mode == Mode::cancel) sink.when_body = [](support::ProbeSink& s) { s.cancel({}); };
     sink.when_ended = [&](support::ProbeSink& s) {
+      CHECK(s.stream->arena().bytes_held() <= support::held_max(bytes.size()));
       if (check) check_forwarded(s, method);
       if (s.head->status == 101) s.send_body("bye", http::End::yes);
     };
     CHECK(b.ask(sink, mode == Mode::head ? "HEAD" : "GET", mode == Mode::upgrade ? "websocket" : ""));
     b.answer(bytes);
+    if (sink.stream != nullptr) CHECK(sink.stream->arena().bytes_held() <= support::held_max(bytes.size()));
     b.pair.peer->fin();
     b.sim.settle();
     if (sink.stream != nullptr) sink.cancel({});

@@ -1,12 +1,14 @@
 // The HTTP/1 server session against any bytes. The first byte seeds the tearing, the second the behaviour of the sinks.
 // Held: the contract of upcalls; the same events torn or whole; everything ends and nothing is left; and what was accepted as a
-// request is, as we write it, exactly that one request again (nothing can be smuggled past us).
+// request is, as we write it, exactly that one request again (nothing can be smuggled past us); and no head holds more than a few
+// times its bytes.
 #include <cstdint>
 #include <string>
 
 #include "../unit/http1/bench.h"
 #include "base/check.h"
 #include "http1/writer.h"
+#include "support/held.h"
 
 using namespace sluice;
 
@@ -122,6 +124,9 @@ Seen run(const std::string& bytes, support::Tear tear, Mode mode, bool check) {
     b.pair.peer->tear(std::move(tear));
     b.pair.peer->send(bytes);
     b.sim.settle();
+    for (auto& s : b.host.sinks) {
+      if (s->stream != nullptr) CHECK(s->stream->arena().bytes_held() <= support::held_max(bytes.size()));
+    }
     b.pair.peer->fin();
     b.sim.settle();
     for (auto& s : b.host.sinks) {

@@ -11,6 +11,7 @@
 #include "http2/memory.h"
 #include "http2_frames.h"
 #include "net/chunk.h"
+#include "support/held.h"
 
 using namespace sluice;
 
@@ -37,6 +38,7 @@ void behave(support::ProbeSink& sink, Mode mode) {
   http2::answer_ok(sink);
   sink.when_head = [](support::ProbeSink& s) {
     check_head(*s.head);
+    CHECK(s.stream->arena().bytes_held() <= support::held_max(http::HttpLimits{}.max_header_bytes));
     if (!s.head->upgrade.empty()) s.answer(403, "no");
   };
   sink.when_ended = [](support::ProbeSink& s) {

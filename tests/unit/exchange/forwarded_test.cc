@@ -6,6 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "route/rewrite.h"
+#include "support/held.h"
+#include "support/random.h"
+
 using namespace sluice;
 using exchange::Client;
 using exchange::ForwardedBy;
@@ -304,5 +308,70 @@ TEST_CASE("a quote that a client left open in Via hides nothing behind it") {
       rig.forward(stranger);
     }
     CHECK(exchange::is_loop(rig.fields, "me"));
+  }
+}
+
+// ---- what it costs (row 49) --------------------------------------------------------------------------------------
+
+namespace {
+
+// A head as a session would have copied it; `raw` are its bytes as HTTP/1 counts them.
+size_t copy_into(http::Fields& fields, const std::vector<std::pair<std::string, std::string>>& lines) {
+  size_t raw = 0;
+  for (const auto& [name, value] : lines) {
+    fields.add(fields.arena().copy(name), fields.arena().copy(value));
+    raw += name.size() + value.size() + 4;
+  }
+  return raw;
+}
+
+}  // namespace
+
+TEST_CASE("many fields become one list in their order, and cost their bytes once more") {
+  Rig rig;
+  std::vector<std::pair<std::string, std::string>> lines;
+  std::string list;
+  for (int i = 0; i < 98; ++i) {
+    lines.emplace_back("via", i % 10 == 9 ? "" : "1.1 " + std::string(600, static_cast<char>('a' + i % 26)));
+    if (!lines.back().second.empty()) list += lines.back().second + ", ";
+  }
+  const size_t raw = copy_into(rig.fields, lines);
+  rig.forward("10.1.1.1");
+  CHECK(rig.fields.value(Token::via) == list + "1.1 me");
+  CHECK(rig.arena.bytes_held() <= 2 * raw + 16 * 1024);
+}
+
+TEST_CASE("whatever a head is made of, with its edits it holds at most four times its bytes and 16 KiB") {
+  constexpr const char* names[] = {"via",          "x-forwarded-for", "forwarded",  "x-forwarded-host", "x-forwarded-proto",
+                                   "x-request-id", "traceparent",     "tracestate", "cookie",           "x-a"};
+  route::HeaderEdits edits;
+  edits.remove = {"via"};
+  edits.set = {{"x-set", "1"}};
+  edits.add = {{"x-add", "2"}};
+  for (uint64_t seed = 1; seed <= 200; ++seed) {
+    CAPTURE(seed);
+    support::Random random(seed);
+    Rig rig;
+    std::vector<std::pair<std::string, std::string>> lines;
+    size_t left = random.between(0, 64'000);
+    const size_t usual = random.one_in(2) ? 650 : random.between(1, 20'000);
+    const char* const favourite = names[random.below(std::size(names))];
+    while (lines.size() < 100 && left > 0) {
+      const size_t n = std::min(left, random.one_in(4) ? random.below(5) : usual);
+      lines.emplace_back(random.one_in(3) ? names[random.below(std::size(names))] : favourite,
+                         std::string(n, random.one_in(9) ? ',' : 'v'));
+      left -= std::max<size_t>(n, 1);
+    }
+    size_t raw = copy_into(rig.fields, lines);
+    const std::string_view authority = rig.arena.copy(std::string(left, 'h'));
+    raw += authority.size();
+    rig.by = random.one_in(2) ? ForwardedBy::forwarded : ForwardedBy::x_forwarded_for;
+    const char* const peer = random.one_in(3) ? "192.0.2.1" : "10.1.1.1";
+    const Client client = rig.find(peer);
+    const net::Address at = ip(peer);
+    const exchange::ForwardFacts facts{at, client, rig.by, "https", authority, http::Version::http_11, "me"};
+    exchange::add_forwarding(rig.fields, facts, rig.random);
+    route::edit(rig.fields, edits);
+    CHECK(rig.arena.bytes_held() <= support::held_max(raw));
   }
 }
