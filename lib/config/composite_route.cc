@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "config/composite.h"
+#include "route/path.h"
 #include "route/regex.h"
 
 namespace sluice::config {
@@ -111,6 +112,11 @@ void PathRule::read(const Node& node, Reader& reader) {
   }
   const std::string wrong = match_ == route::PathMatch::regex ? some_text(*text) : path_text(*text);
   if (!wrong.empty()) return reader.error(node.at, wrong);
+  base::Arena arena;
+  if (match_ != route::PathMatch::regex && route::normalise(*text, arena).deceptive) {
+    return reader.error(node.at,
+                        "fits no request: a broken escape, a control character, or a dot segment beside %2F, %5C or ';' is answered 400");
+  }
   if (match_ == route::PathMatch::regex) {
     const auto compiled = route::Regex::compile(*text);
     if (!compiled) return reader.error(node.at, concat({"does not compile: ", compiled.error().message}));

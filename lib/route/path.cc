@@ -50,6 +50,9 @@ bool escapes_are_whole(std::string_view path) {
   return true;
 }
 
+// The byte of the escape at `at`, which is whole.
+int escaped(std::string_view path, size_t at) { return hex(path[at + 1]) * 16 + hex(path[at + 2]); }
+
 // Escapes of unreserved characters become these, the others get upper case (RFC 3986 6.2.2.1, 6.2.2.2).
 Text decode_unreserved(std::string_view path, base::Arena& arena) {
   Text to{arena.make_array<char>(path.size())};
@@ -58,15 +61,13 @@ Text decode_unreserved(std::string_view path, base::Arena& arena) {
       to.push(path[i]);
       continue;
     }
-    const int high = hex(path[i + 1]);
-    const int low = hex(path[i + 2]);
-    if (const int c = high * 16 + low; is_unreserved(c)) {
+    if (const int c = escaped(path, i); is_unreserved(c)) {
       to.push(static_cast<char>(c));
     } else {
       constexpr char digits[] = "0123456789ABCDEF";
       to.push('%');
-      to.push(digits[high]);
-      to.push(digits[low]);
+      to.push(digits[c >> 4]);
+      to.push(digits[c & 15]);
     }
     i += 2;
   }
@@ -108,53 +109,73 @@ bool remove_dots(Text& text, Slashes slashes) {
   return order_matters;
 }
 
-void merge_slashes(Text& text) {
-  size_t out = 0;
-  for (size_t i = 0; i < text.size; ++i) {
-    if (text.at[i] == '/' && out > 0 && text.at[out - 1] == '/') continue;
-    text.at[out++] = text.at[i];
-  }
-  text.size = out;
-}
+// What a path holds that others may read in another way; unreserved escapes are decoded in it.
+struct Marks {
+  bool escapes = false;
+  bool controls = false;             // %00 to %1F, %7F
+  bool separators = false;           // %2F, %5C, a backslash, a parameter: where a segment ends is not the same for all
+  bool backslashes = false;          // %5C or a backslash
+  bool raw_parameters = false;       // ;
+  bool parameters = false;           // ; or %3B
+  bool dots = false;                 // a dot segment, if each of the separators ends one
+};
 
-// How a server reads `path` that decodes slashes, takes backslashes for slashes and cuts parameters off. `deceptive` is set when
-// that makes a dot segment.
-std::string_view read_loosely(std::string_view path, base::Arena& arena, bool& deceptive) {
-  Text to{arena.make_array<char>(path.size())};
-  bool parameters = false;
-  size_t segment = 0;
+Marks look_at(std::string_view path) {
+  Marks marks;
+  size_t dots = 0;                   // of the segment so far
+  bool others = false;               // it holds something else, too
+  bool in_parameter = false;
   const auto end_segment = [&] {
-    if (is_dots(to.view().substr(segment))) deceptive = true;
+    marks.dots = marks.dots || (!others && (dots == 1 || dots == 2));
+    dots = 0;
+    others = in_parameter = false;
   };
   for (size_t i = 0; i < path.size(); ++i) {
-    const bool escaped = path.substr(i, 3) == "%2F" || path.substr(i, 3) == "%5C";
-    if (escaped || path[i] == '/' || path[i] == '\\') {
+    const bool escape = path[i] == '%';
+    const int c = escape ? escaped(path, i) : static_cast<unsigned char>(path[i]);
+    if (escape) i += 2;
+    marks.escapes = marks.escapes || escape;
+    marks.controls = marks.controls || (escape && (c < 0x20 || c == 0x7f));
+    if (c == '/' || c == '\\') {
+      marks.separators = marks.separators || escape || c == '\\';
+      marks.backslashes = marks.backslashes || c == '\\';
       end_segment();
-      to.push('/');
-      segment = to.size;
-      parameters = false;
-      if (escaped) i += 2;
-    } else if (path[i] == ';') {
-      parameters = true;
-    } else if (!parameters) {
-      to.push(path[i]);
+    } else if (c == ';') {
+      marks.separators = marks.parameters = in_parameter = true;
+      marks.raw_parameters = marks.raw_parameters || !escape;
+    } else if (!in_parameter) {
+      dots += c == '.' ? 1 : 0;
+      others = others || c != '.';
     }
   }
   end_segment();
-  merge_slashes(to);
+  return marks;
+}
+
+enum class Parameters : uint8_t { keep, cut, cut_first };
+
+// How a server reads `path` that decodes every escape and takes backslashes for slashes. `cut_first`: parameters go before that.
+std::string_view read_decoded(std::string_view path, Parameters parameters, base::Arena& arena) {
+  Text to{arena.make_array<char>(path.size())};
+  bool in_parameter = false;
+  for (size_t i = 0; i < path.size(); ++i) {
+    const bool escape = path[i] == '%';
+    const int c = escape ? escaped(path, i) : static_cast<unsigned char>(path[i]);
+    if (escape) i += 2;
+    const bool first = escape && parameters == Parameters::cut_first;   // an escape is a character like any other there
+    if ((c == '/' || c == '\\') && !(first && in_parameter)) {
+      if (to.size == 0 || to.at[to.size - 1] != '/') to.push('/');
+      in_parameter = false;
+    } else if (c == ';' && parameters != Parameters::keep && !first) {
+      in_parameter = true;
+    } else if (!in_parameter) {
+      to.push(static_cast<char>(c));
+    }
+  }
   return to.view();
 }
 
 }  // namespace
-
-bool reads_two_ways(std::string_view path) {
-  for (size_t i = 0; i < path.size(); ++i) {
-    const char c = path[i];
-    if (c == ';' || c == '\\') return true;
-    if (c == '%' && (path.substr(i, 3) == "%2F" || path.substr(i, 3) == "%5C")) return true;
-  }
-  return false;
-}
 
 NormalPath normalise(std::string_view path, base::Arena& arena) {
   NormalPath result{path};
@@ -164,13 +185,22 @@ NormalPath normalise(std::string_view path, base::Arena& arena) {
     return result;
   }
   Text text = decode_unreserved(path, arena);
+  const Marks marks = look_at(text.view());
   const bool order_matters = remove_dots(text, Slashes::merge);
   if (text.view() != path) result.path = text.view();
-  if (reads_two_ways(result.path)) result.others[0] = read_loosely(result.path, arena, result.deceptive);
+  result.deceptive = marks.controls || (marks.separators && marks.dots) || (marks.backslashes && marks.parameters);
+  if (result.deceptive) return result;
+  const auto read = [&](std::string_view from, Parameters parameters) {
+    const std::string_view other = read_decoded(from, parameters, arena);
+    return other == result.path ? std::string_view() : other;
+  };
+  if (marks.escapes || marks.separators) result.others[0] = read(result.path, Parameters::keep);
+  if (marks.parameters) result.others[1] = read(result.path, Parameters::cut);
+  if (marks.raw_parameters) result.others[2] = read(result.path, Parameters::cut_first);
   if (order_matters) {
     Text strict = decode_unreserved(path, arena);
     remove_dots(strict, Slashes::keep);
-    result.others[1] = read_loosely(strict.view(), arena, result.deceptive);
+    result.others[1] = read(strict.view(), Parameters::keep);
   }
   return result;
 }

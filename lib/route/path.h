@@ -11,22 +11,21 @@
 namespace sluice::route {
 
 struct NormalPath {
-  // Unreserved escapes decoded, other escapes in upper case, dot segments resolved, slashes merged. It is the input itself if
+  // Unreserved escapes decoded, other escapes in upper case, slashes merged, dot segments resolved. It is the input itself if
   // that is normal already, as it usually is.
   std::string_view path;
-  // The path as others may read it, "" = none: [0] with %2F, %5C and \ as slashes and without ;parameters; [1] the same, if dot
-  // segments are resolved before slashes are merged (/a//../b is /b for some and /a/b for others).
-  std::array<std::string_view, 2> others{};
-  // One of these readings has a dot segment that the path itself does not show, or an escape is broken (validation lets none
-  // through): not to be forwarded. With a broken escape `path` is the input.
+  // The path as servers read it that decode every escape (once), "" = none, or it is `path`. [0]: %5C and \ are slashes, too; [1]: and ;parameters
+  // are cut off behind that, or dot segments resolved before slashes are merged (/a//../b is /b for some and /a/b for others);
+  // [2]: parameters are cut off first, up to a slash that is no escape. All without dot segments and doubled slashes.
+  std::array<std::string_view, 3> others{};
+  // Not to be forwarded: it holds an escaped control character, or a dot segment beside a separator that not every server takes
+  // for one (%2F, %5C, \, ;, %3B), so that what the dots remove is anybody's guess; or a parameter beside a backslash, which may end it;
+  // or an escape is broken (validation lets none through): then `path` is the input.
   bool deceptive = false;
 };
 
 // `path`: without query. What does not start with '/' ("*") is left alone.
 NormalPath normalise(std::string_view path, base::Arena& arena);
-
-// Whether a normalised path holds what others[0] reads in another way: %2F, %5C, a backslash or a parameter.
-bool reads_two_ways(std::string_view path);
 
 // By whole segments: /api matches /api and /api/x, never /apix; /api/ matches what starts with it; "" and / match every path.
 bool prefix_matches(std::string_view prefix, std::string_view path);

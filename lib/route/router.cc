@@ -50,6 +50,7 @@ struct Conditions {
 struct RegexRoute {
   uint32_t route;
   uint32_t regex;
+  bool normal_form;
 };
 
 // Routes of a host that no table can find: tried in file order.
@@ -58,16 +59,15 @@ struct Unkeyed {
   std::vector<RegexRoute> regex;
 };
 
-// The author wrote the very bytes that could be read in two ways, so the route means them.
-bool spells_out(const RouteOptions& route, std::string_view path) {
-  switch (route.path_match) {
-    case PathMatch::any: return false;
-    case PathMatch::exact:
-    case PathMatch::prefix: return reads_two_ways(path);
-    case PathMatch::regex: return route.path.find_first_of(";%") != std::string::npos;
-  }
-  return false;
-}
+// A path as it is looked up: in normalised form, or as others read it.
+struct Reading {
+  std::string_view text;
+  std::string_view normal;                 // the normalised path
+  bool other() const { return text.data() != normal.data(); }
+};
+
+// The author of the pattern wrote of escapes or parameters, so it is meant for the normalised path.
+bool means_normal_form(std::string_view pattern) { return pattern.find_first_of(";%") != std::string_view::npos; }
 
 }  // namespace
 
@@ -77,17 +77,18 @@ struct Router::Tables {
   const std::vector<RouteOptions>& routes;
   HostTable hosts;
   PathTable paths;
+  PathTable other_paths;                   // of routes whose own path others read in another way: for other readings alone
   std::vector<Unkeyed> unkeyed;            // by host
   std::vector<HostMatch> host_kind;        // by host
   std::vector<Regex> regexes;
   std::vector<Conditions> conditions;
   std::vector<uint32_t> condition_of;      // by route, `none` = it asks for nothing more
-  std::vector<bool> spelled_out;           // by route
 
   std::optional<base::Error> add(uint32_t index);
   void add_conditions(uint32_t index);
-  uint32_t first_match(uint32_t host, std::string_view path, const Query& query) const;
-  Match look_up(const HostTable::Found& hosts_found, std::string_view path, const Query& query) const;
+  void add_path(PathTable& table, uint32_t host, PathMatch how, std::string_view path, uint32_t index) const;
+  uint32_t first_match(uint32_t host, const Reading& path, const Query& query) const;
+  Match look_up(const HostTable::Found& hosts_found, const Reading& path, const Query& query) const;
 
   bool holds(uint32_t route, const Query& query) const {
     return condition_of[route] == none || conditions[condition_of[route]].hold(query);
@@ -113,12 +114,19 @@ void Router::Tables::add_conditions(uint32_t index) {
   for (const HeaderValue& h : route.headers) c.headers.push_back({http::token_of(h.name), h.name, h.value});
 }
 
+void Router::Tables::add_path(PathTable& table, uint32_t host, PathMatch how, std::string_view path, uint32_t index) const {
+  if (how == PathMatch::exact) {
+    table.add_exact(host, path, index);
+  } else {
+    table.add_prefix(host, path, index);
+  }
+}
+
 std::optional<base::Error> Router::Tables::add(uint32_t index) {
   const RouteOptions& route = routes[index];
   add_conditions(index);
   base::Arena arena;
-  const std::string_view path = normalise(route.path, arena).path;
-  spelled_out.push_back(spells_out(route, path));
+  const NormalPath path = normalise(route.path, arena);
   uint32_t regex = none;
   if (route.path_match == PathMatch::regex) {
     auto compiled = Regex::compile(route.path);
@@ -134,9 +142,14 @@ std::optional<base::Error> Router::Tables::add(uint32_t index) {
     host_kind[host] = kind;
     switch (route.path_match) {
       case PathMatch::any: unkeyed[host].any.push_back(index); break;
-      case PathMatch::exact: paths.add_exact(host, path, index); break;
-      case PathMatch::prefix: paths.add_prefix(host, path, index); break;
-      case PathMatch::regex: unkeyed[host].regex.push_back({index, regex}); break;
+      case PathMatch::regex: unkeyed[host].regex.push_back({index, regex, means_normal_form(route.path)}); break;
+      case PathMatch::exact:
+      case PathMatch::prefix:
+        add_path(paths, host, route.path_match, path.path, index);
+        for (const std::string_view other : path.others) {
+          if (!other.empty()) add_path(other_paths, host, route.path_match, other, index);
+        }
+        break;
     }
   };
   if (route.hosts.empty()) add_to(HostTable::any, HostMatch::any);
@@ -145,7 +158,7 @@ std::optional<base::Error> Router::Tables::add(uint32_t index) {
 }
 
 // The first route of that host, in file order, that takes the request.
-uint32_t Router::Tables::first_match(uint32_t host, std::string_view path, const Query& query) const {
+uint32_t Router::Tables::first_match(uint32_t host, const Reading& path, const Query& query) const {
   uint32_t best = none;
   const auto take_first = [&](std::span<const uint32_t> candidates) {
     for (const uint32_t route : candidates) {
@@ -157,10 +170,11 @@ uint32_t Router::Tables::first_match(uint32_t host, std::string_view path, const
     }
   };
   take_first(unkeyed[host].any);
-  paths.find(host, path, take_first);
+  paths.find(host, path.text, take_first);
+  if (path.other()) other_paths.find(host, path.text, take_first);
   for (const RegexRoute& r : unkeyed[host].regex) {  // last, as they cost most: only those before what was found
     if (r.route >= best) break;
-    if (holds(r.route, query) && regexes[r.regex].search(path)) {
+    if (holds(r.route, query) && regexes[r.regex].search(r.normal_form ? path.normal : path.text)) {
       best = r.route;
       break;
     }
@@ -168,12 +182,12 @@ uint32_t Router::Tables::first_match(uint32_t host, std::string_view path, const
   return best;
 }
 
-Match Router::Tables::look_up(const HostTable::Found& hosts_found, std::string_view path, const Query& query) const {
+Match Router::Tables::look_up(const HostTable::Found& hosts_found, const Reading& path, const Query& query) const {
   for (const uint32_t host : hosts_found.all()) {
     const uint32_t route = first_match(host, path, query);
-    if (route != none) return Match{&routes[route], route, host_kind[host], path, false};
+    if (route != none) return Match{&routes[route], route, host_kind[host], path.normal, false};
   }
-  return Match{nullptr, 0, HostMatch::any, path, false};
+  return Match{nullptr, 0, HostMatch::any, path.normal, false};
 }
 
 Router::Router(std::unique_ptr<const Tables> tables) : tables_(std::move(tables)) {}
@@ -197,12 +211,11 @@ Match Router::match(const Query& query, base::Arena& arena) const {
   const NormalPath path = normalise(query.target.substr(0, query.target.find('?')), arena);
   HostTable::Found hosts;
   tables_->hosts.find(host_of(query.authority), hosts);
-  Match match = tables_->look_up(hosts, path.path, query);
+  Match match = tables_->look_up(hosts, {path.path, path.path}, query);
   match.ambiguous = path.deceptive;
-  if (match.route != nullptr && !match.ambiguous && !tables_->spelled_out[match.index]) {
-    for (const std::string_view other : path.others) {
-      if (!other.empty() && tables_->look_up(hosts, other, query).route != match.route) match.ambiguous = true;
-    }
+  for (const std::string_view other : path.others) {
+    if (match.route == nullptr || other.empty()) continue;
+    if (tables_->look_up(hosts, {other, path.path}, query).route != match.route) match.ambiguous = true;
   }
   if (match.ambiguous) match.route = nullptr;
   return match;

@@ -33,7 +33,7 @@ struct Match {
   uint32_t index = 0;                       // of the route, in file order
   HostMatch host = HostMatch::any;
   std::string_view path{};                  // normalised; in the target itself or in the arena
-  // The path can be cut in two ways that lead to different routes, or hides a dot segment (threats.md row 14): 400 [path].
+  // The path can be read in two ways that lead to different routes, or is deceptive (path.h; threats.md rows 14, 52): 400 [path].
   bool ambiguous = false;
 };
 

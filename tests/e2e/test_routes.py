@@ -1,5 +1,7 @@
 """Choosing a route and what a route does: hosts, paths, methods, headers, redirects, answers, rewrites, lists."""
 import collections
+import http.server
+import threading
 
 import pytest
 
@@ -120,7 +122,8 @@ def test_redirect_status(start, status):
 def test_redirect_cannot_be_split(start):
     """What a client sends never becomes a header line of its own."""
     sluice = start.sluice(config(extra='[[route]]\nredirect = { to = "https://{host}{path}" }'))
-    answer = sluice.request(path="/%0d%0aSet-Cookie:%20a=b?%0d%0a")
+    assert sluice.request(path="/%0d%0aSet-Cookie:%20a=b").status == 400
+    answer = sluice.request(path="/%C4%8D%C4%8ASet-Cookie:%20a=b?%0d%0a")
     assert answer.status == 308 and not answer.all("set-cookie") and "\r" not in answer.header("location")
 
 
@@ -237,3 +240,46 @@ def test_many_routes(start):
             client.send(build(path=f"/p{i}/x", host=f"h{i}.test"))
             assert client.response().body == str(i).encode()
         assert client.request(path="/p1", host="h2.test").status == 404
+
+
+@pytest.fixture(scope="module")
+def guarded_files(shared, tmp_path_factory):
+    """A common origin, which decodes everything and then resolves dots (http.server does), behind a denied /admin."""
+    root = tmp_path_factory.mktemp("files")
+    for name in ("admin/secret", "npm/@scope/name", "pub/file", "v1/keys:rotate", "café"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("secret" if name.startswith(("admin", "v1")) else "open")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *args):
+            super().__init__(*args, directory=str(root))
+
+        def log_message(self, *args):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    denied = "".join(f'[[route]]\n{line}\ndeny = ["0.0.0.0/0", "::/0"]\nupstream = "app"\n' for line in ('path_prefix = "/admin"', 'path = "/v1/keys:rotate"'))
+    yield shared.sluice(config(f"127.0.0.1:{server.server_address[1]}", before=denied))
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("path", [
+    "/admin/secret", "/%61dmin/secret", "//admin//secret", "/pub/../admin/secret", "/admin%2fsecret", "/admin%2Fsecret", "/admin%2fx/..", "/admin%2fx/../secret", "/admin%5cx/..", "/admin%2fx/%2e%2e/secret",
+    "/admin%00/secret", "/admin/secret%00", "/admin%3Bx/secret", "/admin;x/secret", "/admin;x%2fsecret", "/pub/..%2fadmin/secret", "/pub%2f..%2fadmin/secret", "/pub/%2e%2e%2fadmin%2fsecret", "/./admin%2fsecret", "/pub//..//admin%2fsecret",
+    "/v1/keys:rotate", "/v1/keys%3Arotate", "/v1/keys%3arotate", "/v1%2fkeys:rotate", "/%76%31/keys%3Arotate", "/v1/x/../keys%3arotate", "/%0aadmin/secret", "/admin%7f/secret",
+])
+def test_no_spelling_of_a_path_gets_past_a_denied_route(guarded_files, path):
+    answer = guarded_files.request(path=path)
+    assert answer.status in (400, 403) and b"secret" not in answer.body, answer
+    if answer.status == 400:
+        assert guarded_files.wait_log_path(path)[-1]["detail"] == "path"
+
+
+@pytest.mark.parametrize("path", ["/npm/@scope%2fname", "/npm/%40scope%2Fname", "/npm/@scope/name", "/pub/file", "/pub/./file", "/caf%C3%A9", "/caf%c3%a9", "//pub//file", "/pub%2ffile"])
+def test_escapes_that_change_no_route_pass(guarded_files, path):
+    answer = guarded_files.request(path=path)
+    assert answer.status == 200 and answer.body == b"open"

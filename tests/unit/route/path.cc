@@ -1,4 +1,4 @@
-// Paths: what is normal, what becomes normal, and what can be read in two ways (threats.md rows 13 and 14).
+// Paths: what is normal, what becomes normal, and what can be read in two ways (threats.md rows 13, 14, 52).
 #include "route/path.h"
 
 #include <string>
@@ -18,8 +18,7 @@ TEST_CASE("normal paths are left in place, without a copy") {
     const auto n = normalise(path, arena);
     CHECK(n.path.data() == path.data());
     CHECK(n.path == path);
-    CHECK(n.others[0].empty());
-    CHECK(n.others[1].empty());
+    for (const auto other : n.others) CHECK(other.empty());
     CHECK(!n.deceptive);
   }
   CHECK(arena.bytes_held() == 0);
@@ -74,59 +73,84 @@ TEST_CASE("broken escapes, which validation refuses before, are left alone and n
   }
 }
 
-TEST_CASE("other readings") {
+TEST_CASE("other readings: every escape decoded, once; parameters kept, cut behind that, cut before it") {
   const struct {
     std::string from;
-    std::string decoded;
-    bool hides;
+    std::string keep, cut, cut_first;
   } cases[] = {
-      {"/a%2Fb", "/a/b", false},
-      {"/a%5cb", "/a/b", false},
-      {"/a\\b", "/a/b", false},
-      {"/a;v=1/b;w", "/a/b", false},
-      {"/a;x;y/b", "/a/b", false},
-      {"/;x", "/", false},
-      {"/a/;x/b", "/a/b", false},
-      {"/a%2f%2f/b", "/a/b", false},
-      {"/a%2F", "/a/", false},
-      {"/a%3Bx/b", "", false},          // an escaped semicolon starts no parameter
-      {"/a/..%2fb", "/a/../b", true},
-      {"/a%2f../b", "/a/../b", true},
-      {"/a%5c%2e%2e%5cb", "/a/../b", true},
-      {"/a/..;/b", "/a/../b", true},
-      {"/a/..;x=1/b", "/a/../b", true},
-      {"/a/.;/b", "/a/./b", true},
-      {"/a\\..", "/a/..", true},
-      {"/a/..;", "/a/..", true},
-      {"/a/.;%2fb", "/a/.", true},      // what follows ';' up to a slash in any form
-      {"/a;..%2fb", "/a/b", false},
+      {"/a%2Fb", "/a/b", "", ""},
+      {"/a%5cb", "/a/b", "", ""},
+      {"/a\\b", "/a/b", "", ""},
+      {"/a%2f%2f/b", "/a/b", "", ""},
+      {"/a%2F", "/a/", "", ""},
+      {"/keys%3Arotate%40%2b", "/keys:rotate@+", "", ""},
+      {"/a%20b%c3%BC", "/a b\xc3\xbc", "", ""},
+      {"/%252F", "/%2F", "", ""},
+      {"/a;v=1/b;w", "", "/a/b", "/a/b"},
+      {"/a;x;y/b", "", "/a/b", "/a/b"},
+      {"/;x", "", "/", "/"},
+      {"/a/;x/b", "", "/a/b", "/a/b"},
+      {"/a%3Bx/b", "/a;x/b", "/a/b", ""},
+      {"/a;x%2fb", "/a;x/b", "/a/b", "/a"},
+      {"/a%3Bx;y/b", "/a;x;y/b", "/a/b", "/a;x/b"},
+      {"/a//b%3A", "/a/b:", "", ""},
   };
-  for (const auto& [from, decoded, hides] : cases) {
+  for (const auto& [from, keep, cut, cut_first] : cases) {
     CAPTURE(from);
     base::Arena arena;
     const auto n = normalise(from, arena);
-    if (from != "/a/.;%2fb") CHECK(n.others[0] == decoded);
-    CHECK(n.deceptive == hides);
+    CHECK(n.others[0] == keep);
+    CHECK(n.others[1] == cut);
+    CHECK(n.others[2] == cut_first);
+    CHECK(!n.deceptive);
+  }
+}
+
+TEST_CASE("deceptive: a dot segment, or the end of a parameter, by a separator that is not one for all") {
+  base::Arena arena;
+  for (const std::string path :
+       {"/a/..%2fb",   "/a%2f../b", "/a%5c%2e%2e%5cb", "/a/..;/b",       "/a/..;x=1/b",   "/a/.;/b",       "/a\\..",
+        "/a/..;",      "/a/.;%2fb", "/a;..%2f./b",     "/a/..%3Bx",      "/admin%2fx/..", "/admin%5cx/..", "/admin%2fx/%2e%2e",
+        "/admin/;/..", "/a%2fb/.",  "/./a%2fb",        "/x/..%2fy/../z", "/a;x%5cb",      "/a%5Cb%3b"}) {
+    CAPTURE(path);
+    CHECK(normalise(path, arena).deceptive);
+  }
+  for (const std::string path : {"/a/../b", "/a/%2e%2e/b%20", "/a%2fb/...", "/a%2f.b", "/a;..", "/a;x/..b", "/a%252f..", "/..%252fa"}) {
+    CAPTURE(path);
+    CHECK(!normalise(path, arena).deceptive);
+  }
+}
+
+TEST_CASE("deceptive: escaped control characters, and no others") {
+  for (unsigned c = 0; c < 256; ++c) {
+    constexpr char digits[] = "0123456789abcdef";
+    const std::string path = std::string("/a%") + digits[c >> 4] + digits[c & 15] + "b";
+    CAPTURE(path);
+    base::Arena arena;
+    CHECK(normalise(path, arena).deceptive == (c < 0x20 || c == 0x7f));
   }
 }
 
 TEST_CASE("slashes merged before or after dot segments") {
   base::Arena arena;
-  const auto n = normalise("/a//../b", arena);
-  CHECK(n.path == "/b");
-  CHECK(n.others[1] == "/a/b");
+  const auto n = normalise("/a//../b%3A", arena);
+  CHECK(n.path == "/b%3A");
+  CHECK(n.others[0] == "/b:");
+  CHECK(n.others[1] == "/a/b:");
   CHECK(!n.deceptive);
   CHECK(normalise("/a//b", arena).others[1].empty());
   CHECK(normalise("/a/../b//c", arena).others[1].empty());  // nothing can be cut in two ways here
-  CHECK(normalise("//..//admin", arena).others[1] == "/admin");
+  CHECK(normalise("//..//admin", arena).others[1].empty());  // both say /admin
 }
 
 TEST_CASE("a path of 16 KiB costs its own size of memory, a few times at most") {
-  std::string path;
-  while (path.size() < 16 * 1024) path += "//..%2f;%41";
-  base::Arena arena;
-  (void)normalise(path, arena);
-  CHECK(arena.bytes_held() <= 4 * (path.size() + base::Arena::block_bytes));
+  for (const std::string piece : {"//..%2f;%41", "//%2f;%41", "//../%3a"}) {
+    std::string path;
+    while (path.size() < 16 * 1024) path += piece;
+    base::Arena arena;
+    (void)normalise(path, arena);
+    CHECK(arena.bytes_held() <= 4 * (path.size() + base::Arena::block_bytes));
+  }
 }
 
 TEST_CASE("prefixes match by whole segments") {
