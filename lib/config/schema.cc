@@ -129,6 +129,10 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
       {"header_timeout", "the whole request head, a PROXY header too, from its first byte", "absolute: a slowloris sends a byte at a time"},
       Duration(o.header_timeout, above_zero));
   key(v,
+      {"half_close_grace", "HTTP/1: a client that sent FIN behind its request is still answered if that begins, and goes on, within this",
+       "it has most likely left; old clients half-close and wait, and a second serves them"},
+      Duration(o.half_close_grace, above_zero));
+  key(v,
       {"body_timeout", "between two reads of a request body, while we are ready to take more",
        "a stalled upload holds a connection and maybe an upstream's"},
       Duration(o.body_timeout, above_zero));

@@ -185,16 +185,32 @@ void Exchange::on_sent(size_t bytes) {
 
 void Exchange::on_closed(const Failure& why) {
   downstream_closed_ = true;
-  if (!why.clean()) {
-    failure_ = why;
-    // Before the head there is no other status to tell; after it the one that was sent stands.
-    if (answer_ == Answer::none) {
-      status_ = http::status_of(why.kind);
-      env_.meter.local_reply(why.kind);
-    }
-    attempt_.abandon(Failure{Kind::client_closed, Where::downstream, why.detail, false});
-  }
+  if (!why.clean()) client_left(why);
   finish();
+}
+
+void Exchange::on_half_closed() {
+  half_closed_ = true;
+  leave_if_queued();
+}
+
+// Before the head there is no other status to tell; after it the one that was sent stands.
+void Exchange::client_left(const Failure& why) {
+  failure_ = why;
+  if (answer_ == Answer::none) {
+    status_ = http::status_of(why.kind);
+    env_.meter.local_reply(why.kind);
+  }
+  attempt_.abandon(Failure{Kind::client_closed, Where::downstream, why.detail, false});
+}
+
+// A half-closed client is taken to have left while its request waits for a connection: others wait, and the origin has not heard of it
+// (threats.md row 59). A connect that is under way for it costs nobody a place: there half_close_grace rules.
+void Exchange::leave_if_queued() {
+  if (!half_closed_ || !attempt_.queued()) return;
+  const Failure why{Kind::client_closed, Where::downstream, Detail::none, false};
+  client_left(why);
+  cut(why);
 }
 
 // ---- answers made here ------------------------------------------------------------------------------------------

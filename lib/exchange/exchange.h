@@ -38,6 +38,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   void on_trailers(http::Fields& trailers) override;
   void on_sent(size_t bytes) override;
   void on_malformed(http::Head& head, const http::Failure& why) override;
+  void on_half_closed() override;
   void on_closed(const http::Failure& why) override;
   // Attempt::User, the upstream's side
   void attempt_ready(const upstream::Grant& grant) override;
@@ -75,6 +76,8 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   void respond();
 
   void keep_for_replay(const net::ByteQueue& bytes);
+  void client_left(const http::Failure& why);
+  void leave_if_queued();
   void cut(const http::Failure& why);
   void finish();
   void write_log();
@@ -118,6 +121,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   Answer answer_ = Answer::none;
   bool request_ended_ = false;
   bool downstream_closed_ = false;
+  bool half_closed_ = false;                  // the client sent FIN behind its request
   bool body_gone_ = false;                    // more than replay_bytes_max went out
   bool go_ahead_sent_ = false;
   bool tunnel_ = false;

@@ -67,6 +67,7 @@ void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
   want.budget = options().wait_budget;
   want.client = &downstream_->peer();
   attempt_.start(*cluster_, want);
+  leave_if_queued();
 }
 
 void Exchange::attempt_ready(const upstream::Grant& grant) {

@@ -36,6 +36,7 @@ struct DownstreamOptions {
   Http2Options http2;
   base::Millis handshake_timeout{10'000};  // TLS, absolute
   base::Millis header_timeout{10'000};     // whole request head, absolute; a PROXY header too
+  base::Millis half_close_grace{1'000};    // HTTP/1: an answer to a client that sent FIN begins, and goes on, within this
   base::Millis body_timeout{30'000};       // between two reads of a request body
   base::Millis write_timeout{30'000};      // a client that takes no byte of its answer
   base::Millis idle_timeout{75'000};       // keep-alive

@@ -63,6 +63,10 @@ class Sink {
   // could be understood (maybe nothing). If no final head was sent: answer now with status_of(why.kind) (send_head, body,
   // End::yes); the session ends the connection after that answer. Otherwise: cancel(). Never forward anything of it.
   virtual void on_malformed(Head& head, const Failure& why) = 0;
+  // Server side, HTTP/1: the client will send no more after this request (FIN behind it): it has left, or waits half closed. May come
+  // more than once. The session itself cuts an answer that does not begin, or is silent, for half_close_grace; what has not reached an
+  // upstream yet may be cancelled at once.
+  virtual void on_half_closed() {}
   virtual void on_closed(const Failure& why) = 0;
 
  protected:

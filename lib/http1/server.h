@@ -50,10 +50,11 @@ class ServerStream final : public http::Stream {
   base::Micros read_at_{};                    // the last byte of the body came, or reading was allowed again
   base::Micros rate_since_{};                 // the window for min_rate
   uint64_t rate_bytes_ = 0;
+  base::Micros silent_since_{-1};  // the client sent FIN: since then, or since the last byte of the answer left; -1: it did not
   Request request_ = Request::body;
   Answer answer_ = Answer::none;
-  bool tunnel_ = false;                       // a 101 was sent
-  bool continue_owed_ = false;                // the client waits for 100 before it sends
+  bool tunnel_ = false;  // a 101 was sent
+  bool continue_owed_ = false;  // the client waits for 100 before it sends
 };
 
 class Server final : public http::ServerSession, public net::Transport::User, public net::Runnable, public net::Reapable {
@@ -80,13 +81,13 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
  private:
   friend class ServerStream;
   enum class Phase : uint8_t {
-    idle,       // waits for a request
-    head,       // a part of a head is here
-    request,    // a stream is open
-    rest,       // the answer is complete, the rest of its request is read and dropped
-    closing,    // the last answer is on its way to the kernel
-    linger,     // FIN is sent; input is dropped until the client closes
-    cut,        // the transport is closed; streams and host hear of it in run()
+    idle,  // waits for a request
+    head,  // a part of a head is here
+    request,  // a stream is open
+    rest,  // the answer is complete, the rest of its request is read and dropped
+    closing,  // the last answer is on its way to the kernel
+    linger,  // FIN is sent; input is dropped until the client closes
+    cut,  // the transport is closed; streams and host hear of it in run()
     ended,
   };
   // Why reading is paused; it goes on when there is no reason left.
@@ -96,6 +97,7 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   void on_bytes(net::ByteQueue& in) override;
   void fill(net::ByteQueue& out, size_t room) override;
   void on_eof(bool authenticated) override;
+  void on_fin_behind() override;
   void on_drained() override;
   void on_end(net::EndReason why) override;
   void run() override;
@@ -108,6 +110,7 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   void drop_rest(net::ByteQueue& in);
   void malformed(const http::Failure& why);
   void tunnel_eof(bool authenticated);
+  void half_closed();
 
   void answer_done();
   void finish_request();
@@ -127,6 +130,8 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   void schedule(base::Micros deadline);
   void on_timer();
   void check_request(base::Micros now);
+  bool has_left(base::Micros now);
+  void restart_grace();
   bool body_owed() const;
   void restart_body_clock();
   bool answer_too_slow(base::Micros now);
@@ -137,10 +142,10 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   net::TransportPtr transport_;
   ServerStream* stream_ = nullptr;
   net::Timer timer_{this, net::timer_call<&Server::on_timer>};
-  base::Micros since_;                        // of the phase: idle, head, linger
-  base::Micros answer_since_{-1};             // the window for min_rate of answers; -1: no byte waits for the client
-  uint64_t given_ = 0;                        // bytes given to the transport
-  uint64_t answer_mark_ = 0;                  // of those, what had left when the window opened
+  base::Micros since_;  // of the phase: idle, head, linger
+  base::Micros answer_since_{-1};  // the window for min_rate of answers; -1: no byte waits for the client
+  uint64_t given_ = 0;  // bytes given to the transport
+  uint64_t answer_mark_ = 0;  // of those, what had left when the window opened
   uint32_t requests_ = 0;
   uint32_t dropped_ = 0;
   http::Failure cut_why_{};
@@ -150,7 +155,7 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   http::CloseCause cause_ = http::CloseCause::peer_closed;
   http::CloseCause drain_cause_ = http::CloseCause::drain;
   bool draining_ = false;
-  bool keep_ = true;                          // as the answer's head said
+  bool keep_ = true;  // as the answer's head said
   bool eof_ = false;
 };
 

@@ -51,6 +51,7 @@ void Server::on_timer() {
 
 void Server::check_request(base::Micros now) {
   ServerStream& s = *stream_;
+  if (has_left(now)) return fail({Kind::client_closed, Where::downstream, Detail::none, false}, CloseCause::peer_closed);
   if (!body_owed()) return schedule(now + base::Micros{rate_window});
   const base::Micros gap = s.read_at_ + base::Micros{options_.body_timeout};
   const base::Micros window = s.rate_since_ + base::Micros{rate_window};
@@ -63,6 +64,21 @@ void Server::check_request(base::Micros now) {
   if (!slow) return schedule(std::min(gap, now + base::Micros{rate_window}));
   if (s.sink_ == nullptr) return begin_closing(CloseCause::timeout);
   malformed({Kind::request_timeout, Where::downstream, Detail::slow_body, false});
+}
+
+// Has a client that sent FIN been told nothing for longer than it is believed to be there? Bytes that wait for it are write_timeout's.
+bool Server::has_left(base::Micros now) {
+  const ServerStream& s = *stream_;
+  if (s.silent_since_.count < 0 || s.sink_ == nullptr || s.tunnel_ || transport_->unsent() != 0) return false;
+  const base::Micros due = s.silent_since_ + base::Micros{options_.half_close_grace};
+  if (now >= due) return true;
+  schedule(due);
+  return false;
+}
+
+void Server::restart_grace() {
+  stream_->silent_since_ = loop_.now();
+  schedule(stream_->silent_since_ + base::Micros{options_.half_close_grace});
 }
 
 // Does the client owe us bytes of its request: has it credit, and does it not wait for our 100?

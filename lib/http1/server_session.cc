@@ -210,13 +210,26 @@ void Server::on_eof(bool authenticated) {
     case Phase::request:
       if (stream_->request_ == ServerStream::Request::tunnel) return tunnel_eof(authenticated);
       if (stream_->request_ == ServerStream::Request::body && stream_->sink_ != nullptr) malformed(bad_request(Detail::eof));
-      return;                                 // a whole request is answered, half-closed or not
+      return half_closed();
     case Phase::rest: return begin_closing(CloseCause::peer_closed);
     case Phase::linger: return end_session(cause_);
     case Phase::closing:
     case Phase::cut:
     case Phase::ended: return;
   }
+}
+
+void Server::on_fin_behind() {
+  if (phase_ == Phase::request) half_closed();
+}
+
+// A client that has left looks like one that waits half closed: it is answered if that begins soon (half_close_grace). What it sent
+// of a request that is not whole is still read.
+void Server::half_closed() {
+  ServerStream& s = *stream_;
+  if (s.sink_ == nullptr || s.tunnel_) return;
+  if (s.request_ != ServerStream::Request::body) restart_grace();
+  s.sink_->on_half_closed();
 }
 
 // A tunnel's end counts only if it is surely the peer's (TLS: close_notify).
@@ -251,12 +264,14 @@ void Server::fill(net::ByteQueue& out, size_t room) {
     schedule(answer_since_ + base::Micros{rate_window});
   }
   given_ += out.size() - before;
+  if (s.silent_since_.count >= 0 && out.size() > before) restart_grace();
   if (body != 0 && s.sink_ != nullptr) s.sink_->on_sent(body);
   if (phase_ == Phase::request && s.writer_.done() && s.answer_ == ServerStream::Answer::begun) answer_done();
 }
 
 void Server::on_drained() {
   answer_since_ = base::Micros{-1};
+  if (stream_ != nullptr && stream_->silent_since_.count >= 0) restart_grace();
   if (phase_ == Phase::closing) close_or_linger();
 }
 

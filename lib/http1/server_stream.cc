@@ -95,7 +95,7 @@ void ServerStream::cancel(const http::Failure&) {
     session_.keep_ = false;
     return;
   }
-  session_.cut({}, http::CloseCause::request_aborted);
+  session_.cut({}, silent_since_.count >= 0 ? http::CloseCause::peer_closed : http::CloseCause::request_aborted);
 }
 
 }  // namespace sluice::http1

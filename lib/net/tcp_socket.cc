@@ -194,6 +194,7 @@ void TcpSocket::start(User& user) {
   CHECK(owner_ == Owner::holds);
   user_ = &user;
   if (in_state_ == In::fin_told) in_state_ = In::fin_seen;  // this user has not heard of it
+  fin_behind_told_ = false;
   if (state_ == State::open) {
     if (tell_ != Tell::open) poll_reads();
     loop_.flush_later(busy());                              // what the user touched before it was bound
@@ -331,12 +332,14 @@ void TcpSocket::received(ssize_t n, const uv_buf_t* buffer) {
 
 void TcpSocket::look() {
   if (state_ == State::open && poll_ == Poll::off) {
-    pollfd p{fd(), 0, 0};
-    const bool failed = ::poll(&p, 1, 0) == 1 && (p.revents & POLLERR) != 0;
-    if (failed || out_state_ == Out::broken) {
+    pollfd p{fd(), POLLRDHUP, 0};
+    const int events = ::poll(&p, 1, 0) == 1 ? p.revents : 0;
+    if ((events & POLLERR) != 0 || out_state_ == Out::broken) {
       end(EndReason::reset, error_ != 0 ? error_ : UV_ECONNRESET);
     } else {
       busy().again.arm(loop_, look_again);
+      const bool fin = (events & (POLLRDHUP | POLLHUP)) != 0 && in_state_ != In::fin_told;
+      if (fin && reading_ == Reading::paused && user_ != nullptr && !std::exchange(fin_behind_told_, true)) user_->on_fin_behind();
     }
   }
   settle();

@@ -66,7 +66,7 @@ class TcpSocket final : public Transport {
   void stop_reads();
   void provide(uv_buf_t* buffer);
   void received(ssize_t n, const uv_buf_t* buffer);
-  void look();                                             // paused or half closed: has the peer reset?
+  void look();                                             // paused or half closed: has the peer reset, or left?
 
   void flush();
   void write_some(Given given);
@@ -92,6 +92,7 @@ class TcpSocket final : public Transport {
   Tell tell_ = Tell::nothing;
   EndReason end_reason_ = EndReason::closed;
   bool bulk_ = false;                                      // the last read filled its buffer: the next one is larger
+  bool fin_behind_told_ = false;                           // to this user
   Peer peer_;
   uv_tcp_t handle_{};                                      // of Unix sockets too: libuv asks for a stream socket, no more
 };

@@ -66,6 +66,9 @@ class Transport {
     virtual void fill(ByteQueue& out, size_t room) = 0;
     // The peer will send no more (FIN; in TLS `authenticated` = by close_notify, in the clear always true). We may still write.
     virtual void on_eof(bool authenticated) = 0;
+    // Reading is paused, and the peer's FIN stands behind what was not read: it has left, or is half closed. At most once a user,
+    // about a second after the FIN; on_eof follows when reading gets there. In TLS nobody has vouched for it.
+    virtual void on_fin_behind() {}
     // What fill() gave has left to the kernel altogether (the queue ran empty). Sessions that wait for it to close use it.
     virtual void on_drained() {}
     // Once, last; not after close(). Nothing more comes and nothing more can be sent.

@@ -47,6 +47,7 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
   void on_bytes(net::ByteQueue& in) override;
   void fill(net::ByteQueue& out, size_t room) override;
   void on_eof(bool authenticated) override;
+  void on_fin_behind() override;
   void on_drained() override;
   void on_end(net::EndReason why) override;
 

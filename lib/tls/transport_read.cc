@@ -228,6 +228,10 @@ void TlsTransport::on_eof(bool) {
   settle();
 }
 
+void TlsTransport::on_fin_behind() {
+  if (state_ == State::open && reading_ == net::Reading::paused) user_->on_fin_behind();
+}
+
 void TlsTransport::allow_reading(net::Reading how) {
   reading_ = how;
   if (state_ == State::ended || state_ == State::closing) return;

@@ -69,6 +69,8 @@ class Waiter : public base::ListHook<class WaitTag> {
   virtual void on_refused(const http::Failure& why, const Endpoint* endpoint) = 0;
   // Gives up: no upcall follows. Nothing happens if it does not wait. (Hides ListHook::unlink, which would leave counts behind.)
   void unlink();
+  // Waits at the caps: no connection was made for it.
+  bool queued() const { return undialled_.linked() && !was_dialled_; }
 
  protected:
   ~Waiter();
@@ -89,6 +91,7 @@ class Waiter : public base::ListHook<class WaitTag> {
   base::Micros since_{};
   base::Micros left_{};              // budget left; runs only while undialled (connecting has connect_timeout)
   Connection* dial_ = nullptr;       // the connect made for it
+  bool was_dialled_ = false;         // a connect was made for it, now or before
   bool made_room_ = false;           // an idle connection was closed so that a fresh one fits below the cap
   Undialled undialled_{*this};
   net::Timer timer_;

@@ -36,13 +36,14 @@ void WaitQueue::enter(Waiter& waiter, const Want& want, http::Sink& sink, base::
   waiter.want_ = want;
   waiter.since_ = loop_.now();
   waiter.left_ = budget;
-  waiter.made_room_ = false;
+  waiter.made_room_ = waiter.was_dialled_ = false;
   all_.push_back(waiter);
 }
 
 void WaitQueue::join_dialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, Connection& dial) {
   enter(waiter, want, sink, budget);
   waiter.dial_ = &dial;
+  waiter.was_dialled_ = true;
 }
 
 void WaitQueue::join_undialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, std::uint32_t max_waiting) {
@@ -72,6 +73,7 @@ void WaitQueue::set_dialled(Waiter& waiter, Connection& dial) {
   CHECK(waiter.queue_ == this && waiter.dial_ == nullptr && waiter.undialled_.linked());
   count_out(waiter);
   waiter.dial_ = &dial;
+  waiter.was_dialled_ = true;
 }
 
 void WaitQueue::set_undialled(Waiter& waiter) {

@@ -54,6 +54,7 @@ class ProbeSink final : public http::Sink {
   size_t unconsumed = 0;
   bool hold = false;                           // give no credit back
   bool ended = false;                          // the peer's direction
+  bool half_closed = false;                    // told so
   bool malformed = false;
   bool closed = false;
   http::Failure why{};
@@ -152,6 +153,10 @@ class ProbeSink final : public http::Sink {
     why = failure;
     trace_line("malformed " + text_of(failure));
     if (when_malformed) when_malformed(*this);
+  }
+  void on_half_closed() override {
+    up("on_half_closed");
+    half_closed = true;
   }
   void on_closed(const http::Failure& failure) override {
     up("on_closed");

@@ -87,6 +87,7 @@ void Wire::deliver(From from) {
     }
     return;
   }
+  if (!to->ready_to_read() && l.end == Lane::End::fin && !l.end_looked) look_for_fin(from);
   if (!l.bytes.empty()) {
     if (!to->ready_to_read()) {
       // A reset is seen although nobody reads, if later: a paused socket looks once a second.
@@ -110,6 +111,18 @@ void Wire::deliver(From from) {
   if (l.end == Lane::End::fin && !to->ready_to_read()) return;
   l.end_told = true;
   l.end == Lane::End::fin ? to->arrive_fin() : to->arrive_reset();
+}
+
+// As a paused socket does: once a second.
+void Wire::look_for_fin(From from) {
+  lane(from).end_looked = true;
+  sim_.post(base::Micros{base::seconds(1)}, [wire = shared_from_this(), from] {
+    WireSide* const side = wire->side_[at(other(from))];
+    wire->lane(from).end_looked = false;
+    if (side == nullptr || wire->lane(from).end != Lane::End::fin || wire->lane(from).end_told || side->ready_to_read()) return;
+    wire->lane(from).end_looked = true;
+    side->fin_stands_behind();
+  });
 }
 
 // ---- ScriptedPeer ----
@@ -200,6 +213,9 @@ class PipeTransport final : public net::Transport, public WireSide, private net:
   void arrive(std::string_view bytes) override;
   void arrive_fin() override;
   void arrive_reset() override { end(EndReason::reset); }
+  void fin_stands_behind() override {
+    if (user_ != nullptr && !std::exchange(fin_behind_told_, true)) user_->on_fin_behind();
+  }
   void room_again() override;
 
  private:
@@ -229,6 +245,7 @@ class PipeTransport final : public net::Transport, public WireSide, private net:
   enum class Shut : uint8_t { no, asked, done } shut_ = Shut::no;
   bool fin_seen_ = false;
   bool fin_told_ = false;
+  bool fin_behind_told_ = false;
   bool owes_open_ = false;
   bool owes_end_ = false;
   bool retired_ = false;
@@ -252,7 +269,7 @@ void PipeTransport::failed(EndReason why) {
 
 void PipeTransport::start(User& user) {
   user_ = &user;
-  fin_told_ = false;
+  fin_told_ = fin_behind_told_ = false;
   if (state_ == State::open) {
     loop_.flush_later(*this);
     wire_->pull(side_);

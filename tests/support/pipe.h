@@ -32,6 +32,7 @@ class WireSide {
   virtual void arrive(std::string_view bytes) = 0;
   virtual void arrive_fin() = 0;
   virtual void arrive_reset() = 0;
+  virtual void fin_stands_behind() {}            // it does not read, and a FIN follows what was not read
   virtual void room_again() = 0;                 // the other side has read
 
  protected:
@@ -67,12 +68,14 @@ class Wire : public std::enable_shared_from_this<Wire> {
     Tear tear = tear_nowhere();
     enum class End : uint8_t { none, fin, reset } end = End::none;
     bool end_told = false;
+    bool end_looked = false;
     bool scheduled = false;
   };
   static size_t at(From f) { return static_cast<size_t>(f); }
   static From other(From f) { return f == From::a ? From::b : From::a; }
   Lane& lane(From f) { return lanes_[at(f)]; }
   void schedule(From from);
+  void look_for_fin(From from);
   void deliver(From from);
 
   SimLoop& sim_;

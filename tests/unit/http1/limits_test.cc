@@ -178,3 +178,123 @@ TEST_CASE("a client that takes its answer slower than min_rate is cut, whether i
     CHECK(b.host.cause == http::CloseCause::write_stalled);
   }
 }
+
+TEST_CASE("a client that sent FIN behind its request is answered if that begins within half_close_grace") {
+  for (const int64_t late_ms : {999, 1001}) {
+    CAPTURE(late_ms);
+    ServerBench b;
+    b.host.prepare = nullptr;
+    b.exchange(get);
+    b.pair.peer->fin();
+    b.sim.settle();
+    CHECK(b.sink().half_closed);
+    b.sim.run_for(base::millis(late_ms));
+    if (late_ms < 1000) {
+      b.sink().answer(200, "ok");
+      CHECK(b.exchange("").ends_with("ok"));
+      CHECK(b.sink().trace.ends_with("closed clean\n"));
+    } else {
+      CHECK(b.sink().trace.ends_with("closed client_closed\n"));
+      CHECK(b.pair.peer->got_reset());
+    }
+    CHECK(b.host.ended);
+    CHECK(b.host.cause == http::CloseCause::peer_closed);
+  }
+}
+
+TEST_CASE("an answer to a half-closed client goes on while bytes flow, and ends when it is silent for half_close_grace") {
+  http::DownstreamOptions o;
+  o.half_close_grace = base::seconds(3);
+  ServerBench b(o);
+  b.host.prepare = nullptr;
+  b.exchange(get);
+  b.pair.peer->fin();
+  b.sim.settle();
+  http::Head head(b.sink().stream->arena());
+  head.status = 200;
+  b.sink().send_head(head, http::End::no);
+  for (int i = 0; i < 20; ++i) {
+    b.sim.run_for(base::millis(2900));
+    REQUIRE(!b.sink().closed);
+    b.sink().send_body("event", http::End::no);
+  }
+  b.sim.run_for(base::millis(2900));
+  CHECK(!b.sink().closed);
+  b.sim.run_for(base::millis(200));
+  CHECK(b.sink().trace.ends_with("closed client_closed\n"));
+}
+
+TEST_CASE("while bytes wait for a half-closed client, write_timeout rules it and not the grace") {
+  http::DownstreamOptions o;
+  o.min_rate = 0;
+  ServerBench b(o);
+  b.host.prepare = nullptr;
+  b.pair.peer->window(1000);
+  b.pair.peer->hold();
+  b.exchange(get);
+  b.pair.peer->fin();
+  b.sim.settle();
+  http::Head head(b.sink().stream->arena());
+  head.status = 200;
+  b.sink().send_head(head, http::End::no);
+  b.sink().send_body(std::string(60'000, 'x'), http::End::no);
+  b.sim.run_for(base::seconds(25));
+  REQUIRE(!b.sink().closed);
+  b.pair.peer->window(100'000);
+  b.pair.peer->resume();
+  b.sim.run_for(base::millis(900));
+  CHECK(!b.sink().closed);
+  b.sim.run_for(base::millis(200));            // all of it has left, and nothing followed
+  CHECK(b.sink().trace.ends_with("closed client_closed\n"));
+}
+
+TEST_CASE("a FIN behind bytes that are not read yet is noticed within a second or so") {
+  SUBCASE("behind a request that waits for its turn") {
+    ServerBench b;
+    b.host.prepare = nullptr;
+    b.exchange(get);
+    b.exchange(get);
+    b.pair.peer->fin();
+    b.sim.run_for(base::millis(900));
+    CHECK(!b.sink().half_closed);
+    b.sim.run_for(base::millis(200));
+    CHECK(b.sink().half_closed);
+    b.sim.run_for(base::millis(1100));
+    CHECK(b.sink().trace.ends_with("closed client_closed\n"));
+  }
+  SUBCASE("behind a body without credit: the sink is told, and the body is read on when it may be") {
+    ServerBench b;
+    b.host.prepare = [](ProbeSink& s) { s.hold = true; };
+    b.exchange("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + std::string(100'000, 'x'));
+    b.pair.peer->fin();
+    b.sim.run_for(base::seconds(10));
+    CHECK(b.sink().half_closed);
+    CHECK(!b.sink().closed);
+    b.sink().hold = false;
+    b.sink().consume(b.sink().unconsumed);
+    b.sim.settle();
+    CHECK(b.sink().ended);
+    CHECK(b.sink().body.size() == 100'000);
+    b.sim.run_for(base::millis(1100));
+    CHECK(b.sink().closed);
+  }
+  SUBCASE("behind an upgrade that is not answered; a tunnel is nobody's half close") {
+    for (const bool agreed : {false, true}) {
+      ServerBench b;
+      b.host.prepare = nullptr;
+      b.exchange("GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n");
+      b.exchange("frame");
+      b.pair.peer->fin();
+      b.sim.run_for(base::millis(1100));
+      REQUIRE(b.sink().half_closed);
+      if (agreed) {
+        http::Head head(b.sink().stream->arena());
+        head.status = 101;
+        head.upgrade = "x";
+        b.sink().send_head(head, http::End::no);
+      }
+      b.sim.run_for(base::minutes(5));
+      CHECK(b.sink().closed == !agreed);
+    }
+  }
+}

@@ -49,7 +49,7 @@ struct Probe final : Transport::User {
   TransportPtr transport;
   std::string got;
   std::string to_send;
-  int opens = 0, eofs = 0, drains = 0, fills = 0;
+  int opens = 0, eofs = 0, fins_behind = 0, drains = 0, fills = 0;
   std::vector<EndReason> ends;
   std::function<void(ByteQueue&)> on_data;
 
@@ -74,6 +74,7 @@ struct Probe final : Transport::User {
     to_send.erase(0, n);
   }
   void on_eof(bool) override { ++eofs; }
+  void on_fin_behind() override { ++fins_behind; }
   void on_drained() override { ++drains; }
   void on_end(EndReason why) override { ends.push_back(why); }
 };

@@ -157,6 +157,26 @@ TEST_CASE("pausing stops delivery, allowing brings all of it") {
   CHECK(same(pair.peer().got, bytes));
 }
 
+TEST_CASE("a paused socket hears once of a FIN behind what was not read, and reads it all when it may") {
+  for (const size_t size : {0u, 10'000u}) {
+    World world;
+    Pair pair(world);
+    Probe& peer = pair.peer();
+    peer.transport->allow_reading(Reading::paused);
+    const std::string bytes = pattern(size);
+    pair.client.send(bytes);
+    pair.client.transport->shut_write();
+    world.until([&] { return peer.fins_behind == 1; });
+    CHECK(peer.eofs == 0);
+    CHECK(peer.got.empty());
+    peer.transport->allow_reading(Reading::allowed);
+    world.until([&] { return peer.eofs == 1; });
+    CHECK(same(peer.got, bytes));
+    CHECK(peer.fins_behind == 1);
+    CHECK(peer.ends.empty());
+  }
+}
+
 TEST_CASE("pausing within on_bytes holds what is left in the queue until it is allowed again") {
   World world;
   Pair pair(world);

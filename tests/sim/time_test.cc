@@ -1,0 +1,133 @@
+// Whose turn it is: every time limit runs exactly while that side owes something (threats.md rows 57, 59; configuration.md, Time limits).
+#include <string>
+#include <vector>
+
+#include "rig.h"
+
+#include <doctest/doctest.h>  // last: its CHECK replaces ours
+
+using namespace sluice;
+using metrics::Name;
+using sim::Rig;
+
+namespace {
+
+const net::Address app = net::Address::ipv4(0x0A000001, 3000);
+const std::string get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+constexpr const char* ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+std::string toml(std::string_view pool, std::string_view listener = "", std::string_view upstream = "") {
+  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n" + std::string(listener) +
+         "\n[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:3000\"]\n" + std::string(upstream) + "\n[upstream.pool]\n" +
+         std::string(pool) + "\n[[route]]\nupstream = \"app\"\n";
+}
+
+// An origin that answers each request after `think`.
+support::SimNetwork::OnPeer slow_origin(Rig& rig, base::Millis think, int& asked) {
+  return [&rig, think, &asked](support::ScriptedPeer& peer) {
+    peer.on_event = [&rig, think, &asked](support::ScriptedPeer& p) {
+      if (p.take().find("\r\n\r\n") == std::string::npos) return;
+      ++asked;
+      rig.sim.post(think, [&rig, &p] {
+        if (!p.ended()) p.send(ok);
+      });
+    };
+  };
+}
+
+}  // namespace
+
+// ---- clients that have left -------------------------------------------------------------------------------------
+
+TEST_CASE("a request whose client has left while it waits for a connection ends at once, and the origin never hears of it") {
+  Rig rig(toml("max_connections = 1\nacquire_timeout = \"30s\""));
+  int asked = 0;
+  rig.network.serve(app, slow_origin(rig, base::seconds(1), asked));
+  rig.client().send(get);
+  rig.sim.settle();
+  for (int i = 0; i < 8; ++i) {
+    support::ScriptedPeer& gone = rig.client();
+    gone.send(get);
+    gone.fin();
+  }
+  rig.sim.settle();
+  CHECK(rig.metric(Name::local_replies_total, {"client_closed"}) == 8);
+  CHECK(rig.metric(Name::upstream_pool_waiting) == 0);
+  support::ScriptedPeer& live = rig.client();
+  live.send(get);
+  rig.sim.run_for(base::millis(2100));
+  CHECK(live.received().ends_with("hello"));
+  CHECK(asked == 2);
+}
+
+TEST_CASE("so does one whose FIN stands behind a body, or a second request, that nobody reads yet; a second later") {
+  for (const std::string& sent : {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + std::string(200'000, 'x'), get + get}) {
+    Rig rig(toml("max_connections = 1\nacquire_timeout = \"30s\""));
+    int asked = 0;
+    rig.network.serve(app, slow_origin(rig, base::seconds(20), asked));
+    rig.client().send(get);
+    rig.sim.settle();
+    support::ScriptedPeer& gone = rig.client();
+    gone.send(sent);
+    gone.fin();
+    rig.sim.run_for(base::millis(1100));
+    CHECK(rig.metric(Name::local_replies_total, {"client_closed"}) == 1);
+    CHECK(rig.metric(Name::upstream_pool_waiting) == 0);
+    rig.sim.run_for(base::seconds(20));
+    CHECK(asked == 1);
+  }
+}
+
+TEST_CASE("a half-closed client is answered by a fresh connection, and by an origin that is quick enough") {
+  for (const int64_t think_ms : {900, 1100}) {
+    Rig rig(toml("max_connections = 1"));
+    int asked = 0;
+    rig.network.serve(app, slow_origin(rig, base::millis(think_ms), asked));
+    support::ScriptedPeer& client = rig.client();
+    client.send(get);
+    client.fin();
+    rig.sim.run_for(base::seconds(5));
+    CHECK(client.received().ends_with("hello") == (think_ms < 1000));
+    CHECK(rig.metric(Name::local_replies_total, {"client_closed"}) == (think_ms < 1000 ? 0 : 1));
+    if (think_ms > 1000) CHECK(rig.network.last_peer().ended());
+  }
+}
+
+TEST_CASE("a half-closed client whose try has failed does not wait for another connection") {
+  Rig rig(toml("max_connections = 1\nacquire_timeout = \"30s\""));
+  int asked = 0;
+  rig.network.serve(app, [&](support::ScriptedPeer& peer) {
+    peer.on_event = [&](support::ScriptedPeer& p) {
+      if (p.take().find("\r\n\r\n") != std::string::npos) ++asked;
+    };
+  });
+  support::ScriptedPeer& first = rig.client();
+  first.send(get);
+  first.fin();
+  rig.sim.settle();
+  rig.client().send(get);                        // waits
+  rig.sim.settle();
+  rig.network.last_peer().reset();
+  rig.sim.settle();
+  CHECK(rig.metric(Name::local_replies_total, {"client_closed"}) == 1);
+  CHECK(asked == 2);
+}
+
+TEST_CASE("a silent event stream lets go of its origin when its client has left") {
+  Rig rig(toml("max_connections = 1"));
+  rig.network.serve(app, [](support::ScriptedPeer& peer) {
+    peer.on_event = [](support::ScriptedPeer& p) {
+      if (!p.take().empty())
+        p.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+    };
+  });
+  support::ScriptedPeer& client = rig.client();
+  client.send(get);
+  rig.sim.run_for(base::minutes(4));
+  CHECK(!rig.network.last_peer().ended());
+  client.fin();
+  rig.sim.run_for(base::millis(900));
+  CHECK(!rig.network.last_peer().ended());
+  rig.sim.run_for(base::millis(200));
+  CHECK(rig.network.last_peer().ended());
+}
