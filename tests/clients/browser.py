@@ -1,0 +1,2 @@
+"""Placeholder until the browser's page stands."""
+ALL = []
