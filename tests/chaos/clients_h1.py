@@ -13,8 +13,7 @@ BODY_MOST = 200_000
 def request(dice):
     """The bytes of one request, (head, body) apart, so that a client can wait between them."""
     method = dice.one(*parts.METHODS)
-    target = dice.one(*parts.PATHS)
-    host = dice.one(*parts.HOSTS)
+    host, target = parts.where(dice)
     pairs = [("host", host), *(parts.bad_fields(dice) if dice.rude() else parts.fields(dice))]
     version = "HTTP/1.1" if dice.chance(0.9) else "HTTP/1.0"
     body = b""
@@ -34,9 +33,10 @@ def request(dice):
 
 def upgrade(dice):
     key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
-    pairs = [("host", dice.one(*parts.HOSTS)), ("connection", "upgrade"), ("upgrade", dice.one("websocket", "websocket", "h2c", "other, websocket")),
+    host, target = parts.where(dice)
+    pairs = [("host", host), ("connection", "upgrade"), ("upgrade", dice.one("websocket", "websocket", "h2c", "other, websocket")),
              ("sec-websocket-version", "13"), key]
-    return http1.head(dice, f"GET {dice.one(*parts.PATHS[:3])} HTTP/1.1", pairs), dice.bytes(dice.size(2000)) if dice.rude() else b""
+    return http1.head(dice, f"GET {target} HTTP/1.1", pairs), dice.bytes(dice.size(2000)) if dice.rude() else b""
 
 
 def proxy_header(dice):

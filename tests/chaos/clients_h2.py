@@ -13,7 +13,8 @@ BODY_MOST = 150_000
 
 def head(dice):
     scheme, method = dice.one("http", "https"), dice.one(*parts.METHODS)
-    pairs = [(":method", method), (":scheme", scheme), (":authority", dice.one(*parts.HOSTS)), (":path", dice.one(*parts.PATHS))]
+    host, path = parts.where(dice)
+    pairs = [(":method", method), (":scheme", scheme), (":authority", host), (":path", path)]
     if dice.chance(0.08):
         pairs[0] = (":method", "CONNECT")
         pairs.append((":protocol", dice.one("websocket", "websocket", "other")))
@@ -82,9 +83,10 @@ async def patience(peer):
 
 async def rapid_reset(peer):
     dice = peer.dice
+    host, path = parts.where(dice)
     for _ in range(dice.one(5, 50, 300)):
         number, peer.next_id = peer.next_id, peer.next_id + 2
-        head_bytes = peer.headers_bytes(number, [(":method", "GET"), (":scheme", "http"), (":authority", dice.one(*parts.HOSTS)), (":path", "/a")], end=True)
+        head_bytes = peer.headers_bytes(number, [(":method", "GET"), (":scheme", "http"), (":authority", host), (":path", path)], end=True)
         dice.count("requests")
         await peer.wire.send(head_bytes + frame(RST_STREAM, 0, number, struct.pack(">I", 8)))
 
@@ -99,6 +101,34 @@ async def again(peer):
     """HEADERS on a stream that is open, ended, even, or lower than one before."""
     number = peer.dice.one(1, 2, http2.some_stream(peer), max(1, peer.next_id - 4))
     await peer.wire.send(peer.headers_bytes(number, head(peer.dice)[1], end=peer.dice.chance(0.5)))
+
+
+async def crowd(wire):
+    """A client that breaks no rule and asks for much at once, so that limits bind behind the proxy: pools fill, queues form."""
+    dice = wire.dice
+    dice.rudeness = 0
+    peer = http2.Peer(wire, client_side=True)
+    peer.gives_credit = True
+    await wire.send(PREFACE + frame(SETTINGS))
+    reader = asyncio.get_running_loop().create_task(peer.read_frames())
+    host, path = parts.where(dice)
+    try:
+        for _ in range(dice.between(1, 12)):
+            room = peer.max_streams - sum(not s.over for s in peer.streams.values())
+            out, asked = b"", max(0, min(room, dice.one(5, 20, 60)))
+            for _ in range(asked):
+                number, peer.next_id = peer.next_id, peer.next_id + 2
+                peer.streams[number] = http2.Stream(peer.initial)
+                out += peer.headers_bytes(number, [(":method", "GET"), (":scheme", "http"), (":authority", host), (":path", path)], end=True)
+            dice.count("requests", asked)
+            dice.say(f"asks {host} for {asked}")
+            await wire.send(out)
+            await patience(peer)
+            if peer.gone or reader.done():
+                break
+        await wire.end()
+    finally:
+        await let_go(reader)
 
 
 LEGAL = [request] * 6 + [burst, burst, more_body, more_body, half_close, reprioritise, patience, patience, *http2.SHARED_LEGAL]

@@ -175,7 +175,8 @@ async def settings_back_and_forth(peer):
 
 
 async def credit(peer):
-    await peer.put(WINDOW_UPDATE, 0, peer.dice.one(0, some_stream(peer)), struct.pack(">I", peer.dice.one(1, 100, 65535, 1 << 20)))
+    number = some_stream(peer)
+    await peer.put(WINDOW_UPDATE, 0, peer.dice.one(0, number if number in peer.streams else 0), struct.pack(">I", peer.dice.one(1, 100, 65535, 1 << 20)))
 
 
 async def ping(peer):

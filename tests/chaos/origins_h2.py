@@ -73,6 +73,15 @@ async def lower_and_refuse(peer):
     await peer.wire.send(out)
 
 
+async def gather(peer):
+    """Lets streams pile up before it does anything."""
+    wanted = peer.dice.between(2, 30)
+    for _ in range(40):
+        if sum(not s.over and not s.ended for s in peer.streams.values()) >= wanted:
+            break
+        await asyncio.sleep(0.02)
+
+
 async def raise_again(peer):
     await peer.put(SETTINGS, 0, 0, struct.pack(">HI", MAX_STREAMS, peer.dice.one(1, 10, 100)))
 
@@ -138,7 +147,7 @@ async def other_stream(peer):
     await peer.wire.send(peer.headers_bytes(peer.dice.one(2, 0x7ffffffe, 0x7fffffff, max(peer.streams, default=1) + 2), [(":status", "200")], end=True))
 
 
-LEGAL = [answer] * 8 + [answer_some] * 4 + [refuse, lower_and_refuse, raise_again, raise_again, leave, reset_after_answer, *http2.SHARED_LEGAL]
+LEGAL = [answer] * 8 + [answer_some] * 4 + [gather] * 3 + [refuse, lower_and_refuse, lower_and_refuse, raise_again, raise_again, leave, reset_after_answer, *http2.SHARED_LEGAL]
 ILLEGAL = [data_first, interim_flood, too_much, body_where_none_is, head_twice, ended_twice, other_stream, *http2.SHARED_ILLEGAL]
 
 

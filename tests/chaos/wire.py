@@ -23,6 +23,7 @@ class Wire:
         self.sock, self.dice, self.tls = sock, dice, None
         self.loop = asyncio.get_running_loop()
         self.sent = self.received = 0
+        self.turn = asyncio.Lock()                    # what is sent is torn, but never mixed with what the reader answers
 
     # --- bytes -----------------------------------------------------------------------------------
     async def _bounded(self, what, patience=PATIENCE):
@@ -35,6 +36,10 @@ class Wire:
             raise Over(type(error).__name__) from None
 
     async def send_raw(self, data):
+        async with self.turn:
+            await self._send_pieces(data)
+
+    async def _send_pieces(self, data):
         pieces = self.dice.pieces(data)
         for piece in pieces:
             await self._bounded(self.loop.sock_sendall(self.sock, piece))
@@ -43,13 +48,14 @@ class Wire:
                 await asyncio.sleep(self.dice.seconds(TEAR_PAUSE))
 
     async def send(self, data):
-        if self.tls:
-            try:
-                self.tls.write(data) if data else None
-            except ssl.SSLError as error:
-                raise Over(str(error)) from None
-            data = self.outgoing.read()
-        await self.send_raw(data)
+        async with self.turn:
+            if self.tls and data:
+                try:
+                    self.tls.write(data)
+                except ssl.SSLError as error:
+                    raise Over(str(error)) from None
+                data = self.outgoing.read()
+            await self._send_pieces(data)
 
     async def recv_raw(self, size=65536, patience=PATIENCE):
         data = await self._bounded(self.loop.sock_recv(self.sock, size), patience)

@@ -1,4 +1,5 @@
 """The table of clients: a name, what it needs, and the command that runs it. A client is right if it exits 0 and the proxy has nothing to say about it."""
+import importlib.util
 import pathlib
 import re
 import shutil
@@ -12,7 +13,7 @@ MESSAGE = "small"
 @dataclass
 class Client:
     name: str
-    needs: str                                       # a command, or go, or httpx
+    needs: str                                       # commands, or go, or httpx
     command: object                                  # (world, addresses by listener, bytes, messages) -> argv
     listener: str = "tls"
     connections: int = 1
@@ -93,13 +94,13 @@ ALL = [*go_http("", "net/http"), *go_http("/go-h2", "net/http to net/http"), *go
 
 def missing(client, world):
     """Why it cannot run here, or nothing."""
-    if client.needs == "go":
-        return "" if world.go_binary else "no Go, or its modules could not be had"
-    if client.needs == "httpx":
-        try:
-            import h2  # noqa: F401
-            import httpx  # noqa: F401
-            return ""
-        except ImportError:
-            return "no python3-httpx or python3-h2"
-    return "" if shutil.which(client.needs) else f"no {client.needs}"
+    for need in (client.needs,) if isinstance(client.needs, str) else client.needs:
+        if need == "go":
+            if not world.go_binary:
+                return "no Go, or its modules could not be had"
+        elif need == "httpx":
+            if not importlib.util.find_spec("httpx") or not importlib.util.find_spec("h2"):
+                return "no python3-httpx or python3-h2"
+        elif not shutil.which(need):
+            return f"no {need}"
+    return ""

@@ -33,6 +33,8 @@ max_requests = 1000000000
 [[upstream]]
 name = "nginx"
 endpoints = ["{nginx}"]
+"""
+LAST_ROUTE = """
 [[route]]
 upstream = "nginx"
 timeout = "300s"
@@ -53,19 +55,16 @@ name = "grpc"
 endpoints = ["{grpc}"]
 protocol = "h2"
 [[route]]
-hosts = ["localhost"]
 path_prefix = "/go"
 strip_prefix = "/go"
 upstream = "go"
 timeout = "300s"
 [[route]]
-hosts = ["localhost"]
 path_prefix = "/go-h2"
 strip_prefix = "/go-h2"
 upstream = "go-h2"
 timeout = "300s"
 [[route]]
-hosts = ["localhost"]
 path_prefix = "/sluice.Echo"
 upstream = "grpc"
 timeout = "0s"
@@ -109,9 +108,10 @@ class World:
         clear, h2, grpc = process.stdout.readline().split()
         self.text += GO_CONFIG.format(go=clear, go_h2=h2, grpc=grpc, ca=self.ca.cert)
 
-    def sluice(self):
+    def sluice(self, more=""):
+        """more: routes beside the others."""
         self.count += 1
-        return Sluice(preamble(deadline="10s") + self.text, os.path.join(self.directory, f"run{self.count}"))
+        return Sluice(preamble(deadline="10s") + self.text + more + LAST_ROUTE, os.path.join(self.directory, f"run{self.count}"))
 
     def environment(self, **more):
         """For clients: the CA in every way they ask for it."""
