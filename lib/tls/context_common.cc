@@ -16,7 +16,9 @@ namespace {
 constexpr const char* ciphers12 =
     "[ECDHE-ECDSA-AES128-GCM-SHA256|ECDHE-ECDSA-CHACHA20-POLY1305]:[ECDHE-RSA-AES128-GCM-SHA256|ECDHE-RSA-CHACHA20-POLY1305]:"
     "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384";
-constexpr const char* groups = "X25519:P-256";
+// A hybrid with ML-KEM comes first where the library has it, as in its own list; P-384 is for those who may use no other.
+constexpr const char* groups = "X25519:P-256:P-384";
+constexpr const char* groups_with_hybrid = "X25519MLKEM768:X25519:P-256:P-384";
 constexpr std::uint16_t signatures[] = {
     SSL_SIGN_ECDSA_SECP256R1_SHA256, SSL_SIGN_ED25519,          SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_ECDSA_SECP521R1_SHA512,
     SSL_SIGN_RSA_PSS_RSAE_SHA256,    SSL_SIGN_RSA_PKCS1_SHA256, SSL_SIGN_RSA_PSS_RSAE_SHA384,    SSL_SIGN_RSA_PKCS1_SHA384,
@@ -34,7 +36,10 @@ bssl::UniquePtr<SSL_CTX> make_context(Version min_version) {
   const std::uint16_t lowest = min_version == Version::tls12 ? TLS1_2_VERSION : TLS1_3_VERSION;
   CHECK(SSL_CTX_set_min_proto_version(&c, lowest) == 1 && SSL_CTX_set_max_proto_version(&c, TLS1_3_VERSION) == 1);
   CHECK(SSL_CTX_set_strict_cipher_list(&c, ciphers12) == 1);
-  CHECK(SSL_CTX_set1_curves_list(&c, groups) == 1);
+  if (SSL_CTX_set1_curves_list(&c, groups_with_hybrid) != 1) {
+    ERR_clear_error();
+    CHECK(SSL_CTX_set1_curves_list(&c, groups) == 1);
+  }
   CHECK(SSL_CTX_set_signing_algorithm_prefs(&c, signatures, std::size(signatures)) == 1);
   CHECK(SSL_CTX_set_verify_algorithm_prefs(&c, signatures, std::size(signatures)) == 1);
   SSL_CTX_set_mode(&c, SSL_MODE_NO_AUTO_CHAIN);

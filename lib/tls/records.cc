@@ -12,12 +12,14 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "base/slab.h"
+#include "tls/wire.h"
 
 namespace sluice::tls {
 namespace {
 
 constexpr std::size_t tag_bytes = 16;
 constexpr std::size_t nonce_bytes = 12;
+constexpr char change_cipher_spec = 20;
 
 const std::uint8_t* bytes(const char* text) { return reinterpret_cast<const std::uint8_t*>(text); }
 std::uint8_t* bytes(char* text) { return reinterpret_cast<std::uint8_t*>(text); }
@@ -178,13 +180,12 @@ void Records::seal(RecordType type, std::string_view content, net::ByteQueue& ou
 bool Records::open(std::string_view record, char* to, Content& content, std::uint8_t& alert) {
   DCHECK(reads_);
   alert = SSL_AD_UNEXPECTED_MESSAGE;
-  if (record.size() < record_overhead_bytes || record[0] != static_cast<char>(RecordType::application)) return false;
-  alert = SSL_AD_RECORD_OVERFLOW;
-  if (record.size() > record_header_bytes + record_cipher_bytes_max) return false;
+  if (record.front() == change_cipher_spec) return false;  // behind Finished (RFC 8446 5); to BoringSSL it is a forged record
+  alert = SSL_AD_BAD_RECORD_MAC;
+  if (record.size() < record_header_bytes + tag_bytes) return false;
   const std::string_view body = record.substr(record_header_bytes);
   const auto nonce = nonce_of(in_.iv, in_.sequence++);
   std::size_t size = 0;
-  alert = SSL_AD_BAD_RECORD_MAC;
   if (EVP_AEAD_CTX_open(&warm().open, bytes(to), &size, body.size() - tag_bytes, nonce.data(), nonce.size(), bytes(body.data()),
                         body.size(), bytes(record.data()), record_header_bytes) != 1) {
     ERR_clear_error();
@@ -192,6 +193,8 @@ bool Records::open(std::string_view record, char* to, Content& content, std::uin
   }
   alert = SSL_AD_RECORD_OVERFLOW;
   if (size > SSL3_RT_MAX_PLAIN_LENGTH + 1) return false;
+  alert = SSL_AD_DECODE_ERROR;
+  if (record.front() != static_cast<char>(RecordType::application)) return false;
   while (size != 0 && to[size - 1] == 0) --size;           // padding (RFC 8446 5.4)
   alert = SSL_AD_UNEXPECTED_MESSAGE;
   if (size == 0) return false;
@@ -202,29 +205,41 @@ bool Records::open(std::string_view record, char* to, Content& content, std::uin
   return true;
 }
 
-void Records::wrap(const SSL& ssl, std::string_view content, net::ByteQueue& to) {
+void Records::wrap(const SSL& ssl, RecordType type, std::string_view content, net::ByteQueue& to) {
   DCHECK(reads_);
   Direction as_peer = in_;
   as_peer.sequence = SSL_get_read_sequence(&ssl);
   const auto size = static_cast<std::uint32_t>(content.size() + record_overhead_bytes);
   net::Chunk* const home = net::Chunk::make(size);
-  seal_with(warm().open, as_peer, RecordType::handshake, content, home->data());
+  seal_with(warm().open, as_peer, type, content, home->data());
   home->grow_used(size);
   to.append(net::Slice(home, 0, size));
   home->unref();
 }
 
-bool Records::follow(const SSL& ssl, net::ByteQueue& out) {
+bool Records::follow(const SSL& ssl) {
   if (SSL_get_read_sequence(&ssl) == 0 && !take_reading(ssl)) return false;  // it has read at least one record under the old key
   if (!writes_) return true;
   bssl::Span<const std::uint8_t> read_secret;
   bssl::Span<const std::uint8_t> write_secret;
   if (!bssl::SSL_get_traffic_secrets(&ssl, &read_secret, &write_secret)) return false;
-  if (std::memcmp(write_secret.data(), write_secret_start_.data(), write_secret_start_.size()) == 0) return true;
+  owes_key_update_ = std::memcmp(write_secret.data(), write_secret_start_.data(), write_secret_start_.size()) != 0;
+  return true;
+}
+
+bool Records::answer(SSL& ssl, net::ByteQueue& out) {
+  owes_key_update_ = false;
   constexpr char key_update[] = {24, 0, 0, 1, 0};  // update_not_requested (RFC 8446 4.6.3)
   seal(RecordType::handshake, {key_update, sizeof key_update}, out);
+  {
+    net::ByteQueue nobody;                         // BoringSSL's own, under its own record numbers
+    Wire wire;
+    wire.out = &nobody;
+    SSL_write(&ssl, "", 0);
+    ERR_clear_error();
+  }
   if (!take_writing(ssl)) return false;
-  out_.sequence = 0;                               // BoringSSL's may have moved on with what it sealed for nobody
+  out_.sequence = 0;
   return true;
 }
 
@@ -232,6 +247,13 @@ std::size_t record_size(const net::ByteQueue& in) {
   char header[record_header_bytes];
   if (in.peek(header, sizeof header) != sizeof header) return 0;
   return record_header_bytes + (std::size_t{static_cast<std::uint8_t>(header[3])} << 8) + static_cast<std::uint8_t>(header[4]);
+}
+
+std::uint8_t header_fault(const net::ByteQueue& in) {
+  char header[record_header_bytes];
+  if (in.peek(header, sizeof header) != sizeof header) return 0;
+  if (header[1] != 3 || header[2] != 3) return SSL_AD_PROTOCOL_VERSION;
+  return record_size(in) > record_header_bytes + record_cipher_bytes_max ? SSL_AD_RECORD_OVERFLOW : 0;
 }
 
 }  // namespace sluice::tls

@@ -52,10 +52,13 @@ class Records {
 
   // Handshake messages that come now are BoringSSL's business, but it reads records only. wrap() makes it one: under the peer's
   // key, with the number that BoringSSL expects. That record never leaves the process.
-  void wrap(const SSL& ssl, std::string_view content, net::ByteQueue& to);
-  // After BoringSSL has read it: a KeyUpdate has changed its keys, so ours follow. If it has updated its own key too (the peer
-  // asked for that), our KeyUpdate is sealed to `out`. False: no new keys to be had.
-  bool follow(const SSL& ssl, net::ByteQueue& out);
+  void wrap(const SSL& ssl, RecordType type, std::string_view content, net::ByteQueue& to);
+  // After BoringSSL has read it: a KeyUpdate has changed its key, so ours follows. False: no new key to be had.
+  bool follow(const SSL& ssl);
+  // Has the peer asked for a KeyUpdate of ours, which has to leave before anything else? BoringSSL then stands at our next key and
+  // takes further requests for the same one until its SSL_write() is called, which is when answer() has sealed ours to `out`.
+  bool owes_key_update() const { return owes_key_update_; }
+  bool answer(SSL& ssl, net::ByteQueue& out);
 
  private:
   struct Direction {
@@ -78,9 +81,12 @@ class Records {
   std::array<std::uint8_t, 8> write_secret_start_{};   // tells whether BoringSSL has changed it
   bool reads_ = false;
   bool writes_ = false;
+  bool owes_key_update_ = false;
 };
 
 // Size of the whole record at the front of `in`, header included; 0 = not enough bytes to tell. Nonsense gives a nonsense size.
 std::size_t record_size(const net::ByteQueue& in);
+// What is wrong with its header, told before its body is here: the alert, 0 = nothing (or not enough bytes to tell).
+std::uint8_t header_fault(const net::ByteQueue& in);
 
 }  // namespace sluice::tls

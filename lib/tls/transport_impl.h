@@ -10,6 +10,7 @@
 
 #include "base/slab.h"
 #include "tls/certificate.h"
+#include "tls/post_handshake.h"
 #include "tls/records.h"
 #include "tls/transport.h"
 #include "tls/wire.h"
@@ -78,14 +79,17 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
   Opened open_records(net::ByteQueue& in, net::ByteQueue& plain);
   Opened open_record(net::ByteQueue& in, size_t size, net::ByteQueue& plain);
   Opened read_by_library(net::ByteQueue& in, net::ByteQueue& plain);
+  Opened on_record(RecordType type, std::string_view content);
   Opened on_alert(std::string_view content);
   Opened on_handshake_message(std::string_view content);
+  bool hand_over(RecordType type, std::string_view content, net::ByteQueue& answer, std::uint8_t& alert);
   Opened refuse(std::uint8_t alert, std::string detail);
   void send_alert(std::uint8_t level, std::uint8_t alert, net::ByteQueue& out);
   void offer();
   void tell_eof();
 
   void seal(net::ByteQueue& plain, net::ByteQueue& out);
+  void sealing_failed();
   bool seal_by_library(std::string_view record, net::ByteQueue& out);
   std::uint32_t record_limit() const;
 
@@ -100,6 +104,7 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
   base::Micros wrote_at_{-1};                 // last flush with bytes of the user; -1 = never
   std::uint32_t run_bytes_ = 0;               // sealed since the line was idle, up to small_records_for_bytes
   std::uint8_t empty_records_ = 0;            // in a row
+  std::uint8_t warnings_ = 0;                 // in a row
   State state_ = State::handshake;
   In in_state_ = In::flows;
   Out out_state_ = Out::flows;
@@ -111,6 +116,8 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
   bool lower_finished_ = false;               // the lower one has seen a FIN
   bool lower_holds_ = false;                  // it has bytes that we left there
   Records records_;
+  HandshakeStream handshake_stream_;
+  KeyUpdateBudget key_updates_;
   net::Peer peer_;
   std::string sni_;                           // only if the name came in upper case
 };

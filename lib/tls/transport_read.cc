@@ -14,7 +14,8 @@ namespace {
 constexpr size_t pass_bytes = 64 * 1024;            // opened before the user is called
 constexpr std::uint32_t read_room_min = 1024;       // with less room behind the unread bytes, a fresh chunk is taken
 constexpr size_t open_in_place_bytes = 8 * 1024;    // a record of this size stays where it was received
-constexpr std::uint8_t empty_records_max = 32;      // in a row: each costs us work and brings nothing
+constexpr std::uint8_t empty_records_max = 32;      // in a row: each costs us work and brings nothing (BoringSSL's limits)
+constexpr std::uint8_t warnings_max = 4;
 
 // Where the next bytes go: behind those that the user left, if there is room, so that they join.
 net::Chunk* read_target(const net::ByteQueue& plain, std::uint32_t room) {
@@ -34,6 +35,20 @@ void append_fresh(net::ByteQueue& to, net::Chunk& home, size_t bytes) {
   net::Slice fresh(&home, home.used(), n);
   home.grow_used(n);
   to.append(std::move(fresh));
+}
+
+const char* words_of(std::uint8_t alert) {
+  switch (alert) {
+    case SSL_AD_BAD_RECORD_MAC: return "bad record mac";
+    case SSL_AD_RECORD_OVERFLOW: return "record too large";
+    case SSL_AD_PROTOCOL_VERSION: return "wrong version of a record";
+    default: return "unexpected record";
+  }
+}
+
+// BoringSSL's info callback.
+void note_alert(const SSL*, int what, int value) noexcept {
+  if (what == SSL_CB_WRITE_ALERT) Wire::current().alert = static_cast<std::uint8_t>(value & 0xff);
 }
 
 }  // namespace
@@ -77,8 +92,8 @@ void TlsTransport::receive(net::ByteQueue& in) {
 TlsTransport::Opened TlsTransport::open_records(net::ByteQueue& in, net::ByteQueue& plain) {
   const size_t full = plain.size() + pass_bytes;
   while (plain.size() < full) {
+    if (const std::uint8_t alert = header_fault(in); alert != 0) return refuse(alert, words_of(alert));
     const size_t size = record_size(in);
-    if (size > record_header_bytes + record_cipher_bytes_max) return refuse(SSL_AD_RECORD_OVERFLOW, "record too large");
     if (size == 0 || size > in.size()) return Opened::dry;
     if (const Opened met = open_record(in, size, plain); met != Opened::full) return met;
   }
@@ -98,29 +113,32 @@ TlsTransport::Opened TlsTransport::open_record(net::ByteQueue& in, size_t size, 
     to = target->data() + target->used();
   }
   const bool good = records_.open(record, to, content, alert);
-  if (good && content.type == RecordType::application && content.size != 0) {
-    empty_records_ = 0;
+  if (good && content.type == RecordType::application && content.size != 0 && !handshake_stream_.within()) {
+    empty_records_ = warnings_ = 0;
+    key_updates_.bytes_received(content.size);
     if (target != nullptr) {
       append_fresh(plain, *target, content.size);
     } else {
       plain.append(net::Slice(front.home(), front.at() + record_header_bytes, static_cast<std::uint32_t>(content.size)));
     }
   }
-  Opened met = Opened::full;
-  if (!good) {
-    met = refuse(alert, alert == SSL_AD_BAD_RECORD_MAC    ? "bad record mac"
-                        : alert == SSL_AD_RECORD_OVERFLOW ? "record too large"
-                                                          : "unexpected record");
-  } else if (content.type == RecordType::alert) {
-    met = on_alert({to, content.size});
-  } else if (content.type == RecordType::handshake) {
-    met = content.size == 0 ? refuse(SSL_AD_UNEXPECTED_MESSAGE, "empty handshake record") : on_handshake_message({to, content.size});
-  } else if (content.size == 0 && ++empty_records_ > empty_records_max) {
-    met = refuse(SSL_AD_UNEXPECTED_MESSAGE, "too many empty records");
-  }
+  const Opened met = good ? on_record(content.type, {to, content.size}) : refuse(alert, words_of(alert));
   if (target != nullptr) target->unref();
   in.drop(size);
   return met;
+}
+
+// What is not plain application data; Opened::full: go on.
+TlsTransport::Opened TlsTransport::on_record(RecordType type, std::string_view content) {
+  // RFC 8446 5.4; of application data empty ones are allowed.
+  if (content.empty() && type != RecordType::application) return refuse(SSL_AD_UNEXPECTED_MESSAGE, "empty record");
+  if (content.empty() && ++empty_records_ > empty_records_max) return refuse(SSL_AD_UNEXPECTED_MESSAGE, "too many empty records");
+  if (!content.empty()) empty_records_ = 0;
+  if (type == RecordType::alert) return on_alert(content);
+  warnings_ = 0;
+  if (type == RecordType::handshake) return on_handshake_message(content);
+  // RFC 8446 5.1
+  return handshake_stream_.within() ? refuse(SSL_AD_UNEXPECTED_MESSAGE, "a record between two parts of a handshake message") : Opened::full;
 }
 
 // RFC 8446 6: the level means nothing any more; user_canceled is followed by close_notify.
@@ -129,36 +147,51 @@ TlsTransport::Opened TlsTransport::on_alert(std::string_view content) {
   const auto alert = static_cast<std::uint8_t>(content[1]);
   if (alert == SSL_AD_CLOSE_NOTIFY) return Opened::finished;
   if (alert == SSL_AD_USER_CANCELLED) {
-    return ++empty_records_ > empty_records_max ? refuse(SSL_AD_UNEXPECTED_MESSAGE, "too many warnings") : Opened::full;
+    return ++warnings_ > warnings_max ? refuse(SSL_AD_UNEXPECTED_MESSAGE, "too many warnings") : Opened::full;
   }
   busy().detail = std::string("the peer sent alert: ") + SSL_alert_desc_string_long(alert);
   return Opened::failed;
 }
 
 TlsTransport::Opened TlsTransport::on_handshake_message(std::string_view content) {
-  net::ByteQueue record;
-  net::ByteQueue answer;
-  records_.wrap(*ssl_, content, record);
-  bool good = false;
-  {
-    Wire wire;
-    wire.in = &record;
-    wire.out = &answer;
-    wire.sessions = sessions_;
-    wire.context_id = context_id_;
-    ERR_clear_error();
-    char nothing;
-    const int n = SSL_read(ssl_.get(), &nothing, 1);
-    good = n <= 0 && SSL_get_error(ssl_.get(), n) == SSL_ERROR_WANT_READ;
-    // What BoringSSL has to answer is sealed by us; its own answer has to leave it, or it would not answer again.
-    if (good && records_.writes()) SSL_write(ssl_.get(), "", 0);
+  const bool between = !handshake_stream_.within();
+  const unsigned key_updates = handshake_stream_.take(content);
+  for (unsigned i = 0; i < key_updates; ++i) {
+    if (!key_updates_.spend(loop_.now())) return refuse(SSL_AD_UNEXPECTED_MESSAGE, "too many key updates");
   }
-  if (!good) return refuse(SSL_AD_UNEXPECTED_MESSAGE, describe(take_error()));
+  net::ByteQueue answer;
+  std::uint8_t alert = 0;
+  // BoringSSL counts KeyUpdates between two application records, and those it does not see: it is shown one.
+  bool good = key_updates == 0 || !between || hand_over(RecordType::application, "x", answer, alert);
+  good = good && hand_over(RecordType::handshake, content, answer, alert);
+  if (!good) {
+    std::string detail = describe(take_error());
+    if (records_.writes()) return refuse(alert != 0 ? alert : SSL_AD_INTERNAL_ERROR, std::move(detail));
+    busy().detail = std::move(detail);
+    busy().out.take_all(answer);                    // its alert, as nobody but it has sealed anything so far
+    return Opened::failed;
+  }
   ERR_clear_error();
-  net::ByteQueue& out = busy().out;
-  if (!records_.follow(*ssl_, out)) return refuse(SSL_AD_INTERNAL_ERROR, "no new keys");
-  if (!out.empty()) lower_->touch();
+  if (!records_.follow(*ssl_)) return refuse(SSL_AD_INTERNAL_ERROR, "no new keys");
+  if (records_.owes_key_update()) lower_->touch();
   return Opened::full;
+}
+
+// Gives BoringSSL a record. False: it has refused it, with `alert` (0: without), which stands sealed by it in `answer`.
+bool TlsTransport::hand_over(RecordType type, std::string_view content, net::ByteQueue& answer, std::uint8_t& alert) {
+  net::ByteQueue record;
+  records_.wrap(*ssl_, type, content, record);
+  Wire wire;
+  wire.in = &record;
+  wire.out = &answer;
+  wire.sessions = sessions_;
+  wire.context_id = context_id_;
+  ERR_clear_error();
+  SSL_set_info_callback(ssl_.get(), note_alert);
+  char nothing;
+  const int n = SSL_read(ssl_.get(), &nothing, 1);
+  alert = wire.alert;
+  return type == RecordType::application ? n == 1 : n <= 0 && SSL_get_error(ssl_.get(), n) == SSL_ERROR_WANT_READ;
 }
 
 TlsTransport::Opened TlsTransport::refuse(std::uint8_t alert, std::string detail) {

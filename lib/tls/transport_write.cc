@@ -60,6 +60,7 @@ size_t TlsTransport::unsent() const { return lower_->unsent() + (busy_ == nullpt
 void TlsTransport::fill(net::ByteQueue& out, size_t room) {
   if (busy_ != nullptr && !busy_->out.empty()) out.take_all(busy_->out);
   if (state_ == State::open && user_ != nullptr && (out_state_ == Out::flows || out_state_ == Out::shut_asked)) {
+    if (records_.owes_key_update() && !records_.answer(*ssl_, out)) return sealing_failed();
     net::ByteQueue plain;
     // Full records only, if there is room for one: a rest of some bytes would cost as much as a record again.
     user_->fill(plain, room > record_bytes_max ? room - room % record_bytes_max : room);
@@ -110,13 +111,18 @@ void TlsTransport::seal(net::ByteQueue& plain, net::ByteQueue& out) {
       char* const to = target.room(size + record_overhead_bytes, plain.size() + records_to_come * record_overhead_bytes);
       target.filled(records_.seal(RecordType::application, record, to));
     } else if (!seal_by_library(record, out)) {
-      busy().detail = "sealing a record failed";
-      busy().tell_failure = true;
-      return loop_.run_later(*busy_);
+      return sealing_failed();
     }
+    key_updates_.record_sent();
     run_bytes_ = std::min(run_bytes_ + size, small_records_for_bytes);
     plain.drop(size);
   }
+}
+
+void TlsTransport::sealing_failed() {
+  busy().detail = "sealing a record failed";
+  busy().tell_failure = true;
+  loop_.run_later(*busy_);
 }
 
 // TLS 1.2; and the first record of TLS 1.3, which brings along what BoringSSL has still to say (tickets).

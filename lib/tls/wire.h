@@ -21,6 +21,7 @@ struct Wire {
   SessionSlot* sessions = nullptr;             // client: where new sessions go
   std::uint64_t context_id = 0;                // client: whose sessions they are
   const Certificate* certificate = nullptr;    // server, out: what was selected
+  std::uint8_t alert = 0;                      // out, where asked for: what BoringSSL told the peer
 
   // While it lives it is the one that BoringSSL reads from and writes to on this thread. They do not nest.
   Wire();

@@ -199,10 +199,24 @@ TEST_CASE("TLS 1.2 is refused unless asked for, and then with ECDHE and AEAD") {
 TEST_CASE("no group in common") {
   SimLoop sim;
   const RawResult result =
-      raw_client(sim, server_context(server_options({localhost()})), [](SSL_CTX& c) { SSL_CTX_set1_curves_list(&c, "P-384"); });
+      raw_client(sim, server_context(server_options({localhost()})), [](SSL_CTX& c) { SSL_CTX_set1_curves_list(&c, "P-521"); });
   CHECK(!result.open);
   REQUIRE(result.errors.size() == 1);
   CHECK(result.errors[0] == HandshakeError::no_shared_cipher);
+}
+
+TEST_CASE("P-384 serves those who may use nothing else, behind X25519 and P-256") {
+  SimLoop sim;
+  const auto chosen = [&sim](const char* offered) {
+    Peerless server(sim);
+    RawClient client(sim, server, [offered](SSL_CTX& c) { REQUIRE(SSL_CTX_set1_curves_list(&c, offered) == 1); });
+    client.step();
+    REQUIRE(client.open());
+    return std::string(SSL_get_curve_name(SSL_get_curve_id(&client.ssl())));
+  };
+  CHECK(chosen("P-384") == "P-384");
+  CHECK(chosen("P-384:P-256") == "P-256");
+  CHECK(chosen("P-384:P-256:X25519") == "X25519");
 }
 
 TEST_CASE("plain HTTP, rubbish and silence on a TLS port") {
