@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/check.h"
 #include "base/log.h"
 
 namespace sluice::exchange {
@@ -21,7 +20,11 @@ constexpr size_t batch_bytes_max = 4 * LineRing::bytes;
 constexpr int stuck_ms_max = 1000;       // at exit: longest wait for an output that takes nothing
 
 base::Result<int> open_output(const AccessLogOptions& options) {
-  if (options.output == AccessLogOutput::standard_output) return dup(STDOUT_FILENO);
+  if (options.output == AccessLogOutput::standard_output) {
+    const int fd = dup(STDOUT_FILENO);
+    if (fd < 0) return base::fail(std::string("standard output cannot be used for the access log: ") + std::strerror(errno));
+    return fd;
+  }
   const int fd = ::open(options.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
   if (fd < 0) {
     return base::fail("access log \"" + options.path + "\" cannot be opened: " + std::strerror(errno) +
@@ -59,12 +62,17 @@ base::Result<std::unique_ptr<AccessLog>> AccessLog::open(const AccessLogOptions&
   if (options.output == AccessLogOutput::off) return std::unique_ptr<AccessLog>();
   auto fd = open_output(options);
   if (!fd) return std::unexpected(fd.error());
-  return std::make_unique<AccessLog>(Opened{}, options, workers, *fd);
+  const int event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (event_fd < 0) {
+    const int error = errno;
+    ::close(*fd);
+    return base::fail(std::string("no descriptor to wake the writer of the access log: ") + std::strerror(error));
+  }
+  return std::make_unique<AccessLog>(Opened{}, options, workers, *fd, event_fd);
 }
 
-AccessLog::AccessLog(Opened, const AccessLogOptions& options, uint32_t workers, int fd)
-    : options_(options), fd_(fd), event_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  CHECK(event_fd_ >= 0);
+AccessLog::AccessLog(Opened, const AccessLogOptions& options, uint32_t workers, int fd, int event_fd)
+    : options_(options), fd_(fd), event_fd_(event_fd) {
   for (uint32_t i = 0; i < workers; ++i) rings_.push_back(std::make_unique<LineRing>());
   writer_ = std::thread([this] { run(); });
 }

@@ -59,7 +59,7 @@ class AccessLog {
  public:
   // Opens the output. Errors name the file and the reason.
   static base::Result<std::unique_ptr<AccessLog>> open(const AccessLogOptions& options, uint32_t workers);
-  AccessLog(Opened, const AccessLogOptions& options, uint32_t workers, int fd);
+  AccessLog(Opened, const AccessLogOptions& options, uint32_t workers, int fd, int event_fd);
   ~AccessLog();                               // writes what is queued (a stuck output: gives up after a second)
 
   void write(uint32_t worker, const AccessRecord& record);   // that worker's thread only

@@ -5,6 +5,7 @@
 #include <uv.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/slab.h"
 #include "net/fd.h"
 #include "net/uv_driver.h"
@@ -18,6 +19,7 @@ struct FdWatch::Cell {
   Loop* loop = nullptr;
   User* user = nullptr;   // nullptr: the watch is gone
   For watched = For::nothing;
+  bool works = false;
 };
 
 namespace {
@@ -32,15 +34,22 @@ FdWatch::FdWatch(Loop& loop, int fd, User& user) : cell_(cells<Cell>().make()) {
   cell_->loop = &loop;
   cell_->user = &user;
   cell_->handle.data = cell_;
-  CHECK(uv_poll_init(raw(loop.driver()), &cell_->handle, fd) == 0);
+  const int error = uv_poll_init(raw(loop.driver()), &cell_->handle, fd);
+  cell_->works = error == 0;
+  if (!cell_->works) base::error("descriptor {} cannot be watched: {}", fd, uv_strerror(error));
 }
 
 FdWatch::~FdWatch() {
   cell_->user = nullptr;
+  if (!cell_->works) {                        // libuv does not know it
+    cells<Cell>().recycle(cell_);
+    return;
+  }
   uv_close(reinterpret_cast<uv_handle_t*>(&cell_->handle), [](uv_handle_t* h) { cells<Cell>().recycle(static_cast<Cell*>(h->data)); });
 }
 
 void FdWatch::watch(For what) {
+  if (!cell_->works) return;
   cell_->watched = what;
   if (what == For::nothing) {
     uv_poll_stop(&cell_->handle);

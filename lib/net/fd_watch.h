@@ -21,7 +21,8 @@ class FdWatch {
     ~User() = default;
   };
 
-  // `fd` is not owned and outlives the watch; it is set to non-blocking. A loop on make_uv_driver() only.
+  // `fd` is not owned and outlives the watch; it is set to non-blocking. A loop on make_uv_driver() only. If the kernel refuses the
+  // watch (it has no room), that is logged and on_ready() never comes.
   FdWatch(Loop& loop, int fd, User& user);
   FdWatch(const FdWatch&) = delete;
   FdWatch& operator=(const FdWatch&) = delete;

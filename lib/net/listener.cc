@@ -120,9 +120,7 @@ base::Result<Address> bound_address(const Fd& socket) {
 }
 
 Listener::Listener(Loop& loop, Fd socket, Host& host) : loop_(loop), host_(host), socket_(std::move(socket)) {
-  auto bound = bound_address(socket_);
-  CHECK(bound.has_value());
-  address_ = *bound;
+  if (auto bound = bound_address(socket_)) address_ = *bound;   // else the kernel is out of memory: none is named
   const auto ip = address_.ip_bytes();
   wildcard_ = std::all_of(ip.begin(), ip.end(), [](uint8_t b) { return b == 0; }) && address_.is_ip();
   watch_.emplace(loop_, socket_.value(), static_cast<FdWatch::User&>(*this)).watch(FdWatch::For::reading);

@@ -1,6 +1,7 @@
 // Access log lines as JSON and in the common format: every key, what is escaped, and what a full ring costs.
 #include "exchange/access_log.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 #include <doctest/doctest.h>
 
@@ -135,6 +136,28 @@ TEST_CASE("an output that cannot be opened is an error that names it") {
   auto log = AccessLog::open({exchange::AccessLogOutput::file, "/nonexistent/x.log", exchange::AccessLogFormat::json}, 1);
   REQUIRE(!log.has_value());
   CHECK(log.error().message.find("/nonexistent/x.log") != std::string::npos);
+}
+
+TEST_CASE("without a descriptor left it is an error, whichever of the two is missing") {
+  rlimit before{};
+  REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const int lowest = dup(STDIN_FILENO);
+  REQUIRE(lowest >= 0);
+  close(lowest);
+  for (const auto output : {exchange::AccessLogOutput::file, exchange::AccessLogOutput::standard_output}) {
+    for (const int left : {0, 1}) {
+      rlimit tight = before;
+      tight.rlim_cur = static_cast<rlim_t>(lowest + left);
+      REQUIRE(setrlimit(RLIMIT_NOFILE, &tight) == 0);
+      auto log = AccessLog::open({output, "/dev/null", exchange::AccessLogFormat::json}, 1);
+      REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+      REQUIRE(!log.has_value());
+      CHECK(log.error().message.find("Too many open files") != std::string::npos);
+    }
+  }
+  const int after = dup(STDIN_FILENO);      // none was kept
+  CHECK(after == lowest);
+  close(after);
 }
 
 TEST_CASE("a pipe that nobody reads loses lines, counted, and stalls nobody") {

@@ -103,3 +103,13 @@ TEST_CASE("writable") {
   world.until([&] { return watcher.calls == 1; });
   CHECK(watcher.last == FdWatch::For::writing);
 }
+
+TEST_CASE("a descriptor that the kernel refuses to watch is silent") {   // here: a regular file; likewise when it has no room
+  World world;
+  const net::Fd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+  REQUIRE(file);
+  Watcher watcher(world, file.value());
+  watcher.watch->watch(FdWatch::For::reading);
+  watcher.watch->watch(FdWatch::For::nothing);
+  CHECK(watcher.calls == 0);
+}
