@@ -1,7 +1,6 @@
 // The upstream's side of an exchange: tries, the two directions of bytes, deadlines.
 #include <algorithm>
 
-#include "base/check.h"
 #include "exchange/exchange.h"
 #include "exchange/local_reply.h"
 #include "http/grpc.h"
@@ -222,8 +221,8 @@ void Exchange::answer_ended() {
 }
 
 void Exchange::attempt_done() {
-  if (downstream_closed_) return;
-  CHECK(answer_ == Answer::ended);            // a stream ends clean only when both directions did
+  if (downstream_closed_ || answer_ == Answer::ended) return;
+  fail({Kind::bad_response, Where::upstream, Detail::truncated, false});   // a stream ends clean only when both directions did
 }
 
 // ---- failures and time ------------------------------------------------------------------------------------------

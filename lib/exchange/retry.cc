@@ -43,8 +43,11 @@ bool asked_for(const http::Failure& why, const TryFacts& facts, const upstream::
   UNREACHABLE();
 }
 
+// TLS can also fail in the middle of an exchange.
 bool never_sent(const http::Failure& why) {
-  return why.kind == http::Kind::connect_failed || why.kind == http::Kind::connect_timeout || why.kind == http::Kind::tls_failed;
+  const bool connecting =
+      why.kind == http::Kind::connect_failed || why.kind == http::Kind::connect_timeout || why.kind == http::Kind::tls_failed;
+  return connecting && why.untouched;
 }
 
 }  // namespace
@@ -52,8 +55,8 @@ bool never_sent(const http::Failure& why) {
 Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options) {
   if (facts.head_sent_down || facts.attempts >= options.attempts) return Verdict::give_up;
   if (!asked_for(why, facts, options.on)) return Verdict::give_up;
-  if (never_sent(why)) return Verdict::again_free;
   if (facts.body == Body::gone) return Verdict::give_up;
+  if (never_sent(why)) return Verdict::again_free;
   // Most likely closed before it read the request; with a detail something had come.
   const bool race = facts.connection_reused && !facts.answer_begun && why.kind == http::Kind::reset && why.detail == http::Detail::none;
   if (!why.untouched && !http::is_idempotent(facts.method)) return Verdict::give_up;

@@ -26,8 +26,17 @@ const upstream::RetryOptions defaults;
 
 TEST_CASE("a failed connect is tried again whatever the method, and costs no budget") {
   for (const Kind kind : {Kind::connect_failed, Kind::connect_timeout, Kind::tls_failed}) {
-    CHECK(judge(failure(kind), facts_of(Method::post), defaults) == Verdict::again_free);
+    CHECK(judge(failure(kind, true), facts_of(Method::post), defaults) == Verdict::again_free);
   }
+}
+
+TEST_CASE("TLS that fails in the middle of an exchange is no failed connect") {
+  CHECK(judge(failure(Kind::tls_failed), facts_of(Method::post), defaults) == Verdict::give_up);
+  TryFacts facts = facts_of(Method::get);
+  CHECK(judge(failure(Kind::tls_failed), facts, defaults) == Verdict::again);
+  facts.body = Body::gone;                    // what is left of the request is not all of it
+  CHECK(judge(failure(Kind::tls_failed), facts, defaults) == Verdict::give_up);
+  CHECK(judge(failure(Kind::tls_failed, true), facts, defaults) == Verdict::give_up);
 }
 
 TEST_CASE("a dead reused connection: GET again on a fresh one, POST never") {
