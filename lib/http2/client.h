@@ -163,6 +163,7 @@ class Client final : public http::ClientSession,
   http::ClientHost& host_;
   net::TransportPtr transport_;
   std::atomic<uint32_t>* stream_limit_;
+  const uint32_t first_limit_;                // until the peer's SETTINGS are here; others may learn another one meanwhile
   http::HttpLimits limits_;
   Engine engine_;
   base::List<ClientStream, OpenTag> streams_;

@@ -73,6 +73,7 @@ Client::Client(net::Loop& loop, net::TransportPtr transport, const http::HttpLim
       host_(host),
       transport_(std::move(transport)),
       stream_limit_(stream_limit),
+      first_limit_(stream_limit == nullptr ? 1 : std::max(1U, stream_limit->load(std::memory_order_relaxed))),
       limits_(for_answers(limits)),
       engine_(Engine::Role::client, settings_of(limits), *this),
       idle_since_(loop.now()) {
@@ -109,11 +110,9 @@ void Client::touch() {
 
 uint32_t Client::slots() const {
   if (phase_ != Phase::live || last_ || engine_.failed()) return 0;
-  uint32_t most = 1;
+  uint32_t most = first_limit_;
   if (engine_.settings_received()) {
     most = engine_.peer_max_streams();
-  } else if (stream_limit_ != nullptr) {
-    most = std::max(most, stream_limit_->load(std::memory_order_relaxed));
   }
   most = std::min(most, streams_max);
   return most > alive_ ? most - alive_ : 0;
@@ -182,7 +181,10 @@ Detail Client::on_frame(const Frame& frame) {
 
 void Client::on_settings() {
   news_ = true;
-  if (stream_limit_ != nullptr) stream_limit_->store(std::min(engine_.peer_max_streams(), streams_max), std::memory_order_relaxed);
+  if (stream_limit_ == nullptr) return;
+  const uint32_t now = std::min(engine_.peer_max_streams(), streams_max);
+  const uint32_t before = stream_limit_->load(std::memory_order_relaxed);
+  if (before == 0 || now < before) stream_limit_->store(now, std::memory_order_relaxed);
 }
 
 void Client::on_goaway(Code) {

@@ -119,6 +119,19 @@ void ClusterImpl::on_ready(Connection& connection) {
   loop_.run_later(*this);
 }
 
+// The waiter it was made for finds another place, or waits on. Otherwise it may stay: the peer can allow streams again.
+void ClusterImpl::on_useless(Connection& connection) {
+  if (Waiter* const waiter = connection.dialled_for(); waiter != nullptr) {
+    connection.set_dialled_for(nullptr);
+    queue_.set_undialled(*waiter);
+    loop_.run_later(*this);
+  }
+  const SharedEndpoint& shared = connection.endpoint().shared();
+  if (retired_) return connection.close_when_idle(retire_cause_);
+  if (!shared.healthy() && !shared_->panic()) return connection.close_when_idle(http::CloseCause::health);
+  if (single_use()) connection.close_when_idle(http::CloseCause::max_requests);   // it was for one client
+}
+
 void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why) {
   Endpoint& endpoint = connection.endpoint();
   if (why.fault == DialFailure::Fault::theirs && endpoint.shared().connect_failed(loop_.now(), connection.trial())) {

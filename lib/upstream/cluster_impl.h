@@ -123,6 +123,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   base::Slab<Connection>& slab() override { return slab_; }
   bool single_use() const override { return options_->proxy_protocol != net::ProxyProtocolOut::off; }
   void on_ready(Connection& connection) override;
+  void on_useless(Connection& connection) override;
   void on_dial_failed(Connection& connection, const DialFailure& why) override;
   void on_slot_freed(Endpoint& endpoint) override;
   void on_phase(Phase from, Phase to) override;

@@ -92,9 +92,8 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
   void on_dial_failed(const DialFailure& why) override { done(Health::down, std::string(http::reason_word(why.kind))); }
 
   void ask() {
-    if (session_->slots() == 0) return;   // on_slots() follows
     stream_ = session_->open(*this);
-    CHECK(stream_ != nullptr);
+    if (stream_ == nullptr) return;       // the peer allows none: on_slots() follows, or the deadline
     answer_.clear();
     http::Head head(stream_->arena());
     head.scheme = home_.options_->tls.has_value() ? "https" : "http";

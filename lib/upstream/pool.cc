@@ -101,8 +101,7 @@ void Connection::on_dialled(http::ClientSessionPtr session, const DialTimes& tim
     expires_ = host.loop().now() + base::Micros{life / 1000 * (800 + jitter)};
   }
   settle();
-  if (endpoint_.leaving_) return close_when_idle(endpoint_.leave_cause_);
-  if (free_slot()) host.on_ready(*this);
+  offer();
 }
 
 void Connection::on_dial_failed(const DialFailure& why) {
@@ -139,20 +138,19 @@ void Connection::settle() {
   } else {
     set_phase(streams == 0 ? Phase::idle : Phase::active);
   }
-  if (!free_slot()) {
-    base::ListHook<ReadyTag>::unlink();
-    return move_to(endpoint_.busy_);
-  }
-  move_to(endpoint_.available_);
-  if (streams == 0) endpoint_.note_idle(idle_deadline());
+  if (spare()) endpoint_.note_idle(idle_deadline());
+  if (free_slot()) return move_to(endpoint_.available_);
+  base::ListHook<ReadyTag>::unlink();
+  move_to(endpoint_.busy_);
 }
 
+// How many streams it takes is the peer's to say, at any time: also between the look and the use. Without a slot it stands with the
+// busy ones until on_slots().
 http::Stream* Connection::open(http::Sink& sink) {
-  CHECK(free_slot());
-  http::Stream* const stream = session_->open(sink);
+  http::Stream* const stream = free_slot() ? session_->open(sink) : nullptr;
   const std::uint64_t most = endpoint_.host_.pool_options().max_requests;
   if (stream == nullptr) {
-    closing_ = true;
+    closing_ = closing_ || free_slot();   // it says that it has one, and gives none
   } else if (most != 0 && session_->streams_opened() >= most) {
     closing_ = true;
     session_->retire_when_idle(http::CloseCause::max_requests);
@@ -176,12 +174,16 @@ void Connection::close_when_idle(http::CloseCause cause) {
 }
 
 void Connection::on_slots(http::ClientSession&) {
-  PoolHost& host = endpoint_.host_;
   settle();
-  if (!free_slot()) return;
+  offer();
+}
+
+void Connection::offer() {
+  PoolHost& host = endpoint_.host_;
+  if (!free_slot() && !spare()) return;
   if (endpoint_.leaving_) return close_when_idle(endpoint_.leave_cause_);
   if (worn_out(host.loop().now())) return close_when_idle(http::CloseCause::max_lifetime);
-  host.on_ready(*this);
+  free_slot() ? host.on_ready(*this) : host.on_useless(*this);
 }
 
 void Connection::on_session_end(http::ClientSession&, http::CloseCause cause) { end(cause); }
@@ -196,6 +198,7 @@ void Connection::end(http::CloseCause cause) {
   base::ListHook<ReadyTag>::unlink();
   move_to(endpoint_.ended_);
   endpoint_.host_.metrics().closed(cause);
+  if (dialled_for_ != nullptr) endpoint_.host_.on_dial_failed(*this, {});   // before it could serve anybody
   if (tunnel_counted_) {
     endpoint_.shared_->leave_tunnel();
   } else {
@@ -256,13 +259,18 @@ Connection& Endpoint::dial(Waiter* waiter, const net::Peer* client) {
 }
 
 std::uint32_t Endpoint::close_idle(http::CloseCause cause, std::uint32_t at_most) {
+  const std::uint32_t useless = close_spare(busy_, cause, at_most);
+  return useless + close_spare(available_, cause, at_most - useless);
+}
+
+std::uint32_t Endpoint::close_spare(base::List<Connection, PoolTag>& among, http::CloseCause cause, std::uint32_t at_most) {
   std::uint32_t idle = 0;
-  for (Connection* c = available_.front(); c != nullptr; c = available_.next(*c)) idle += c->phase() == Phase::idle ? 1 : 0;
+  for (Connection* c = among.front(); c != nullptr; c = among.next(*c)) idle += c->spare() ? 1 : 0;
   std::uint32_t spared = idle - std::min(idle, at_most);   // the most recently used ones
   std::uint32_t closed = 0;
-  for (Connection *c = available_.front(), *next = nullptr; c != nullptr; c = next) {
-    next = available_.next(*c);
-    if (c->phase() != Phase::idle) continue;
+  for (Connection *c = among.front(), *next = nullptr; c != nullptr; c = next) {
+    next = among.next(*c);
+    if (!c->spare()) continue;
     if (spared > 0) {
       --spared;
       continue;
@@ -296,6 +304,7 @@ void Endpoint::close_some(std::uint32_t& budget) {
     connecting_.front()->abandon_dial(leave_cause_);
   }
   for (; budget > 0 && !available_.empty(); --budget) available_.front()->close_when_idle(leave_cause_);
+  budget -= close_spare(busy_, leave_cause_, budget);
 }
 
 void Endpoint::note_idle(base::Micros deadline) {
@@ -307,14 +316,16 @@ void Endpoint::note_idle(base::Micros deadline) {
 void Endpoint::on_idle_timer() {
   const base::Micros now = host_.loop().now();
   base::Micros earliest{};
-  for (Connection *c = available_.front(), *next = nullptr; c != nullptr; c = next) {
-    next = available_.next(*c);
-    if (c->phase() != Phase::idle) continue;
-    const base::Micros deadline = c->idle_deadline();
-    if (deadline <= now) {
-      c->close_when_idle(c->worn_out(now) ? http::CloseCause::max_lifetime : http::CloseCause::idle_timeout);
-    } else if (earliest.count == 0 || deadline < earliest) {
-      earliest = deadline;
+  for (auto* list : {&available_, &busy_}) {
+    for (Connection *c = list->front(), *next = nullptr; c != nullptr; c = next) {
+      next = list->next(*c);
+      if (!c->spare()) continue;
+      const base::Micros deadline = c->idle_deadline();
+      if (deadline <= now) {
+        c->close_when_idle(c->worn_out(now) ? http::CloseCause::max_lifetime : http::CloseCause::idle_timeout);
+      } else if (earliest.count == 0 || deadline < earliest) {
+        earliest = deadline;
+      }
     }
   }
   if (earliest.count != 0) note_idle(earliest);

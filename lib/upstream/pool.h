@@ -39,6 +39,7 @@ class PoolHost {
   virtual bool single_use() const = 0;                        // PROXY protocol: a connection serves one client only
 
   virtual void on_ready(Connection& connection) = 0;          // it has a free stream slot
+  virtual void on_useless(Connection& connection) = 0;        // it has no stream, and no slot for one
   virtual void on_dial_failed(Connection& connection, const DialFailure& why) = 0;
   virtual void on_slot_freed(Endpoint& endpoint) = 0;         // one connection less counts towards the cap
   virtual void on_phase(Phase from, Phase to) = 0;            // for the gauges
@@ -62,13 +63,15 @@ class Connection final : public base::ListHook<class PoolTag>,
   Waiter* dialled_for() const { return dialled_for_; }
   void set_dialled_for(Waiter* waiter) { dialled_for_ = waiter; }
   bool used() const { return session_ != nullptr && session_->streams_opened() != 0; }
+  // What the peer said last; it may have said so since the connection was offered.
   bool free_slot() const { return session_ != nullptr && !closing_ && session_->slots() > 0; }
+  bool spare() const { return phase_ == Phase::idle && !closing_; }   // nobody uses it, and it has not been told to end
   const DialTimes& times() const { return times_; }
   SharedEndpoint::Trial trial() const { return trial_; }
 
   // Downcalls of its endpoint and the cluster.
   void start(const net::Peer* client);
-  http::Stream* open(http::Sink& sink);                       // free_slot(); nullptr if the session has none after all
+  http::Stream* open(http::Sink& sink);                       // its session lives; nullptr if it has no slot (any more)
   bool validate(http::Borrow how);                            // false: it ends by itself and is not offered again
   void close_when_idle(http::CloseCause cause);               // takes no new stream
   void abandon_dial(http::CloseCause cause);                  // connecting -> ended
@@ -89,6 +92,7 @@ class Connection final : public base::ListHook<class PoolTag>,
  private:
   friend class Endpoint;
   void settle();                                              // phase and list from what the session says
+  void offer();                                               // its host hears what it may be used for now
   void move_to(base::List<Connection, PoolTag>& list);
   void set_phase(Phase phase);
   void end(http::CloseCause cause);
@@ -126,7 +130,7 @@ class Endpoint {
   http::Stream* take(http::Borrow how, http::Sink& sink, Connection*& from);
   // A new connection; its slot is already counted (SharedEndpoint::open_slot).
   Connection& dial(Waiter* waiter, const net::Peer* client);
-  // Idle connections close at once. Returns how many. The least recently used go first.
+  // Idle connections close at once. Returns how many. First those without a slot, then the least recently used.
   std::uint32_t close_idle(http::CloseCause cause, std::uint32_t at_most = ~0u);
   // No request any more. Idle connections and connects (which no waiter may hold: orphan_dials()) end bit by bit, by close_some();
   // active ones when their request does.
@@ -171,6 +175,7 @@ class Endpoint {
 
  private:
   friend class Connection;
+  std::uint32_t close_spare(base::List<Connection, PoolTag>& among, http::CloseCause cause, std::uint32_t at_most);
   void on_idle_timer();
   void note_idle(base::Micros deadline);                      // the timer fires at the earliest deadline, or before it
 
@@ -185,7 +190,7 @@ class Endpoint {
   tls::SessionSlot tls_sessions_;
   base::List<Connection, PoolTag> connecting_;
   base::List<Connection, PoolTag> available_;                 // free slots; the most recently used in front
-  base::List<Connection, PoolTag> busy_;                      // no free slot, or closing
+  base::List<Connection, PoolTag> busy_;                      // no free slot (idle ones too, if the peer allows none), or closing
   base::List<Connection, PoolTag> ended_;                     // until reaped
   net::Timer idle_timer_;
 };

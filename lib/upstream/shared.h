@@ -70,7 +70,7 @@ class alignas(64) SharedEndpoint {
   bool connect_failed(base::Micros now, Trial trial);
   void connected();                                   // a connect went well: nothing held against it
 
-  // What this endpoint's SETTINGS allow a connection of HTTP/2 at once, as last seen; 0 = not known.
+  // The least that SETTINGS from here have allowed a connection of HTTP/2 at once; 0 = not known.
   std::atomic<std::uint32_t>& stream_limit() const { return stream_limit_; }
 
   // A reused connection died before any byte of the answer.

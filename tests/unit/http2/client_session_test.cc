@@ -78,11 +78,20 @@ TEST_CASE("before the SETTINGS one stream, or as many as were learned") {
     CHECK(b.host.session->slots() == expected - 1);
     b.send(http2::settings_frame({{3, 20}}));
     CHECK(b.host.session->slots() == 19);
-    CHECK(limit == 20);
+    CHECK(limit == (learned == 0 ? 20 : std::min(learned, 20U)));   // the least that was seen
     CHECK(b.host.slots_told > 0);
   }
   Raw unlimited(http2::settings_frame());
   CHECK(unlimited.host.session->slots() == 1000);
+}
+
+TEST_CASE("what others learn meanwhile changes nothing for a connection that has no SETTINGS yet") {
+  std::atomic<uint32_t> limit{100};
+  Raw b("", &limit);
+  for (const uint32_t elsewhere : {1U, 0U, 1000U}) {
+    limit = elsewhere;
+    CHECK(b.host.session->slots() == 100);
+  }
 }
 
 TEST_CASE("the peer's limit lowered and raised while streams are open") {

@@ -64,6 +64,8 @@ class FakeSession final : public http::ClientSession, public net::Runnable, publ
     host_.on_slots(*this);
   }
   void go_bad() { bad_ = true; }                   // validate() says no, and it ends by itself
+  void allow(std::uint32_t streams) { limit_ = streams; }   // said by the peer, and not told to the pool yet
+  void tell() { host_.on_slots(*this); }
   std::optional<base::Millis> peer_timeout;
   std::uint32_t validated_surely = 0;
 
@@ -74,7 +76,7 @@ class FakeSession final : public http::ClientSession, public net::Runnable, publ
     ++opened_;
     return &stream_;
   }
-  std::uint32_t slots() const override { return retiring_ || tunnel_ || ended_ ? 0 : limit_ - open_; }
+  std::uint32_t slots() const override { return retiring_ || tunnel_ || ended_ || limit_ < open_ ? 0 : limit_ - open_; }
   std::uint32_t open_streams() const override { return open_; }
   bool validate(http::Borrow how) override {
     if (how == http::Borrow::surely) ++validated_surely;

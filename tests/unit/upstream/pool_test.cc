@@ -10,6 +10,7 @@ namespace {
 using namespace sluice;
 using namespace sluice::upstream;
 using fakes::Answer;
+using fakes::FakeSession;
 using fakes::Request;
 using fakes::World;
 using http::CloseCause;
@@ -215,6 +216,182 @@ TEST_CASE("HTTP/2: one connection serves many, counted as one until its slots ar
   w.sim.settle();
   CHECK(d.served());
   CHECK(w.gauge(Name::upstream_connections, "active") == 1);
+}
+
+TEST_CASE("the peer's limit falls between the look and the use: the request goes elsewhere, and the slot that comes back serves") {
+  for (const std::uint32_t left : {0u, 1u}) {
+    CAPTURE(left);
+    World w;
+    w.options->pool.max_connections = 2;
+    w.some_endpoints(1);
+    w.start();
+    w.connectors[0]->streams_per_connection = 100;
+    Request& a = w.ask();
+    w.sim.settle();
+    REQUIRE(a.served());
+    FakeSession& first = a.session();
+    first.allow(left);                        // one is open: no more
+    Request& b = w.ask();
+    CHECK_FALSE(b.served());
+    w.sim.settle();
+    REQUIRE(b.served());
+    CHECK(&b.session() != &first);
+    CHECK(w.dials() == 2);
+    b.session().allow(left);
+    Request& c = w.ask();                     // at the cap: it waits
+    w.sim.settle();
+    CHECK_FALSE(c.served());
+    first.allow(2);
+    w.sim.post({}, [&] { first.tell(); });
+    w.sim.settle();
+    REQUIRE(c.served());
+    CHECK(&c.session() == &first);
+  }
+}
+
+TEST_CASE("a limit of 0 while a connection is offered to the queue: its waiter is not lost") {
+  World w;
+  w.options->pool.max_connections = 1;
+  w.some_endpoints(1);
+  w.start();
+  w.connectors[0]->streams_per_connection = 2;
+  Request& a = w.ask();
+  w.sim.settle();
+  Request& b = w.ask();
+  Request& c = w.ask();
+  REQUIRE(b.served());
+  REQUIRE_FALSE(c.served());
+  FakeSession& only = a.session();
+  w.sim.post({}, [&] {
+    a.finish();                               // offered to c when the loop comes to it
+    only.allow(0);
+  });
+  w.sim.settle();
+  CHECK_FALSE(c.served());
+  w.sim.post({}, [&] { b.finish(); });
+  w.sim.settle();
+  CHECK_FALSE(c.served());
+  w.sim.post({}, [&] {
+    only.allow(1);
+    only.tell();
+  });
+  w.sim.settle();
+  REQUIRE(c.served());
+  CHECK(w.dials() == 1);
+}
+
+// Idle, and its peer allows no stream.
+FakeSession& useless(World& w) {
+  w.connectors[0]->streams_per_connection = 1;
+  Request& r = w.ask();
+  w.sim.settle();
+  REQUIRE(r.served());
+  FakeSession& session = r.session();
+  w.sim.post({}, [&] {
+    session.allow(0);
+    r.finish();
+  });
+  w.sim.settle();
+  CHECK(w.connectors[0]->live() == 1);
+  return session;
+}
+
+TEST_CASE("an idle connection without a slot ends as others do: by time, with its endpoint, with the cluster, for a fresh one") {
+  SUBCASE("idle_timeout") {
+    World w;
+    w.options->pool.idle_timeout = base::Millis{1'000};
+    w.some_endpoints(1);
+    w.start();
+    useless(w);
+    w.sim.run_for(base::Millis{1'010});
+    CHECK(w.connectors[0]->live() == 0);
+    CHECK(w.closed(CloseCause::idle_timeout) == 1);
+  }
+  SUBCASE("its endpoint leaves, before and after") {
+    World w;
+    w.some_endpoints(1);
+    w.start();
+    useless(w);
+    w.endpoints({{"10.9.9.9:80", 1}});
+    w.publish(CloseCause::dns_removed);
+    w.sim.settle();
+    CHECK(w.connectors[0]->live() == 0);
+    Request& r = w.ask();
+    w.sim.settle();
+    REQUIRE(r.served());
+    w.endpoints({{"10.9.9.8:80", 1}});
+    w.publish(CloseCause::dns_removed);
+    w.sim.post({}, [&] {
+      r.session().allow(0);
+      r.finish();
+    });
+    w.sim.settle();
+    CHECK(w.connectors[0]->live() == 0);
+  }
+  SUBCASE("the cluster retires, before and after") {
+    for (const bool before : {true, false}) {
+      World w;
+      w.some_endpoints(1);
+      w.start();
+      FakeSession* kept = nullptr;
+      if (!before) kept = &useless(w);
+      w.clusters[0]->retire(CloseCause::drain);
+      Request& last = w.ask();
+      w.sim.settle();
+      REQUIRE(last.served());
+      FakeSession& session = last.session();
+      CHECK(&session != kept);
+      w.sim.post({}, [&] {
+        session.allow(0);
+        last.finish();
+      });
+      w.sim.settle();
+      CHECK(w.connectors[0]->live() == 0);
+    }
+  }
+  SUBCASE("it makes room for a fresh one") {
+    World w;
+    w.options->pool.max_connections = 1;
+    w.some_endpoints(1);
+    w.start();
+    useless(w);
+    Want want;
+    want.fresh = true;
+    Request& r = w.ask(0, want);
+    w.sim.settle();
+    CHECK(r.served());
+  }
+}
+
+TEST_CASE("PROXY protocol: a connection that has no slot, or ends, before it serves the client it was made for") {
+  for (const bool ends : {true, false}) {
+    CAPTURE(ends);
+    World w;
+    w.options->proxy_protocol = net::ProxyProtocolOut::v2;
+    w.some_endpoints(1);
+    w.start();
+    w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::hang; };
+    Request& r = w.ask();
+    w.sim.settle();
+    w.sim.post({}, [&] {
+      w.connectors[0]->hanging.front()->succeed();
+      FakeSession& session = *w.connectors[0]->sessions.front();
+      if (ends) return session.end(CloseCause::peer_closed);
+      session.allow(0);
+      session.tell();
+    });
+    w.sim.settle();
+    CHECK(w.connectors[0]->live() == 0);
+    if (ends) {
+      CHECK(r.refused.kind == http::Kind::connect_failed);
+      continue;
+    }
+    CHECK(r.upcalls == 0);
+    REQUIRE(w.connectors[0]->hanging.size() == 1);   // another one is made
+    w.sim.post({}, [&] { w.connectors[0]->hanging.front()->succeed(); });
+    w.sim.settle();
+    CHECK(r.served());
+  }
 }
 
 }  // namespace

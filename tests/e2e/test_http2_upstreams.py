@@ -1,0 +1,96 @@
+"""Upstreams of HTTP/2 that say odd things, frame by frame: the proxy lives, and its other calls too."""
+import struct
+import threading
+
+import pytest
+
+from harness.h2 import ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame
+from harness.proxy import config
+
+REFUSED_STREAM = 7
+OK = b"\x88\x0f\x0d\x010"                              # :status 200, content-length 0
+
+
+def settings(streams):
+    return frame(SETTINGS, 0, 0, struct.pack(">HI", 3, streams))
+
+
+def answer(stream):
+    return frame(HEADERS, END_STREAM | END_HEADERS, stream, OK)
+
+
+class Frames:
+    """The connection of an Origin, read frame by frame."""
+
+    def __init__(self, connection):
+        self.connection = connection
+        assert connection.read(len(PREFACE)) == PREFACE
+
+    def send(self, *frames):
+        self.connection.send(b"".join(frames))
+
+    def request(self):
+        """The stream of the next request without a body."""
+        while True:
+            head = self.connection.read(9)
+            length, kind, flags, stream = int.from_bytes(head[:3], "big"), head[3], head[4], int.from_bytes(head[5:], "big")
+            self.connection.read(length)
+            if kind == SETTINGS and not flags & ACK:
+                self.send(frame(SETTINGS, ACK))
+            if kind == HEADERS and flags & END_STREAM:
+                return stream
+
+
+def together(sluice, n):
+    """n requests at once; their statuses."""
+    statuses = []
+    threads = [threading.Thread(target=lambda: statuses.append(sluice.request(path="/").status)) for _ in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return statuses
+
+
+@pytest.mark.parametrize("goaway", [False, True], ids=["", "goaway"])
+@pytest.mark.parametrize("limit", [0, 1])
+def test_a_limit_that_falls_in_the_read_that_refuses_streams(start, limit, goaway):
+    """100 streams were announced; four are open when SETTINGS say 1, or 0, and three are refused, all in one segment."""
+    def serve(connection):
+        frames = Frames(connection)
+        frames.send(settings(100))
+        if connection.number > 1:
+            while True:
+                frames.send(answer(frames.request()))
+        frames.send(answer(frames.request()))
+        streams = [frames.request() for _ in range(4)]
+        frames.send(settings(limit), *(frame(RST_STREAM, 0, s, struct.pack(">I", REFUSED_STREAM)) for s in streams[1:]),
+                    *([frame(GOAWAY, 0, 0, struct.pack(">II", streams[-1], 0))] if goaway else []), answer(streams[0]))
+        while True:
+            frames.send(answer(frames.request()))
+
+    origin = start.origin(on_connection=serve)
+    sluice = start.sluice(config(origin.address, upstream='protocol = "h2"', pool="max_connections = 2"))
+    assert sluice.request(path="/").status == 200
+    assert together(sluice, 4) == [200] * 4
+    assert together(sluice, 4) == [200] * 4
+
+
+def test_two_servers_of_different_limits_behind_one_address(start):
+    """One takes 100 streams, the other 1 and refuses what is above; plain traffic."""
+    def serve(connection):
+        frames = Frames(connection)
+        most = 100 if connection.number % 2 else 1
+        frames.send(settings(most))
+        served = 0
+        while served < 20:                              # then a new connection is needed
+            frames.send(answer(frames.request()))
+            served += 1
+        connection.close()
+
+    origin = start.origin(on_connection=serve)
+    sluice = start.sluice(config(origin.address, upstream='protocol = "h2"', pool="max_connections = 8", workers=2))
+    for _ in range(30):
+        statuses = together(sluice, 8)
+        assert set(statuses) <= {200, 502}, statuses
+    assert sluice.request(path="/").status in (200, 502)
