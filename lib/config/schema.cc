@@ -117,7 +117,9 @@ void visit_http2(Visitor& v, http::Http2Options& o) {
        "16 full windows: a client with 128 uploads may not hold 32 MiB", needs},
       Size(o.connection_buffer, {.min = 65'535, .max = 0x7fffffff}));
   key(v,
-      {"max_resets", "HTTP/2: streams cancelled within 1 s of opening, in 10 s, and more than half of those opened, before GOAWAY",
+      {"max_resets",
+       "HTTP/2: streams cancelled within 1 s of opening, in 10 s, before GOAWAY: of those at upstreams, and of all if they are more than "
+       "half",
        "rapid reset (CVE-2023-44487) cancels thousands a second; a browser that leaves a page cancels some dozens", needs},
       Number(o.max_resets, 1, count_max));
 }

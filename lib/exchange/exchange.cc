@@ -220,6 +220,7 @@ void Exchange::fail(const Failure& why) {
   failure_ = why;
   if (why.where == Where::downstream) env_.meter.protocol_error(Where::downstream, why.detail);
   deadlines_.clear_all();
+  if (why.where == Where::downstream) downstream_->recalled();
   attempt_.abandon(why);
   held_body_.clear();
   if (answer_ == Answer::none) {

@@ -76,6 +76,7 @@ void Exchange::attempt_ready(const upstream::Grant& grant) {
   connect_ = connect_ + grant.connect;
   tls_ = tls_ + grant.tls;
   sent_at_ = env_.loop.now();
+  downstream_->forwarded();
   deadlines_.set(Limit::one_try, cluster_->options().retry.per_try_timeout);
   if (head_->expect_continue && !go_ahead_sent_) deadlines_.set(Limit::go_ahead, go_ahead_after);
   send_request();
@@ -300,9 +301,13 @@ void Exchange::call_too_long() {
   if (answer_ == Answer::ended) return;
   const Failure why{Kind::timeout, Where::upstream, Detail::none, false};
   if (answer_ == Answer::none) count_upstream_error(why);   // a stream that has begun may well have been meant to last so long
-  if (!takes_status_) return fail(why);
+  if (!takes_status_) {
+    downstream_->recalled();
+    return fail(why);
+  }
   failure_ = why;
   deadlines_.clear_all();
+  downstream_->recalled();
   attempt_.abandon(why);
   const http::GrpcStatus status = http::grpc_status_of(why.kind);
   grpc_status_ = static_cast<int16_t>(status);

@@ -27,7 +27,7 @@ struct Http2Options {
   std::uint32_t max_streams = 128;                    // concurrent, a connection
   std::uint64_t stream_window = 256 * 1024;           // receive window of one stream
   std::uint64_t connection_buffer = 4 * 1024 * 1024;  // request bytes of one connection held at once
-  std::uint32_t max_resets = 200;                     // early cancels in 10 s before GOAWAY ENHANCE_YOUR_CALM
+  std::uint32_t max_resets = 200;                     // early cancels in 10 s before GOAWAY ENHANCE_YOUR_CALM (lib/http2/README.md)
   bool operator==(const Http2Options&) const = default;
 };
 

@@ -41,6 +41,10 @@ class Stream {
   // (RST, or short of the length). After a complete answer on HTTP/1 server side it only means "do not keep alive"; a tunnel
   // of a client session that both directions have ended only loses its sink, what was given to it goes out.
   virtual void cancel(const Failure& why) = 0;
+  // Server side: what the request costs elsewhere, for the limits on cancels (threats.md row 55). It has gone to an upstream; the work
+  // there was undone before its answer was whole, for what the client did or by its deadline. A cancel by the client speaks for itself.
+  virtual void forwarded() {}
+  virtual void recalled() {}
   virtual const net::Peer& peer() const = 0;
   virtual Version version() const = 0;
   virtual base::Arena& arena() = 0;                            // memory for this request, lives like `head`

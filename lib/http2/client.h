@@ -143,6 +143,8 @@ class Client final : public http::ClientSession,
   // Engine::User
   Flow* on_begin() override { return nullptr; }
   http::Detail on_frame(const Frame& frame) override;
+  http::Detail on_data(size_t, bool) override { return http::Detail::none; }
+  http::Detail on_window_update(uint32_t) override { return http::Detail::none; }
   void on_reset(Flow*) override {}
   void on_our_reset() override {}
   void on_settings() override;

@@ -39,7 +39,11 @@ class Engine {
   class User {
    public:
     virtual Flow* on_begin() = 0;                                   // server: a stream begins; nullptr refuses it
-    virtual http::Detail on_frame(const Frame& frame) = 0;          // each one, before it is looked at; not none: the peer goes
+    // Each frame is told once: DATA when it has come, WINDOW_UPDATE with its increment, all others before they are looked at. Not
+    // none: the peer goes.
+    virtual http::Detail on_frame(const Frame& frame) = 0;
+    virtual http::Detail on_data(size_t content, bool live) = 0;    // without padding; for a stream that is known and not over?
+    virtual http::Detail on_window_update(uint32_t more) = 0;
     virtual void on_reset(Flow* flow) = 0;                          // the peer's RST_STREAM; nullptr: of a stream that is gone
     virtual void on_our_reset() = 0;                                // we had to reset a stream, or to pass over a head
     virtual void on_settings() = 0;

@@ -41,7 +41,10 @@ void Engine::read(const net::Slice& slice) {
 // ---- the header of a frame --------------------------------------------------------------------------------------
 
 void Engine::begin_frame(const Frame& frame) {
-  if (const Detail detail = user_.on_frame(frame); detail != Detail::none) return fail(Code::enhance_your_calm, detail);
+  const bool told_later = frame.is(FrameType::data) || frame.is(FrameType::window_update);
+  if (const Detail detail = told_later ? Detail::none : user_.on_frame(frame); detail != Detail::none) {
+    return fail(Code::enhance_your_calm, detail);
+  }
   if (const Code code = judge(frame); code != Code::no_error) fail(code, detail_of(code));
 }
 
@@ -268,6 +271,9 @@ void Engine::take_goaway(std::string_view unit) {
 
 void Engine::take_window(std::string_view unit) {
   const auto more = static_cast<int32_t>(read_u31(unit.data()));
+  if (const Detail detail = user_.on_window_update(static_cast<uint32_t>(more)); detail != Detail::none) {
+    return fail(Code::enhance_your_calm, detail);
+  }
   Flow* const flow = table_.find(static_cast<int32_t>(reader_.frame().stream));
   if (more == 0) {                                                           // RFC 9113 6.9
     if (role_ == Role::server || reader_.frame().stream == 0) return fail(Code::protocol_error, Detail::frame);
@@ -311,6 +317,9 @@ void Engine::end_data() {
   const Frame& frame = reader_.frame();
   owed_ += reader_.padding();
   Flow* const flow = table_.find(static_cast<int32_t>(frame.stream));
+  if (const Detail detail = user_.on_data(frame.length - reader_.padding(), flow != nullptr); detail != Detail::none) {
+    return fail(Code::enhance_your_calm, detail);
+  }
   if (flow == nullptr) return;
   if (frame.has(Frame::end_stream)) {
     flow->peer_ended_ = flow->arrived_end_ = true;

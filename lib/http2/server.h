@@ -26,6 +26,8 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   void send_trailers(const http::Fields& trailers) override;
   void consume(size_t bytes) override;
   void cancel(const http::Failure& why) override;
+  void forwarded() override { upstream_ = true; }
+  void recalled() override;
   const net::Peer& peer() const override;
   http::Version version() const override { return http::Version::http_2; }
   base::Arena& arena() override { return arena_; }
@@ -53,7 +55,8 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   http::Failure failure_of(const Gone& how) const;
   bool body_owed() const;
   void note_call_deadline();
-  bool met_its_deadline(base::Micros now) const;
+  FloodGuard::Cancel cancelled(base::Micros now) const;
+  void answer_given();
   void restart_body_clock();
 
   Server& session_;
@@ -66,7 +69,7 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   net::ByteQueue early_;                           // came before an upgrade was agreed to
   uint64_t body_bytes_ = 0;
   base::Micros opened_;
-  base::Micros call_deadline_{};                   // grpc-timeout: when the client means to give up; 0 = not told
+  base::Micros call_deadline_{};                   // grpc-timeout: after so long the client means to give up; 0 = not told
   base::Micros read_at_{};                         // the last byte of the body came, or credit was given again
   base::Micros read_since_{};                      // the window for min_rate of the body
   uint64_t read_bytes_ = 0;
@@ -79,6 +82,7 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   bool told_ = false;                              // the host knows it
   bool no_body_ = false;                           // of the answer: HEAD, 204, 304
   bool continue_owed_ = false;                     // the client waits for 100 before it sends
+  bool upstream_ = false;                          // the request has gone to one, and was not called back
   bool may_be_silent_ = false;                     // a gRPC call: its body is messages, sent when there is something to say
   bool end_seen_ = false;                          // the client's END_STREAM
   bool trailers_begun_ = false;
@@ -91,9 +95,8 @@ class Server final : public http::ServerSession,
                      public net::Reapable,
                      private Engine::User {
  public:
-  // A client that cancels a call at the call's own deadline floods nobody (row 33: a brown-out). Shorter deadlines are not believed,
-  // or they would be a way around max_resets; the clocks of both sides may differ by the slack.
-  static constexpr base::Millis deadline_believed{100};
+  // A call that is cancelled so long before its deadline has met it: the clocks of both sides, and the way, differ. Of a short one
+  // a quarter of it, or the place of a stream would be kept for nothing.
   static constexpr base::Millis deadline_slack{50};
   static constexpr base::Millis rate_window = base::seconds(10);
   // A drain whose PING is not answered: idle connections do not wait for longer.
@@ -138,6 +141,8 @@ class Server final : public http::ServerSession,
   // Engine::User
   Flow* on_begin() override;
   http::Detail on_frame(const Frame& frame) override;
+  http::Detail on_data(size_t content, bool live) override;
+  http::Detail on_window_update(uint32_t more) override;
   void on_reset(Flow* flow) override;
   void on_our_reset() override;
   void on_settings() override {}

@@ -125,11 +125,14 @@ Detail Server::on_frame(const Frame& frame) {
   return guard_.frame(frame, loop_.now());
 }
 
+Detail Server::on_data(size_t content, bool live) { return guard_.data(content, live, loop_.now()); }
+
+Detail Server::on_window_update(uint32_t more) { return guard_.window_update(more, loop_.now()); }
+
 void Server::on_reset(Flow* flow) {
   if (flow == nullptr) return;
-  const auto& stream = static_cast<const ServerStream&>(*flow);
-  if (stream.met_its_deadline(loop_.now())) return;
-  const Detail detail = guard_.reset_by_peer(stream.opened_, loop_.now());
+  const base::Micros now = loop_.now();
+  const Detail detail = guard_.cancelled(static_cast<const ServerStream&>(*flow).cancelled(now), now);
   if (detail != Detail::none) engine_.fail(Code::enhance_your_calm, detail);
 }
 

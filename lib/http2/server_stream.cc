@@ -112,12 +112,25 @@ void ServerStream::malformed(const Failure& why) {
 }
 
 void ServerStream::note_call_deadline() {
-  const auto timeout = http::parse_grpc_timeout(head_.fields.value(http::Token::grpc_timeout));
-  if (timeout && *timeout >= Server::deadline_believed) call_deadline_ = opened_ + base::Micros{*timeout};
+  if (const auto timeout = http::parse_grpc_timeout(head_.fields.value(http::Token::grpc_timeout))) call_deadline_ = base::Micros{*timeout};
 }
 
-bool ServerStream::met_its_deadline(base::Micros now) const {
-  return call_deadline_.count != 0 && now + base::Micros{Server::deadline_slack} >= call_deadline_;
+FloodGuard::Cancel ServerStream::cancelled(base::Micros now) const {
+  const base::Micros held = now - opened_;
+  const base::Micros slack = std::min(base::Micros{Server::deadline_slack}, base::Micros{call_deadline_.count / 4});
+  const bool unanswered = answer_ == Answer::none || answer_ == Answer::begun;
+  return {held, held + slack >= call_deadline_ ? call_deadline_ : base::Micros{}, upstream_ && unanswered};
+}
+
+// Charged where the work was undone, once.
+void ServerStream::recalled() {
+  if (session_.phase_ == Server::Phase::cut) return;
+  const base::Micros now = session_.loop_.now();
+  const Detail detail = session_.guard_.recalled(cancelled(now), now);
+  upstream_ = false;
+  if (detail == Detail::none) return;
+  session_.engine_.fail(Code::enhance_your_calm, detail);
+  session_.touch();
 }
 
 bool ServerStream::body_owed() const {
@@ -170,7 +183,7 @@ void ServerStream::send_head(const http::Head& head, End end) {
   size_t count = 1;
   if (head.content_length && status != 204 && status == head.status) lines[count++] = {"content-length", length.text(*head.content_length)};
   session_.engine_.respond(*this, {lines.data(), count}, head.fields, end);
-  if (end == End::yes) answer_ = Answer::given;
+  if (end == End::yes) answer_given();
   session_.touch();
 }
 
@@ -202,7 +215,7 @@ void ServerStream::send_body(net::ByteQueue&& bytes, End end) {
     session_.schedule(moved_at_ + base::Micros{std::min(session_.options_.write_timeout, Server::rate_window)});
   }
   session_.engine_.send_body(*this, std::move(bytes), end);
-  if (end == End::yes) answer_ = Answer::given;
+  if (end == End::yes) answer_given();
   session_.touch();
 }
 
@@ -211,8 +224,13 @@ void ServerStream::send_trailers(const http::Fields& trailers) {
   if (session_.phase_ == Server::Phase::cut || no_body_) return;
   answer_trailers_.copy_from(trailers);
   session_.engine_.send_trailers(*this, answer_trailers_);
-  answer_ = Answer::given;
+  answer_given();
   session_.touch();
+}
+
+void ServerStream::answer_given() {
+  answer_ = Answer::given;
+  if (std::exchange(upstream_, false)) session_.guard_.answered();
 }
 
 void ServerStream::on_moved(size_t bytes) {

@@ -125,6 +125,57 @@ TEST_CASE("cancels of less than half of the requests, or after more than a secon
   CHECK(late.wire.goaway() == "");
 }
 
+TEST_CASE("requests at an upstream that are given up: 200, whatever stands beside them") {
+  struct Way {
+    const char* name;
+    std::function<void(support::ProbeSink&)> at_head;
+    std::function<std::string(uint32_t)> frames;
+    uint32_t most;
+  };
+  int n = 0;
+  const auto hand_on = [](support::ProbeSink& s) { s.stream->forwarded(); };
+  const auto timed = [](uint32_t i, const char* timeout) {
+    Lines lines = post_lines();
+    lines.emplace_back("content-type", "application/grpc");
+    lines.emplace_back("grpc-timeout", timeout);
+    return http2::head_frame(id_of(i), lines);
+  };
+  const Way ways[] = {
+      {"two answers of ours beside each",
+       [&n](support::ProbeSink& s) {
+         if (n++ % 3 == 0)
+           s.stream->forwarded();
+         else
+           s.answer(404, "none");
+       },
+       [](uint32_t i) { return get(3 * i) + get(3 * i + 1) + get(3 * i + 2) + http2::reset_frame(id_of(3 * i)); }, 201},
+      {"a deadline that is far", hand_on, [&](uint32_t i) { return timed(i, "100m") + http2::reset_frame(id_of(i)); }, 201},
+      {"a deadline of nothing", hand_on, [&](uint32_t i) { return timed(i, "1n") + http2::reset_frame(id_of(i)); }, 201},
+      {"a deadline at which we end the call ourselves",
+       [](support::ProbeSink& s) {
+         s.stream->forwarded();
+         s.stream->recalled();
+         s.answer(200, "");
+       },
+       [&](uint32_t i) { return timed(i, "1m"); }, 201},
+      {"an answer for each two",
+       [&n](support::ProbeSink& s) {
+         s.stream->forwarded();
+         if (n++ % 2 == 0) s.answer(200, "ok");
+       },
+       [](uint32_t i) { return get(2 * i) + get(2 * i + 1) + http2::reset_frame(id_of(2 * i + 1)); }, 267},
+  };
+  for (const Way& way : ways) {
+    CAPTURE(way.name);
+    Flood f;
+    n = 0;
+    f.host.prepare = [&way](support::ProbeSink& s) { s.when_head = way.at_head; };
+    CHECK(f.until_goaway(way.frames, 2000) == way.most);
+    CHECK(f.code() == calm);
+    CHECK(f.detail() == "reset_flood");
+  }
+}
+
 TEST_CASE("MadeYouReset: our own resets are counted, or the connection ends at once, all six ways") {
   struct Way {
     const char* name;
@@ -277,11 +328,15 @@ TEST_CASE("control frames: 1000 at once are taken, a few more are not, of every 
       {"DATA of padding only", http2::frame(0, 8, 1, std::string("\x0a", 1) + std::string(10, '\0')), false},
       {"an unknown kind", http2::frame(0xfb, 0, 0, "abc"), false},
       {"RST_STREAM of a closed stream", http2::reset_frame(3), false},
+      {"the end of a request, on a stream that we have reset", http2::data_frame(5, "", end_stream), false},
+      {"a byte on a stream that we have reset", http2::data_frame(5, "x"), false},
+      {"WINDOW_UPDATE of a closed stream", http2::window_frame(3, 1), false},
   };
   for (const Kind& kind : kinds) {
     CAPTURE(kind.name);
     Flood f;
-    f.send(post(0) + get(1) + http2::reset_frame(3));
+    f.send(post(0) + get(1) + http2::reset_frame(3) + post(2));
+    f.host.sinks[2]->cancel({});
     const uint32_t sent = f.until_goaway([&](uint32_t) { return kind.frame; }, 2000);
     CHECK(sent > FloodGuard::control_burst - 10);
     CHECK(sent <= FloodGuard::control_burst + 10);
