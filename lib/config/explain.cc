@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "config/catalog.h"
 #include "http/fields.h"
+#include "http/validate.h"
 #include "route/rewrite.h"
 #include "route/router.h"
 
@@ -30,7 +31,7 @@ base::Result<Url> parse_url(std::string_view text) {
   std::string_view rest = text.substr(scheme_end + 3);
   rest = rest.substr(0, rest.find('#'));
   const std::size_t authority_end = std::min(rest.find_first_of("/?"), rest.size());
-  url.authority = rest.substr(0, authority_end);
+  url.authority = http::without_empty_port(rest.substr(0, authority_end));
   url.target = rest.substr(authority_end);
   if (!url.target.starts_with('/')) url.target.insert(0, "/");
   if (url.authority.empty()) return base::fail("the URL names no host");

@@ -9,6 +9,7 @@
 #include "exchange/access_log.h"
 #include "exchange/local_reply.h"
 #include "http/grpc.h"
+#include "http/validate.h"
 #include "route/rewrite.h"
 
 namespace sluice::exchange {
@@ -20,12 +21,6 @@ using http::Kind;
 using http::Where;
 
 constexpr Failure refused(Kind kind, Detail detail = Detail::none) { return {kind, Where::downstream, detail, true}; }
-
-std::string_view without_port(std::string_view authority) {
-  const size_t colon = authority.rfind(':');
-  if (colon == std::string_view::npos || authority.find(']', colon) != std::string_view::npos) return authority;
-  return authority.substr(0, colon);
-}
 
 }  // namespace
 
@@ -76,7 +71,7 @@ Failure Exchange::refuse_by_head() const {
   if (is_loop(head_->fields, env_.pseudonym)) return refused(Kind::loop);
   const net::Peer& peer = downstream_->peer();
   if (peer.tls && !peer.sni.empty() && peer.certificate_covers != nullptr) {
-    std::string_view host = without_port(head_->authority);
+    std::string_view host = http::without_port(head_->authority);
     if (host.ends_with('.')) host.remove_suffix(1);
     if (!base::iequals(host, peer.sni) && !peer.certificate_covers(peer.certificate, host)) return refused(Kind::misdirected);
   }

@@ -30,7 +30,8 @@ struct Head {
   // Both
   // Body length if known. With End::yes on a response to HEAD and on 304 it is only announced (RFC 9110 8.6).
   std::optional<uint64_t> content_length{};
-  // Upgrade asked for (request) or agreed to (status 101): one lower-case token, "websocket"; "" = none.
+  // Upgrade asked for (request) or agreed to (status 101): one lower-case token, "websocket"; "" = none. Demanded (status 426): the
+  // list as sent, for a client that can upgrade (HTTP/1.1).
   // HTTP/2's extended CONNECT (RFC 8441) is the same thing and reads as GET with `upgrade`.
   std::string_view upgrade{};
   bool expect_continue = false;             // request: the client waits for a 100 before it sends its body

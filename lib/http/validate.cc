@@ -136,18 +136,33 @@ bool is_authority(std::string_view text) {
     const size_t close = text.find(']');
     if (close == std::string_view::npos) return false;
     const std::string_view rest = text.substr(close + 1);
-    if (!rest.empty() && (rest.front() != ':' || !is_port(rest.substr(1)))) return false;
+    if (!rest.empty() && rest != ":" && (rest.front() != ':' || !is_port(rest.substr(1)))) return false;
     const auto address = net::Address::parse_ip(text.substr(1, close - 1));
     return address && address->family() == net::Address::Family::ipv6;
   }
   const size_t colon = text.find(':');
   if (colon == std::string_view::npos) return is_reg_name(text);
-  return is_reg_name(text.substr(0, colon)) && is_port(text.substr(colon + 1));
+  const std::string_view port = text.substr(colon + 1);
+  return is_reg_name(text.substr(0, colon)) && (port.empty() || is_port(port));
 }
 
 bool has_port(std::string_view authority) {
   const size_t colon = authority.rfind(':');
-  return colon != std::string_view::npos && authority.find(']', colon) == std::string_view::npos;
+  return colon != std::string_view::npos && colon + 1 < authority.size() && authority.find(']', colon) == std::string_view::npos;
+}
+
+std::string_view without_empty_port(std::string_view authority) {
+  if (authority.ends_with(':')) authority.remove_suffix(1);
+  return authority;
+}
+
+std::string_view without_port(std::string_view authority) {
+  const size_t colon = authority.rfind(':');
+  return colon == std::string_view::npos || authority.find(']', colon) != std::string_view::npos ? authority : authority.substr(0, colon);
+}
+
+bool is_known_scheme(std::string_view text) {
+  return base::iequals(text, scheme_word(Scheme::http)) || base::iequals(text, scheme_word(Scheme::https));
 }
 
 std::optional<uint64_t> parse_content_length(std::string_view value) { return base::parse_u64(value); }

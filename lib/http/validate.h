@@ -15,6 +15,9 @@ namespace sluice::http {
 // Which scheme a listener speaks for: "https" if TLS ended here.
 enum class Scheme : uint8_t { http, https };
 std::string_view scheme_word(Scheme scheme);
+// "http" or "https" in any case: what a client may ask for by :scheme or in absolute form, whichever the listener speaks. A proxy in
+// front that took TLS off, or put it on, says what it was asked for; our own view is what counts and goes on (row 64).
+bool is_known_scheme(std::string_view text);
 
 // ---- characters (RFC 9110 5.6.2, 5.5) ----
 size_t token_size(std::string_view text);              // length of the run of token characters at the front
@@ -32,9 +35,13 @@ NameRule underscore_rule(std::string_view name, UnderscoreHeaders option);   // 
 bool is_origin_form(std::string_view target);
 
 // ---- authorities (rows 11, 12) ----
-// host or host:port, as Host and :authority carry it: no userinfo, no comma, no empty host, port 1..65535 when there is a colon.
+// host or host:port, as Host and :authority carry it: no userinfo, no comma, no empty host; behind a colon a port of 1..65535, or
+// nothing (RFC 3986 3.2.3).
 bool is_authority(std::string_view text);
-bool has_port(std::string_view authority);             // of a valid one
+// Of a valid one:
+bool has_port(std::string_view authority);             // and it is not empty
+std::string_view without_empty_port(std::string_view authority);   // "a:" is "a": what goes on has no colon for nothing
+std::string_view without_port(std::string_view authority);
 
 // ---- numbers ----
 // Content-Length: digits only, below 2^64; leading zeros are allowed (row 3).

@@ -110,6 +110,7 @@ class Client final : public http::ClientSession, public net::Transport::User, pu
   void eof_in_answer(bool authenticated);
   void finish_tunnel();
   void become_idle();
+  void let_out();
 
   void fail(const http::Failure& why, http::CloseCause cause);
   void cut(http::CloseCause cause);
@@ -125,11 +126,13 @@ class Client final : public http::ClientSession, public net::Transport::User, pu
   ClientStream* stream_ = nullptr;
   http::HttpLimits limits_;
   base::Micros idle_since_;
+  uint32_t idle_turn_ = 0;                    // the turn in which the last answer ended
   base::Millis peer_idle_timeout_{-1};
   uint64_t opened_ = 0;
   Phase phase_ = Phase::idle;
   http::CloseCause cause_ = http::CloseCause::peer_closed;   // of cut and last_
   uint8_t doomed_turns_ = 0;
+  bool held_ = false;                         // the request waits for the loop's next turn
   bool last_ = false;                         // no further stream
   bool paused_ = false;
   bool eof_ = false;

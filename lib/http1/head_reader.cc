@@ -284,6 +284,7 @@ void HeadReader::commit_special(Token token) {
     special_.connection.nominates = special_.connection.nominates || before;
   } else if (token == Token::upgrade) {
     if (special_.upgrade.empty()) special_.upgrade = http::upgrade_choice(value_);
+    if (side_ == Side::response && head_->status == 426) fields_->add(token, name_, value_);   // until the head is whole
   } else if (token == Token::te) {
     special_.te_trailers = special_.te_trailers || http::te_takes_trailers(value_);
   } else if (token == Token::keep_alive) {

@@ -23,6 +23,7 @@ constexpr Failure bad_response(Detail detail) { return {Kind::bad_response, Wher
 
 constexpr std::string_view http_11 = "HTTP/1.1";
 constexpr std::string_view http_10 = "HTTP/1.0";
+constexpr std::string_view separator = ", ";
 
 bool looks_like_version(std::string_view text) {
   return text.size() == http_11.size() && text.starts_with("HTTP/") && base::is_digit(text[5]) && text[6] == '.' && base::is_digit(text[7]);
@@ -30,14 +31,14 @@ bool looks_like_version(std::string_view text) {
 
 // ---- requests ----
 
-Failure split_absolute(http::Scheme scheme, Head& head) {
+Failure split_absolute(Head& head) {
   const size_t colon = head.target.find("://");
   if (colon == std::string_view::npos) return bad_request(Detail::target);
-  if (!base::iequals(head.target.substr(0, colon), http::scheme_word(scheme))) return bad_request(Detail::target);
+  if (!http::is_known_scheme(head.target.substr(0, colon))) return bad_request(Detail::target);
   const std::string_view rest = head.target.substr(colon + 3);
   const size_t slash = rest.find_first_of("/?#");
-  head.authority = rest.substr(0, slash);
-  if (!http::is_authority(head.authority)) return bad_request(Detail::target);
+  if (!http::is_authority(rest.substr(0, slash))) return bad_request(Detail::target);
+  head.authority = http::without_empty_port(rest.substr(0, slash));
   if (slash == std::string_view::npos) {                   // RFC 9112 3.2.4: OPTIONS of the server as a whole
     head.target = head.method == Method::options ? "*" : "/";
     return {};
@@ -53,7 +54,7 @@ Failure judge_target(const Special& special, http::Scheme scheme, Head& head) {
   const bool host_needed = head.version == Version::http_11;
   if (special.hosts > 1 || (special.hosts == 0 && host_needed)) return bad_request(Detail::host);
   if (special.hosts == 1 && !http::is_authority(special.host)) return bad_request(Detail::host);
-  head.authority = special.host;
+  head.authority = http::without_empty_port(special.host);
   head.scheme = http::scheme_word(scheme);
   if (head.method == Method::connect) {
     if (!http::is_authority(head.target) || !http::has_port(head.target)) return bad_request(Detail::target);
@@ -62,7 +63,7 @@ Failure judge_target(const Special& special, http::Scheme scheme, Head& head) {
   }
   if (head.target.front() == '/') return http::is_origin_form(head.target) ? Failure{} : bad_request(Detail::target);
   if (head.target == "*") return head.method == Method::options ? Failure{} : bad_request(Detail::target);
-  return split_absolute(scheme, head);
+  return split_absolute(head);
 }
 
 // Only the one line "chunked" is taken. A list of codings of which the last is chunked is well framed, but we do not have
@@ -133,6 +134,22 @@ Failure judge_switch(const Special& special, const Asked& asked, Head& head) {
   if (asked.upgrade.empty() || !special.connection.upgrade || !base::iequals(chosen, asked.upgrade)) return bad_response(Detail::switching);
   head.upgrade = asked.upgrade;
   return {};
+}
+
+// RFC 9110 15.5.22: a 426 lists what the client has to upgrade to; all of it goes on.
+void take_demanded(Head& head) {
+  http::Fields& fields = head.fields;
+  size_t size = 0;
+  for (const http::Field& field : fields) size += field.token == Token::upgrade ? field.value_size + separator.size() : size_t{0};
+  if (size == 0) return;
+  auto* const list = fields.arena().make_array<char>(size);
+  size_t at = 0;
+  while (const http::Field* field = fields.find(Token::upgrade)) {
+    if (at != 0) at += separator.copy(list + at, separator.size());
+    at += field->value().copy(list + at, field->value_size);
+    fields.remove_at(static_cast<uint32_t>(field - fields.begin()));
+  }
+  head.upgrade = {list, at};
 }
 
 Failure judge_lengths(const Special& special, Head& head) {
@@ -226,6 +243,7 @@ http::Failure judge_response(const Special& special, const Asked& asked, Head& h
     return {};
   }
   if (head.status < 200) return {};
+  if (head.status == 426) take_demanded(head);
   if (special.transfer_encodings != 0) {
     const bool one_chunked = special.transfer_encodings == 1 && base::iequals(special.transfer_encoding, "chunked");
     if (!one_chunked || special.content_lengths != 0 || head.version == Version::http_10) return bad_response(Detail::framing);

@@ -1,5 +1,6 @@
 // The answer: its head and framing, and what the sink of a request may ask of its session.
 #include "base/check.h"
+#include "http/date.h"
 #include "http1/server.h"
 
 namespace sluice::http1 {
@@ -14,15 +15,19 @@ void ServerStream::send_head(const http::Head& head, End end) {
   if (head.status < 200 && head.status != 101) return send_informational(head);
   answer_ = Answer::begun;
   const Message message = frame_answer(head, end);
-  Hop hop = Hop::upgrade;
+  Ours ours;
   if (head.status == 101) {
+    ours.upgrade = head.upgrade;
     begin_tunnel();
   } else {
     if (request_ == Request::upgrade_asked) request_ = Request::ended;  // refused: what the client sends now is its next request
     session_.keep_ = session_.keeps_alive() && !head.last && message.framing != Framing::until_close;
-    hop = !session_.keep_ ? Hop::close : head_.version == http::Version::http_10 ? Hop::keep_alive : Hop::plain;
+    const bool old = head_.version == http::Version::http_10;
+    ours.hop = !session_.keep_ ? Hop::close : old ? Hop::keep_alive : Hop::plain;
+    if (head.status == 426 && !old) ours.upgrade = head.upgrade;            // RFC 9110 15.5.22: it says what to
+    if (!head.fields.has(http::Token::date)) ours.date = http::date_text(session_.loop_.wall());   // 6.6.1: a final answer has one
   }
-  write_response_head(head, message, hop, writer_.text());
+  write_response_head(head, message, ours, writer_.text());
   writer_.start(message);
   if (end == End::yes) writer_.add({}, BodyWriter::Last::yes);
   session_.transport_->touch();
@@ -36,7 +41,7 @@ void ServerStream::send_informational(const http::Head& head) {
     continue_owed_ = false;
     session_.restart_body_clock();
   }
-  write_response_head(head, Message{}, Hop::plain, writer_.text());
+  write_response_head(head, Message{}, {}, writer_.text());
   session_.transport_->touch();
 }
 

@@ -198,7 +198,7 @@ void write_request_head(const http::Head& head, const Message& message, net::Byt
   });
 }
 
-void write_response_head(const http::Head& head, const Message& message, Hop hop, net::ByteQueue& out) {
+void write_response_head(const http::Head& head, const Message& message, const Ours& ours, net::ByteQueue& out) {
   std::array<char, decimal_max> space;
   std::array<char, decimal_max> status_space;
   const std::string_view length = length_text(head, message, space);
@@ -210,17 +210,22 @@ void write_response_head(const http::Head& head, const Message& message, Hop hop
     put(" ");
     put(phrase);
     put(line_end);
+    if (!ours.date.empty()) {
+      put("date: ");
+      put(ours.date);
+      put(line_end);
+    }
     put_fields(head.fields, put);
     put_framing(message, length, put);
-    switch (hop) {
+    switch (ours.hop) {
       case Hop::plain: break;
       case Hop::close: put("connection: close\r\n"); break;
       case Hop::keep_alive: put("connection: keep-alive\r\n"); break;
-      case Hop::upgrade:
-        put("connection: Upgrade\r\nupgrade: ");
-        put(head.upgrade);
-        put(line_end);
-        break;
+    }
+    if (!ours.upgrade.empty()) {
+      put("connection: Upgrade\r\nupgrade: ");
+      put(ours.upgrade);
+      put(line_end);
     }
     put(line_end);
   });

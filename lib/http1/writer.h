@@ -10,12 +10,19 @@
 
 namespace sluice::http1 {
 
-// What stands in the Connection field of a head we write.
-enum class Hop : uint8_t { plain, close, keep_alive, upgrade };
+// What stands in the Connection field of a head we write, besides Upgrade.
+enum class Hop : uint8_t { plain, close, keep_alive };
+
+// What an answer says of this connection and of its own.
+struct Ours {
+  Hop hop = Hop::plain;
+  std::string_view upgrade{};                // what was agreed to (101) or is demanded (426); "" = nothing
+  std::string_view date{};                   // for an answer that has none (http/date.h); "" = it has, or needs none
+};
 
 // Append the text of a head to `out`. Only Head::fields and the framing told here are written.
 void write_request_head(const http::Head& head, const Message& message, net::ByteQueue& out);
-void write_response_head(const http::Head& head, const Message& message, Hop hop, net::ByteQueue& out);
+void write_response_head(const http::Head& head, const Message& message, const Ours& ours, net::ByteQueue& out);
 std::string_view reason_phrase(uint16_t status);   // "" if unknown
 
 class BodyWriter {

@@ -287,15 +287,15 @@ Failure HeadReader::finish_request(http::Scheme scheme, End end) {
 Failure HeadReader::judge_target(http::Scheme scheme) {
   constexpr uint8_t needed = method_pseudo | scheme_pseudo | path_pseudo;
   if ((pseudos_ & needed) != needed || (pseudos_ & protocol_pseudo) != 0) return bad(Detail::pseudo);
-  if (!base::iequals(head_->scheme, http::scheme_word(scheme))) return bad(Detail::pseudo);
+  if (!http::is_known_scheme(head_->scheme)) return bad(Detail::pseudo);
   head_->scheme = http::scheme_word(scheme);
   if ((pseudos_ & authority_pseudo) == 0) {
     if (!has_host_) return bad(Detail::host);
     head_->authority = host_;
-  } else if (has_host_ && !base::iequals(host_, head_->authority)) {
-    return bad(Detail::host);
   }
   if (!http::is_authority(head_->authority)) return bad(Detail::host);
+  head_->authority = http::without_empty_port(head_->authority);
+  if (has_host_ && !base::iequals(http::without_empty_port(host_), head_->authority)) return bad(Detail::host);
   if (head_->target == "*") return head_->method == Method::options ? Failure{} : bad(Detail::target);
   return http::is_origin_form(head_->target) ? Failure{} : bad(Detail::target);
 }

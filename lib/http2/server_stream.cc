@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "http/date.h"
 #include "http/grpc.h"
 #include "http2/decimal.h"
 #include "http2/server.h"
@@ -179,8 +180,9 @@ void ServerStream::send_head(const http::Head& head, End end) {
   if (no_body_) end = End::yes;
   Decimal digits;
   Decimal length;
-  std::array<Line, 2> lines{Line{":status", digits.text(status)}, Line{}};
+  std::array<Line, 3> lines{Line{":status", digits.text(status)}, Line{}, Line{}};
   size_t count = 1;
+  if (!head.fields.has(http::Token::date)) lines[count++] = {"date", http::date_text(session_.loop_.wall())};   // RFC 9110 6.6.1
   if (head.content_length && status != 204 && status == head.status) lines[count++] = {"content-length", length.text(*head.content_length)};
   session_.engine_.respond(*this, {lines.data(), count}, head.fields, end);
   if (end == End::yes) answer_given();

@@ -43,6 +43,7 @@ void Loop::turn(base::Micros longest_wait) {
     wait = next;
   }
   waiting_ = true;
+  ++turns_;
   driver_->poll(wait);
   before_event();
   if (mail_.exchange(false, std::memory_order_acquire)) deliver_mail();

@@ -71,6 +71,7 @@ class Loop {
 
   base::Micros now() const { return now_; }        // read once per turn, when the wait for events is over
   base::Micros wall() const { return clock_.wall(); }
+  uint32_t turns() const { return turns_; }        // begun so far (it wraps): did the loop look at its sockets meanwhile?
 
   void run_later(Runnable& what);                   // joins the list at most once
   void flush_later(Flushable& what);                // joins the dirty list at most once
@@ -111,6 +112,7 @@ class Loop {
   base::List<Reapable, ReapTag> dead_;
   base::List<class Mailbox, class MailTag> mailboxes_;
   std::atomic<bool> mail_{false};                   // set by any thread, before wake()
+  uint32_t turns_ = 0;
   uint32_t dirty_count_ = 0;                        // joins since the last flush (some may have left by dying)
   TurnWatch* watch_ = nullptr;
   bool waiting_ = false;                            // inside poll(), before its first event

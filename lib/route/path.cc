@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "http/validate.h"
 
 namespace sluice::route {
 namespace {
@@ -212,8 +213,7 @@ bool prefix_matches(std::string_view prefix, std::string_view path) {
 }
 
 std::string_view host_of(std::string_view authority) {
-  const size_t colon = authority.rfind(':');
-  if (colon != std::string_view::npos && authority.find(']', colon) == std::string_view::npos) authority = authority.substr(0, colon);
+  authority = http::without_port(authority);
   if (authority.ends_with('.')) authority.remove_suffix(1);
   return authority;
 }

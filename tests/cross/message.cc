@@ -9,9 +9,9 @@
 namespace sluice::cross {
 namespace {
 
-// On every request that is passed on; tests of their own look at them.
-constexpr std::array<std::string_view, 7> added = {"via",          "forwarded",  "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
-                                                   "x-request-id", "traceparent"};
+// On every request that is passed on, and every answer; tests of their own look at them.
+constexpr std::array<std::string_view, 8> added = {
+    "via", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "traceparent", "date"};
 // Of one HTTP version.
 constexpr std::array<std::string_view, 5> framing = {"connection", "keep-alive", "transfer-encoding", "sec-websocket-key",
                                                      "sec-websocket-accept"};

@@ -21,7 +21,7 @@ void check_forwarded(const support::ProbeSink& s, http::Method method) {
   http1::Message message;
   if (!bodiless) message = {s.head->content_length ? http1::Framing::length : http1::Framing::chunked, s.head->content_length.value_or(0)};
   net::ByteQueue wire;
-  http1::write_response_head(*s.head, message, http1::Hop::plain, wire);
+  http1::write_response_head(*s.head, message, {}, wire);
   http1::BodyWriter body;
   body.start(message);
   net::ByteQueue bytes;

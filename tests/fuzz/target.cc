@@ -22,7 +22,8 @@ void check_target(std::string_view target) {
 
 void check_authority(std::string_view text) {
   CHECK(text.find_first_of("@,/?#\\ \"<>") == std::string_view::npos);
-  CHECK(!text.empty() && text.front() != ':' && text.back() != ':');
+  CHECK(!text.empty() && text.front() != ':');
+  CHECK(http::is_authority(http::without_empty_port(text)) && http::without_empty_port(text).back() != ':');
   if (http::has_port(text)) CHECK(text.substr(text.rfind(':') + 1).find_first_not_of("0123456789") == std::string_view::npos);
 }
 

@@ -51,13 +51,13 @@ TEST_CASE("origin form: every byte in path and query (row 13)") {
 }
 
 TEST_CASE("authorities") {
-  for (const char* good :
-       {"a", "a-b_c.d", "1.2.3.4", "a:1", "a:65535", "[::1]", "[::1]:8080", "[2001:db8::8:800:200c:417a]", "%41", "xn--bcher-kva"}) {
+  for (const char* good : {"a", "a-b_c.d", "1.2.3.4", "a:1", "a:65535", "a:", "[::1]", "[::1]:8080",
+                           "[::1]:", "[2001:db8::8:800:200c:417a]", "%41", "xn--bcher-kva"}) {
     CAPTURE(good);
     CHECK(is_authority(good));
   }
-  for (const char* bad : {"",       ":80",       "a:",  "a:0", "a:65536", "a:-1",  "a:+1",   "a: 1",      "a:1:2",
-                          "u@a",    "a,b",       "a b", "[]",  "[::1",    "::1",   "[::1]a", "[::1]:",    "[fe80::1%25eth0]",
+  for (const char* bad : {"",       ":80",       ":",   "a:0", "a:65536", "a:-1",  "a:+1",   "a: 1",      "a:1:2",
+                          "u@a",    "a,b",       "a b", "[]",  "[::1",    "::1",   "[::1]a", "[::1]::",   "[fe80::1%25eth0]",
                           "[v1.x]", "[1.2.3.4]", "%4",  "%",   "a/",      "\"a\"", "a\x7f",  "a\xc3\xa9", "a\t"}) {
     CAPTURE(bad);
     CHECK(!is_authority(bad));
@@ -66,6 +66,14 @@ TEST_CASE("authorities") {
   CHECK(has_port("[::1]:1"));
   CHECK(!has_port("a"));
   CHECK(!has_port("[::1]"));
+  CHECK(!has_port("a:"));
+  CHECK(!has_port("[::1]:"));
+  for (const char* text : {"a", "a:"}) CHECK(without_empty_port(text) == "a");
+  CHECK(without_empty_port("a:1") == "a:1");
+  CHECK(without_empty_port("[::1]:") == "[::1]");
+  CHECK(without_empty_port("[::]") == "[::]");
+  for (const char* text : {"a", "a:", "a:1"}) CHECK(without_port(text) == "a");
+  for (const char* text : {"[::1]", "[::1]:", "[::1]:8"}) CHECK(without_port(text) == "[::1]");
 }
 
 TEST_CASE("content lengths") {

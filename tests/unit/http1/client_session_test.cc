@@ -134,6 +134,48 @@ TEST_CASE("the next stream may open inside on_slots") {
   CHECK(b.contract.text() == "");
 }
 
+// Row 63: what comes behind an answer, unread while its turn goes on, is no answer to the request that takes the connection then.
+TEST_CASE("a request that follows an answer in its turn leaves when the loop has looked again") {
+  struct Row {
+    std::string method;
+    std::string answer;
+    std::string behind;      // "": a FIN
+    std::string second;
+  };
+  const Row rows[] = {
+      {"HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", ok, "closed reset extra_bytes untouched\n"},
+      {"GET", "HTTP/1.1 204 No Content\r\n\r\n", ok, "closed reset extra_bytes untouched\n"},
+      {"GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n", ok, "closed reset extra_bytes untouched\n"},
+      {"GET", ok, ok, "closed reset extra_bytes untouched\n"},
+      {"GET", ok, "", "closed reset untouched\n"},
+  };
+  for (const Row& r : rows) {
+    CAPTURE(r.method);
+    CAPTURE(r.answer);
+    ClientBench b;
+    ProbeSink first(b.contract);
+    ProbeSink second(b.contract);
+    REQUIRE(b.ask(first, r.method));
+    b.pair.peer->take();
+    b.host.when_slots = [&](http::ClientSession& session) {
+      Request request("POST", 0);
+      REQUIRE(send(b, second, request.head, http::End::yes));
+      if (r.behind.empty()) {
+        b.pair.peer->fin();
+      } else {
+        b.pair.peer->send(r.behind);
+      }
+      CHECK(session.slots() == 0);
+      b.host.when_slots = nullptr;
+    };
+    b.answer(r.answer);
+    CHECK(first.why.clean());
+    CHECK(second.trace == r.second);
+    CHECK(b.pair.peer->take() == "");
+    CHECK(b.contract.text() == "");
+  }
+}
+
 TEST_CASE("an idle connection that becomes readable ends (row 23)") {
   SUBCASE("bytes") {
     ClientBench b;

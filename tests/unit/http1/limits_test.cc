@@ -31,7 +31,7 @@ TEST_CASE("a head that drips is answered 408 at the absolute deadline") {
   const int64_t s = seconds_until_end(b, base::millis(500), "x", 60);
   CHECK(s == 10);
   b.sim.settle();
-  CHECK(b.pair.peer->take().starts_with("HTTP/1.1 408 Request Timeout\r\n"));
+  CHECK(b.output().starts_with("HTTP/1.1 408 Request Timeout\r\n"));
   CHECK(b.host.trace() == "malformed request_timeout slow_head untouched\nclosed clean\n");
   b.sim.run_for(base::seconds(11));
   CHECK(b.host.ended);
@@ -61,7 +61,7 @@ TEST_CASE("a body with a gap") {
   CHECK(!b.sink().malformed);
   b.sim.run_for(base::seconds(2));
   CHECK(b.host.trace() == "request POST http://a / length=1000000\nbody abcdef\nmalformed request_timeout slow_body\nclosed clean\n");
-  CHECK(b.pair.peer->take().starts_with("HTTP/1.1 408"));
+  CHECK(b.output().starts_with("HTTP/1.1 408"));
 }
 
 TEST_CASE("a body slower than min_rate, and one just as fast") {

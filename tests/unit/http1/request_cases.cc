@@ -131,21 +131,27 @@ void hosts(Cases& c) {
   c.push_back({11, "Host twice", "GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", bad("host")});
   c.push_back({11, "Host twice in 1.0", "GET / HTTP/1.0\r\nHost: a\r\nhost: b\r\n\r\n", bad("host")});
   for (const char* value :
-       {"",    "a,b", "a b", "u@a",  "a:", "a:0", "a:65536", "a:8a",     "a:b:1",  "[::1",   "[::g]", "[1.2.3.4]", "::1",
-        "a/b", "a?b", "a#b", "a\\b", "%",  "%4",  "%zz",     "a:080808", "[::1]x", "[::1]:", "a\xe9", "<a>",       "a\"b"}) {
+       {"",    "a,b", "a b", "u@a",  ":", "a:0", "a:65536", "a:8a",     "a:b:1",  "[::1",    "[::g]", "[1.2.3.4]", "::1",
+        "a/b", "a?b", "a#b", "a\\b", "%", "%4",  "%zz",     "a:080808", "[::1]x", "[::1]::", "a\xe9", "<a>",       "a\"b"}) {
     c.push_back({11, "Host " + std::string(value), host(value), bad("host")});
   }
   for (const char* value :
        {"a.b-c_d~", "a:1", "a:65535", "1.2.3.4:80", "[::1]", "[2001:db8::1]:443", "%41b", "A.Example.", "a!$&'()*+;="}) {
     c.push_back({0, "Host " + std::string(value), host(value), "request GET http://" + std::string(value) + " /\nend\n"});
   }
+  for (const std::string value : {"a", "[::1]"}) {   // RFC 3986 3.2.3: a port may be empty, and is none
+    c.push_back({64, "Host with an empty port " + value, host(value + ":"), "request GET http://" + value + " /\nend\n"});
+    c.push_back(
+        {64, "target with an empty port " + value, target("http://" + value + ":/x"), "request GET http://" + value + " /x\nend\n"});
+  }
+  c.push_back({64, "https in absolute form on a clear-text listener", target("HTTPS://b/"), "request GET http://b /\nend\n"});
   c.push_back({0, "1.0 without Host", "GET / HTTP/1.0\r\n\r\n", "request GET http:// / 1.0\nend\n"});
   c.push_back({12, "absolute form wins", target("http://b:81/x?y"), "request GET http://b:81 /x?y\nend\n"});
   c.push_back({0, "absolute form without path", target("http://b"), "request GET http://b /\nend\n"});
   c.push_back({0, "absolute form with a query only", target("HTTP://b?q"), "request GET http://b /?q\nend\n"});
   c.push_back({0, "absolute OPTIONS", "OPTIONS http://b HTTP/1.1\r\nHost: a\r\n\r\n", "request OPTIONS http://b *\nend\n"});
   c.push_back({12, "absolute form without Host", "GET http://b/ HTTP/1.1\r\n\r\n", bad("host")});
-  for (const char* value : {"http:///x", "http://", "http://u@b/", "http://u:p@b/", "https://b/", "ftp://b/", "http:/b", "http://b:0/",
+  for (const char* value : {"http:///x", "http://", "http://u@b/", "http://u:p@b/", "ws://b/", "ftp://b/", "http:/b", "http://b:0/",
                             "http://b#x", "http://b/x y", "://b/"}) {
     c.push_back({12, "target " + std::string(value), target(value), bad("target")});
   }

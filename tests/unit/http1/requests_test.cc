@@ -24,7 +24,7 @@ Seen see(const std::string& bytes, support::Tear tear) {
   b.sim.settle();
   b.pair.peer->fin();
   b.sim.run_for(base::seconds(1));
-  Seen seen{b.host.trace(), b.pair.peer->take(), b.host.ended, b.contract.text()};
+  Seen seen{b.host.trace(), b.output(), b.host.ended, b.contract.text()};
   return seen;
 }
 

@@ -96,6 +96,12 @@ void fields(Cases& c) {
   c.push_back({0, "hop-by-hop fields go", "GET",
                ok("Connection: x-a\r\nX-A: 1\r\nKeep-Alive: timeout=5\r\nUpgrade: h2\r\nContent-Length: 0\r\nX-B: 2"), false,
                "answer 200 length=0 [X-B: 2]\n" + clean, true});
+  c.push_back(
+      {0, "a 426 says what it demands", "GET",
+       "HTTP/1.1 426 U\r\nConnection: upgrade\r\nUpgrade: TLS/1.3,\r\n h2c\r\nX: 1\r\nupgrade: websocket\r\nContent-Length: 0\r\n\r\n",
+       false, "answer 426 length=0 upgrade=TLS/1.3, h2c, websocket [X: 1]\n" + clean, true});
+  c.push_back(
+      {0, "a 426 that says nothing", "GET", "HTTP/1.1 426 U\r\nContent-Length: 0\r\n\r\n", false, "answer 426 length=0\n" + clean, true});
   c.push_back({0, "underscores pass", "GET", ok("X_A: 1\r\nContent-Length: 0"), false, "answer 200 length=0 [X_A: 1]\n" + clean, true});
 }
 

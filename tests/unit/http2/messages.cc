@@ -43,9 +43,10 @@ void pseudo_fields(Cases& c) {
   }
   c.push_back({"after a field", {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {"x", "y"}, {":path", "/"}}, bad});
   c.push_back({"after a cookie", {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {"cookie", "y"}, {":path", "/"}}, bad});
-  for (const char* scheme : {"https", "ftp", "", "http ", "http://a/"})
+  for (const char* scheme : {"ftp", "", "http ", "https:", "http://a/"})
     c.push_back({"scheme " + std::string(scheme), changed(1, scheme), bad});
   c.push_back({"scheme in capitals", changed(1, "HTTP")});
+  c.push_back({"scheme of a proxy in front", changed(1, "https")});
   for (const std::string& method :
        {std::string("G T"), std::string("GET\r\n"), std::string(""), std::string("GET\0", 4), std::string("G(T")}) {
     c.push_back({"method " + shown(method), changed(0, method), "bad_request method"});
@@ -56,6 +57,7 @@ void pseudo_fields(Cases& c) {
   c.push_back({"CONNECT without authority", {{":method", "CONNECT"}}, bad});
   c.push_back({"CONNECT", {{":method", "CONNECT"}, {":authority", "a:443"}}});
   c.push_back({"CONNECT without a port", {{":method", "CONNECT"}, {":authority", "a"}}, "bad_request target"});
+  c.push_back({"CONNECT with an empty port", {{":method", "CONNECT"}, {":authority", "a:"}}, "bad_request target"});
   c.push_back({"extended CONNECT without a path",
                {{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":authority", "a"}},
                bad});
@@ -81,11 +83,13 @@ void targets(Cases& c) {
   c.push_back({"OPTIONS *", options});
   c.push_back({"a path as browsers send it", changed(3, "/a|b[c]^?{\"x\"}=%")});
   for (const std::string& authority : {std::string(""), std::string("a,b"), std::string("u@a"), std::string("a:0"), std::string("a:65536"),
-                                       std::string("a:"), std::string(":80"), std::string("a b"), std::string("a\r\nX: y"),
+                                       std::string(":"), std::string(":80"), std::string("a b"), std::string("a\r\nX: y"),
                                        std::string("a/b"), std::string("a?b"), std::string("[::1"), std::string("a\0", 2)}) {
     c.push_back({"authority " + shown(authority), changed(2, authority), "bad_request host"});
   }
   c.push_back({"authority with a port", changed(2, "a:65535")});
+  c.push_back({"authority with an empty port", changed(2, "a:")});
+  c.push_back({"host equal but for an empty port", with({{"host", "a:"}})});
   c.push_back({"an IPv6 authority", changed(2, "[::1]:8080")});
   c.push_back({"no authority, no host", without(2), "bad_request host"});
   Lines host = without(2);

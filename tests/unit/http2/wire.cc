@@ -58,8 +58,8 @@ void Wire::take(uint8_t type, uint8_t flags, uint32_t id, std::string_view paylo
         at += n;
         left -= static_cast<size_t>(n);
         if ((inflated & NGHTTP2_HD_INFLATE_EMIT) != 0) {
-          seen += "[" + std::string(reinterpret_cast<const char*>(nv.name), nv.namelen) + ": " +
-                  std::string(reinterpret_cast<const char*>(nv.value), nv.valuelen) + "]";
+          const std::string name(reinterpret_cast<const char*>(nv.name), nv.namelen);
+          if (name != "date") seen += "[" + name + ": " + std::string(reinterpret_cast<const char*>(nv.value), nv.valuelen) + "]";
         }
         if ((inflated & NGHTTP2_HD_INFLATE_FINAL) != 0) break;
       }

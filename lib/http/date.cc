@@ -1,0 +1,62 @@
+#include "http/date.h"
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+
+namespace sluice::http {
+namespace {
+
+constexpr int64_t second = 1'000'000;
+
+struct Text {
+  std::array<char, 29> characters;
+  int64_t of = -1;                            // the second it tells
+};
+
+// Without gmtime_r(), which takes a lock of the whole process.
+void write(Text& text, int64_t seconds) {
+  using namespace std::chrono;
+  constexpr std::string_view days = "SunMonTueWedThuFriSat";
+  constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+  const sys_seconds at{std::chrono::seconds{seconds}};
+  const sys_days day = floor<std::chrono::days>(at);
+  const year_month_day date{day};
+  const hh_mm_ss time{at - day};
+  char* to = text.characters.data();
+  const auto put = [&](std::string_view part) {
+    for (const char c : part) *to++ = c;
+  };
+  const auto two = [&](unsigned n) {
+    *to++ = static_cast<char>('0' + n / 10);
+    *to++ = static_cast<char>('0' + n % 10);
+  };
+  put(days.substr(weekday{day}.c_encoding() * size_t{3}, 3));
+  put(", ");
+  two(static_cast<unsigned>(date.day()));
+  put(" ");
+  put(months.substr((static_cast<unsigned>(date.month()) - 1) * size_t{3}, 3));
+  put(" ");
+  const auto year = static_cast<unsigned>(static_cast<int>(date.year()));
+  two(year / 100);
+  two(year % 100);
+  put(" ");
+  two(static_cast<unsigned>(time.hours().count()));
+  put(":");
+  two(static_cast<unsigned>(time.minutes().count()));
+  put(":");
+  two(static_cast<unsigned>(time.seconds().count()));
+  put(" GMT");
+  text.of = seconds;
+}
+
+}  // namespace
+
+std::string_view date_text(base::Micros wall) {
+  thread_local Text text;
+  const int64_t seconds = wall.count / second;
+  if (text.of != seconds) write(text, seconds);
+  return {text.characters.data(), text.characters.size()};
+}
+
+}  // namespace sluice::http
