@@ -132,7 +132,9 @@ TEST_CASE("a call with trailers, both ways") {
   b.serve([](ProbeSink& s) { s.when_ended = answer; });
   ProbeSink& call = b.call();
   b.finish(call);
-  CHECK(call.trace == "answer 200 [content-type: application/grpc]\nbody answer\ntrailers [grpc-status: 0]\nend\nclosed clean\n");
+  CHECK(call.trace ==
+        "answer 200 [date: Tue, 14 Nov 2023 23:13:20 GMT] [content-type: application/grpc]\nbody answer\ntrailers [grpc-status: "
+        "0]\nend\nclosed clean\n");
   CHECK(b.calls.front()->trace.find(" te [") != std::string::npos);
   CHECK(b.calls.front()->trace.ends_with("body ask\nend\nclosed clean\n"));
 }
@@ -308,7 +310,9 @@ TEST_CASE("an answer that ends before its request: the rest of the upload is dro
   Bench b;
   b.serve(answer);
   ProbeSink& call = b.call();
-  CHECK(call.trace == "answer 200 [content-type: application/grpc]\nbody answer\ntrailers [grpc-status: 0]\nend\nclosed clean\n");
+  CHECK(call.trace ==
+        "answer 200 [date: Tue, 14 Nov 2023 23:13:20 GMT] [content-type: application/grpc]\nbody answer\ntrailers [grpc-status: "
+        "0]\nend\nclosed clean\n");
   ProbeSink& next = b.call();
   CHECK(next.ended);
   CHECK(b.servers.size() == 1);
