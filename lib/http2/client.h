@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "http2/client_session.h"
 #include "http2/engine.h"
+#include "http2/flood_guard.h"
 #include "http2/head_reader.h"
 #include "net/timer.h"
 
@@ -13,7 +14,10 @@ namespace sluice::http2 {
 
 class Client;
 
-class ClientStream final : public http::Stream, public Flow, public base::ListHook<class OpenTag> {
+class ClientStream final : public http::Stream,
+                           public Flow,
+                           public base::ListHook<class OpenTag>,
+                           public base::ListHook<class UnwantedTag> {
  public:
   ClientStream(Client& session, http::Sink& sink, const http::HttpLimits& limits, uint64_t number)
       : session_(session), sink_(&sink), reader_(Side::response, limits, arena_), number_(number) {
@@ -50,6 +54,7 @@ class ClientStream final : public http::Stream, public Flow, public base::ListHo
   void trailers_complete(http::End end);
   void answer_over();
   void fail(const http::Failure& why);
+  void give_up();
   void on_stall();
   http::Failure failure_of(const Gone& how) const;
   bool in_tunnel() const { return head_.status == 101; }
@@ -99,6 +104,10 @@ class Client final : public http::ClientSession,
   static constexpr uint32_t answer_window = 64 * 1024;
   static constexpr uint32_t wide_answer_window = 256 * 1024;
   static constexpr uint64_t read_to_widen = 256 * 1024;
+  // RST_STREAMs of ours: servers count them, and end a connection that all clients share (row 55). At most 190 in any 30 s: Netty
+  // bears 200, nghttp2 1000 and 33 a second.
+  static constexpr uint32_t resets_burst = 100;
+  static constexpr uint32_t resets_a_second = 3;
   // The last bytes of a tunnel whose client is gone: a peer that takes none of them for so long loses them (as over HTTP/1).
   static constexpr base::Millis run_out_stall = base::seconds(30);
   // One PING in each spell of idleness, which must be answered in time. Not more: servers count PINGs without requests.
@@ -146,7 +155,7 @@ class Client final : public http::ClientSession,
   http::Detail on_data(size_t, bool) override { return http::Detail::none; }
   http::Detail on_window_update(uint32_t) override { return http::Detail::none; }
   void on_reset(Flow*) override {}
-  void on_our_reset() override {}
+  void on_our_reset() override { resets_.spend(loop_.now()); }   // for a fault of the peer: at once, whatever is left
   void on_settings() override;
   void on_ping_ack(uint64_t opaque) override;
   void on_goaway(Code code) override;
@@ -160,6 +169,9 @@ class Client final : public http::ClientSession,
   void end_session(http::CloseCause cause);
   void free(ClientStream& stream);
   void on_timer();
+  bool may_reset() { return resets_.spend(loop_.now()); }
+  void leave(ClientStream& stream);
+  void reset_unwanted();
 
   net::Loop& loop_;
   http::ClientHost& host_;
@@ -168,8 +180,11 @@ class Client final : public http::ClientSession,
   const uint32_t first_limit_;                // until the peer's SETTINGS are here; others may learn another one meanwhile
   http::HttpLimits limits_;
   Engine engine_;
+  Budget resets_;
   base::List<ClientStream, OpenTag> streams_;
+  base::List<ClientStream, UnwantedTag> unwanted_;   // given up, to be reset when the budget allows
   net::Timer timer_{this, net::timer_call<&Client::on_timer>};
+  net::Timer unwanted_timer_{this, net::timer_call<&Client::reset_unwanted>};
   base::Micros idle_since_;
   uint64_t opened_ = 0;
   uint32_t open_ = 0;                         // streams whose sink is there

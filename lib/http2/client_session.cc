@@ -76,6 +76,7 @@ Client::Client(net::Loop& loop, net::TransportPtr transport, const http::HttpLim
       first_limit_(stream_limit == nullptr ? 1 : std::max(1U, stream_limit->load(std::memory_order_relaxed))),
       limits_(for_answers(limits)),
       engine_(Engine::Role::client, settings_of(limits), *this),
+      resets_(resets_burst, resets_a_second, loop.now()),
       idle_since_(loop.now()) {
   transport_->start(*this);
   touch();
@@ -85,6 +86,7 @@ Client::~Client() { CHECK(streams_.empty()); }
 
 void Client::retire() noexcept {
   timer_.disarm();
+  unwanted_timer_.disarm();
   static_cast<base::ListHook<net::RunTag>&>(*this).unlink();
   while (ClientStream* const stream = streams_.front()) free(*stream);
   transport_.reset();
@@ -98,6 +100,7 @@ void Client::free(ClientStream& stream) {
   --alive_;
   if (stream.upgrade_ != nullptr) --upgrades_;
   stream.base::ListHook<OpenTag>::unlink();
+  stream.base::ListHook<UnwantedTag>::unlink();
   engine_.forget(stream);
   slabs().streams.recycle(&stream);
 }
@@ -165,7 +168,8 @@ void Client::on_bytes(net::ByteQueue& in) {
   settle();
 }
 
-// An upstream is trusted with more than a client is, but not with our memory: its header blocks are bounded.
+// An upstream is trusted with more than a client is, but not with our memory: its header blocks are bounded. One that is only too large
+// for us is a fault of its stream (HeadReader), many share the connection.
 Detail Client::on_frame(const Frame& frame) {
   if (frame.is(FrameType::headers)) {
     block_frames_ = 0;
@@ -174,8 +178,9 @@ Detail Client::on_frame(const Frame& frame) {
     return Detail::none;
   }
   block_bytes_ += frame.length;
-  const bool flood =
-      (frame.is(FrameType::continuation) && ++block_frames_ > FloodGuard::continuations_max) || block_bytes_ > limits_.max_header_bytes;
+  if (frame.is(FrameType::continuation)) ++block_frames_;
+  const bool flood = block_frames_ > FloodGuard::continuations_max + block_bytes_ / frame_payload_max ||
+                     block_bytes_ > HeadReader::bomb_factor * limits_.max_header_bytes;
   return flood ? Detail::continuation_flood : Detail::none;
 }
 
@@ -262,6 +267,22 @@ void Client::on_timer() {
   timer_.arm(loop_, ping_timeout);
 }
 
+// ---- streams that nobody wants any more -------------------------------------------------------------------------
+
+// Beyond the budget a stream that was given up is left as it is: its answer comes as far as its window goes, which is not opened again,
+// and is dropped. It counts for slots(), as the peer counts it.
+void Client::leave(ClientStream& stream) {
+  unwanted_.push_back(stream);
+  if (!unwanted_timer_.armed()) unwanted_timer_.arm(loop_, base::Millis{1000 / resets_a_second + 1});
+}
+
+void Client::reset_unwanted() {
+  if (phase_ != Phase::live) return;
+  while (!unwanted_.empty() && may_reset()) engine_.reset(*unwanted_.pop_front(), Code::cancel);
+  touch();
+  if (!unwanted_.empty()) unwanted_timer_.arm(loop_, base::Millis{1000 / resets_a_second + 1});
+}
+
 // ---- the end ----------------------------------------------------------------------------------------------------
 
 void Client::finish() {
@@ -312,6 +333,7 @@ void Client::run() {
 void Client::end_session(CloseCause cause) {
   CHECK(phase_ != Phase::ended && streams_.empty());
   timer_.disarm();
+  unwanted_timer_.disarm();
   phase_ = Phase::ended;
   transport_->close(net::Close::after_flush);  // if it is open still
   host_.on_session_end(*this, cause);         // may let go of us

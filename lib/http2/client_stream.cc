@@ -124,9 +124,15 @@ void ClientStream::cancel(const Failure&) {
   if (session_.phase_ != Client::Phase::live) return;
   const bool whole = head_.status == 101 && answer_ == Answer::ended && given_;
   if (whole) return stall_.arm(session_.loop_, Client::run_out_stall);
+  give_up();
+}
+
+// Not wanted any more. If it was never sent there is no frame to send, and none leads to its end.
+void ClientStream::give_up() {
+  if (id() != 0 && !session_.may_reset()) return session_.leave(*this);
   session_.engine_.reset(*this, Code::cancel);
   session_.touch();
-  session_.loop_.run_later(session_);         // if it was never sent, no frame leads to its end
+  session_.loop_.run_later(session_);
 }
 
 void ClientStream::on_stall() {
@@ -170,8 +176,13 @@ void ClientStream::final_head(End end) {
 // Whole, and told. What is left of the request is not wanted any more (row 31), but in a tunnel, which has two ends.
 void ClientStream::answer_over() {
   if (answer_ != Answer::ended || sink_ == nullptr || in_tunnel() || end_sent()) return;
-  session_.engine_.reset(*this, Code::cancel);
-  session_.touch();
+  if (session_.may_reset()) {
+    session_.engine_.reset(*this, Code::cancel);
+    return session_.touch();
+  }
+  session_.leave(*this);
+  session_.stream_over();
+  std::exchange(sink_, nullptr)->on_closed({});
 }
 
 void ClientStream::trailers_complete(End end) {
@@ -184,7 +195,8 @@ void ClientStream::trailers_complete(End end) {
 
 void ClientStream::on_bytes(net::ByteQueue&& bytes, End end) {
   const size_t size = bytes.size();
-  if (sink_ == nullptr || answer_ == Answer::ended) return session_.engine_.consume(*this, size);
+  if (sink_ == nullptr) return;               // no more credit (Client::leave)
+  if (answer_ == Answer::ended) return session_.engine_.consume(*this, size);
   if (answer_ == Answer::head) {              // RFC 9113 8.1: there is no body without a head
     session_.engine_.consume(*this, size);
     return fail(broken(Detail::framing));
@@ -211,6 +223,7 @@ void ClientStream::on_bytes(net::ByteQueue&& bytes, End end) {
 
 // The answer is nonsense.
 void ClientStream::fail(const Failure& why) {
+  session_.on_our_reset();
   session_.engine_.reset(*this, Code::protocol_error);
   session_.stream_over();
   std::exchange(sink_, nullptr)->on_closed(why);

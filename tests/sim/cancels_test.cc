@@ -121,3 +121,26 @@ TEST_CASE("a brown-out: every call passes its deadline, for a minute, and nobody
   CHECK(b.asked == 24'000);
   CHECK(b.answered(client));
 }
+
+TEST_CASE("many clients that cancel: an upstream connection bears few resets, and the calls of others live") {
+  Bench b;
+  Peer& other = b.client();
+  CHECK(b.answered(other));
+  const int32_t held = other.get("/app/slow");
+  for (int n = 0; n < 8; ++n) {
+    Peer& attacker = b.client();
+    for (int i = 0; i < 190; ++i) {
+      attacker.reset(attacker.get("/app/slow"));
+      attacker.flush();
+      b.rig.sim.settle();
+    }
+    CHECK(attacker.goaways.empty());
+    CHECK(b.answered(other));
+  }
+  CHECK(b.asked >= 8 * 190);
+  CHECK(b.resets() <= 100 * b.servers.size());
+  CHECK(b.servers.size() <= 3);            // 1,000 streams a connection
+  CHECK_FALSE(other.seen(held).closed);
+  b.rig.sim.run_for(base::minutes(4));     // each is reset in the end
+  CHECK(b.resets() == 8 * 190);
+}
