@@ -19,6 +19,7 @@ Engine::Engine(Role role, const Settings& settings, User& user)
       connection_window_(std::max<size_t>(settings.connection_buffer / 2, initial_window)),
       connection_buffer_(std::max(settings.connection_buffer, connection_window_)),
       stream_window_(settings.stream_window),
+      receive_window_(static_cast<uint32_t>(connection_window_)),
       role_(role) {
   const auto list_max = static_cast<uint32_t>(settings.max_header_bytes);
   const Entry server_settings[] = {{Setting::max_concurrent_streams, settings.max_streams},
@@ -84,8 +85,8 @@ void Engine::tell_news() {
 bool Engine::know(Flow& flow, int32_t id) {
   if (!table_.add(id, flow)) return false;
   flow.id_ = id;
-  flow.send_window_ = static_cast<int32_t>(peer_window_);
-  flow.receive_window_ = static_cast<int32_t>(window_in_force_);
+  flow.send_window_ = Window(peer_window_);
+  flow.receive_window_ = Window(window_in_force_);
   flow.window_ = window_in_force_;
   known_.push_back(flow);
   return true;
@@ -156,14 +157,15 @@ void Engine::give_credit() {
   const size_t give = taken >= connection_buffer_ ? 0 : std::min(owed_, connection_buffer_ - taken);
   const bool worth_a_frame = give >= connection_window_ / 2 || (under_way < connection_window_ / 4 && give >= copy_below);
   if (!worth_a_frame) return;
+  CHECK(receive_window_.grow(static_cast<uint32_t>(give)));
   owed_ -= give;
   put_window_update(queue(), 0, static_cast<uint32_t>(give));
 }
 
 // Half of a window at a time; none to a peer that has ended.
 void Engine::give_credit(Flow& flow) {
-  if (flow.peer_ended_ || flow.gone_ || flow.owed_ < flow.window_ / 2) return;
-  flow.receive_window_ += static_cast<int32_t>(flow.owed_);
+  if (flow.peer_ended_ || flow.gone_ || flow.owed_ == 0 || flow.owed_ < flow.window_ / 2) return;
+  CHECK(flow.receive_window_.grow(flow.owed_));
   put_window_update(queue(), flow.id_, std::exchange(flow.owed_, 0));
 }
 
@@ -180,7 +182,7 @@ void Engine::consume(Flow& flow, size_t n) {
 void Engine::widen(Flow& flow, uint32_t window) {
   if (flow.gone_ || flow.peer_ended_ || flow.id_ == 0 || window <= flow.window_) return;
   const uint32_t more = window - std::exchange(flow.window_, window);
-  flow.receive_window_ += static_cast<int32_t>(more);
+  CHECK(flow.receive_window_.grow(more));
   put_window_update(queue(), flow.id_, more);
 }
 

@@ -96,8 +96,8 @@ class Engine {
   void prioritise(Flow& flow, Priority priority);  // by the field of its head; a PRIORITY_UPDATE outweighs it
   void forget(Flow& flow);                         // it is freed without on_gone(): the connection is over
   // Can the stream send, as far as the peer's windows go?
-  bool window_open(const Flow& flow) const { return flow.send_window_ > 0; }
-  bool connection_window_open() const { return send_window_ > 0; }
+  bool window_open(const Flow& flow) const { return flow.send_window_.open() != 0; }
+  bool connection_window_open() const { return send_window_.open() != 0; }
 
   // Connection
   void ping(uint64_t opaque);
@@ -126,7 +126,8 @@ class Engine {
   void block_whole();
   void take_unit(std::string_view unit);
   Code take_setting(Setting setting, uint32_t value);
-  Code move_windows(uint32_t to);
+  Code resize_windows(uint32_t to);
+  void resize_own_windows();
   void take_reset(std::string_view unit);
   void take_ping(std::string_view unit);
   void take_goaway(std::string_view unit);
@@ -193,7 +194,8 @@ class Engine {
   uint32_t settings_entries_ = 0;                  // of the frame being read
   std::optional<uint32_t> table_least_;            // HEADER_TABLE_SIZE in it
   uint32_t table_last_ = 0;
-  int32_t send_window_ = initial_window;           // of the connection
+  Window send_window_{initial_window};             // of the connection
+  Window receive_window_;
   struct Early {                                   // PRIORITY_UPDATE that came before its stream
     int32_t id;
     Priority priority;

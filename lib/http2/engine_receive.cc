@@ -75,15 +75,11 @@ Code Engine::judge(const Frame& frame) {
 
 Code Engine::judge_data(const Frame& frame) {
   if (frame.stream == 0 || idle(frame.stream)) return Code::protocol_error;
-  if (frame.length > connection_window_ - std::min(connection_window_, owed_)) return Code::flow_control_error;
+  if (!receive_window_.take(frame.length)) return Code::flow_control_error;
   Flow* const flow = table_.find(static_cast<int32_t>(frame.stream));
   if (flow == nullptr) return judge_closed(frame);
   if (flow->peer_ended_) return stream_fault(*flow, Code::stream_closed);
-  if (static_cast<int32_t>(frame.length) > flow->receive_window_) {
-    stream_error(*flow, Code::flow_control_error);
-  } else {
-    flow->receive_window_ -= static_cast<int32_t>(frame.length);
-  }
+  if (!flow->receive_window_.take(frame.length)) stream_error(*flow, Code::flow_control_error);
   return Code::no_error;
 }
 
@@ -216,7 +212,7 @@ Code Engine::take_setting(Setting setting, uint32_t value) {
       return Code::no_error;
     case Setting::enable_push: return role_ == Role::client && value != 0 ? Code::protocol_error : flag();
     case Setting::max_concurrent_streams: peer_max_streams_ = value; return Code::no_error;
-    case Setting::initial_window_size: return move_windows(value);
+    case Setting::initial_window_size: return resize_windows(value);
     case Setting::max_frame_size:                  // we never send more than the least that it can be
       return value >= frame_payload_max && value < uint32_t{1} << 24 ? Code::no_error : Code::protocol_error;
     case Setting::enable_connect_protocol:
@@ -230,13 +226,11 @@ Code Engine::take_setting(Setting setting, uint32_t value) {
 }
 
 // RFC 9113 6.9.2: of all streams, and they may become negative.
-Code Engine::move_windows(uint32_t to) {
+Code Engine::resize_windows(uint32_t to) {
   if (to > static_cast<uint32_t>(window_max)) return Code::flow_control_error;
-  const int64_t by = int64_t{to} - int64_t{std::exchange(peer_window_, to)};
+  const uint32_t from = std::exchange(peer_window_, to);
   for (Flow* flow = known_.front(); flow != nullptr; flow = known_.next(*flow)) {
-    const int64_t window = flow->send_window_ + by;
-    if (window > window_max) return Code::flow_control_error;
-    flow->send_window_ = static_cast<int32_t>(window);
+    if (!flow->send_window_.resize(from, to)) return Code::flow_control_error;
     order(*flow);
   }
   return Code::no_error;
@@ -270,8 +264,8 @@ void Engine::take_goaway(std::string_view unit) {
 }
 
 void Engine::take_window(std::string_view unit) {
-  const auto more = static_cast<int32_t>(read_u31(unit.data()));
-  if (const Detail detail = user_.on_window_update(static_cast<uint32_t>(more)); detail != Detail::none) {
+  const uint32_t more = read_u31(unit.data());
+  if (const Detail detail = user_.on_window_update(more); detail != Detail::none) {
     return fail(Code::enhance_your_calm, detail);
   }
   Flow* const flow = table_.find(static_cast<int32_t>(reader_.frame().stream));
@@ -280,13 +274,11 @@ void Engine::take_window(std::string_view unit) {
     return flow == nullptr ? void() : stream_error(*flow, Code::protocol_error);
   }
   if (reader_.frame().stream == 0) {
-    if (send_window_ > window_max - more) return fail(Code::flow_control_error, Detail::flow_control);
-    send_window_ += more;
+    if (!send_window_.grow(more)) fail(Code::flow_control_error, Detail::flow_control);
     return;
   }
   if (flow == nullptr) return;
-  if (flow->send_window_ > window_max - more) return stream_error(*flow, Code::flow_control_error);
-  flow->send_window_ += more;
+  if (!flow->send_window_.grow(more)) return stream_error(*flow, Code::flow_control_error);
   order(*flow);
 }
 
@@ -342,10 +334,15 @@ void Engine::settings_whole() {
     return user_.on_settings();
   }
   settings_unanswered_ = false;
-  const int32_t by = static_cast<int32_t>(stream_window_) - static_cast<int32_t>(std::exchange(window_in_force_, stream_window_));
+  resize_own_windows();
+}
+
+// What we announced is in force. A stream's window_ was the one in force when it began, or wider.
+void Engine::resize_own_windows() {
+  const uint32_t from = std::exchange(window_in_force_, stream_window_);
   for (Flow* flow = known_.front(); flow != nullptr; flow = known_.next(*flow)) {
-    flow->receive_window_ += by;
-    flow->window_ = static_cast<uint32_t>(static_cast<int32_t>(flow->window_) + by);
+    if (!flow->receive_window_.resize(from, stream_window_)) continue;   // widened beyond all windows: it stays as it is
+    flow->window_ = flow->window_ - from + stream_window_;
   }
 }
 

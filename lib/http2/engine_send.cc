@@ -25,7 +25,7 @@ net::ByteQueue& Engine::answers() {
 bool Engine::wants_write() const {
   if (failing_) return !over_;
   if (!queue_.empty() || !ends_.empty()) return true;
-  if (send_window_ <= 0 || ready_urgencies_ == 0) return false;
+  if (send_window_.open() == 0 || ready_urgencies_ == 0) return false;
   return std::ranges::any_of(ready_, [](const auto& list) { return !list.empty(); });
 }
 
@@ -123,7 +123,7 @@ void Engine::order(Flow& flow) {
   if (flow.id_ == 0 || flow.head_ends_) return;
   const bool has_bytes = !flow.out_.empty();
   Flow::Place place = Flow::Place::none;
-  if (has_bytes && flow.send_window_ > 0) place = Flow::Place::ready;
+  if (has_bytes && flow.send_window_.open() != 0) place = Flow::Place::ready;
   if (!has_bytes && flow.out_state_ == Flow::Out::ending) place = Flow::Place::ends;
   if (place == flow.place_) return;
   leave_order(flow);
@@ -153,7 +153,7 @@ void Engine::set_priority(Flow& flow, Priority priority) {
 
 Flow* Engine::next_to_send() {
   if (Flow* const flow = ends_.front(); flow != nullptr) return flow;
-  if (send_window_ <= 0) return nullptr;
+  if (send_window_.open() == 0) return nullptr;
   for (unsigned u = 0; ready_urgencies_ >> u != 0; ++u) {
     if (Flow* const flow = ready_[u].front(); flow != nullptr) return flow;
     ready_urgencies_ &= static_cast<uint8_t>(~(1U << u));
@@ -212,8 +212,7 @@ void Engine::send_queue(net::ByteQueue& out) {
 }
 
 void Engine::send_data(Flow& flow, net::ByteQueue& out) {
-  const auto window = static_cast<size_t>(std::max(0, std::min(send_window_, flow.send_window_)));
-  const size_t n = std::min({window, data_bytes_max, flow.out_.size()});
+  const size_t n = std::min({send_window_.open(), flow.send_window_.open(), data_bytes_max, flow.out_.size()});
   const bool last = n == flow.out_.size() && flow.out_state_ == Flow::Out::ending;
   const bool trailers = last && flow.trailers_ != nullptr;
   if (n != 0 || !trailers) {
@@ -224,7 +223,7 @@ void Engine::send_data(Flow& flow, net::ByteQueue& out) {
     // One that is of use in parts lets the others of its urgency have their turn (RFC 9218 4.2); so do requests, which are of many
     // clients.
     const bool in_turns = flow.priority_.incremental || role_ == Role::client;
-    if (in_turns || flow.send_window_ <= 0 || flow.out_.empty()) {
+    if (in_turns || flow.send_window_.open() == 0 || flow.out_.empty()) {
       leave_order(flow);
       order(flow);
     }
@@ -251,8 +250,7 @@ void Engine::move_body(Flow& flow, net::ByteQueue& out, size_t bytes) {
       flow.out_.drop(piece.size());
     }
   }
-  send_window_ -= static_cast<int32_t>(bytes);
-  flow.send_window_ -= static_cast<int32_t>(bytes);
+  CHECK(send_window_.take(bytes) && flow.send_window_.take(bytes));
   flow.moved_ += bytes;
   news(flow);
 }

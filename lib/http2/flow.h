@@ -14,6 +14,7 @@
 #include "http2/code.h"
 #include "http2/hpack.h"
 #include "http2/priority.h"
+#include "http2/window.h"
 #include "net/byte_queue.h"
 
 namespace sluice::http2 {
@@ -69,8 +70,8 @@ class Flow : public base::ListHook<class NewsTag>,
   size_t held_ = 0;
   size_t moved_ = 0;
   int32_t id_ = 0;
-  int32_t send_window_ = 0;
-  int32_t receive_window_ = 0;                     // what the peer may still send
+  Window send_window_{0};
+  Window receive_window_{0};                       // what the peer may still send
   uint32_t window_ = 0;                            // and how much that is when all was given back
   uint32_t owed_ = 0;                              // consumed, and not given back
   Gone how_{};
