@@ -56,6 +56,9 @@ class Engine {
 
   // DATA: one frame and its header fill one TLS record.
   static constexpr size_t data_bytes_max = frame_payload_max - frame_header_bytes;
+  // Of the frames that go by id, while others of the same urgency wait, one in so many is the one's that waits for longest: a large
+  // download must not stop all else on its connection.
+  static constexpr uint8_t frames_ahead = 32;
   // Slices below this are copied behind their frame header, so that a batch of answers stays in one piece.
   static constexpr size_t copy_below = 2048;
   // Our own RST_STREAMs remembered: what the peer had sent before it saw them is passed over. Older ones are too, then.
@@ -152,6 +155,9 @@ class Engine {
   void order(Flow& flow);
   void leave_order(Flow& flow);
   Flow* next_to_send();
+  Flow* next_of(unsigned urgency);
+  Flow* next_by_id(unsigned urgency);
+  bool in_turns(const Flow& flow) const { return flow.priority_.incremental || role_ == Role::client; }
   void send_frames(net::ByteQueue& out, size_t limit);
   void send_last(net::ByteQueue& out);
   void send_queue(net::ByteQueue& out);
@@ -173,7 +179,10 @@ class Engine {
   base::List<Flow, NewsTag> news_;
   base::List<Flow, FreshTag> fresh_;               // got body bytes since the last fill
   base::List<Flow, HeadTag> heads_;                // whose head is in queue_
-  std::array<base::List<Flow, ReadyTag>, Priority::lowest + 1> ready_;   // have bytes, and a window
+  // Have bytes, and a window, by urgency: those that share, and the others.
+  std::array<base::List<Flow, ReadyTag>, Priority::lowest + 1> in_turns_;
+  std::array<IdHeap<Flow>, Priority::lowest + 1> by_id_;
+  base::List<Flow, ReadyTag> line_;                // the others of all urgencies, the one that waits for longest in front
   base::List<Flow, ReadyTag> ends_;                // have nothing to send but the end
   FrameReader reader_;
   HeaderDecoder decoder_;
@@ -205,7 +214,9 @@ class Engine {
   uint8_t early_next_ = 0;
   uint8_t resets_next_ = 0;
   uint8_t closed_next_ = 0;
-  uint8_t ready_urgencies_ = 0;                    // a bit for each list that may have some
+  uint8_t ready_urgencies_ = 0;                    // a bit for each urgency that may have some
+  uint8_t shared_last_ = 0;                        // a bit for each whose last frame was of one that shares
+  uint8_t ahead_ = 0;                              // frames by id since one in line had its turn
   int32_t resets_[resets_remembered] = {};
   int32_t closed_[closed_remembered] = {};
   int32_t resets_forgotten_ = 0;                   // the highest id that fell out of resets_

@@ -26,7 +26,8 @@ bool Engine::wants_write() const {
   if (failing_) return !over_;
   if (!queue_.empty() || !ends_.empty()) return true;
   if (send_window_.open() == 0 || ready_urgencies_ == 0) return false;
-  return std::ranges::any_of(ready_, [](const auto& list) { return !list.empty(); });
+  const auto some = [](const auto& flows) { return !flows.empty(); };
+  return std::ranges::any_of(in_turns_, some) || std::ranges::any_of(by_id_, some);
 }
 
 // ---- heads ------------------------------------------------------------------------------------------------------
@@ -118,23 +119,31 @@ void Engine::send_trailers(Flow& flow, const http::Fields& trailers) {
   order(flow);
 }
 
-// Where the stream stands among those that have something to send: with the others of its urgency, those that came first in front.
+// Where the stream stands among those that have something to send. Of one urgency the lowest id goes first (RFC 9218 10); those that
+// are of use in parts share (4.2), and so do requests, which are of many clients.
 void Engine::order(Flow& flow) {
   if (flow.id_ == 0 || flow.head_ends_) return;
   const bool has_bytes = !flow.out_.empty();
   Flow::Place place = Flow::Place::none;
-  if (has_bytes && flow.send_window_.open() != 0) place = Flow::Place::ready;
+  if (has_bytes && flow.send_window_.open() != 0) place = in_turns(flow) ? Flow::Place::in_turns : Flow::Place::by_id;
   if (!has_bytes && flow.out_state_ == Flow::Out::ending) place = Flow::Place::ends;
   if (place == flow.place_) return;
   leave_order(flow);
   flow.place_ = place;
-  if (place == Flow::Place::ends) ends_.push_back(flow);
-  if (place != Flow::Place::ready) return;
-  ready_[flow.priority_.urgency].push_back(flow);
+  switch (place) {
+    case Flow::Place::none: return;
+    case Flow::Place::ends: return ends_.push_back(flow);
+    case Flow::Place::in_turns: in_turns_[flow.priority_.urgency].push_back(flow); break;
+    case Flow::Place::by_id:
+      by_id_[flow.priority_.urgency].insert(flow);
+      line_.push_back(flow);
+      break;
+  }
   ready_urgencies_ |= static_cast<uint8_t>(1U << flow.priority_.urgency);
 }
 
 void Engine::leave_order(Flow& flow) {
+  if (flow.place_ == Flow::Place::by_id) by_id_[flow.priority_.urgency].remove(flow);
   flow.base::ListHook<ReadyTag>::unlink();
   flow.place_ = Flow::Place::none;
 }
@@ -145,9 +154,9 @@ void Engine::prioritise(Flow& flow, Priority priority) {
 
 void Engine::set_priority(Flow& flow, Priority priority) {
   if (flow.gone_) return;
+  leave_order(flow);
   flow.priority_told_ = true;
   flow.priority_ = priority;
-  leave_order(flow);
   order(flow);
 }
 
@@ -155,10 +164,33 @@ Flow* Engine::next_to_send() {
   if (Flow* const flow = ends_.front(); flow != nullptr) return flow;
   if (send_window_.open() == 0) return nullptr;
   for (unsigned u = 0; ready_urgencies_ >> u != 0; ++u) {
-    if (Flow* const flow = ready_[u].front(); flow != nullptr) return flow;
+    if (Flow* const flow = next_of(u); flow != nullptr) return flow;
     ready_urgencies_ &= static_cast<uint8_t>(~(1U << u));
   }
   return nullptr;
+}
+
+// Where there are both, every other frame is of one that shares.
+Flow* Engine::next_of(unsigned urgency) {
+  const auto bit = static_cast<uint8_t>(1U << urgency);
+  base::List<Flow, ReadyTag>& shared = in_turns_[urgency];
+  if (!by_id_[urgency].empty() && (shared.empty() || (shared_last_ & bit) != 0)) {
+    shared_last_ &= static_cast<uint8_t>(~bit);
+    return next_by_id(urgency);
+  }
+  shared_last_ |= bit;
+  Flow* const flow = shared.pop_front();
+  if (flow != nullptr) shared.push_back(*flow);
+  return flow;
+}
+
+Flow* Engine::next_by_id(unsigned urgency) {
+  Flow* const lowest = by_id_[urgency].lowest();
+  if (by_id_[urgency].one() || ++ahead_ < frames_ahead) return lowest;
+  ahead_ = 0;
+  Flow* const first = line_.pop_front();
+  line_.push_back(*first);
+  return first->priority_.urgency == urgency ? first : lowest;
 }
 
 // What the upcalls queue goes with the rest: nobody else would ask for it.
@@ -220,13 +252,7 @@ void Engine::send_data(Flow& flow, net::ByteQueue& out) {
     move_body(flow, out, n);
   }
   if (!last) {
-    // One that is of use in parts lets the others of its urgency have their turn (RFC 9218 4.2); so do requests, which are of many
-    // clients.
-    const bool in_turns = flow.priority_.incremental || role_ == Role::client;
-    if (in_turns || flow.send_window_.open() == 0 || flow.out_.empty()) {
-      leave_order(flow);
-      order(flow);
-    }
+    if (flow.send_window_.open() == 0 || flow.out_.empty()) order(flow);
     return;
   }
   leave_order(flow);

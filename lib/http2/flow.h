@@ -13,6 +13,7 @@
 #include "http/stream.h"
 #include "http2/code.h"
 #include "http2/hpack.h"
+#include "http2/id_heap.h"
 #include "http2/priority.h"
 #include "http2/window.h"
 #include "net/byte_queue.h"
@@ -32,7 +33,8 @@ class Flow : public base::ListHook<class NewsTag>,
              public base::ListHook<class FreshTag>,
              public base::ListHook<class HeadTag>,
              public base::ListHook<class ReadyTag>,
-             public base::ListHook<class KnownTag> {
+             public base::ListHook<class KnownTag>,
+             public IdHeapHook {
  public:
   int32_t id() const { return id_; }               // 0: the engine does not know it yet, or no more
   bool gone() const { return gone_; }
@@ -57,7 +59,7 @@ class Flow : public base::ListHook<class NewsTag>,
  private:
   friend class Engine;
   enum class Out : uint8_t { open, ending, ended };   // ending: no more is added; ended: END_STREAM has left
-  enum class Place : uint8_t { none, ready, ends };   // in which list of the engine ReadyTag links it
+  enum class Place : uint8_t { none, in_turns, by_id, ends };   // in which list of the engine ReadyTag links it
   struct Asked {                                   // a request that the peer's limit keeps waiting, as text of our own
     std::string text;
     std::vector<Line> lines;

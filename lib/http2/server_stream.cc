@@ -45,14 +45,19 @@ void ServerStream::head_complete(End end) {
   end_seen_ = end == End::yes;
   session_.request_begins(*this);
   if (!why.clean()) return malformed(why);
-  if (reader_.has_priority()) session_.engine_.prioritise(*this, reader_.priority());
+  // Calls and tunnels are streams of messages, each of use by itself: they share unless their client says otherwise.
+  may_be_silent_ = http::is_grpc(head_.fields);
+  if (reader_.has_priority()) {
+    session_.engine_.prioritise(*this, reader_.priority());
+  } else if (may_be_silent_ || !head_.upgrade.empty()) {
+    session_.engine_.prioritise(*this, {.incremental = true});
+  }
   if (!head_.upgrade.empty()) {
     request_ = Request::upgrade_asked;        // nothing is told past the head until it is answered (row 16)
     if (end_seen_) session_.engine_.ends(*this);
     return sink_->on_head(head_, End::no);
   }
   request_ = end == End::yes ? Request::ended : Request::body;
-  may_be_silent_ = http::is_grpc(head_.fields);
   if (may_be_silent_) note_call_deadline();
   if (request_ == Request::body) {
     continue_owed_ = head_.expect_continue;

@@ -42,6 +42,7 @@ void Wire::take(uint8_t type, uint8_t flags, uint32_t id, std::string_view paylo
   switch (type) {
     case 0:
       data_bytes_ += payload.size();
+      data_.emplace_back(id, payload.size());
       seen += payload;
       break;
     case 1: {                                        // the tests' answers fit one frame

@@ -31,6 +31,7 @@ class Wire {
   const std::string& goaway() const { return goaway_; }
   void table(uint32_t bytes) { nghttp2_hd_inflate_change_table_size(inflater_, bytes); }   // as our SETTINGS said, once acknowledged
   size_t data_bytes() const { return data_bytes_; }
+  const std::vector<std::pair<uint32_t, size_t>>& data() const { return data_; }   // DATA in order: stream, bytes
   size_t resets() const { return resets_; }
   const std::vector<uint8_t>& types() const { return types_; }
 
@@ -46,6 +47,7 @@ class Wire {
   std::string goaway_;
   std::vector<uint8_t> types_;
   size_t data_bytes_ = 0;
+  std::vector<std::pair<uint32_t, size_t>> data_;
   size_t resets_ = 0;
 };
 
