@@ -472,7 +472,7 @@ TEST_CASE("header blocks of an upstream are bounded too") {
     CAPTURE(size);
     const bool broken = size == 270'000;             // else it is the fault of one answer, and others share the connection
     CHECK(t.trace.ends_with(size == 60'000 ? "closed clean\n"
-                            : broken       ? "closed bad_response hpack\n"
+                            : broken       ? "closed bad_response continuation_flood\n"
                                            : "closed bad_response head_size\n"));
     CHECK((large.wire.goaway() == "") == !broken);
   }

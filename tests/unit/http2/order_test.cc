@@ -132,8 +132,7 @@ TEST_CASE("streams that are reset, or whose window shuts, leave the order") {
   use_up(b);
   for (int i = 0; i < 4; ++i) b.ask();
   for (const size_t i : {1, 2, 3, 4}) b.give(i, 3);
-  b.wire.send(http2::reset_frame(5));
-  b.sink(3).cancel({});
+  b.wire.send(http2::reset_frame(5) + http2::reset_frame(7));
   b.sim.settle();
   CHECK(b.open(4) == "bbbe");
   b.wire.send(http2::settings_frame({{4, 0}}));
