@@ -149,15 +149,18 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
        "longer than the 60 s at which most load balancers in front give up: they close first, without a race"},
       Duration(o.idle_timeout, above_zero));
   key(v,
-      {"underscore_headers", "field names with '_': drop, reject (400) or pass",
-       "some backends take '_' for '-', so X_Real_IP would be believed"},
+      {"underscore_headers",
+       "field names of requests, trailers too, with other characters than letters, digits and '-': drop, reject (400) or pass",
+       "backends of the CGI kind take '_', '.', '~' and the like for '-', so X_Real_IP or X.Real.IP would be believed"},
       Choice(o.limits.underscore_headers, underscores));
   key(v,
       {"max_requests", "requests of one connection, then a clean close or GOAWAY", "long-lived clients spread over a grown fleet in time"},
       Number(o.max_requests, 1, count_max));
   key(v, {"max_request_line", "request line; above it 414", "twice what browsers and common servers allow"},
       Size(o.limits.max_request_line, {.min = 256, .max = 96 * 1024}));
-  key(v, {"max_header_bytes", "names and values of all fields, and every blank around them but the one behind the colon; above it 431", "large cookies and tokens fit; more is an attack or a bug"},
+  key(v,
+      {"max_header_bytes", "names and values of all fields, and every blank around them but the one behind the colon; above it 431",
+       "large cookies and tokens fit; more is an attack or a bug"},
       Size(o.limits.max_header_bytes, {.min = 1024, .max = 96 * 1024}));
   key(v, {"max_header_count", "fields of a head; above it 431", "browsers send about 20; nginx and Envoy stop at 100, too"},
       Number(o.limits.max_header_count, 1, 10'000));

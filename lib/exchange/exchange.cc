@@ -157,6 +157,8 @@ void Exchange::on_trailers(http::Fields& trailers) {
     request_ended_ = true;
     return;
   }
+  route::edit_trailers(trailers, options().request_headers);
+  if (trailers.empty()) return request_body({}, http::End::yes);
   trailers_ = &trailers;
   if (attempt_.stream() != nullptr) attempt_.stream()->send_trailers(trailers);
   request_ended();

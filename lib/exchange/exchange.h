@@ -62,7 +62,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   void send_request();
   void request_body(net::ByteQueue&& bytes, http::End end);
   void request_ended();
-  void informational(const http::Head& head);
+  void informational(http::Head& head);
   void send_go_ahead();
   void final_head(http::Head& head, http::End end);
   void answer_ended();

@@ -154,15 +154,10 @@ void append_to_list(http::Fields& fields, http::Token token, std::string_view la
   fields.set(token, {list, static_cast<size_t>(to - list)});
 }
 
+// Others of the family (X-Forwarded-Prefix, -Server, ...) are claims of the same kind.
 void drop_x_forwarded(http::Fields& fields) {
-  for (const http::Token token :
-       {http::Token::x_forwarded_for, http::Token::x_forwarded_host, http::Token::x_forwarded_port, http::Token::x_forwarded_proto}) {
-    fields.remove(token);
-  }
-  // Others of the family (X-Forwarded-Prefix, -Server, ...) are claims of the same kind.
   for (uint32_t i = 0; i < fields.size();) {
-    const std::string_view name = fields[i].name();
-    if (fields[i].token == http::Token::other && name.size() > 12 && base::iequals(name.substr(0, 12), "x-forwarded-")) {
+    if (http::is_x_forwarded(fields[i].name())) {
       fields.remove_at(i);
     } else {
       ++i;

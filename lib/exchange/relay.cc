@@ -160,13 +160,15 @@ void Exchange::attempt_head(http::Head& head, End end) {
 }
 
 // 100 goes to a client that waits for it, the others to all that can read them (threats.md row 29).
-void Exchange::informational(const http::Head& head) {
+void Exchange::informational(http::Head& head) {
   if (head.status == 100) {
     deadlines_.clear(Limit::go_ahead);
     if (head_->expect_continue) send_go_ahead();
     return;
   }
-  if (head_->version != http::Version::http_10) downstream_->send_head(head, End::no);
+  if (head_->version == http::Version::http_10) return;
+  route::edit(head.fields, options().response_headers);
+  downstream_->send_head(head, End::no);
 }
 
 void Exchange::send_go_ahead() {
@@ -200,7 +202,12 @@ void Exchange::attempt_body(net::ByteQueue&& bytes, End end) {
 void Exchange::attempt_trailers(http::Fields& trailers) {
   moved();
   if (grpc_) note_grpc_status(trailers);
-  downstream_->send_trailers(trailers);
+  route::edit_trailers(trailers, options().response_headers);
+  if (trailers.empty()) {
+    downstream_->send_body({}, End::yes);
+  } else {
+    downstream_->send_trailers(trailers);
+  }
   answer_ended();
 }
 

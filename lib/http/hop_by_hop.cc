@@ -8,8 +8,7 @@ namespace sluice::http {
 namespace {
 
 bool may_be_nominated(std::string_view name) {
-  constexpr std::string_view forwarded = "x-forwarded-";
-  if (base::iequals(name.substr(0, forwarded.size()), forwarded)) return false;
+  if (is_x_forwarded(name)) return false;
   const Token token = token_of(name);
   return token != Token::host && token != Token::content_length && token != Token::transfer_encoding && token != Token::authorization &&
          token != Token::cookie;

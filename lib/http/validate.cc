@@ -17,7 +17,7 @@
 namespace sluice::http {
 namespace {
 
-enum Class : uint8_t { token_class = 1, path_class = 2, query_class = 4, host_class = 8, hex_class = 16 };
+enum Class : uint8_t { token_class = 1, path_class = 2, query_class = 4, host_class = 8, hex_class = 16, dashed_class = 32 };
 
 consteval std::array<uint8_t, 256> make_classes() {
   std::array<uint8_t, 256> table{};
@@ -25,7 +25,8 @@ consteval std::array<uint8_t, 256> make_classes() {
     for (const char c : characters) table[static_cast<unsigned char>(c)] |= what;
   };
   constexpr std::string_view alnum = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-  mark(alnum, token_class | path_class | host_class);
+  mark(alnum, token_class | path_class | host_class | dashed_class);
+  mark("-", dashed_class);
   mark("!#$%&'*+-.^_`|~", token_class);
   mark("-._~!$&'()*+,;=:@/|[]^", path_class);             // '%' is looked at apart
   mark("-._~!$&'()*+;=", host_class);                     // reg-name without ','; '%' apart
@@ -112,7 +113,8 @@ bool is_field_value(std::string_view value) {
 }
 
 NameRule underscore_rule(std::string_view name, UnderscoreHeaders option) {
-  if (option == UnderscoreHeaders::pass || name.find('_') == std::string_view::npos) return NameRule::take;
+  if (option == UnderscoreHeaders::pass) return NameRule::take;
+  if (std::ranges::all_of(name, [](char c) { return is(c, dashed_class); })) return NameRule::take;
   return option == UnderscoreHeaders::drop ? NameRule::drop : NameRule::reject;
 }
 
@@ -167,7 +169,8 @@ bool is_known_scheme(std::string_view text) {
 
 std::optional<uint64_t> parse_content_length(std::string_view value) { return base::parse_u64(value); }
 
-bool allowed_in_trailers(Token token) {
+bool allowed_in_trailers(Token token, std::string_view name) {
+  if (token == Token::other) return !is_x_forwarded(name);
   constexpr Token barred[] = {
       Token::content_length,
       Token::host,
@@ -187,6 +190,9 @@ bool allowed_in_trailers(Token token) {
       Token::x_forwarded_proto,
       Token::x_real_ip,
       Token::x_request_id,
+      Token::traceparent,
+      Token::tracestate,
+      Token::early_data,
       Token::x_sluice_reason,
   };
   return !is_hop_by_hop(token) && std::ranges::find(barred, token) == std::end(barred);

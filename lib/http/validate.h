@@ -28,7 +28,9 @@ bool is_field_value(std::string_view value);           // no such byte
 
 // ---- names ----
 enum class NameRule : uint8_t { take, drop, reject };
-NameRule underscore_rule(std::string_view name, UnderscoreHeaders option);   // row 10
+// Of a request's field, head or trailer: names with other characters than letters, digits and '-', which backends of the CGI kind
+// fold to the dashed name (X_Real_IP, X.Real.IP: HTTP_X_REAL_IP); rows 10 and 53.
+NameRule underscore_rule(std::string_view name, UnderscoreHeaders option);
 
 // ---- targets (row 13) ----
 // Origin form: a path of RFC 3986 characters and | [ ] ^ with whole escapes, then any visible ASCII but # as query.
@@ -48,7 +50,8 @@ std::string_view without_port(std::string_view authority);
 std::optional<uint64_t> parse_content_length(std::string_view value);
 
 // ---- trailers (row 5) ----
-// May this field go on as a trailer? No: framing, routing, authentication, cookies, hop-by-hop.
-bool allowed_in_trailers(Token token);
+// May this field go on as a trailer? No: framing, routing, authentication, cookies, hop-by-hop, and what tells of the way of a
+// request: a trailer must not say what a head may not. What Connection named is the sessions' to drop.
+bool allowed_in_trailers(Token token, std::string_view name);
 
 }  // namespace sluice::http

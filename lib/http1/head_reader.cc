@@ -176,9 +176,12 @@ HeadReader::Status HeadReader::consume(std::string_view bytes, Place place, size
   switch (found.stop) {
     case ScanResult::Stop::more:
     case ScanResult::Stop::full: return Status::more;
-    case ScanResult::Stop::end: commit(); return failure_.clean() ? Status::done : Status::bad;
+    case ScanResult::Stop::end:
+      commit();
+      if (stage_ == Stage::trailers) drop_nominated(special_, *fields_);  // the head was within the limit, or there would be no trailers
+      return failure_.clean() ? Status::done : Status::bad;
     case ScanResult::Stop::bad:
-      commit();                              // what came before is judged before it
+      commit();  // what came before is judged before it
       return failure_.clean() ? fail(found.detail) : Status::bad;
   }
   UNREACHABLE();
@@ -256,18 +259,23 @@ void HeadReader::commit() {
   if (name_.empty()) return;
   value_ = whole_value();
   const Token token = http::token_of(name_);
-  if (token == Token::other) {
-    switch (side_ == Side::request ? http::underscore_rule(name_, underscores_) : http::NameRule::take) {
-      case http::NameRule::take: fields_->add(Token::other, name_, value_); break;
-      case http::NameRule::drop: break;
-      case http::NameRule::reject: fail(Detail::underscore); break;
-    }
-  } else if (stage_ == Stage::trailers) {
-    if (http::allowed_in_trailers(token)) fields_->add(token, name_, value_);
+  const bool judged = token == Token::other && side_ == Side::request;
+  switch (judged ? http::underscore_rule(name_, underscores_) : http::NameRule::take) {
+    case http::NameRule::take: take_field(token); break;
+    case http::NameRule::drop: break;
+    case http::NameRule::reject: fail(Detail::underscore); break;
+  }
+  name_ = {};
+}
+
+void HeadReader::take_field(Token token) {
+  if (stage_ == Stage::trailers) {
+    if (http::allowed_in_trailers(token, name_)) fields_->add(token, name_, value_);
+  } else if (token == Token::other) {
+    fields_->add(token, name_, value_);
   } else {
     commit_special(token);
   }
-  name_ = {};
 }
 
 void HeadReader::commit_special(Token token) {
@@ -280,7 +288,11 @@ void HeadReader::commit_special(Token token) {
     const bool before = special_.connection.nominates;
     special_.connection.nominates = false;
     http::read_connection(value_, special_.connection);
-    if (special_.connection.nominates) fields_->add(token, name_, value_);  // until the head is whole
+    if (special_.connection.nominates) {
+      auto* const named = arena_.make_array<Nominations>(1);
+      *named = {special_.nominations, value_};
+      special_.nominations = named;
+    }
     special_.connection.nominates = special_.connection.nominates || before;
   } else if (token == Token::upgrade) {
     if (special_.upgrade.empty()) special_.upgrade = http::upgrade_choice(value_);

@@ -19,6 +19,12 @@ namespace sluice::http1 {
 
 enum class Side : uint8_t { request, response };
 
+// A Connection value that names fields; they are neither in the head nor in the trailers (RFC 9110 7.6.1).
+struct Nominations {
+  const Nominations* next;
+  std::string_view value;
+};
+
 // The fields that frame or steer a message: kept apart, not among Head::fields.
 struct Special {
   std::string_view host{};
@@ -26,6 +32,7 @@ struct Special {
   std::string_view transfer_encoding{};
   std::string_view upgrade{};
   http::ConnectionOptions connection{};
+  const Nominations* nominations = nullptr;  // in the arena
   int64_t keep_alive_s = -1;               // Keep-Alive: timeout=N; -1 = not said
   uint16_t hosts = 0;
   uint16_t content_lengths = 0;
@@ -80,6 +87,7 @@ class HeadReader {
   void continue_value(std::string_view more);
   std::string_view whole_value();
   void commit();
+  void take_field(http::Token token);
   void commit_special(http::Token token);
   void add_piece(std::string_view bytes);
   Status fail(http::Detail detail);

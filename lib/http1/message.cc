@@ -97,21 +97,6 @@ Failure judge_request_body(const Special& special, Head& head, Message& message)
   return {};
 }
 
-// More names in Connection than fields in any sane head would only cost us time.
-constexpr uint32_t nominations_max = 64;
-
-bool drop_nominated(const Special& special, http::Fields& fields) {
-  if (!special.connection.nominates) return true;
-  uint32_t named = 0;
-  while (const http::Field* field = fields.find(Token::connection)) {
-    const std::string_view value = field->value();
-    fields.remove_at(static_cast<uint32_t>(field - fields.begin()));
-    named += http::remove_nominated(fields, value, nominations_max + 1);
-    if (named > nominations_max) return false;
-  }
-  return true;
-}
-
 std::string_view lower(std::string_view text, base::Arena& arena) {
   bool has_upper = false;
   for (const char c : text) has_upper = has_upper || base::to_lower(c) != c;
@@ -167,6 +152,17 @@ Failure judge_lengths(const Special& special, Head& head) {
 }
 
 }  // namespace
+
+// More names in Connection than fields in any sane head would only cost us time.
+bool drop_nominated(const Special& special, http::Fields& fields) {
+  constexpr uint32_t nominations_max = 64;
+  uint32_t named = 0;
+  for (const Nominations* n = special.nominations; n != nullptr; n = n->next) {
+    named += http::remove_nominated(fields, n->value, nominations_max + 1);
+    if (named > nominations_max) return false;
+  }
+  return true;
+}
 
 http::Failure read_request_line(std::string_view line, Head& head) {
   if (line.empty() || line.back() != '\r') return bad_request(Detail::ctl);

@@ -36,6 +36,9 @@ http::Failure read_status_line(std::string_view line, http::Head& head);
 // Completes `head` (authority, scheme, target, upgrade, ...) and tells how the body is framed.
 http::Failure judge_request(const Special& special, http::Scheme scheme, http::Head& head, Message& message);
 
+// Takes out of a head or its trailers what its Connection fields named; false: they named too much.
+bool drop_nominated(const Special& special, http::Fields& fields);
+
 // What the request that is answered was like.
 struct Asked {
   http::Method method;

@@ -181,10 +181,11 @@ void HeadReader::take_field(std::string_view name, std::string_view value, Index
         case http::NameRule::reject: return fault(Detail::underscore);
       }
     }
+    if (block_ == Block::trailers && !http::allowed_in_trailers(token, name)) return;
     return fields_->add(Token::other, arena_.copy(name), arena_.copy(value), flags);
   }
   if (take_special(token, value)) return;
-  if (block_ == Block::trailers && !http::allowed_in_trailers(token)) return;
+  if (block_ == Block::trailers && !http::allowed_in_trailers(token, name)) return;
   fields_->add(token, http::name_of(token), arena_.copy(value), flags);
 }
 

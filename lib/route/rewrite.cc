@@ -81,6 +81,13 @@ void edit(http::Fields& fields, const HeaderEdits& edits) {
   for (const HeaderValue& h : edits.add) fields.add(h.name, h.value);
 }
 
+void edit_trailers(http::Fields& trailers, const HeaderEdits& edits) {
+  for (const std::string& name : edits.remove) trailers.remove(name);
+  for (const HeaderValue& h : edits.set) {
+    if (trailers.remove(h.name) != 0) trailers.add(h.name, h.value);
+  }
+}
+
 uint32_t pick_target(const RouteOptions& options, uint64_t random) {
   CHECK(!options.targets.empty());
   if (options.targets.size() == 1) return options.targets.front().upstream_index;

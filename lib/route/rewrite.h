@@ -26,6 +26,10 @@ std::string_view expand_redirect(const Redirect& redirect, const RedirectFacts& 
 // Applies remove, set, add. The edits must outlive the fields (they are of the snapshot the request holds).
 void edit(http::Fields& fields, const HeaderEdits& edits);
 
+// The same for trailers, which must not say what the head may not: removed names go, set ones get that value where they stand, and
+// nothing is added, as it is in the head.
+void edit_trailers(http::Fields& trailers, const HeaderEdits& edits);
+
 // Index (Target::upstream_index) of one target, by weight. `random`: 64 uniform bits. At least one weight is above 0.
 uint32_t pick_target(const RouteOptions& options, uint64_t random);
 

@@ -169,6 +169,93 @@ TEST_CASE("trailers both ways") {
   });
 }
 
+TEST_CASE("trailers say nothing that a head may not (rows 53, 54)") {
+  const cross::Options edits{.route =
+                                 "request_headers = { set = { x-user = \"me\", x-set = \"1\" }, remove = [\"x-gone\"] }\n"
+                                 "response_headers = { set = { x-kind = \"a\" }, add = { x-more = \"1\" }, remove = [\"x-secret\"] }"};
+  for_all_pairs(
+      "POST example.com / [x-user: me] [x-set: 1] | b | [x-sum: 1] [x-user: me] | whole\n"
+      "200 [x-kind: a] [x-more: 1] | a | [x-sum: 2] [x-more: 2] [x-kind: a] | whole",
+      [](Stage& s) {
+        Call& call = s.ask({.method = "POST", .body = Body::follows});
+        call.send("b");
+        call.end({{"x-user", "root"}, {"x-gone", "1"}, {"x-sum", "1"}, {"x-user", "admin"}});
+        Turn& turn = s.turn();
+        turn.answer({200, {}, Body::follows});
+        turn.send("a");
+        turn.end({{"x-kind", "b"}, {"x-secret", "1"}, {"x-sum", "2"}, {"x-more", "2"}});
+        return both(s, call, turn);
+      },
+      edits);
+  for_all_pairs(                                                          // nothing is left of them
+      "POST example.com / [x-user: me] [x-set: 1] | b | whole\n200 [x-kind: a] [x-more: 1] | a | whole",
+      [](Stage& s) {
+        Call& call = s.ask({.method = "POST", .body = Body::follows});
+        call.send("b");
+        call.end({{"x-gone", "1"}, {"authorization", "x"}});
+        Turn& turn = s.turn();
+        turn.answer({200, {}, Body::follows});
+        turn.send("a");
+        turn.end({{"x-secret", "1"}, {"set-cookie", "a=b"}});
+        return both(s, call, turn);
+      },
+      edits);
+  const Lines claims{{"x-forwarded-for", "6.6.6.6"},
+                     {"x-forwarded-prefix", "/admin"},
+                     {"forwarded", "for=6.6.6.6"},
+                     {"x-real-ip", "6.6.6.6"},
+                     {"x-request-id", "mine"},
+                     {"via", "1.1 me"},
+                     {"authorization", "x"},
+                     {"cookie", "a=b"},
+                     {"x_real_ip", "6.6.6.6"},
+                     {"x.forwarded.for", "6.6.6.6"},
+                     {"x~auth", "1"},
+                     {"x-ok", "1"}};
+  for_all_pairs("POST example.com / | b | [x-ok: 1] | whole\n200 | whole", [&](Stage& s) {
+    Call& call = s.ask({.method = "POST", .body = Body::follows});
+    call.send("b");
+    call.end(claims);
+    Turn& turn = s.turn();
+    turn.answer({200, {}, Body::none, 0});
+    return both(s, call, turn);
+  });
+}
+
+TEST_CASE("what Connection names is in no trailer either (RFC 9110 7.6.1)") {
+  for (const Version version : {Version::http1, Version::http2}) {
+    Stage requests({Version::http1, version});
+    Call& call =
+        requests.ask({.method = "POST", .fields = {{"connection", "x-hop, close"}, {"connection", "x-leg"}}, .body = Body::follows});
+    call.send("b");
+    call.end({{"x-hop", "1"}, {"x-ok", "1"}, {"X-Leg", "1"}});
+    CHECK(requests.turn().request().text() == "POST example.com / | b | [x-ok: 1] | whole");
+    Stage answers({version, Version::http1});
+    Call& asked = answers.ask({});
+    answers.turn().answer({200, {{"connection", "x-hop"}}, Body::follows});
+    answers.turn().send("a");
+    answers.turn().end({{"x-hop", "1"}, {"x-ok", "1"}});
+    answers.settle();
+    CHECK(asked.answer().text() == "200 | a | [x-ok: 1] | whole");
+  }
+}
+
+TEST_CASE("names that backends of the CGI kind fold to the dashed one (row 53)") {
+  const Lines names{{"x_real_ip", "1"}, {"x.real.ip", "1"}, {"x~auth", "1"}, {"x-ok", "1"}};
+  for_all_pairs("GET example.com / [x-ok: 1] | whole\n200 [x_a: 1] [x.b: 1] | whole",
+                [&](Stage& s) { return pass(s, {.fields = names}, {200, {{"x_a", "1"}, {"x.b", "1"}}, Body::none, 0}); });
+  for_all_pairs("GET example.com / [x_real_ip: 1] [x.real.ip: 1] [x~auth: 1] [x-ok: 1] | whole\n200 | whole",
+                [&](Stage& s) { return pass(s, {.fields = names}, {200, {}, Body::none, 0}); },
+                {.listener = "underscore_headers = \"pass\""});
+  for (const Version version : {Version::http1, Version::http2}) {
+    Stage s({version, Version::http1}, {.listener = "underscore_headers = \"reject\""});
+    Call& call = s.ask({.fields = {{"x.real.ip", "1"}}});
+    s.settle();
+    CHECK(call.answer().start == "400");
+    CHECK(s.turns() == 0);
+  }
+}
+
 TEST_CASE("informational answers") {
   for_all_pairs("GET example.com / | whole\n103 [link: </a>; rel=preload] | 103 [link: </b>] | 200 length=2 | ok | whole", [](Stage& s) {
     Call& call = s.ask({});
@@ -191,6 +278,25 @@ TEST_CASE("informational answers") {
     turn.answer(200, "");
     return both(s, call, turn);
   });
+}
+
+TEST_CASE("informational heads meet the edits and drops of every head (row 54)") {
+  for_all_pairs("GET example.com / | whole\n103 [link: </a>] [x-kind: a] [x-more: 1] | 200 [x-kind: a] [x-more: 1] length=2 | ok | whole",
+                [](Stage& s) {
+                  Call& call = s.ask({});
+                  Turn& turn = s.turn();
+                  turn.inform(103, {{"x-kind", "b"}, {"x-secret", "1"}, {"link", "</a>"}});
+                  turn.answer(200, "ok", {{"x-secret", "2"}});
+                  return both(s, call, turn);
+                },
+                {.route = "response_headers = { set = { x-kind = \"a\" }, add = { x-more = \"1\" }, remove = [\"x-secret\"] }"});
+  for (const Version version : {Version::http1, Version::http2}) {
+    Stage s({version, Version::http1});
+    Call& call = s.ask({});
+    s.turn().inform(103, {{"connection", "x-hop"}, {"keep-alive", "timeout=5"}, {"x-hop", "1"}, {"link", "</a>"}});
+    s.settle();
+    CHECK(call.answer().text() == "103 [link: </a>] | nothing | open");
+  }
 }
 
 TEST_CASE("an expectation: accepted, refused, and met by silence") {

@@ -88,9 +88,20 @@ TEST_CASE("underscores and trailers") {
   CHECK(underscore_rule("a_b", UnderscoreHeaders::reject) == NameRule::reject);
   CHECK(underscore_rule("a_b", UnderscoreHeaders::drop) == NameRule::drop);
   CHECK(underscore_rule("a_b", UnderscoreHeaders::pass) == NameRule::take);
-  for (const Token t : {Token::content_length, Token::transfer_encoding, Token::host, Token::authorization, Token::set_cookie,
-                        Token::connection, Token::te, Token::upgrade, Token::keep_alive, Token::x_forwarded_for}) {
-    CHECK(!allowed_in_trailers(t));
+  // RFC 9110 5.6.2: what a name may be made of besides letters and digits.
+  for (const char c : std::string_view("!#$%&'*+.^_`|~")) {
+    const std::string name = std::string("X-A") + c + "b";
+    CAPTURE(name);
+    CHECK(underscore_rule(name, UnderscoreHeaders::reject) == NameRule::reject);
+    CHECK(underscore_rule(name, UnderscoreHeaders::drop) == NameRule::drop);
+    CHECK(underscore_rule(name, UnderscoreHeaders::pass) == NameRule::take);
   }
-  for (const Token t : {Token::other, Token::grpc_status, Token::grpc_message, Token::date}) CHECK(allowed_in_trailers(t));
+  CHECK(underscore_rule("AZaz-09", UnderscoreHeaders::drop) == NameRule::take);
+  for (const Token t : {Token::content_length, Token::transfer_encoding, Token::host, Token::authorization, Token::set_cookie,
+                        Token::connection, Token::te, Token::upgrade, Token::keep_alive, Token::x_forwarded_for, Token::traceparent}) {
+    CHECK(!allowed_in_trailers(t, name_of(t)));
+  }
+  for (const Token t : {Token::grpc_status, Token::grpc_message, Token::date}) CHECK(allowed_in_trailers(t, name_of(t)));
+  CHECK(allowed_in_trailers(Token::other, "x-forwarded"));
+  CHECK(!allowed_in_trailers(Token::other, "X-Forwarded-Prefix"));
 }
