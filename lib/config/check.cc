@@ -23,6 +23,23 @@ void check_process(const Snapshot& s, const Node& root, Report& report) {
   }
 }
 
+void check_admin(const Snapshot& s, const Node& root, Report& report) {
+  if (!s.admin.parsed || s.admin.parsed->is_loopback()) return;
+  report.warning(place(&root, {"admin", "address"}),
+                 concat({"the admin has no password: whoever reaches ", s.admin.address, " reads metrics, status and configuration"}),
+                 "127.0.0.1:9901");
+}
+
+bool is_everybody(const net::Cidr& block) { return block.text() == "0.0.0.0/0" || block.text() == "::/0"; }
+
+void check_trust(const ListenerOptions& listener, const Node* node, Report& report) {
+  for (const net::Cidr& block : listener.trusted_proxies) {
+    if (!is_everybody(block)) continue;
+    report.warning(place(node, {"trusted_proxies"}),
+                   concat({block.text(), " trusts everybody: each client names its own address, and is let in by it"}));
+  }
+}
+
 // The same address twice would be bound twice; port 0 is another port each time.
 void check_addresses(const Snapshot& s, const Node& root, Report& report) {
   std::map<std::string, std::string> owners;
@@ -96,6 +113,7 @@ void check_listeners(Snapshot& s, const Node& root, Report& report, const FileCh
       report.error(place(node, {look(node, {"max_header_bytes"}) != nullptr ? "max_header_bytes" : "max_request_line"}),
                    concat({"max_request_line and max_header_bytes together must be at most ", print_size(head_bytes_max)}));
     }
+    check_trust(listener, node, report);
     if (listener.tls) check_server_tls(*listener.tls, look(node, {"tls"}), report, files);
   }
 }
@@ -106,6 +124,7 @@ void check(Snapshot& s, const Node& root, Report& report, const FileChecks& file
     if (parsed) s.admin.parsed = *parsed;
   }
   check_process(s, root, report);
+  check_admin(s, root, report);
   check_listeners(s, root, report, files);
   check_addresses(s, root, report);
   check_upstreams(s, root, report, files);

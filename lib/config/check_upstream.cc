@@ -37,6 +37,42 @@ void check_endpoints(const upstream::UpstreamOptions& o, const Node* node, Repor
   }
 }
 
+bool is_wildcard(const net::Address& address) {
+  return address.is_ip() && std::ranges::all_of(address.ip_bytes(), [](std::uint8_t byte) { return byte == 0; });
+}
+
+// Whether a connection to `to` ends at the admin: to its address, or through an unspecified one, which Linux takes for loopback.
+bool reaches_admin(const net::Address& given_to, const net::Address& given_admin) {
+  const net::Address to = given_to.unmapped();
+  const net::Address admin = given_admin.unmapped();
+  if (to == admin) return true;
+  if (!to.is_ip() || to.family() != admin.family() || to.port() != admin.port() || to.port() == 0) return false;
+  if (is_wildcard(admin)) return to.is_loopback();
+  return is_wildcard(to) && admin.is_loopback();
+}
+
+// "localhost:9901": names of the host itself (RFC 6761 6.3). What other names are is known only when they are resolved.
+bool names_admin(std::string_view name, const net::Address& admin) {
+  const std::size_t colon = name.rfind(':');
+  if (colon == std::string_view::npos || !admin.is_ip() || base::parse_u64(name.substr(colon + 1)) != admin.port()) return false;
+  std::string host = base::to_lower(name.substr(0, colon));
+  if (host.ends_with('.')) host.pop_back();
+  return (host == "localhost" || host.ends_with(".localhost")) && (admin.is_loopback() || is_wildcard(admin));
+}
+
+// Whoever could send requests there would speak to the admin from loopback, which may drain and reload.
+void check_not_admin(const upstream::UpstreamOptions& o, const std::optional<net::Address>& admin, const Node* node, Report& report) {
+  if (!admin) return;
+  const auto complain = [&](std::string_view key, std::string_view name) {
+    report.error(place(node, {key}), concat({quoted(name), " is the address of [admin], which no upstream may be"}));
+  };
+  for (const upstream::EndpointSpec& endpoint : o.endpoints) {
+    if (endpoint.address ? reaches_admin(*endpoint.address, *admin) : names_admin(endpoint.name, *admin))
+      complain("endpoints", endpoint.name);
+  }
+  if (names_admin(o.dns, *admin)) complain("dns", o.dns);
+}
+
 // The name a certificate is asked for and the name requests carry should be one.
 void check_host(const upstream::UpstreamOptions& o, const Node* node, Report& report) {
   if (!o.tls || o.tls->server_name.empty()) return;
@@ -131,6 +167,7 @@ void check_upstreams(Snapshot& s, const Node& root, Report& report, const FileCh
     }
     check_sources(node, report);
     check_endpoints(o, node, report);
+    check_not_admin(o, s.admin.parsed, node, report);
     check_host(o, node, report);
     check_client_tls(o, node, report, files);
     check_health(o, node, report);

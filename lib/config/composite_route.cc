@@ -84,9 +84,9 @@ std::string print_values(const std::vector<route::HeaderValue>& values) {
 
 bool is_redirect(std::int64_t status) { return status == 301 || status == 302 || status == 303 || status == 307 || status == 308; }
 
-// "" or what is wrong with the braces of a redirect's target.
-std::string wrong_placeholder(std::string_view to) {
-  constexpr std::string_view known[] = {"{host}", "{authority}", "{path}", "{query}"};
+// "" or what is wrong with the braces of a redirect's target; `suggestion`: what may have been meant.
+std::string wrong_placeholder(std::string_view to, std::string& suggestion) {
+  static const std::vector<std::string_view> known{"{host}", "{authority}", "{path}", "{query}"};
   for (std::size_t at = 0; at < to.size(); ++at) {
     if (to[at] == '}') return "has a '}' without a '{'";
     if (to[at] != '{') continue;
@@ -94,6 +94,7 @@ std::string wrong_placeholder(std::string_view to) {
     if (end == std::string_view::npos) return "has a '{' without a '}'";
     const std::string_view name = to.substr(at, end - at + 1);
     if (std::find(std::begin(known), std::end(known), name) == std::end(known)) {
+      suggestion = nearest(name, known);
       return concat({"knows {host}, {authority}, {path} and {query}, not ", name});
     }
     at = end;
@@ -201,8 +202,9 @@ void RedirectTo::read(const Node& node, Reader& reader) {
     if (!redirect.to.empty()) {
       std::string wrong = field_value(redirect.to);
       if (wrong.empty() && redirect.to.find(' ') != std::string::npos) wrong = "holds a blank, which no Location may";
-      if (wrong.empty()) wrong = wrong_placeholder(redirect.to);
-      if (!wrong.empty()) reader.error(to->at, wrong);
+      std::string suggestion;
+      if (wrong.empty()) wrong = wrong_placeholder(redirect.to, suggestion);
+      if (!wrong.empty()) reader.error(to->at, wrong, std::move(suggestion));
     }
   }
   if (const Node* status = table.find("status")) {

@@ -25,10 +25,14 @@ class Scanner {
   std::uint32_t depth() const { return header_ + outer_ + dots_; }
 
   void refuse(std::size_t at, std::string why) {
-    if (refusal_) return;
+    if (!refusal_) refusal_ = Refusal{place(at), std::move(why)};
+  }
+
+  // Of a byte of this line.
+  Position place(std::size_t at) const {
     std::uint32_t column = 1;
     for (std::size_t i = line_start_; i < at; ++i) column += (static_cast<unsigned char>(text_[i]) & 0xc0) != 0x80;
-    refusal_ = Refusal{{line_, column, 1}, std::move(why)};
+    return {line_, column, 1};
   }
 
   static constexpr const char* not_ascii = "a character outside of ASCII stands in quotes or in a comment";
@@ -148,6 +152,7 @@ class Scanner {
   enum class Escapes : std::uint8_t { no, yes };
 
   void skip_long_string(char quote, Escapes escapes) {
+    const Position begun = place(token_);
     std::uint32_t quotes = 0;
     while (at_ < text_.size()) {
       const char c = text_[at_++];
@@ -162,6 +167,7 @@ class Scanner {
         return;
       }
     }
+    if (!refusal_) refusal_ = Refusal{{begun.line, begun.column, 3}, "this text has no end: three quotes are needed behind it"};
   }
 
   // After a backslash in a long string: an escaped character, or blanks and line ends up to the next other one.

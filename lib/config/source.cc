@@ -1,8 +1,6 @@
 // Reading a configuration file and collecting what is wrong with it; see source.h.
 #include "config/source.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include <cstring>
 #include <tuple>
 
+#include "base/file.h"
 #include "base/text.h"
 
 namespace sluice::config {
@@ -17,20 +16,6 @@ namespace {
 
 constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 constexpr std::uint32_t kept_line_max = 4'096;  // bytes; of a longer source line nothing is kept, so that problems stay small
-
-class FileHandle {
- public:
-  explicit FileHandle(const std::string& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY)) {}
-  FileHandle(const FileHandle&) = delete;
-  FileHandle& operator=(const FileHandle&) = delete;
-  ~FileHandle() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int fd() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 base::Error about_file(const std::string& path, std::string message) {
   base::Error error{std::move(message)};
@@ -43,22 +28,17 @@ std::string too_large() { return concat({"the file is larger than ", std::to_str
 }  // namespace
 
 base::Result<Source> Source::read(const std::string& path) {
-  FileHandle file(path);
-  if (file.fd() < 0) return std::unexpected(about_file(path, concat({"cannot open the file: ", std::strerror(errno)})));
-  struct stat facts{};
-  if (::fstat(file.fd(), &facts) != 0)
-    return std::unexpected(about_file(path, concat({"cannot look at the file: ", std::strerror(errno)})));
-  if (S_ISDIR(facts.st_mode)) return std::unexpected(about_file(path, "this is a folder, a file is needed"));
+  const auto file = base::open_file(path);
+  if (!file) return std::unexpected(file.error());
   std::string text;
   char block[64 * 1024];
-  for (;;) {
-    const ssize_t got = ::read(file.fd(), block, sizeof block);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return std::unexpected(about_file(path, concat({"cannot read the file: ", std::strerror(errno)})));
-    if (got == 0) break;
-    text.append(block, static_cast<std::size_t>(got));
-    if (text.size() > file_bytes_max) return std::unexpected(about_file(path, too_large()));
+  ssize_t got = 0;
+  while (text.size() <= file_bytes_max && ((got = ::read(*file, block, sizeof block)) > 0 || (got < 0 && errno == EINTR))) {
+    if (got > 0) text.append(block, static_cast<std::size_t>(got));
   }
+  const int error = errno;
+  ::close(*file);
+  if (got < 0) return std::unexpected(about_file(path, concat({"cannot read the file: ", std::strerror(error)})));
   return of(path, std::move(text));
 }
 

@@ -26,7 +26,7 @@ struct Position {
 
 class Source {
  public:
-  // Reads a file. Errors: missing, unreadable, a folder or another thing that is no file, above file_bytes_max.
+  // Reads a regular file. Errors: missing, unreadable, a folder, FIFO, device or socket (at once), above file_bytes_max.
   static base::Result<Source> read(const std::string& path);
   // A text that is in memory already; `name` stands in problems. Paths in it are relative to the folder of `name`.
   static base::Result<Source> of(std::string name, std::string text);

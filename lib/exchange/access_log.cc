@@ -25,7 +25,12 @@ base::Result<int> open_output(const AccessLogOptions& options) {
     if (fd < 0) return base::fail(std::string("standard output cannot be used for the access log: ") + std::strerror(errno));
     return fd;
   }
-  const int fd = ::open(options.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+  // Without waiting: a FIFO that nobody reads would hold the start up.
+  const int fd = ::open(options.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+  if (fd < 0 && errno == ENXIO) {
+    return base::fail("access log \"" + options.path + "\" cannot be opened: it is a FIFO or a socket that nobody reads");
+  }
+  if (fd >= 0) fcntl(fd, F_SETFL, O_APPEND);
   if (fd < 0) {
     return base::fail("access log \"" + options.path + "\" cannot be opened: " + std::strerror(errno) +
                       "; check the folder and its permissions");

@@ -2,7 +2,6 @@
 #include "tls/certificate.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <openssl/bio.h>
 #include <openssl/ec.h>
 #include <openssl/ec_key.h>
@@ -16,6 +15,7 @@
 #include <cstring>
 #include <ctime>
 
+#include "base/file.h"
 #include "base/text.h"
 #include "net/address.h"
 #include "tls/errors.h"
@@ -141,8 +141,9 @@ base::Result<std::string> read_file(const std::string& path) {
   const auto broken = [&path](int error) {
     return std::unexpected(file_error(path, std::string("cannot read it: ") + std::strerror(error)));
   };
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return broken(errno);
+  const auto opened = base::open_file(path);
+  if (!opened) return std::unexpected(opened.error());
+  const int fd = *opened;
   std::string text;
   char part[4096];
   int error = 0;

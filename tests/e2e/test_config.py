@@ -3,6 +3,7 @@ import json
 import os
 import random
 import re
+import socket
 
 import pytest
 
@@ -304,7 +305,7 @@ def test_usage_errors(args):
     assert done.returncode == 2 and done.stderr, (done.returncode, done.stdout)
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "unreadable", "huge", "empty-name"])
+@pytest.mark.parametrize("kind", ["missing", "folder", "unreadable", "huge", "fifo", "socket", "empty-name"])
 @pytest.mark.parametrize("verb", [("check",), ("run", "--config")])
 def test_files_that_cannot_be_read(tmp_path, kind, verb):
     path = tmp_path / "x.toml"
@@ -315,6 +316,10 @@ def test_files_that_cannot_be_read(tmp_path, kind, verb):
     elif kind == "huge":
         with open(path, "wb") as f:
             f.truncate((64 << 20) + 1)
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "socket":
+        socket.socket(socket.AF_UNIX).bind(str(path))
     done = command(*verb, "" if kind == "empty-name" else path)
     assert done.returncode == 2 and done.stderr + done.stdout
     assert kind == "empty-name" or "x.toml" in done.stderr + done.stdout
@@ -378,6 +383,26 @@ def test_check_does_not_bind_or_connect(start, check):
     """A check on the machine where the proxy runs must not disturb it."""
     sluice = start.sluice(config(extra="[[route]]\nrespond = { status = 200 }"))
     assert check(f'[[listener]]\naddress = "{sluice.address()}"\n[[route]]\nrespond = {{ status = 200 }}\n').returncode == 0
+
+
+@pytest.mark.parametrize("where", ["certificate", "key", "client_ca", "ticket_keys", "ca", "access log"])
+@pytest.mark.parametrize("verb", [("check",), ("run", "--config")])
+def test_a_fifo_is_no_file_of_a_configuration(start, tmp_path, where, verb):
+    """Nobody writes to it: whoever opened it would wait for ever."""
+    if where == "access log" and verb[0] == "check":
+        pytest.skip("check opens no log")
+    authority = start.authority()
+    cert, key = authority.issue("a.test")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    cert, key = (fifo if where == "certificate" else cert), (fifo if where == "key" else key)
+    more = f'{where} = "{fifo}"\n' if where in ("client_ca", "ticket_keys") else ""
+    more += 'client_auth = "optional"\n' if where == "client_ca" else ""
+    path = tmp_path / "x.toml"
+    path.write_text((f'[access_log]\noutput = "{fifo}"\n' if where == "access log" else "") + f'[admin]\naddress = ""\n[[listener]]\naddress = "127.0.0.1:0"\n[listener.tls]\ncertificates = [{{ cert = "{cert}", key = "{key}" }}]\n{more}'
+                    + '[[upstream]]\nname = "app"\nendpoints = ["127.0.0.1:1"]\n' + (f'[upstream.tls]\nca = "{fifo}"\n' if where == "ca" else "") + '[[route]]\nupstream = "app"\n')
+    done = command(*verb, path)
+    assert done.returncode != 0 and "fifo" in (done.stderr + done.stdout).lower(), done
 
 
 @pytest.mark.parametrize("device", ["/dev/null", "/dev/zero"])

@@ -60,6 +60,53 @@ TEST_CASE("an address is bound once; any port as often as wanted") {
   good("[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n[[listener]]\nname = \"b\"\naddress = \"127.0.0.1:0\"\n");
 }
 
+TEST_CASE("no upstream is the admin") {
+  const auto with = [](std::string_view admin, std::string_view endpoint) {
+    return concat(
+        {"[admin]\naddress = \"", admin, "\"\n", listener, "[[upstream]]\nname = \"app\"\nendpoints = [\"", endpoint, "\"]\n", route});
+  };
+  struct Two {
+    std::string_view admin, endpoint;
+  };
+  const Two same[] = {
+      {"127.0.0.1:9901", "127.0.0.1:9901"},   {"127.0.0.1:9901", "localhost:9901"}, {"127.0.0.1:9901", "x.y.localhost:9901"},
+      {"127.0.0.1:9901", "a.localhost:9901"}, {"127.0.0.1:9901", "0.0.0.0:9901"},   {"127.0.0.1:9901", "[::ffff:127.0.0.1]:9901"},
+      {"0.0.0.0:9901", "127.0.0.1:9901"},     {"0.0.0.0:9901", "127.9.9.9:9901"},   {"0.0.0.0:9901", "0.0.0.0:9901"},
+      {"0.0.0.0:9901", "localhost:9901"},     {"[::]:9901", "[::1]:9901"},          {"[::1]:9901", "[::]:9901"},
+      {"10.1.2.3:9901", "10.1.2.3:9901"}};
+  for (const auto& [admin, endpoint] : same) {
+    CAPTURE(admin);
+    CHECK_HAS(bad(with(admin, endpoint), everything()), concat({"error: \"", endpoint, "\" is the address of [admin]"}));
+  }
+  const Two other[] = {{"127.0.0.1:9901", "127.0.0.1:9902"},
+                       {"127.0.0.1:9901", "127.0.0.2:9901"},
+                       {"127.0.0.1:9901", "[::1]:9901"},
+                       {"127.0.0.1:9901", "localhost:9902"},
+                       {"127.0.0.1:9901", "localhost.example:9901"},
+                       {"0.0.0.0:9901", "10.1.2.3:9901"},
+                       {"10.1.2.3:9901", "localhost:9901"},
+                       {"", "127.0.0.1:9901"}};
+  for (const auto& [admin, endpoint] : other) good(with(admin, endpoint), everything());
+  CHECK_HAS(bad(concat({listener, "[[upstream]]\nname = \"app\"\ndns = \"localhost:9901\"\n", route}), everything()),
+            "is the address of [admin]");
+  CHECK_HAS(bad(concat({listener, "[[upstream]]\nname = \"app\"\nendpoints = [\"127.0.0.1:9901\"]\n", route})),
+            "is the address of [admin]");
+}
+
+TEST_CASE("an admin off loopback and proxies that are everybody are warnings") {
+  for (const std::string_view admin : {"0.0.0.0:9901", "[::]:9901", "10.1.2.3:9901"}) {
+    CHECK_HAS(warnings(whole(concat({"[admin]\naddress = \"", admin, "\"\n"}))), "warning: the admin has no password");
+  }
+  for (const std::string_view admin : {"127.0.0.1:9901", "[::1]:9901", ""}) {
+    CHECK(warnings(whole(concat({"[admin]\naddress = \"", admin, "\"\n"}))).empty());
+  }
+  for (const std::string_view block : {"0.0.0.0/0", "::/0"}) {
+    CHECK_HAS(warnings(concat({listener, "trusted_proxies = [\"10.0.0.0/8\", \"", block, "\"]\n", upstream, route})),
+              concat({block, " trusts everybody"}));
+  }
+  CHECK(warnings(concat({listener, "trusted_proxies = [\"10.0.0.0/8\"]\n", upstream, route})).empty());
+}
+
 TEST_CASE("made route names are unique labels") {
   const Snapshot s =
       good(with_routes("[[route]]\nhosts = [\"A.example\", \"*.b\"]\npath_prefix = \"/x\"\nupstream = \"app\"\n"

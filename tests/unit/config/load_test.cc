@@ -1,4 +1,9 @@
 // The loader: places, unknown keys, types, ranges, all problems of a file, byte-order mark, sizes and depths.
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
 #include <fstream>
 
 #include "config/tree.h"
@@ -137,9 +142,39 @@ TEST_CASE("files that are no configuration: missing, a folder, unreadable, too l
   const auto large = Source::of("x", text);
   REQUIRE_FALSE(large.has_value());
   CHECK(large.error().message == "the file is larger than 64 MiB");
-  const auto endless = load_file("/dev/zero");
-  REQUIRE_FALSE(endless.has_value());
-  CHECK_HAS(to_text(endless.error()), "larger than 64 MiB");
+}
+
+TEST_CASE("a FIFO, a device or a socket is no configuration, and nothing is waited for") {
+  char folder[] = "/tmp/sluice-files-XXXXXX";
+  REQUIRE(::mkdtemp(folder) != nullptr);
+  const std::string fifo = std::string(folder) + "/fifo";
+  const std::string socket_path = std::string(folder) + "/socket";
+  const std::string link = std::string(folder) + "/link";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  REQUIRE(::symlink(fifo.c_str(), link.c_str()) == 0);
+  const int bound = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_storage address;
+  const socklen_t size = net::Address::unix_socket(socket_path).to_sockaddr(address);
+  REQUIRE(::bind(bound, reinterpret_cast<const sockaddr*>(&address), size) == 0);
+  const struct {
+    std::string path;
+    std::string_view what;
+  } cases[] = {{fifo, "a FIFO"}, {link, "a FIFO"}, {socket_path, "a socket"}, {"/dev/zero", "a device"}, {"/dev/null", "a device"}};
+  for (const auto& [path, what] : cases) {
+    const auto loaded = load_file(path);
+    REQUIRE_FALSE(loaded.has_value());
+    CHECK(to_text(loaded.error()) == concat({path, ": error: this is ", what, ", a file is needed\n"}));
+  }
+  ::close(bound);
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("a long text without an end shows where it begins") {
+  CHECK_HAS(bad("x = 1\n  y = \"\"\"one\ntwo \"\"\n"), "folder/test.toml:2:7: error: this text has no end");
+  CHECK_HAS(bad("x = 1\n  y = \"\"\"one\ntwo \"\"\n"), "      y = \"\"\"one\n          ^~~\n");
+  CHECK_HAS(bad("y = '''\n\n\n"), "folder/test.toml:1:5: error: this text has no end");
+  CHECK_HAS(bad("y = \"\"\"\\\"\"\""), "folder/test.toml:1:5: error: this text has no end");
+  CHECK_HAS_NOT(bad("y = \"\"\"a\nb\"\"\"\"\"\nz = '''c'''\n"), "no end");
 }
 
 std::string dotted(int parts) {
@@ -152,6 +187,8 @@ TEST_CASE("nesting and dotted keys: 64 deep are parsed, 65 are refused before th
   const int limit = static_cast<int>(nesting_max);
   const auto deep = [](const std::string& text) { return prescan(text).has_value(); };
   CHECK_FALSE(deep(dotted(limit) + " = 1"));
+  CHECK_FALSE(deep(dotted(limit + 1) + " = 1"));   // its value lies in 64 tables
+  CHECK_FALSE(deep("x = " + std::string(limit, '[') + std::string(limit, ']')));
   CHECK(deep(dotted(limit + 2) + " = 1"));
   CHECK(deep(dotted(100'000) + " = 1"));
   CHECK(deep("[" + dotted(100'000) + "]"));

@@ -87,6 +87,12 @@ TEST_CASE("redirect") {
   CHECK_HAS(bad(doing("redirect = { to = \"/x\", status = 304 }")), "redirect.status takes status 301, 302, 303, 307 or 308");
   CHECK_HAS(bad(doing("redirect = { to = \"/x\", status = 200 }")), "redirect.status must be from 300 to 399");
   CHECK_HAS(bad(doing("redirect = { to = \"{hots}\" }")), "redirect.to knows {host}, {authority}, {path} and {query}, not {hots}");
+  const std::pair<std::string_view, std::string_view> slips[] = {
+      {"{hots}", "{host}"}, {"{Authority}", "{authority}"}, {"{pth}", "{path}"}, {"{querry}", "{query}"}};
+  for (const auto& [wrong, meant] : slips) {
+    CHECK_HAS(bad(doing(concat({"redirect = { to = \"https://x/", wrong, "\" }"}))), concat({"did you mean \"", meant, "\"?"}));
+  }
+  CHECK_HAS_NOT(bad(doing("redirect = { to = \"{something}\" }")), "did you mean");
   CHECK_HAS(bad(doing("redirect = { to = \"{host\" }")), "redirect.to has a '{' without a '}'");
   CHECK_HAS(bad(doing("redirect = { to = \"host}\" }")), "redirect.to has a '}' without a '{'");
   CHECK_HAS(bad(doing("redirect = { to = \"\" }")), "redirect.to must not be empty");

@@ -51,9 +51,9 @@ TEST_CASE("bad files are errors that name the file and the reason") {
     std::string finding;
   };
   const Case cases[] = {
-      {{certs().path("none.pem"), good.key}, "none.pem: cannot read it: No such file or directory"},
-      {{good.cert, certs().path("none.key")}, "none.key: cannot read it: No such file or directory"},
-      {{certs().path(""), good.key}, ": cannot read it: Is a directory"},
+      {{certs().path("none.pem"), good.key}, "none.pem: cannot open the file: No such file or directory"},
+      {{good.cert, certs().path("none.key")}, "none.key: cannot open the file: No such file or directory"},
+      {{certs().path(""), good.key}, ": this is a folder, a file is needed"},
       {{empty, good.key}, "empty.pem: no certificate in it (PEM is expected)"},
       {{good.key, good.key}, "localhost.key: no certificate in it (PEM is expected)"},
       {{good.cert, good.cert}, "localhost.pem: no private key in it (PEM is expected)"},
@@ -78,10 +78,10 @@ TEST_CASE("the other files: CA, client certificate, ticket keys") {
   options.client_auth = tls::ClientAuth::required;
   CHECK(only(tls::verify_files(options, wall_now()), base::Severity::error) == ": client_auth needs client_ca");
   options.client_ca = certs().path("none.pem");
-  CHECK(only(tls::verify_files(options, wall_now()), base::Severity::error) == "none.pem: cannot read it: No such file or directory");
+  CHECK(only(tls::verify_files(options, wall_now()), base::Severity::error) == "none.pem: cannot open the file: No such file or directory");
   CHECK(tls::verify_files(client_options(), wall_now()).empty());
   CHECK(only(tls::verify_files(tls::ClientTlsOptions{.ca = certs().path("none.pem")}, wall_now()), base::Severity::error) ==
-        "none.pem: cannot read it: No such file or directory");
+        "none.pem: cannot open the file: No such file or directory");
   CHECK(only(tls::verify_files(tls::ClientTlsOptions{.ca = certs().ca(), .cert = localhost().cert}, wall_now()), base::Severity::error) ==
         ": a client certificate needs both cert and key");
   const auto other = cert_of("b", {.names = {"b.test"}});

@@ -1,0 +1,14 @@
+// Opening what somebody named in a configuration: a configuration file, a certificate, a key.
+#pragma once
+
+#include <string>
+
+#include "base/error.h"
+
+namespace sluice::base {
+
+// A descriptor to read a regular file from; the caller closes it. Never waits: a FIFO, a device, a socket or a folder is an error at
+// once. Errors name what it is, or the reason of the system, without the path; the span holds it.
+Result<int> open_file(const std::string& path);
+
+}  // namespace sluice::base
