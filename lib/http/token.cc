@@ -103,11 +103,6 @@ Token token_of(std::string_view name) {
 
 std::string_view name_of(Token token) { return names[static_cast<unsigned>(token)]; }
 
-bool is_x_forwarded(std::string_view name) {
-  constexpr std::string_view family = "x-forwarded-";
-  return base::iequals(name.substr(0, family.size()), family);
-}
-
 Method method_of(std::string_view method) {
   switch (method.size()) {
     case 3:

@@ -56,7 +56,6 @@ inline constexpr unsigned tokens = static_cast<unsigned>(Token::grpc_message) + 
 
 Token token_of(std::string_view name);          // any case
 std::string_view name_of(Token token);          // lower case; "" for other
-bool is_x_forwarded(std::string_view name);     // X-Forwarded-*, in any case: claims about the way of a request
 
 // The methods the proxy itself knows; any other token is passed through as Method::other.
 enum class Method : uint8_t { other, get, head, post, put, delete_, options, trace, connect, patch };

@@ -118,6 +118,11 @@ NameRule underscore_rule(std::string_view name, UnderscoreHeaders option) {
   return option == UnderscoreHeaders::drop ? NameRule::drop : NameRule::reject;
 }
 
+bool is_x_forwarded(std::string_view name) {
+  constexpr std::string_view family = "x-forwarded-";
+  return base::iequals(name.substr(0, family.size()), family);
+}
+
 bool is_origin_form(std::string_view target) {
   if (target.empty() || target.front() != '/') return false;
   size_t i = 1;

@@ -32,6 +32,8 @@ enum class NameRule : uint8_t { take, drop, reject };
 // fold to the dashed name (X_Real_IP, X.Real.IP: HTTP_X_REAL_IP); rows 10 and 53.
 NameRule underscore_rule(std::string_view name, UnderscoreHeaders option);
 
+bool is_x_forwarded(std::string_view name);            // X-Forwarded-*, in any case: claims about the way of a request
+
 // ---- targets (row 13) ----
 // Origin form: a path of RFC 3986 characters and | [ ] ^ with whole escapes, then any visible ASCII but # as query.
 bool is_origin_form(std::string_view target);
