@@ -60,6 +60,8 @@ connection_buffer = "{connection_buffer}"
 max_resets = {max_resets}
 underscore_headers = "{underscore}"
 min_rate = {min_rate}
+half_close_grace = "{half_close_grace}"
+forwarded_by = "{forwarded_by}"
 """
 
 UPSTREAM = """
@@ -100,7 +102,7 @@ LISTENER_KNOBS = {
     "header_timeout": ("2s", ["200ms", "5s"]), "body_timeout": ("2s", ["300ms", "5s"]), "write_timeout": ("2s", ["300ms", "5s"]), "idle_timeout": ("3s", ["100ms", "10s"]),
     "max_requests": (10000, [1, 2, 20]), "max_header_bytes": ("64KiB", ["4KiB", "16KiB"]), "max_header_count": (100, [10, 50]), "max_streams": (128, [1, 4]),
     "stream_window": ("256KiB", ["64KiB", "1MiB"]), "connection_buffer": ("4MiB", ["1MiB"]), "max_resets": (200, [10, 2000]), "underscore": ("drop", ["reject", "pass"]),
-    "min_rate": (240, [0, 100000]), "trusted": ("[]", ['["127.0.0.0/8"]']),
+    "min_rate": (240, [0, 100000]), "half_close_grace": ("1s", ["1ms", "50ms", "5s"]), "forwarded_by": ("x-forwarded-for", ["forwarded"]), "trusted": ("[]", ['["127.0.0.0/8"]']),
 }
 UPSTREAM_KNOBS = {
     "balance": ("p2c", ["round_robin", "least_requests"]), "max_connections": (32, [1, 2, 100]), "min_idle": (0, [0, 1]), "acquire_timeout": ("1s", ["20ms", "3s"]),
