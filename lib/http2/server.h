@@ -7,6 +7,7 @@
 #include "http2/engine.h"
 #include "http2/flood_guard.h"
 #include "http2/head_reader.h"
+#include "http2/held_heads.h"
 #include "http2/server_session.h"
 #include "net/timer.h"
 
@@ -46,6 +47,7 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   void on_end_sent() override;
   void on_gone(const Gone& how) override;
 
+  void refuse_field(uint64_t text_bytes);
   void head_complete(http::End end);
   void trailers_complete(http::End end);
   void body(net::ByteQueue&& bytes, http::End end);
@@ -68,6 +70,8 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   HeadReader reader_;
   net::ByteQueue early_;                           // came before an upgrade was agreed to
   uint64_t body_bytes_ = 0;
+  uint64_t head_bytes_ = 0;                        // our part of what the connection holds of heads
+  uint64_t refused_bytes_ = 0;                     // came when it held too much: not kept
   base::Micros opened_;
   base::Micros call_deadline_{};                   // grpc-timeout: after so long the client means to give up; 0 = not told
   base::Micros read_at_{};                         // the last byte of the body came, or credit was given again
@@ -177,6 +181,7 @@ class Server final : public http::ServerSession,
   net::TransportPtr transport_;
   Engine engine_;
   FloodGuard guard_;
+  HeldHeads heads_;
   base::List<ServerStream, OpenTag> streams_;
   net::Timer timer_{this, net::timer_call<&Server::on_timer>};
   base::Micros since_;                        // of the phase, or of idleness

@@ -76,6 +76,7 @@ void Server::reclaim() noexcept { slabs().sessions.recycle(this); }
 
 void Server::free(ServerStream& stream) {
   --alive_;
+  heads_.give(stream.head_bytes_);
   stream.base::ListHook<OpenTag>::unlink();
   engine_.forget(stream);
   slabs().streams.recycle(&stream);

@@ -1,0 +1,25 @@
+// HeldHeads: texts of the requests' heads that one connection holds, all its streams together (threats.md row 36): many streams that
+// refer to the same entry of the table cost a byte each on the wire. A browser's hundred requests with 8 KB of cookies each have room.
+#pragma once
+
+#include <cstdint>
+
+namespace sluice::http2 {
+
+class HeldHeads {
+ public:
+  static constexpr uint64_t bytes_max = uint64_t{1} << 20;
+
+  // False: it would be too much, nothing was taken.
+  bool take(uint64_t bytes) {
+    if (bytes > bytes_max - bytes_) return false;
+    bytes_ += bytes;
+    return true;
+  }
+  void give(uint64_t bytes) { bytes_ -= bytes; }
+
+ private:
+  uint64_t bytes_ = 0;
+};
+
+}  // namespace sluice::http2
