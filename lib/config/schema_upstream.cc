@@ -128,7 +128,8 @@ void visit_retry(Visitor& v, upstream::RetryOptions& o) {
        "\"503\" may mean overload, which a retry makes worse: it must be asked for"},
       RetryCauses(o.on));
   key(v,
-      {"budget", "retries per request over 10 s, with a floor of 3 a second; a failed connect does not draw on it",
+      {"budget",
+       "retries per request over 10 s, with a floor of 3 a second; a failed connect does not draw on it, nor does a dead idle connection",
        "in an outage the load grows by a fifth at most"},
       Share(o.budget));
   key(v, {"per_try_timeout", "0 = none; a try cut by it counts as reset", "only the service knows how slow an answer may be"},

@@ -126,6 +126,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   bool go_ahead_sent_ = false;
   bool tunnel_ = false;
   bool reused_ = false;
+  bool replayed_ = false;                     // after a connection that died while idle
   bool cut_by_try_timeout_ = false;
   bool counted_in_flight_ = false;
   bool grpc_ = false;                         // a gRPC call: failures are told as its status (docs/grpc.md)

@@ -238,7 +238,8 @@ void Exchange::attempt_done() {
 TryFacts Exchange::facts() const {
   TryFacts facts;
   facts.method = head_->method;
-  facts.attempts = attempts_;
+  facts.attempts = attempts_ - (replayed_ ? 1u : 0u);
+  facts.replayed = replayed_;
   facts.body = body_gone_ ? Body::gone : Body::held;
   facts.head_sent_down = answer_ != Answer::none;
   facts.answer_begun = attempt_.answer_begun();
@@ -258,12 +259,14 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
   deadlines_.clear(Limit::one_try);
   deadlines_.clear(Limit::go_ahead);
   const UpstreamCells& cells = site_.upstreams[upstream_index_];
-  const Verdict verdict = judge(why, facts(), cluster_->options().retry);
-  switch (verdict) {
+  switch (judge(why, facts(), cluster_->options().retry)) {
     case Verdict::give_up: return fail(why);
+    case Verdict::again_fresh:
+      replayed_ = true;
+      cells.retried->add(1);
+      return try_once(nullptr, true);
     case Verdict::again_free: break;
     case Verdict::again:
-    case Verdict::again_fresh:
       if (!cluster_->admit_retry()) {
         cells.retry_over_budget->add(1);
         return fail(why);
@@ -271,7 +274,7 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
       break;
   }
   cells.retried->add(1);
-  try_once(endpoint, verdict == Verdict::again_fresh);
+  try_once(endpoint, false);
 }
 
 void Exchange::on_deadline(Limit which) {
@@ -284,10 +287,9 @@ void Exchange::on_deadline(Limit which) {
     case Limit::one_try: {
       cut_by_try_timeout_ = true;
       const upstream::Endpoint* const endpoint = attempt_.lease().endpoint();
-      const Failure why{Kind::reset, Where::upstream, Detail::none, false};
       attempt_.done(upstream::Outcome::failure);
-      attempt_.abandon(why);
-      return attempt_failed(why, endpoint);
+      attempt_.abandon({Kind::timeout, Where::upstream, Detail::none, false});
+      return attempt_failed({Kind::reset, Where::upstream, Detail::none, false}, endpoint);
     }
     case Limit::idle: {
       const base::Micros idle = env_.loop.now() - last_byte_;

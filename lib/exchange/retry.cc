@@ -50,17 +50,23 @@ bool never_sent(const http::Failure& why) {
   return connecting && why.untouched;
 }
 
+// A reused connection that closed most likely before it read the request; with a detail something had come.
+bool idle_race(const http::Failure& why, const TryFacts& facts) {
+  const bool silent = facts.connection_reused && !facts.answer_begun && !facts.cut_by_try_timeout;
+  return silent && why.kind == http::Kind::reset && why.detail == http::Detail::none;
+}
+
 }  // namespace
 
 Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options) {
-  if (facts.head_sent_down || facts.attempts >= options.attempts) return Verdict::give_up;
+  if (facts.head_sent_down) return Verdict::give_up;
+  const bool repeatable = facts.body == Body::held && (why.untouched || http::is_idempotent(facts.method));
+  if (repeatable && !facts.replayed && idle_race(why, facts)) return Verdict::again_fresh;
+  if (facts.attempts >= options.attempts) return Verdict::give_up;
   if (!asked_for(why, facts, options.on)) return Verdict::give_up;
   if (facts.body == Body::gone) return Verdict::give_up;
   if (never_sent(why)) return Verdict::again_free;
-  // Most likely closed before it read the request; with a detail something had come.
-  const bool race = facts.connection_reused && !facts.answer_begun && why.kind == http::Kind::reset && why.detail == http::Detail::none;
-  if (!why.untouched && !http::is_idempotent(facts.method)) return Verdict::give_up;
-  return race ? Verdict::again_fresh : Verdict::again;
+  return repeatable ? Verdict::again : Verdict::give_up;
 }
 
 Verdict judge_status(uint16_t status, const TryFacts& facts, const upstream::RetryOptions& options) {

@@ -2,6 +2,8 @@
 // and its answer).
 #pragma once
 
+#include <span>
+
 #include "base/arena.h"
 #include "base/list.h"
 #include "http2/client_session.h"
@@ -19,8 +21,8 @@ class ClientStream final : public http::Stream,
                            public base::ListHook<class OpenTag>,
                            public base::ListHook<class UnwantedTag> {
  public:
-  ClientStream(Client& session, http::Sink& sink, const http::HttpLimits& limits, uint64_t number)
-      : session_(session), sink_(&sink), reader_(Side::response, limits, arena_), number_(number) {
+  ClientStream(Client& session, http::Sink& sink, const http::HttpLimits& limits, uint64_t number, base::Micros opened_at)
+      : session_(session), sink_(&sink), reader_(Side::response, limits, arena_), number_(number), opened_at_(opened_at) {
     reader_.begin_head(head_);
   }
 
@@ -53,11 +55,13 @@ class ClientStream final : public http::Stream,
   void final_head(http::End end);
   void trailers_complete(http::End end);
   void answer_over();
+  void surplus(size_t size);
   void fail(const http::Failure& why);
   void give_up();
   void on_stall();
   http::Failure failure_of(const Gone& how) const;
   bool in_tunnel() const { return head_.status == 101; }
+  bool fits(std::span<const Line> lines, const http::Fields& fields) const;
   bool whole() const { return answer_ == Answer::ended && !in_tunnel(); }
   bool begun() const { return answer_ != Answer::head || informational_ != 0; }
 
@@ -79,7 +83,9 @@ class ClientStream final : public http::Stream,
   uint32_t informational_ = 0;
   http::Method method_ = http::Method::get;
   Answer answer_ = Answer::head;
-  bool opened_idle_ = false;
+  base::Micros opened_at_;
+  bool opened_idle_ = false;                       // while its connection may have died unseen (Client::from_idle_)
+  bool too_large_ = false;                         // its head, for this peer
   bool head_given_ = false;
   bool wrote_ = false;                             // the request's head is with the transport
   bool no_body_ = false;                           // of the answer: HEAD, 204, 304
@@ -113,6 +119,12 @@ class Client final : public http::ClientSession,
   // One PING in each spell of idleness, which must be answered in time. Not more: servers count PINGs without requests.
   static constexpr base::Millis ping_after = base::seconds(20);
   static constexpr base::Millis ping_timeout = base::seconds(5);
+  // A stream timed out, and nothing has come since it was opened, or for so long: does the connection live? Until a PING is answered,
+  // or anything comes, no new stream; without an answer it ends.
+  static constexpr base::Millis doubted_after = base::seconds(1);
+  static constexpr base::Millis doubt_timeout = base::seconds(1);
+  // The rest of a frame comes within this, or the connection is in doubt before a further stream. Idle, it owes none at all.
+  static constexpr base::Millis torn_patience{100};
 
   Client(net::Loop& loop, net::TransportPtr transport, const http::HttpLimits& limits, http::ClientHost& host,
          std::atomic<uint32_t>* stream_limit);
@@ -162,6 +174,8 @@ class Client final : public http::ClientSession,
 
   void touch();
   void settle();
+  void ping(base::Millis timeout);
+  void doubt();
   void send_upgrades();
   void stream_over();
   void finish();
@@ -186,6 +200,7 @@ class Client final : public http::ClientSession,
   net::Timer timer_{this, net::timer_call<&Client::on_timer>};
   net::Timer unwanted_timer_{this, net::timer_call<&Client::reset_unwanted>};
   base::Micros idle_since_;
+  base::Micros heard_at_;                     // the last bytes of the peer
   uint64_t opened_ = 0;
   uint32_t open_ = 0;                         // streams whose sink is there
   uint32_t alive_ = 0;                        // streams the peer may still count
@@ -199,6 +214,9 @@ class Client final : public http::ClientSession,
   bool news_ = false;                         // slots() may have changed
   bool pinged_ = false;                       // in this spell of idleness
   bool ping_out_ = false;
+  bool doubted_ = false;                      // and until it is answered, no new stream
+  bool from_idle_ = false;                    // nothing of a stream has come since it was idle
+  bool was_used_ = false;                     // before that: who came second then has met the same end by chance
 };
 
 }  // namespace sluice::http2

@@ -77,7 +77,8 @@ Client::Client(net::Loop& loop, net::TransportPtr transport, const http::HttpLim
       limits_(for_answers(limits)),
       engine_(Engine::Role::client, settings_of(limits), *this),
       resets_(resets_burst, resets_a_second, loop.now()),
-      idle_since_(loop.now()) {
+      idle_since_(loop.now()),
+      heard_at_(idle_since_) {
   transport_->start(*this);
   touch();
 }
@@ -112,7 +113,7 @@ void Client::touch() {
 // ---- use --------------------------------------------------------------------------------------------------------
 
 uint32_t Client::slots() const {
-  if (phase_ != Phase::live || last_ || engine_.failed()) return 0;
+  if (phase_ != Phase::live || last_ || doubted_ || engine_.failed()) return 0;
   uint32_t most = first_limit_;
   if (engine_.settings_received()) {
     most = engine_.peer_max_streams();
@@ -123,8 +124,16 @@ uint32_t Client::slots() const {
 
 http::Stream* Client::open(http::Sink& sink) {
   if (slots() == 0) return nullptr;
-  ClientStream* const stream = slabs().streams.make(*this, sink, limits_, ++opened_);
-  stream->opened_idle_ = open_ == 0;
+  if (engine_.torn() && loop_.now() - heard_at_ >= torn_patience) {
+    doubt();
+    return nullptr;
+  }
+  if (open_ == 0) {
+    from_idle_ = true;
+    was_used_ = opened_ != 0;
+  }
+  ClientStream* const stream = slabs().streams.make(*this, sink, limits_, ++opened_, loop_.now());
+  stream->opened_idle_ = from_idle_ && (was_used_ || open_ == 0);
   streams_.push_back(*stream);
   ++open_;
   ++alive_;
@@ -136,8 +145,11 @@ http::Stream* Client::open(http::Sink& sink) {
 // when there is none, nothing should have.
 bool Client::validate(http::Borrow how) {
   if (phase_ != Phase::live || last_ || engine_.failed()) return false;
-  if (!streams_.empty() || (how == http::Borrow::quick && loop_.now() - idle_since_ <= http::trusted_idle)) return true;
-  if (transport_->quiet_now()) return true;
+  if (!streams_.empty()) return true;
+  if (!engine_.torn()) {                      // else: half a frame, and nobody it could be for
+    if (how == http::Borrow::quick && loop_.now() - idle_since_ <= http::trusted_idle) return true;
+    if (transport_->quiet_now()) return true;
+  }
   phase_ = Phase::doomed;
   turns_ = 0;
   loop_.run_later(*this);
@@ -163,6 +175,9 @@ void Client::abort(CloseCause cause) {
 
 void Client::on_bytes(net::ByteQueue& in) {
   if (phase_ == Phase::cut || phase_ == Phase::ended) return in.clear();
+  heard_at_ = loop_.now();
+  ping_out_ = false;                          // whatever it is, somebody sent it
+  if (std::exchange(doubted_, false)) news_ = true;
   engine_.receive(in);
   touch();
   settle();
@@ -171,6 +186,7 @@ void Client::on_bytes(net::ByteQueue& in) {
 // An upstream is trusted with more than a client is, but not with our memory: its header blocks are bounded. One that is only too large
 // for us is a fault of its stream (HeadReader), many share the connection.
 Detail Client::on_frame(const Frame& frame) {
+  if (frame.stream != 0) from_idle_ = false;
   if (frame.is(FrameType::headers)) {
     block_frames_ = 0;
     block_bytes_ = 0;
@@ -198,7 +214,7 @@ void Client::on_goaway(Code) {
   news_ = true;
 }
 
-void Client::on_ping_ack(uint64_t) { ping_out_ = false; }
+void Client::on_ping_ack(uint64_t) {}         // as any bytes
 
 // After the engine's upcalls: what they led to, now that nothing of it is under way any more.
 void Client::settle() {
@@ -261,10 +277,22 @@ void Client::on_timer() {
   const base::Micros due = idle_since_ + base::Micros{ping_after};
   if (loop_.now() < due) return timer_.arm(loop_, base::Millis{(due.count - loop_.now().count + 999) / 1000});
   engine_.rest();
+  ping(ping_timeout);
+}
+
+void Client::ping(base::Millis timeout) {
   ping_out_ = pinged_ = true;
   engine_.ping(opened_);
   touch();
-  timer_.arm(loop_, ping_timeout);
+  timer_.arm(loop_, timeout);
+}
+
+// Threats.md row 60. Also inside a downcall.
+void Client::doubt() {
+  if (phase_ != Phase::live || doubted_ || engine_.failed()) return;
+  doubted_ = news_ = true;
+  ping(doubt_timeout);
+  loop_.run_later(*this);
 }
 
 // ---- streams that nobody wants any more -------------------------------------------------------------------------
@@ -302,8 +330,9 @@ void Client::close_streams(const Failure& why) {
       stream_over();
       Failure mine = why;
       mine.untouched = !stream->wrote_;
-      // Only a stream that was opened on an idle connection can have met that connection's end by chance.
-      if (mine.kind == Kind::reset && (stream->begun() || !stream->opened_idle_)) mine.detail = Detail::truncated;
+      // Only streams that were opened on an idle connection can have met that connection's end by chance.
+      const bool by_chance = stream->opened_idle_ && from_idle_ && !stream->begun();
+      if (mine.kind == Kind::reset && !by_chance) mine.detail = Detail::truncated;
       std::exchange(stream->sink_, nullptr)->on_closed(stream->whole() ? Failure{} : mine);
     }
     free(*stream);

@@ -79,9 +79,24 @@ void ClientStream::submit(const http::Head& head, End end) {
   if (head.content_length && !connect) put("content-length", length.text(*head.content_length));
   if (head.te_trailers) put("te", "trailers");
   if (head.expect_continue) put("expect", "100-continue");
-  session_.engine_.request(*this, {lines.data(), count}, head.fields, end);
+  if (fits({lines.data(), count}, head.fields)) {
+    session_.engine_.request(*this, {lines.data(), count}, head.fields, end);
+  } else {                                    // a peer that gets it all the same may end the connection
+    too_large_ = true;
+    session_.engine_.reset(*this, Code::cancel);
+  }
   if (gone()) session_.loop_.run_later(session_);      // no frame leads to its end
   session_.touch();
+}
+
+// RFC 9113 6.5.2
+bool ClientStream::fits(std::span<const Line> lines, const http::Fields& fields) const {
+  const uint64_t most = session_.engine_.peer_header_list_max();
+  if (most == UINT32_MAX) return true;
+  uint64_t size = 0;
+  for (const Line& l : lines) size += l.name.size() + l.value.size() + HeadReader::field_overhead;
+  for (const http::Field& f : fields) size += f.name().size() + f.value().size() + HeadReader::field_overhead;
+  return size <= most;
 }
 
 void ClientStream::send_body(net::ByteQueue&& bytes, End end) {
@@ -115,15 +130,19 @@ void ClientStream::on_moved(size_t bytes) {
   if (stall_.armed()) stall_.arm(session_.loop_, Client::run_out_stall);
 }
 
-// What was cut must not look whole, nor is the answer wanted any more. A tunnel that both have ended is not cut: the client is
-// gone, and its last bytes still have to leave.
-void ClientStream::cancel(const Failure&) {
+// What was cut must not look whole, nor is the answer wanted any more. What both have ended is not cut: the last bytes of a tunnel
+// whose client is gone still have to leave, the END_STREAM behind an answer without a body to come.
+void ClientStream::cancel(const Failure& why) {
   CHECK(sink_ != nullptr);
   sink_ = nullptr;
   session_.stream_over();
   if (session_.phase_ != Client::Phase::live) return;
-  const bool whole = head_.status == 101 && answer_ == Answer::ended && given_;
-  if (whole) return stall_.arm(session_.loop_, Client::run_out_stall);
+  if (why.kind == Kind::timeout && !begun()) {
+    const base::Micros silent = session_.loop_.now() - session_.heard_at_;
+    if (session_.heard_at_ <= opened_at_ || silent >= base::Micros{Client::doubted_after}) session_.doubt();
+  }
+  const bool ended = answer_ == Answer::ended && (in_tunnel() ? given_ : end_sent());
+  if (ended) return stall_.arm(session_.loop_, Client::run_out_stall);
   give_up();
 }
 
@@ -167,6 +186,7 @@ void ClientStream::informational() {
 
 void ClientStream::final_head(End end) {
   no_body_ = method_ == http::Method::head || head_.status == 204 || head_.status == 304;
+  if (no_body_) end = End::yes;               // whatever comes
   answer_ = end == End::yes ? Answer::ended : Answer::body;
   if (head_.status == 101 && !accept_.empty()) head_.fields.set(Token::sec_websocket_accept, accept_);
   sink_->on_head(head_, end);
@@ -195,6 +215,7 @@ void ClientStream::trailers_complete(End end) {
 
 void ClientStream::on_bytes(net::ByteQueue&& bytes, End end) {
   const size_t size = bytes.size();
+  if (no_body_ && size != 0) return surplus(size);
   if (sink_ == nullptr) return;               // no more credit (Client::leave)
   if (answer_ == Answer::ended) return session_.engine_.consume(*this, size);
   if (answer_ == Answer::head) {              // RFC 9113 8.1: there is no body without a head
@@ -202,8 +223,8 @@ void ClientStream::on_bytes(net::ByteQueue&& bytes, End end) {
     return fail(broken(Detail::framing));
   }
   body_bytes_ += size;
-  const uint64_t most = no_body_ ? 0 : head_.content_length.value_or(UINT64_MAX);
-  const bool short_of_it = end == End::yes && !no_body_ && head_.content_length && body_bytes_ < most;
+  const uint64_t most = head_.content_length.value_or(UINT64_MAX);
+  const bool short_of_it = end == End::yes && head_.content_length && body_bytes_ < most;
   if (body_bytes_ > most || short_of_it) {
     session_.engine_.consume(*this, size);
     return fail(broken(short_of_it ? Detail::truncated : Detail::framing));
@@ -219,6 +240,14 @@ void ClientStream::on_bytes(net::ByteQueue&& bytes, End end) {
   answer_over();
 }
 
+// DATA behind the answer to HEAD, a 204 or a 304, which is whole: it is dropped (threats.md row 62).
+void ClientStream::surplus(size_t size) {
+  session_.host_.on_protocol_error(Detail::extra_bytes);
+  session_.engine_.consume(*this, size);
+  session_.on_our_reset();
+  session_.engine_.reset(*this, Code::protocol_error);
+}
+
 // ---- the end ----------------------------------------------------------------------------------------------------
 
 // The answer is nonsense.
@@ -230,9 +259,14 @@ void ClientStream::fail(const Failure& why) {
 }
 
 Failure ClientStream::failure_of(const Gone& how) const {
+  if (too_large_) return {Kind::headers_too_large, Where::upstream, Detail::none, true};
   if (how.by == Gone::By::clean && answer_ == Answer::ended) return {};
   if (whole()) return {};                     // even if the rest of the request was not wanted
   if (how.by == Gone::By::us) return broken(how.code == Code::flow_control_error ? Detail::flow_control : Detail::frame);
+  // Refused by a GOAWAY that we have met by chance (Client::close_streams).
+  if (how.code == Code::refused_stream && session_.last_ && opened_idle_ && session_.from_idle_) {
+    return {Kind::reset, Where::upstream, Detail::none, true};
+  }
   if (how.code == Code::refused_stream && !begun()) return {Kind::refused_stream, Where::upstream, Detail::none, true};
   return {Kind::reset, Where::upstream, Detail::truncated, !wrote_};   // the connection lives: no race with its end
 }

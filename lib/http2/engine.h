@@ -82,6 +82,7 @@ class Engine {
   bool failed() const { return failing_; }         // a connection error was found: nothing more of the peer is taken
   bool over() const { return over_; }              // and its GOAWAY is in the transport
   http::Detail fault() const { return fault_; }    // of the connection error
+  bool torn() const { return !reader_.between_frames() || reader_.block_open(); }   // the peer owes the rest of a frame, or of a block
   bool in_head() const { return reader_.in_head() || reader_.block_open(); }   // a part of a header block was read
 
   // Streams. What they are given is serialised, or taken over, before the call returns.
@@ -113,6 +114,7 @@ class Engine {
   bool settings_received() const { return settings_received_; }
   uint32_t peer_max_streams() const { return peer_max_streams_; }
   bool peer_takes_connect() const { return peer_takes_connect_; }   // RFC 8441
+  uint32_t peer_header_list_max() const { return peer_header_list_max_; }   // as HeadReader counts
 
  private:
   // What comes: engine_receive.cc
@@ -200,6 +202,7 @@ class Engine {
   uint32_t window_in_force_ = initial_window;      // and as the peer has acknowledged
   uint32_t peer_window_ = initial_window;          // of a stream at its start
   uint32_t peer_max_streams_ = UINT32_MAX;
+  uint32_t peer_header_list_max_ = UINT32_MAX;
   uint32_t settings_entries_ = 0;                  // of the frame being read
   std::optional<uint32_t> table_least_;            // HEADER_TABLE_SIZE in it
   uint32_t table_last_ = 0;

@@ -220,7 +220,7 @@ Code Engine::take_setting(Setting setting, uint32_t value) {
       peer_takes_connect_ = value == 1;
       return flag();
     case Setting::no_rfc7540_priorities: return flag();
-    case Setting::max_header_list_size: break;     // advice, and what to send is not ours to choose
+    case Setting::max_header_list_size: peer_header_list_max_ = value; return Code::no_error;   // the session keeps it
   }
   return Code::no_error;
 }

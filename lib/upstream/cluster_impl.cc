@@ -49,7 +49,8 @@ bool ClusterImpl::acquire(const Want& want, Waiter& waiter, http::Sink& sink, Gr
     case Placed::stream: return true;
     case Placed::dialling: queue_.join_dialled(waiter, want, sink, budget, *order.from); return false;
     case Placed::full:
-      queue_.join_undialled(waiter, want, sink, budget, options_->pool.max_waiting);
+      // A replay was let in before, and the slot of the connection that died is about to be free.
+      queue_.join_undialled(waiter, want, sink, budget, want.fresh ? ~0u : options_->pool.max_waiting);
       loop_.run_later(*this);
       return false;
     case Placed::nowhere: queue_.refuse(waiter, refusal(http::Kind::no_endpoint, http::Where::proxy), nullptr); return false;

@@ -5,6 +5,7 @@ import threading
 import pytest
 
 from harness.h2 import ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame
+from harness.origin import ok
 from harness.proxy import config
 
 REFUSED_STREAM = 7
@@ -94,3 +95,44 @@ def test_two_servers_of_different_limits_behind_one_address(start):
         statuses = together(sluice, 8)
         assert set(statuses) <= {200, 502}, statuses
     assert sluice.request(path="/").status in (200, 502)
+
+
+def test_a_connection_that_falls_silent_loses_one_request(start):
+    """It answers once, then reads on and says nothing; 32 requests in a row."""
+    def serve(connection):
+        frames = Frames(connection)
+        frames.send(settings(100))
+        frames.send(answer(frames.request()))
+        while connection.number == 1:
+            connection.read(1)
+        while True:
+            frames.send(answer(frames.request()))
+
+    origin = start.origin(on_connection=serve)
+    sluice = start.sluice(config(origin.address, upstream='protocol = "h2"', route='timeout = "1s"'))
+    assert sluice.request(path="/").status == 200
+    statuses = [sluice.request(path="/").status for _ in range(32)]
+    assert statuses.count(200) >= 31, statuses
+
+
+def test_300_requests_to_an_origin_that_closes_after_each_answer(start):
+    """0 to 2 ms after it; no GET is lost, and no POST comes twice."""
+    posts = []
+
+    def serve(connection, request):
+        if request.method == "POST":
+            posts.append(request.target)
+        connection.send(ok(b"" if request.method == "HEAD" else b"ok"))
+        threading.Event().wait(0.0001 * (len(origin.connections) % 20))
+        connection.close()
+
+    origin = start.origin(serve)
+    sluice = start.sluice(config(origin.address, pool="max_connections = 4"))
+    with sluice.client() as client:
+        for i in range(300):
+            method = ("GET", "OPTIONS", "PUT", "DELETE")[i % 4]
+            assert client.request(method, "/", body=b"x" if method == "PUT" else None).status == 200, i
+    assert sluice.metric("sluice_upstream_retries_total", outcome="budget") == 0
+    for i in range(50):
+        sluice.request("POST", f"/{i}", body=b"x")
+    assert len(posts) == len(set(posts))

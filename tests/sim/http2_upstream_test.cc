@@ -163,3 +163,60 @@ TEST_CASE("servers of limits 1 and 100 behind one address") {
     w.rig.sim.settle();
   }
 }
+
+TEST_CASE("a connection that dies without a word loses one request's timeout, whatever comes after") {
+  World w("max_connections = 4\n", [](Far& far) {
+    const bool dead = far.number == 0 && far.next > 1;
+    for (; !dead && far.asked(far.next); far.next += 2) far.answer(far.next);
+  });
+  w.rig.reload(toml("max_connections = 4\n") + "timeout = \"1s\"\n");
+  w.get();
+  w.rig.sim.settle();
+  REQUIRE(w.statuses() == "200");
+  size_t lost = 0;
+  for (int i = 0; i < 32; ++i) {
+    w.get();
+    w.rig.sim.run_for(base::millis(1'050));
+    lost += w.statuses() == "200" ? 0 : 1;
+  }
+  CHECK(lost == 1);
+}
+
+TEST_CASE("DATA for HEAD, 204 and 304: a client of HTTP/1 gets its clean answer, and the connections go on") {
+  for (const char* status : {"200", "204", "304"}) {
+    CAPTURE(status);
+    World w("max_connections = 1\n", [&](Far& far) {
+      for (; far.asked(far.next); far.next += 2) {
+        far.wire.send(http2::head_frame(far.next, {{":status", status}}, http2::end_headers) +
+                      http2::data_frame(far.next, "surplus", far.next % 4 == 1 ? http2::end_stream : uint8_t{0}));
+      }
+    });
+    support::ScriptedPeer& client = w.rig.client();
+    for (int i = 0; i < 4; ++i) {
+      client.send(std::string(*status == '2' && status[2] == '0' ? "HEAD" : "GET") + " / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+      w.rig.sim.run_for(base::millis(10));
+      const std::string got = client.take();
+      CHECK(got.substr(9, 3) == status);
+      CHECK(got.ends_with("\r\n\r\n"));
+      CHECK(got.find("close") == std::string::npos);
+    }
+    CHECK(w.fars.size() == 1);
+  }
+}
+
+TEST_CASE("a head above the peer's MAX_HEADER_LIST_SIZE: 431 here, and others on that connection live") {
+  constexpr uint16_t header_list = 6;
+  World w("max_connections = 1\n", [&](Far& far) {
+    if (far.next == 1 && far.asked(1)) far.wire.send(http2::settings_frame({{header_list, 1'000}}));
+    for (; far.asked(far.next); far.next += 2) far.answer(far.next);
+  });
+  w.get();
+  w.rig.sim.settle();
+  REQUIRE(w.statuses() == "200");
+  const std::string got = w.rig.ask("GET / HTTP/1.1\r\nHost: a.test\r\nX-Large: " + std::string(1'000, 'x') + "\r\n\r\n");
+  CHECK(got.substr(9, 3) == "431");
+  w.get();
+  w.rig.sim.settle();
+  CHECK(w.statuses() == "200");
+  CHECK(w.fars.size() == 1);
+}

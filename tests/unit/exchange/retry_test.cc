@@ -49,6 +49,36 @@ TEST_CASE("a dead reused connection: GET again on a fresh one, POST never") {
   CHECK(judge(failure(Kind::reset), facts, defaults) == Verdict::give_up);
 }
 
+TEST_CASE("a dead reused connection is no sign of a sick upstream: once, whatever attempts and retry.on say") {
+  TryFacts facts = facts_of(Method::get);
+  facts.connection_reused = true;
+  facts.attempts = 5;
+  upstream::RetryOptions none;
+  none.attempts = 1;
+  none.on = {false, false, false, false};
+  CHECK(judge(failure(Kind::reset), facts, none) == Verdict::again_fresh);
+  CHECK(judge(failure(Kind::reset, true), facts_of(Method::post), none) == Verdict::give_up);   // fresh: it is one
+  facts.method = Method::post;
+  CHECK(judge(failure(Kind::reset, true), facts, none) == Verdict::again_fresh);
+  CHECK(judge(failure(Kind::reset), facts, none) == Verdict::give_up);
+  facts.method = Method::put;
+  facts.body = Body::gone;
+  CHECK(judge(failure(Kind::reset), facts, defaults) == Verdict::give_up);
+  facts = facts_of(Method::get);
+  facts.connection_reused = facts.replayed = true;
+  CHECK(judge(failure(Kind::reset), facts, defaults) == Verdict::again);
+  facts.attempts = defaults.attempts;
+  CHECK(judge(failure(Kind::reset), facts, defaults) == Verdict::give_up);
+  // A slow answer, or one that had begun, is another thing.
+  facts = facts_of(Method::get);
+  facts.connection_reused = facts.cut_by_try_timeout = true;
+  CHECK(judge(failure(Kind::reset), facts, defaults) == Verdict::again);
+  facts.cut_by_try_timeout = false;
+  facts.answer_begun = true;
+  CHECK(judge(failure(Kind::reset), facts, defaults) == Verdict::again);
+  CHECK(judge({Kind::reset, Where::upstream, http::Detail::truncated, false}, facts, defaults) == Verdict::again);
+}
+
 TEST_CASE("a POST that surely was not processed may be sent again, if its body is still held") {
   TryFacts facts = facts_of(Method::post);
   CHECK(judge(failure(Kind::refused_stream, true), facts, defaults) == Verdict::again);

@@ -375,6 +375,168 @@ TEST_CASE("an idle connection is asked by PING; one that does not answer is give
   CHECK(server.pings == 2);
 }
 
+TEST_CASE("a stream that timed out on a silent connection: no further stream until a PING is answered, and the end without") {
+  for (const bool alive : {true, false}) {
+    CAPTURE(alive);
+    Raw b;
+    b.request();
+    b.send(head(1, end_headers | end_stream));
+    ProbeSink& late = b.request();
+    ProbeSink& other = b.request();
+    b.sim.run_for(base::millis(300));
+    late.cancel({http::Kind::timeout, http::Where::upstream});
+    CHECK(b.host.session->slots() == 0);
+    const unsigned told = b.host.slots_told;
+    b.sim.settle();
+    CHECK(b.wire.connection().ends_with("PING"));
+    CHECK(b.host.slots_told > told);
+    b.sim.run_for(base::millis(900));
+    CHECK_FALSE(b.host.ended);
+    if (alive) b.send(http2::ping_frame(http2::ack));
+    b.sim.run_for(base::millis(200));
+    CHECK(b.host.ended == !alive);
+    if (!alive) CHECK(b.host.cause == CloseCause::timeout);
+    if (!alive) CHECK(other.trace == "closed reset\n");
+    if (alive) CHECK(b.host.session->slots() == 999);
+  }
+}
+
+TEST_CASE("a stream that timed out, or was given up, while others are served asks for no PING") {
+  Raw b;
+  ProbeSink& slow = b.request();
+  ProbeSink& left = b.request();
+  b.request();
+  b.sim.run_for(base::millis(300));
+  b.send(head(5) + http2::data_frame(5, "x"));
+  slow.cancel({http::Kind::timeout, http::Where::upstream});
+  b.sim.run_for(base::seconds(2));
+  left.cancel({http::Kind::client_closed, http::Where::downstream});
+  b.sim.settle();
+  CHECK(b.wire.connection().find("PING") == std::string::npos);
+  CHECK(b.host.session->slots() == 999);
+}
+
+TEST_CASE("half a frame, then silence: idle, the connection is not used again; busy, not before a PING is answered") {
+  for (const std::string& torn : {std::string("\0\0\x08", 3), http2::frame(6, 0, 0, "12345678").substr(0, 12),
+                                  head(1, end_stream)}) {   // the last: a header block that goes on
+    Raw b;
+    b.request();
+    if (torn.size() < 13) b.send(head(1, end_headers | end_stream));
+    b.send(torn);
+    if (torn.size() >= 13) b.sinks[0]->cancel({});
+    b.sim.settle();
+    CHECK_FALSE(b.host.session->validate(http::Borrow::quick));
+    b.sim.run_for(base::millis(10));
+    CHECK(b.host.ended);
+  }
+  Raw b;
+  b.request();
+  b.send(head(1) + http2::data_frame(1, "12345678").substr(0, 12));
+  b.request();                                         // the rest may be on its way
+  b.sim.run_for(base::millis(150));
+  ProbeSink third(b.contract);
+  CHECK_FALSE(b.ask(third));
+  b.sim.settle();
+  CHECK(b.wire.connection().ends_with("PING"));
+  b.send("45678");                                     // it lives
+  CHECK(b.host.session->slots() == 998);
+  REQUIRE(b.ask(third));
+  third.cancel({});
+  b.sim.settle();
+}
+
+TEST_CASE("MAX_HEADER_LIST_SIZE is kept: at it the request goes, one above it is refused untouched, and the others live") {
+  // :method GET, :scheme http, :authority origin, :path /
+  const uint32_t size = 7 + 3 + 7 + 4 + 10 + 6 + 5 + 1 + 4 * 32;
+  for (const uint32_t most : {size, size - 1, 0U}) {
+    CAPTURE(most);
+    Raw b(http2::settings_frame({{6, most}}));
+    ProbeSink& s = b.request();
+    if (most == size) {
+      b.send(head(1, end_headers | end_stream));
+      CHECK(s.trace == "answer 200\nend\nclosed clean\n");
+      continue;
+    }
+    CHECK(s.trace == "closed headers_too_large untouched\n");
+    CHECK(b.wire.stream(1) == "");
+    CHECK(b.host.session->slots() == 1000);
+    b.send(http2::settings_frame({{6, size}}));
+    ProbeSink& next = b.request();
+    b.send(head(1, end_headers | end_stream));
+    CHECK(next.trace == "answer 200\nend\nclosed clean\n");
+  }
+}
+
+TEST_CASE("DATA behind the answer to HEAD: the answer is clean, the stream is reset, the rest is dropped") {
+  Raw b;
+  ProbeSink& s = b.request("HEAD");
+  b.send(http2::head_frame(1, {{":status", "200"}, {"content-length", "5"}}, end_headers));
+  CHECK(s.trace == "answer 200 length=5\nend\n");
+  b.send(http2::data_frame(1, "hello"));
+  CHECK(s.trace.ends_with("end\nclosed clean\n"));
+  CHECK(b.wire.stream(1).ends_with("RST 1"));
+  b.send(http2::data_frame(1, "more", end_stream));
+  b.request();
+  b.send(head(3, end_headers | end_stream));
+  CHECK(b.sinks[1]->trace == "answer 200\nend\nclosed clean\n");
+  CHECK_FALSE(b.host.ended);
+  // An END_STREAM that follows by itself is no such thing, also when the sink has left.
+  for (const bool leaves : {false, true}) {
+    ProbeSink& t = b.request("HEAD");
+    const uint32_t id = leaves ? 7 : 5;
+    b.send(head(id));
+    if (leaves) t.cancel({});
+    b.send(http2::data_frame(id, "", end_stream));
+    if (!leaves) CHECK(t.trace == "answer 200\nend\nclosed clean\n");
+    CHECK(b.wire.stream(id).find("RST") == std::string::npos);
+  }
+  CHECK(b.host.session->slots() == 1000);
+}
+
+TEST_CASE("resets of streams, ours and the peer's, do not spend the connection") {
+  Raw b;
+  for (uint32_t i = 0; i < 400; ++i) {
+    ProbeSink& s = b.request();
+    const uint32_t id = 2 * i + 1;
+    if (i % 2 == 0) {
+      s.cancel({});
+      b.sim.settle();
+      b.send(head(id) + http2::data_frame(id, "late", end_stream));
+    } else {
+      b.send(http2::reset_frame(id, i % 4 == 1 ? 7 : 2));
+    }
+  }
+  CHECK_FALSE(b.host.ended);
+  CHECK(b.host.session->slots() == 1000);
+  ProbeSink& s = b.request();
+  b.send(head(801, end_headers | end_stream));
+  CHECK(s.trace == "answer 200\nend\nclosed clean\n");
+}
+
+TEST_CASE("streams that met the end of an idle connection: by FIN, by a GOAWAY below them; not once a stream has heard anything") {
+  for (const bool goaway : {false, true}) {
+    Raw b;
+    b.request();
+    b.send(head(1, end_headers | end_stream));
+    b.request();
+    b.request();
+    b.send(goaway ? http2::goaway_frame(1) : http2::ping_frame());
+    b.pair.peer->fin();
+    b.sim.settle();
+    for (size_t i = 1; i < 3; ++i) CHECK(b.sinks[i]->trace == (goaway ? "closed reset untouched\n" : "closed reset\n"));
+    CHECK(b.sinks[2]->why.kind == http::Kind::reset);
+  }
+  Raw b;
+  b.request();
+  b.send(head(1, end_headers | end_stream));
+  b.request();
+  b.request();
+  b.send(head(3, end_headers | end_stream));
+  b.pair.peer->fin();
+  b.sim.settle();
+  CHECK(b.sinks[2]->trace == "closed reset truncated\n");
+}
+
 TEST_CASE("validate sees a FIN, an error and stray bytes on an idle connection") {
   Raw b;
   b.request();
