@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "admin/guard.h"
 #include "admin/page.h"
 #include "base/check.h"
 #include "base/list.h"
@@ -14,24 +15,7 @@
 namespace sluice::admin {
 namespace {
 
-std::string_view without_port(std::string_view authority) {
-  const size_t bracket = authority.rfind(']');
-  const size_t colon = authority.rfind(':');
-  if (colon == std::string_view::npos || (bracket != std::string_view::npos && colon < bracket)) return authority;
-  return authority.substr(0, colon);
-}
-
 Page text_page(int status, std::string body) { return {status, "text/plain; charset=utf-8", std::move(body)}; }
-
-}  // namespace
-
-bool may_post(const net::Address& peer, std::string_view origin, std::string_view authority) {
-  if (!peer.is_loopback() || !origin.empty()) return false;
-  const std::string_view host = without_port(authority);
-  return base::iequals(host, "localhost") || net::Address::parse_ip(host).has_value();
-}
-
-namespace {
 
 // One admin request. Kept alive by its connection and, while a page is being made, by the page's callback.
 class Request final : public http::Sink {
@@ -44,8 +28,11 @@ class Request final : public http::Sink {
  private:
   void on_head(http::Head& head, http::End) override {
     method_ = head.method;
+    if (const std::string_view why = refusal(head, stream_->peer().remote, backend_.hosts()); !why.empty()) {
+      return answer(text_page(403, "403: " + std::string(why) + "\n"));
+    }
     const std::string_view path = head.path();
-    if (method_ == http::Method::post) return post(head, path);
+    if (method_ == http::Method::post) return post(path);
     if (method_ != http::Method::get && method_ != http::Method::head) return answer(text_page(405, "405: GET, HEAD or POST\n"));
     get(path);
   }
@@ -60,11 +47,7 @@ class Request final : public http::Sink {
     answer(text_page(404, "404: try /status, /metrics, /healthz, /readyz, /config; POST /drain, /reload\n"));
   }
 
-  void post(const http::Head& head, std::string_view path) {
-    const http::Field* origin = head.fields.find("origin");
-    if (!may_post(stream_->peer().remote, origin == nullptr ? std::string_view() : origin->value(), head.authority)) {
-      return answer(text_page(403, "403: POST is taken from this host only, without Origin, and with an address or localhost as Host\n"));
-    }
+  void post(std::string_view path) {
     if (path == "/drain") {
       backend_.drain();
       return answer(text_page(200, "draining\n"));
@@ -91,6 +74,7 @@ class Request final : public http::Sink {
     head.fields.add(http::Token::content_type, stream_->arena().copy(page.type));
     head.fields.add("cache-control", "no-store");
     head.fields.add("x-content-type-options", "nosniff");
+    if (page.status == 405) head.fields.add("allow", "GET, HEAD, POST");   // RFC 9110 15.5.6
     if (method_ == http::Method::head || page.body.empty()) return stream_->send_head(head, http::End::yes);
     stream_->send_head(head, http::End::no);
     net::ByteQueue bytes;

@@ -7,7 +7,6 @@
 #include "admin/backend.h"
 #include "http/options.h"
 #include "http/stream.h"
-#include "net/address.h"
 #include "net/listener.h"
 #include "net/loop.h"
 
@@ -29,9 +28,5 @@ class AdminServer {
   class Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-// May this request change anything? POST comes from loopback, without Origin, to a literal address or localhost: a page in
-// somebody's browser must not be able to drain a proxy.
-bool may_post(const net::Address& peer, std::string_view origin, std::string_view authority);
 
 }  // namespace sluice::admin

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 
 namespace sluice::admin {
@@ -21,6 +22,7 @@ class Backend {
  public:
   using Done = std::function<void(Page)>;
   virtual Readiness ready() = 0;
+  virtual std::span<const std::string> hosts() = 0;   // `[admin] hosts`, as they are now
   // These answer later, at the control loop; `done` may be called inside the call.
   virtual void metrics(Done done) = 0;
   virtual void status(Done done) = 0;        // JSON

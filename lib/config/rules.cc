@@ -73,6 +73,8 @@ std::string host_pattern(std::string_view text) {
   return dns_name(name);
 }
 
+std::string bare_host(std::string_view text) { return text.starts_with("*.") ? "takes whole names: no wildcard" : host_pattern(text); }
+
 std::string host_name(std::string_view text) {
   if (net::Address::parse_ip(text) || net::Address::parse(text)) return "";
   const std::size_t colon = text.rfind(':');

@@ -228,6 +228,10 @@ void visit(Visitor& v, Snapshot& s, const Availability& available) {
   visit_table(v, {"admin", "Metrics, probes and status, on a listener and a thread of their own."}, s.admin,
               [](Visitor& inner, AdminOptions& o) {
                 key(inner, {"address", "where it listens; \"\" switches it off", "loopback: it has no password"}, AdminAddress(o));
+                key(inner,
+                    {"hosts", "names it is asked by, without port; IP addresses and localhost always are",
+                     "none: a name that somebody else's DNS points at it must not open it to a browser's pages"},
+                    TextList(o.hosts, bare_host, Fold::lower));
               });
   visit_table(v, {"log", "The process log on stderr."}, s.log, [](Visitor& inner, LogOptions& o) { visit_log(inner, o.level, o.format); });
   visit_table(v, {"access_log", "One line per request."}, s.access_log, visit_access_log);

@@ -36,6 +36,7 @@ struct DrainOptions {
 struct AdminOptions {
   std::string address = "127.0.0.1:9901";  // empty = switched off
   std::optional<net::Address> parsed;      // set when address is not empty
+  std::vector<std::string> hosts;          // names it answers to besides addresses and localhost; lower case
   bool operator==(const AdminOptions&) const = default;
 };
 

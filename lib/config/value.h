@@ -60,6 +60,7 @@ std::string label_text(std::string_view text);     // a name for metrics and log
 std::string field_name(std::string_view text);     // RFC 9110 5.1: token
 std::string field_value(std::string_view text);    // RFC 9110 5.5: no CR, LF, NUL, other controls
 std::string host_pattern(std::string_view text);   // "example.com", "*.example.com", an IP address
+std::string bare_host(std::string_view text);      // "example.com": no wildcard, no port
 std::string host_name(std::string_view text);      // a name, or an IP address, with or without a port
 std::string name_and_port(std::string_view text);  // "app.internal:8080"
 std::string service_name(std::string_view text);   // "_http._tcp.app.internal"

@@ -435,6 +435,8 @@ admin::Readiness Control::ready() {
   return {true, ""};
 }
 
+std::span<const std::string> Control::hosts() { return generation_->snapshot->admin.hosts; }
+
 // ---- admin pages ------------------------------------------------------------------------------------------------
 
 void Control::on_helper(std::function<admin::Page()> make, const Done& done) {

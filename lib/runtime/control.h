@@ -71,6 +71,7 @@ class Control final : public admin::Backend,
 
   // admin::Backend
   admin::Readiness ready() override;
+  std::span<const std::string> hosts() override;
   void metrics(Done done) override;
   void status(Done done) override;
   void config(Done done) override;

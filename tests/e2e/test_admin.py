@@ -1,12 +1,15 @@
 """The admin listener: its pages, who may POST, /status, and that traffic never stands in its way."""
 import http.client
 import ipaddress
+import os
+import shutil
 import socket
+import subprocess
 import threading
 
 import pytest
 
-from harness.base import TIMEOUT, refused_address
+from harness.base import BROWSER_FLAGS, TIMEOUT, refused_address, sanitized
 from harness.certs import certificate_lines
 from harness.client import Client, build
 from harness.origin import ok
@@ -38,16 +41,67 @@ def test_admin_unknown_path_and_method(pair):
     assert sluice.admin("/nothing")[0] == 404
     assert sluice.admin("/drain")[0] in (404, 405) and sluice.admin("/reload")[0] in (404, 405)
     assert sluice.admin("/metrics", method="DELETE")[0] in (404, 405)
+    with sluice.client("admin") as client:
+        assert client.request("DELETE", "/metrics", host="localhost").header("allow") == "GET, HEAD, POST"    # RFC 9110 15.5.6
     assert sluice.metric("sluice_drain_phase") == 0
 
 
-@pytest.mark.parametrize("path", ["/drain", "/reload"])
-@pytest.mark.parametrize("headers", [{"Origin": "http://evil.test"}, {"Origin": "null"}, {"Host": "evil.test"}, {"Host": "evil.test:9901"}, {"Origin": "http://127.0.0.1:9901"}])
-def test_a_browser_cannot_drain_or_reload(pair, path, headers):
+@pytest.mark.parametrize("headers", [{"Origin": "http://evil.test"}, {"Origin": "null"}, {"Host": "evil.test"}, {"Host": "evil.test:9901"}, {"Origin": "http://127.0.0.1:9901"},
+                                     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Via": "1.1 a"}])
+def test_a_browser_cannot_read_drain_or_reload(pair, headers):
+    """A page of another site, also one whose name was made to point here (DNS rebinding)."""
     sluice, _ = pair
     before = sluice.metric("sluice_config_reloads_total")
-    assert sluice.admin(path, "POST", headers)[0] == 403
+    for method, paths in (("POST", ("/drain", "/reload")), ("GET", ("/", "/status", "/config", "/metrics", "/healthz", "/readyz", "/nothing"))):
+        for path in paths:
+            status, text = sluice.admin(path, method, headers)
+            assert status == 403 and text.startswith("403: ") and text.count("\n") == 1, (method, path)
     assert sluice.metric("sluice_drain_phase") == 0 and sluice.metric("sluice_config_reloads_total") == before
+
+
+def test_who_may_read(pair):
+    sluice, _ = pair
+    for headers in ({"Host": "localhost"}, {"Host": "[::1]:9901"}, {"Host": "10.1.2.3"}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}):
+        assert sluice.admin("/status", headers=headers)[0] == 200, headers
+    with sluice.client("admin") as client:
+        client.send(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert client.response().status == 200
+
+
+def test_names_of_the_configuration(start):
+    """A reload takes them over."""
+    text = config(start.origin().address)
+    sluice = start.sluice(text)
+    status, why = sluice.admin("/metrics", headers={"Host": "Sluice.Internal:9901"})
+    assert status == 403 and "[admin] hosts" in why
+    sluice.reload(text.replace('[admin]\n', '[admin]\nhosts = ["sluice.internal"]\n'))
+    assert sluice.admin("/metrics", headers={"Host": "Sluice.Internal:9901"})[0] == 200
+    assert sluice.admin("/metrics", headers={"Host": "x.sluice.internal"})[0] == 403
+
+
+def test_an_upstream_that_turns_out_to_be_the_admin(start):
+    """By a name, so that no check of the file can tell: it is reached, and answers nobody."""
+    text = config(start.origin().address)
+    sluice = start.sluice(text)
+    port = sluice.address("admin").rsplit(":", 1)[1]
+    sluice.reload(config(f"localhost:{port}", upstream='host = "endpoint"'))
+    for path in ("/status", "/config", "/metrics", "/"):
+        answer = sluice.request(path=path)
+        assert answer.status == 403 and b"Via" in answer.body
+    assert sluice.request("POST", "/drain", body=b"").status == 403
+    assert sluice.metric("sluice_drain_phase") == 0 and sluice.admin("/status")[0] == 200
+
+
+@pytest.mark.skipif("SLUICE_CHECK" not in os.environ, reason="heavy: scripts/check runs it")
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium (scripts/deps --check)")
+@pytest.mark.skipif(sanitized(), reason="a browser's limits of time are not for a sanitizer")
+def test_the_page_in_a_browser(start, tmp_path):
+    """It shows what /status says, fetched by its own script."""
+    sluice = start.sluice(config(start.origin().address))
+    run = subprocess.run(["chromium", *BROWSER_FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
+                          f"http://{sluice.address('admin')}/"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                         env={**os.environ, "HOME": str(tmp_path)}, timeout=TIMEOUT * 6, check=False)
+    assert ", ready" in run.stdout and sluice.address() in run.stdout and "no answer" not in run.stdout, run.stdout[-3000:] + run.stderr[-2000:]
 
 
 def test_post_is_taken_from_loopback_only(start):

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness.base import TIMEOUT, sanitized, wait_for
+from harness.base import BROWSER_FLAGS, TIMEOUT, sanitized, wait_for
 from harness.certs import certificate_lines
 from harness.origin import ok
 from harness.proxy import config
@@ -31,8 +31,6 @@ async function all() {
 }
 all().then(t => t, e => 'failed: ' + e).then(t => fetch('/result', {method: 'POST', body: t}));
 </script>""" % OBJECTS
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage", "--no-proxy-server", "--ignore-certificate-errors", "--mute-audio"]
 
 
 def frame(text):
@@ -68,7 +66,7 @@ def test_a_page_of_200_objects_and_a_websocket(start, tmp_path):
     origin.result = ""
     sluice = start.sluice(config(origin.address, protocols=("h2", "http/1.1"), tls=certificate_lines(ca.issue("localhost", "127.0.0.1"))))
     with open(tmp_path / "browser.log", "wb") as log:
-        browser = subprocess.Popen(["chromium", *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"https://{sluice.address()}/"], stdin=subprocess.DEVNULL,
+        browser = subprocess.Popen(["chromium", *BROWSER_FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"https://{sluice.address()}/"], stdin=subprocess.DEVNULL,
                                    stdout=log, stderr=log, start_new_session=True, env={**os.environ, "HOME": str(tmp_path)})
         try:
             wait_for(lambda: origin.result or browser.poll() is not None, timeout=TIMEOUT * 3, what="the browser's result")

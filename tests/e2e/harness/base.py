@@ -43,6 +43,10 @@ def scale() -> float:
 # The longest any single wait may take before the test fails. An upper bound, not an expectation.
 TIMEOUT = float(os.environ.get("SLUICE_E2E_TIMEOUT", "20"))
 
+# Of a headless Chromium that does nothing but what a test asks for.
+BROWSER_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                 "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage", "--no-proxy-server", "--ignore-certificate-errors", "--mute-audio"]
+
 
 class Timeout(AssertionError):
     """A condition did not come true in time."""

@@ -79,6 +79,7 @@ http::ServerSessionPtr make_session(net::Loop&, net::TransportPtr transport, con
 // Pages are made when the test says so.
 struct SlowBackend final : admin::Backend {
   admin::Readiness ready() override { return {true, ""}; }
+  std::span<const std::string> hosts() override { return {}; }
   void metrics(Done done) override { waiting.push_back(std::move(done)); }
   void status(Done done) override { waiting.push_back(std::move(done)); }
   void config(Done done) override { waiting.push_back(std::move(done)); }
