@@ -1,10 +1,14 @@
 // The program `sluice`: a command line to a command. Everything that runs is started by runtime::Control.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <span>
 #include <variant>
 
 #include "base/log.h"
+#include "base/log_thread.h"
 #include "config/commands.h"
 #include "config/problems.h"
 #include "options.h"
@@ -34,11 +38,20 @@ void prepare_signals() {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
+// A descriptor that was closed when we began would be given to the next socket, and the log, or what a library prints, would go there.
+bool open_standard_descriptors() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return false;   // the lowest that is free
+  }
+  return true;
+}
+
 int run(const proxy::RunCommand& command) {
   prepare_signals();
+  const base::LogThread log_thread;
   auto loaded = config::load_file(command.file, load_options());
   if (!loaded) {
-    print(stderr, config::to_text(loaded.error()));
+    base::log_text(config::to_text(loaded.error()));
     return proxy::exit_usage;
   }
   const config::LogOptions& log = loaded->snapshot->log;
@@ -46,7 +59,7 @@ int run(const proxy::RunCommand& command) {
   for (const base::Error& warning : loaded->warnings) base::warn("{}", base::to_text(warning));
   auto control = runtime::Control::start(std::move(*loaded));
   if (!control) {
-    print(stderr, config::to_text(control.error()));
+    base::log_text(config::to_text(control.error()));
     return proxy::exit_failure;
   }
   return (*control)->run();
@@ -70,6 +83,7 @@ struct Act {
 }  // namespace
 
 int main(int count, char** arguments) {
+  if (!open_standard_descriptors()) return sluice::proxy::exit_failure;
   const std::span<const char* const> all(arguments, static_cast<size_t>(count));
   auto command = sluice::proxy::parse_command_line(all.subspan(count > 0 ? 1 : 0));
   if (!command) {

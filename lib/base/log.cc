@@ -1,14 +1,21 @@
-// The process log. A line is made whole and leaves in one write(2), so lines of different threads never mix; one that
-// stderr does not take (closed, full pipe in non-blocking mode) is lost, as nothing better could be done with it.
+// The process log. A line is made whole and goes into the ring, or leaves in one write(2), so lines of different threads never mix;
+// one that stderr does not take (closed, full pipe in non-blocking mode) is lost, as nothing better could be done with it.
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <ctime>
+#include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 
+#include "base/check.h"
 #include "base/clock.h"
+#include "base/line_writer.h"
+#include "base/log_thread.h"
 #include "base/text.h"
 
 namespace sluice::base {
@@ -18,6 +25,21 @@ std::atomic<LogLevel> current_level{LogLevel::info};
 std::atomic<LogFormat> current_format{LogFormat::text};
 
 constexpr int64_t window_micros = 10'000'000;
+
+// The ring takes one producer, and any thread may log: the lock is held for the copy of a line.
+std::mutex producer;
+std::unique_ptr<LineWriter> writer;           // of the LogThread that lives
+
+void write_now(std::string_view lines) {
+  while (!lines.empty()) {
+    const ssize_t n = write(STDERR_FILENO, lines.data(), lines.size());
+    if (n > 0) {
+      lines.remove_prefix(static_cast<size_t>(n));
+    } else if (n == 0 || errno != EINTR) {
+      return;
+    }
+  }
+}
 
 std::string_view level_word(LogLevel level) {
   switch (level) {
@@ -80,9 +102,46 @@ void set_log(LogLevel level, LogFormat format) {
 bool log_enabled(LogLevel level) { return level >= current_level.load(std::memory_order_relaxed); }
 
 void log_line(LogLevel level, std::string_view message) {
-  const std::string line = format_line(level, current_format.load(std::memory_order_relaxed), steady_clock().wall(), message);
-  while (write(STDERR_FILENO, line.data(), line.size()) < 0 && errno == EINTR) {
+  log_text(format_line(level, current_format.load(std::memory_order_relaxed), steady_clock().wall(), message));
+}
+
+void log_text(std::string_view lines) {
+  {
+    const std::lock_guard lock(producer);
+    if (writer != nullptr) {
+      for (size_t end; !lines.empty(); lines.remove_prefix(end)) {
+        const size_t at = lines.find('\n');
+        end = at == std::string_view::npos ? lines.size() : at + 1;
+        writer->push(0, lines.substr(0, end));
+      }
+      return;
+    }
   }
+  write_now(lines);
+}
+
+LogThread::LogThread() {
+  const int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) return;                         // no stderr: nothing can be told, each line is lost by itself
+  LineWriter::Hooks hooks;
+  hooks.lost = [](uint64_t lines) {
+    return format_line(LogLevel::warn, current_format.load(std::memory_order_relaxed), steady_clock().wall(),
+                       std::to_string(lines) + " lines of this log were lost: nobody took them from stderr");
+  };
+  const std::lock_guard lock(producer);
+  CHECK(writer == nullptr);
+  writer = std::make_unique<LineWriter>(fd, LineWriter::Options{}, std::move(hooks));
+}
+
+LogThread::~LogThread() {
+  std::unique_ptr<LineWriter> last;           // its end may take a second, without the lock
+  const std::lock_guard lock(producer);
+  last.swap(writer);
+}
+
+uint64_t log_dropped() {
+  const std::lock_guard lock(producer);
+  return writer == nullptr ? 0 : writer->dropped();
 }
 
 bool LogSite::admit(uint32_t burst) {

@@ -1,4 +1,4 @@
-// The process log: leveled lines to stderr, text or JSON, written with one write(2) per line from any thread.
+// The process log: leveled lines to stderr, text or JSON, from any thread; one write(2) a line, or log_thread.h.
 // Not for the access log (exchange/access_log). Lines of one call site are rate limited: see LogSite.
 #pragma once
 

@@ -126,7 +126,7 @@ Problems Control::set_up() {
   if (!log) return {std::move(log.error())};
   access_log_ = std::move(*log);
   shared_.access_log = access_log_.get();
-  if (access_log_ != nullptr) cells_.log_dropped(*access_log_);
+  cells_.log_dropped(access_log_.get());
 
   discovery_.follow(loaded_.snapshot);
   if (snapshot.dns.required_at_start == dns::AtStart::require) {

@@ -1,5 +1,6 @@
 #include "runtime/control_cells.h"
 
+#include "base/log_thread.h"
 #include "exchange/access_log.h"
 #include "runtime/version.h"
 
@@ -39,8 +40,10 @@ void ControlCells::certificates(const Generation& generation) {
   }
 }
 
-void ControlCells::log_dropped(const exchange::AccessLog& log) {
-  registry_.computed(Name::log_dropped_total, {}, [&log] { return static_cast<double>(log.dropped()); });
+void ControlCells::log_dropped(const exchange::AccessLog* access) {
+  registry_.computed(Name::log_dropped_total, {"process"}, [] { return static_cast<double>(base::log_dropped()); });
+  if (access != nullptr)
+    registry_.computed(Name::log_dropped_total, {"access"}, [access] { return static_cast<double>(access->dropped()); });
 }
 
 }  // namespace sluice::runtime

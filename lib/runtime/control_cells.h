@@ -17,7 +17,7 @@ class ControlCells {
   void drain(Phase phase, base::Micros left, uint64_t connections);
   void reloaded(bool good);
   void certificates(const Generation& generation);
-  void log_dropped(const exchange::AccessLog& log);   // computed at each scrape
+  void log_dropped(const exchange::AccessLog* access);   // computed at each scrape; nullptr: there is no access log
 
  private:
   metrics::Registry& registry_;
