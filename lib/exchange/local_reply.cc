@@ -64,7 +64,8 @@ void send_grpc_reply(http::Stream& stream, http::GrpcStatus status, const Reply&
 size_t send_reply(http::Stream& stream, http::Method method, const Reply& reply, http::Head& head) {
   head.status = reply.status;
   const bool has_body = !reply.body.empty() && reply.status != 204 && reply.status != 304;
-  if (reply.status != 204) head.content_length = reply.body.size();
+  // RFC 9110 8.6: a 304 may say the length of what a 200 would have brought, which we do not know.
+  if (reply.status != 204 && reply.status != 304) head.content_length = reply.body.size();
   if (has_body && !head.fields.has(http::Token::content_type)) head.fields.add(http::Token::content_type, reply.content_type);
   if (!reply.location.empty()) head.fields.add(http::Token::location, reply.location);
   if (reply.retry_after) head.fields.add(http::Token::retry_after, "1");

@@ -38,6 +38,10 @@ name = "there"
 path = "/redirect"
 redirect = { to = "https://{authority}{path}" }
 [[route]]
+name = "unchanged"
+path = "/unchanged"
+respond = { status = 304 }
+[[route]]
 name = "denied"
 path = "/denied"
 deny = ["127.0.0.0/8"]
@@ -143,7 +147,78 @@ def test_upgrade_stays_on_a_426(start):
     assert answer.status == 426 and answer.header("upgrade") is None and answer.header("connection") is None
 
 
-# --- fields that only pass (RFC 10036 and others) ---------------------------------------------------------------------
+# --- what only passes -------------------------------------------------------------------------------------------------
+
+ASKED = [("Range", "bytes=0-4, 9-"), ("If-Range", '"a"'), ("If-None-Match", '"a", W/"b", *'), ("If-Match", '"a"'), ("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT"),
+         ("If-Unmodified-Since", "yesterday"), ("Cache-Control", "no-transform, max-age=0, x-own"), ("Pragma", "no-cache"), ("Accept-Encoding", "gzip;q=0"), ("Authorization", "Basic eDp5"),
+         ("Proxy-Authorization", "Basic eDp5"), ("Max-Forwards", "3"), ("Trailer", "X-Sum"), ("From", "a@a.test"), ("X-Unknown", "a,,b , c"), ("X-Unknown", "d"), ("Priority", "u=1"), ("Incremental", "?1")]
+ANSWERED = [("ETag", 'W/"b"'), ("Last-Modified", "yesterday"), ("Age", "17"), ("Warning", '110 - "stale"'), ("Cache-Control", "no-transform, private=\"x\""), ("Expires", "0"), ("Vary", "*"),
+            ("Content-Encoding", "gzip"), ("Content-Range", "bytes 0-1/2"), ("Accept-Ranges", "bytes"), ("Server", "o"), ("Via", "1.0 other"), ("Allow", "GET"), ("WWW-Authenticate", "Basic realm=\"a\", New x=y"),
+            ("WWW-Authenticate", "Other"), ("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"), ("Retry-After", "9"), ("X-Unknown", "a,,b , c"), ("X-Unknown", "d"), ("Date", "Sun, 06 Nov 1994 08:49:37 GMT")]
+
+
+def told(headers, names):
+    """The fields of these names, in their order."""
+    names = {n.lower() for n, _ in names}
+    return [(n, v) for n, v in headers if n in names]
+
+
+def lowered(fields):
+    return [(n.lower(), v) for n, v in fields]
+
+
+def test_fields_that_only_pass(start):
+    """Ranges, conditions, cache directives, Age, Warning and what nobody here knows: as they came, in their order, both ways."""
+    origin = start.origin(lambda c, r: c.send(ok(b"\x1f\x8b", [f"{n}: {v}" for n, v in ANSWERED], "206 Partial Content")))
+    sluice = start.sluice(config(origin.address, protocols=BOTH))
+    answer = sluice.request(headers=ASKED)
+    assert answer.status == 206 and answer.body == b"\x1f\x8b" and told(answer.headers, ANSWERED) == lowered(ANSWERED)
+    answer = h2_answer(sluice, headers=lowered(ASKED))
+    assert answer.status == 206 and bytes(answer.body) == b"\x1f\x8b" and told(answer.headers, ANSWERED) == lowered(ANSWERED)
+    requests = [r for c in origin.connections for r in c.requests]
+    assert len(requests) == 2
+    for request in requests:
+        assert told(request.headers, ASKED) == lowered(ASKED)
+
+
+def test_versions_are_those_of_each_hop(start):
+    """RFC 9112 2.3: what we send says what we speak; Via says what came (RFC 9110 7.6.3)."""
+    origin = start.origin(lambda c, r: c.send(ok().replace(b"HTTP/1.1", b"HTTP/1.0")))
+    sluice = start.sluice(config(origin.address, protocols=BOTH))
+    with sluice.client() as client:
+        client.send(b"GET / HTTP/1.0\r\nHost: a.test\r\nVia: 1.1 before\r\n\r\n")
+        assert client.response().version == 1
+    assert h2_answer(sluice).status == 200
+    first, second = [r for c in origin.connections for r in c.requests]
+    assert first.version == second.version == 1
+    assert [v.split()[0] for v in first.header("via").split(", ")] == ["1.1", "1.0"] and first.header("via").startswith("1.1 before, ")
+    assert second.header("via").split()[0] in ("2", "2.0")
+
+
+def test_trace_is_the_origins(pair):
+    """It only passes: nothing here answers it but at Max-Forwards: 0."""
+    sluice, origin = pair
+    assert sluice.request("TRACE").status == 200
+    assert [r for c in origin.connections for r in c.requests][-1].method == "TRACE"
+    assert sluice.request("TRACE", headers=[("Max-Forwards", "0")]).status == 405
+
+
+def test_a_304_of_our_own_says_no_length(pair):
+    """RFC 9110 8.6."""
+    sluice, _ = pair
+    answer = sluice.request(path="/unchanged")
+    assert answer.status == 304 and answer.header("content-length") is None
+    answer = h2_answer(sluice, "/unchanged")
+    assert answer.status == 304 and answer.header("content-length") is None
+
+
+def test_every_405_says_what_is_allowed(pair):
+    """RFC 9110 15.5.6."""
+    sluice, _ = pair
+    with sluice.client() as client:
+        client.send(b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n")
+        answer = client.response()
+        assert answer.status == 405 and "GET" in answer.header("allow")
 
 @pytest.mark.parametrize("over", ["http/1.1", "h2"])
 def test_incremental_passes_and_nothing_is_held_back(start, over):

@@ -72,6 +72,24 @@ class Tidy(unittest.TestCase):
     def test_a_header_has_pragma_once_and_an_opening(self):
         self.assertEqual(len(self.found("lib/net/a.h", "#include <string>\n")), 2)
 
+    def test_each_rule_of_an_rfc_has_a_test_or_a_reason(self):
+        def found(cell):
+            tidy = load("tidy")
+            tidy.check_evidence("docs/rfc.md", f"| section | rule | shown by |\n|---|---|---|\n| 1.2 | a rule | {cell} |\n")
+            return len(tidy.problems)
+
+        here = "tests/unit/scripts/scripts_test.py"
+        self.assertEqual(found("nobody asks for it"), 0)
+        self.assertEqual(found(""), 1)
+        self.assertEqual(found(f'`{here}` "test_banned_words_in_code_only", "test_two_files_know_versions"'), 0)
+        self.assertEqual(found(f'`{here}` "test_banned_words_in_code_only", "test_of_nothing"; `tests/none.py` "test_a"'), 2)
+        self.assertEqual(found('`tests/unit/http/date_test.cc` "dates"; `tests/unit/http/date_test.cc` "date"'), 1)
+
+    def test_the_rules_of_the_rfcs_that_are_written_down(self):
+        tidy = load("tidy")
+        tidy.check_evidence("docs/rfc.md", (SCRIPTS.parent / "docs/rfc.md").read_text())
+        self.assertEqual(tidy.problems, [])
+
     def test_functions_are_measured(self):
         text = "// a\nnamespace x {\nint f(int a,\n      int b) {\n  if (a) {\n  }\n  return b;\n}\n\nstruct S {\n  int g();\n};\nint h();\n}\n"
         self.assertEqual(list(load("tidy").functions(text)), [(3, 6, "f")])
