@@ -82,7 +82,7 @@ void visit_client_tls(Visitor& v, tls::ClientTlsOptions& o) {
       {"server_name", "SNI and the name that is verified",
        "\"\": the endpoint's name as configured; of srv the domain after the service labels"},
       Text(o.server_name, optional_host));
-  key(v, {"ca", "file with the CAs that are believed", "\"\": the system's"}, FilePath(o.ca));
+  key(v, {"ca", "file with the CAs that are believed", "\"\": the system's, or what SSL_CERT_FILE names"}, FilePath(o.ca));
   key(v, {"verify", "whether the certificate is verified", "without it anybody on the path can answer"}, Flag(o.verify));
   key(v, {"cert", "client certificate; needs key", "\"\": none"}, FilePath(o.cert));
   key(v, {"key", "its key", "\"\": none"}, FilePath(o.key));

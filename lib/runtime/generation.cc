@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "tls/authorities.h"
 #include "tls/tickets.h"
 
 namespace sluice::runtime {
@@ -105,7 +106,8 @@ class Builder {
 
   // The context before goes on while nothing of it changed: connections made with it stay.
   void client_context(const upstream::UpstreamOptions& options, std::optional<size_t> before, Backing& to) {
-    to.tls_files = identity(options.tls->ca) + identity(options.tls->cert) + identity(options.tls->key);
+    to.tls_files = identity(options.tls->ca.empty() ? tls::system_authorities() : options.tls->ca) + identity(options.tls->cert) +
+                   identity(options.tls->key);
     if (before) {
       const upstream::UpstreamOptions& old = previous_->snapshot->upstreams[*before];
       const Backing& backing = previous_->upstreams[*before];
@@ -177,7 +179,7 @@ config::FileChecks file_checks(base::Micros wall) {
   };
   checks.ticket_keys = [](const std::string& file) {
     tls::Findings findings;
-    auto keys = tls::Tickets::from_file(file);
+    auto keys = tls::Tickets::from_file(file, findings);
     if (!keys) findings.push_back(std::move(keys.error()));
     return findings;
   };

@@ -125,7 +125,7 @@ void CertStore::add(CertificatePtr certificate, bssl::UniquePtr<SSL_CTX> context
     if (std::ranges::find(to, index) == to.end()) to.push_back(index);
   }
   // The default: the first, and further keys of the same names.
-  if (index == 0 || std::ranges::is_permutation(certificate->dns_names, entries_.front().certificate->dns_names)) default_.push_back(index);
+  if (index == 0 || same_names(*certificate, *entries_.front().certificate)) default_.push_back(index);
   entries_.push_back({std::move(certificate), std::move(context)});
 }
 

@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 #include <ctime>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "net/address.h"
 #include "tls/errors.h"
@@ -39,17 +41,16 @@ std::string pem_reason() {
   return describe(error);
 }
 
-bssl::UniquePtr<BIO> memory_bio(const std::string& text) {
+bssl::UniquePtr<BIO> memory_bio(std::string_view text) {
   return bssl::UniquePtr<BIO>(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
 base::Result<bssl::UniquePtr<EVP_PKEY>> load_key(const std::string& path) {
-  base::Result<std::string> text = read_file(path);
+  base::Result<SecretText> text = read_secret(path);
   if (!text) return std::unexpected(std::move(text.error()));
-  bssl::UniquePtr<BIO> bio = memory_bio(*text);
+  bssl::UniquePtr<BIO> bio = memory_bio(text->view());
   bool asked = false;
   bssl::UniquePtr<EVP_PKEY> key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, &asked));
-  OPENSSL_cleanse(text->data(), text->size());
   if (key) return key;
   const bool none = at_end_of_pem();
   const std::string reason = pem_reason();
@@ -102,8 +103,7 @@ void read_names(Certificate& to) {
     if (name->type == GEN_DNS) to.dns_names.push_back(base::to_lower(text_of(name->d.dNSName)));
     if (name->type == GEN_IPADD) to.addresses.push_back(text_of(name->d.iPAddress));
   }
-  const std::string common = common_name(leaf);
-  if (!names && !common.empty()) to.dns_names.push_back(base::to_lower(common));
+  const std::string common = common_name(leaf);      // to show it; it stands for nothing (RFC 9525 6.3)
   to.name = !to.dns_names.empty() ? to.dns_names.front() : !common.empty() ? common : to.files.cert;
 }
 
@@ -138,26 +138,43 @@ base::Error file_warning(const std::string& path, std::string message) {
 }
 
 base::Result<std::string> read_file(const std::string& path) {
-  const auto broken = [&path](int error) {
-    return std::unexpected(file_error(path, std::string("cannot read it: ") + std::strerror(error)));
-  };
   const auto opened = base::open_file(path);
   if (!opened) return std::unexpected(opened.error());
   const int fd = *opened;
-  std::string text;
-  char part[4096];
+  std::string text(pem_file_bytes_max + 1, '\0');      // never moves, so that no second copy of a key is left behind
+  std::size_t size = 0;
   int error = 0;
-  while (text.size() <= pem_file_bytes_max) {
-    const ssize_t n = ::read(fd, part, sizeof part);
+  while (size < text.size()) {
+    const ssize_t n = ::read(fd, text.data() + size, text.size() - size);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) error = errno;
     if (n <= 0) break;
-    text.append(part, static_cast<std::size_t>(n));
+    size += static_cast<std::size_t>(n);
   }
   ::close(fd);
-  if (error != 0) return broken(error);
-  if (text.size() > pem_file_bytes_max) return std::unexpected(file_error(path, "larger than 1 MiB: not a certificate or key file"));
+  text.resize(size);
+  if (error != 0) return std::unexpected(file_error(path, std::string("cannot read it: ") + std::strerror(error)));
+  if (size > pem_file_bytes_max) return std::unexpected(file_error(path, "larger than 1 MiB: not a certificate or key file"));
   return text;
+}
+
+void SecretText::wipe() { OPENSSL_cleanse(text_.data(), text_.size()); }
+
+base::Result<SecretText> read_secret(const std::string& path) {
+  base::Result<std::string> text = read_file(path);
+  if (!text) return std::unexpected(std::move(text.error()));
+  return SecretText(std::move(*text));
+}
+
+void warn_of_permissions(const std::string& path, Findings& warnings) {
+  struct stat facts{};
+  if (::stat(path.c_str(), &facts) != 0) return;     // whoever reads it says so
+  const mode_t mode = facts.st_mode & 07777;
+  const char* const who = (mode & S_IWOTH) != 0   ? "everybody can change"
+                          : (mode & S_IROTH) != 0 ? "everybody can read"
+                          : (mode & S_IWGRP) != 0 ? "its group can change"
+                                                  : nullptr;
+  if (who != nullptr) warnings.push_back(file_warning(path, fmt::format("{} this key (mode {:04o}): chmod g-w,o-rwx", who, mode)));
 }
 
 base::Result<std::vector<bssl::UniquePtr<X509>>> load_chain(const std::string& path) {
@@ -204,6 +221,12 @@ void warn_of_dates(const Certificate& c, std::int64_t now, Findings& warnings) {
   }
 }
 
+void warn_of_names(const Certificate& c, Findings& warnings) {
+  if (!c.dns_names.empty() || !c.addresses.empty()) return;
+  warnings.push_back(
+      file_warning(c.files.cert, "certificate \"" + c.name + "\" has no subjectAltName: it covers no name, and clients refuse it"));
+}
+
 bool covers(const Certificate& certificate, std::string_view host) {
   if (const auto ip = net::Address::parse_ip(host)) {
     const auto bytes = ip->ip_bytes();
@@ -219,10 +242,11 @@ bool keep_former(const Certificate& former, const Certificate& fresh, std::int64
   return former.valid_at(now) && !fresh.valid_at(now);
 }
 
-bool same_purpose(const Certificate& a, const Certificate& b) {
-  if (a.files == b.files) return true;
-  if (a.kind != b.kind || a.dns_names.empty()) return false;
+bool same_names(const Certificate& a, const Certificate& b) {
+  if (a.dns_names.empty() && a.addresses.empty()) return false;
   return std::ranges::is_permutation(a.dns_names, b.dns_names) && std::ranges::is_permutation(a.addresses, b.addresses);
 }
+
+bool same_purpose(const Certificate& a, const Certificate& b) { return a.files == b.files || (a.kind == b.kind && same_names(a, b)); }
 
 }  // namespace sluice::tls

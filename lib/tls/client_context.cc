@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/check.h"
+#include "tls/authorities.h"
 #include "tls/context.h"
 #include "tls/context_common.h"
 #include "tls/wire.h"
@@ -16,14 +18,11 @@ namespace {
 
 constexpr const char* system_ca_file = "/etc/ssl/certs/ca-certificates.crt";
 constexpr const char* system_ca_folder = "/etc/ssl/certs";
-
-bool exists(const char* path) {
-  struct stat facts{};
-  return ::stat(path, &facts) == 0;
-}
+constexpr const char* system_ca_variable = "SSL_CERT_FILE";   // as OpenSSL, Go and curl have it
 
 base::Result<void> trust_system(SSL_CTX& context) {
-  if (exists(system_ca_file)) return trust_file(context, system_ca_file);
+  const std::string place = system_authorities();
+  if (place != system_ca_folder) return trust_file(context, place);
   if (SSL_CTX_load_verify_locations(&context, nullptr, system_ca_folder) == 1) return {};
   ERR_clear_error();
   return std::unexpected(file_error(system_ca_folder, "no CA certificates of the system: install ca-certificates, or set tls.ca"));
@@ -38,6 +37,12 @@ int keep_session(SSL*, SSL_SESSION* session) noexcept {
 }
 
 }  // namespace
+
+std::string system_authorities() {
+  if (const char* const chosen = ::getenv(system_ca_variable); chosen != nullptr && *chosen != '\0') return chosen;
+  struct stat facts{};
+  return ::stat(system_ca_file, &facts) == 0 ? system_ca_file : system_ca_folder;
+}
 
 void SessionSlot::clear() {
   for (std::size_t i = 0; i < count_; ++i) SSL_SESSION_free(sessions_[i]);
@@ -89,6 +94,7 @@ base::Result<std::shared_ptr<const ClientContext>> ClientContext::load(const Cli
     const auto certificate = load_certificate({options.cert, options.key});
     if (!certificate) return std::unexpected(certificate.error());
     warn_of_dates(**certificate, unix_seconds(wall), warnings);
+    warn_of_permissions(options.key, warnings);
     if (auto done = use_certificate(c, **certificate); !done) return std::unexpected(std::move(done.error()));
   }
   const std::string offered = alpn_wire(alpn);

@@ -136,7 +136,7 @@ struct ServerContextLoader {
   base::Result<void> choose_tickets() {
     const ServerContext* const before = setup.previous;
     if (!options.ticket_keys.empty()) {
-      auto keys = Tickets::from_file(options.ticket_keys);
+      auto keys = Tickets::from_file(options.ticket_keys, warnings);
       if (!keys) return std::unexpected(std::move(keys.error()));
       made->tickets_ = std::move(*keys);
     } else if (before != nullptr && before->own_ticket_lifetime_ == options.ticket_lifetime && options.ticket_lifetime.count != 0) {
@@ -153,6 +153,8 @@ struct ServerContextLoader {
     if (!fresh) return std::unexpected(std::move(fresh.error()));
     CertificatePtr certificate = std::move(*fresh);
     warn_of_dates(*certificate, now, warnings);
+    warn_of_names(*certificate, warnings);
+    warn_of_permissions(files.key, warnings);
     const CertificatePtr former = former_of(*certificate, setup.previous != nullptr ? setup.previous->store_.get() : nullptr, now);
     if (former != nullptr) {
       warnings.push_back(file_warning(files.cert, "the certificate \"" + former->name + "\" of before, which is valid, stays in use"));

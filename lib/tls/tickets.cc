@@ -2,6 +2,7 @@
 #include "tls/tickets.h"
 
 #include <openssl/base64.h>
+#include <openssl/mem.h>
 #include <openssl/rand.h>
 
 #include <algorithm>
@@ -38,34 +39,45 @@ std::optional<TicketKey> parse_line(std::string_view line) {
   std::uint8_t bytes[128];
   std::size_t size = 0;
   if (line.size() > sizeof bytes) return std::nullopt;
-  if (EVP_DecodeBase64(bytes, &size, sizeof bytes, reinterpret_cast<const std::uint8_t*>(line.data()), line.size()) != 1)
-    return std::nullopt;
-  return size < short_key_bytes ? std::nullopt : parse_key(bytes, size);
+  std::optional<TicketKey> key;
+  if (EVP_DecodeBase64(bytes, &size, sizeof bytes, reinterpret_cast<const std::uint8_t*>(line.data()), line.size()) == 1 &&
+      size >= short_key_bytes) {
+    key = parse_key(bytes, size);
+  }
+  OPENSSL_cleanse(bytes, sizeof bytes);
+  return key;
 }
 
-bool is_text(const std::string& bytes) {
+bool is_text(std::string_view bytes) {
   return std::ranges::all_of(bytes, [](char c) { return (c >= 0x20 && c < 0x7f) || c == '\n' || c == '\r' || c == '\t'; });
 }
 
 }  // namespace
 
+TicketKey::~TicketKey() {
+  OPENSSL_cleanse(mac.data(), mac.size());
+  OPENSSL_cleanse(cipher.data(), cipher.size());
+}
+
 Tickets::Tickets(base::Millis lifetime) : lifetime_(lifetime) {
   if (lifetime.count != 0) rotation_ = std::max(rotation_min, base::Millis{lifetime.count / own_keys_per_lifetime});
 }
 
-base::Result<std::shared_ptr<Tickets>> Tickets::from_file(const std::string& path) {
-  base::Result<std::string> text = read_file(path);
-  if (!text) return std::unexpected(std::move(text.error()));
+base::Result<std::shared_ptr<Tickets>> Tickets::from_file(const std::string& path, Findings& warnings) {
+  const base::Result<SecretText> secret = read_secret(path);
+  if (!secret) return std::unexpected(secret.error());
+  warn_of_permissions(path, warnings);
+  const std::string_view text = secret->view();
   auto tickets = std::make_shared<Tickets>(base::Millis{0});
-  if (!is_text(*text)) {
-    const auto key = parse_key(reinterpret_cast<const std::uint8_t*>(text->data()), text->size());
+  if (!is_text(text)) {
+    const auto key = parse_key(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
     if (!key)
       return std::unexpected(file_error(path, "a binary ticket key has exactly 48 or 80 bytes; several keys are base64, one a line"));
     tickets->keys_.push_back(*key);
     return tickets;
   }
   std::uint32_t number = 0;
-  for (std::string_view rest = *text; !rest.empty();) {
+  for (std::string_view rest = text; !rest.empty();) {
     const std::size_t end = std::min(rest.find('\n'), rest.size());
     std::string_view line = base::trim_ows(rest.substr(0, end));
     rest.remove_prefix(std::min(end + 1, rest.size()));

@@ -14,10 +14,17 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "tls/context.h"
 
 namespace sluice::tls {
 
+// Wiped when it goes, as each copy is.
 struct TicketKey {
+  TicketKey() = default;
+  TicketKey(const TicketKey&) = default;
+  TicketKey& operator=(const TicketKey&) = default;
+  ~TicketKey();
+
   static constexpr std::size_t name_bytes = 16;
   std::array<std::uint8_t, name_bytes> name{};
   std::array<std::uint8_t, 32> mac{};      // HMAC-SHA256
@@ -36,8 +43,8 @@ class Tickets {
   explicit Tickets(base::Millis lifetime);
   // Keys of a fleet, newest first. Text: one base64 key of 48 or 80 bytes a line, blank lines and lines that start with #
   // are skipped. Or one binary key of exactly 48 or 80 bytes. A key is name (16 bytes), then for 80 bytes HMAC key (32) and
-  // AES-256 key (32), for 48 bytes AES-128 key (16) and HMAC key (16): as nginx has them.
-  static base::Result<std::shared_ptr<Tickets>> from_file(const std::string& path);
+  // AES-256 key (32), for 48 bytes AES-128 key (16) and HMAC key (16): as nginx has them. Warns of a file that others can read.
+  static base::Result<std::shared_ptr<Tickets>> from_file(const std::string& path, Findings& warnings);
 
   // The key to seal a new ticket with; makes one if the newest is too old.
   TicketKey sealing_key(base::Micros now);

@@ -26,7 +26,7 @@ void expect_name(SSL& ssl, const std::string& name) {
   if (const auto ip = net::Address::parse_ip(name)) {
     X509_VERIFY_PARAM_set1_ip(expected, ip->ip_bytes().data(), ip->ip_bytes().size());
   } else {
-    X509_VERIFY_PARAM_set_hostflags(expected, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    X509_VERIFY_PARAM_set_hostflags(expected, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);  // RFC 9525 6.3
     X509_VERIFY_PARAM_set1_host(expected, name.c_str(), name.size());
   }
 }
@@ -82,7 +82,7 @@ TlsTransport::TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared
 void TlsTransport::begin(const HandshakeOptions& options) {
   bssl::UniquePtr<BIO> bio = Wire::bio();
   BIO* const both = bio.release();
-  SSL_set_bio(ssl_.get(), both, both);                  // one reference for reading and writing
+  SSL_set_bio(ssl_.get(), both, both);  // one reference for reading and writing
   SSL_set_shed_handshake_config(ssl_.get(), 1);
   peer_ = lower_->peer();
   Busy& b = busy();

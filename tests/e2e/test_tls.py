@@ -345,6 +345,18 @@ def test_verification_fails(start, ca, secure, lines):
     assert sluice.metric("sluice_upstream_errors_total", upstream="app", reason="tls_failed") >= 1
 
 
+def test_a_changed_bundle_of_the_system_is_seen_at_a_reload(start, ca, secure):
+    other = Authority(start.directory(), "other")
+    bundle = os.path.join(str(start.directory()), "bundle.pem")
+    shutil.copyfile(other.cert, bundle)
+    sluice = start.sluice(config(secure.address, upstream_tls='server_name = "backend.test"'), env={"SSL_CERT_FILE": bundle})
+    assert sluice.request().status == 502
+    shutil.copyfile(ca.cert, bundle)
+    assert sluice.request().status == 502     # not before
+    sluice.reload()
+    assert sluice.request().status == 200
+
+
 def test_verification_off(start, secure):
     sluice = start.sluice(config(secure.address, upstream_tls="verify = false"))
     assert sluice.request().status == 200

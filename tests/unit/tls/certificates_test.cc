@@ -7,6 +7,8 @@
 #include <openssl/ec.h>
 #include <openssl/ec_key.h>
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <map>
 #include <span>
@@ -104,7 +106,78 @@ TEST_CASE("expired and not yet valid: warnings with name and time") {
   CHECK(context->certificates()[1].not_after < now_seconds());
 }
 
-TEST_CASE("what a certificate covers (RFC 6125)") {
+TEST_CASE("keys that others can read or change: a warning; their group may read them") {
+  namespace fs = std::filesystem;
+  const auto files = certs().make("modes", {.names = {"modes.test"}});
+  struct Case {
+    unsigned mode;
+    const char* warning;
+  };
+  const Case cases[] = {
+      {0600, ""},
+      {0400, ""},
+      {0640, ""},
+      {0644, "modes.key: everybody can read this key (mode 0644): chmod g-w,o-rwx"},
+      {0606, "modes.key: everybody can change this key (mode 0606): chmod g-w,o-rwx"},
+      {0602, "modes.key: everybody can change this key (mode 0602): chmod g-w,o-rwx"},
+      {0660, "modes.key: its group can change this key (mode 0660): chmod g-w,o-rwx"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.mode);
+    fs::permissions(files.key, static_cast<fs::perms>(c.mode));
+    for (const auto& findings :
+         {tls::verify_files(server_options({files}), wall_now()),
+          tls::verify_files(tls::ClientTlsOptions{.ca = certs().ca(), .cert = files.cert, .key = files.key}, wall_now())}) {
+      CHECK(findings.empty() == (*c.warning == '\0'));
+      if (*c.warning != '\0') CHECK(only(findings, base::Severity::warning) == c.warning);
+    }
+  }
+  fs::permissions(files.cert, static_cast<fs::perms>(0666));   // no secret
+  fs::permissions(files.key, static_cast<fs::perms>(0600));
+  CHECK(tls::verify_files(server_options({files}), wall_now()).empty());
+}
+
+TEST_CASE("a FIFO or a device is no file of a certificate, and nobody waits for it") {
+  const std::string fifo = certs().path("fifo.pem");
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  CHECK(only(tls::verify_files(server_options({{fifo, localhost().key}}), wall_now()), base::Severity::error) ==
+        "fifo.pem: this is a FIFO, a file is needed");
+  CHECK(only(tls::verify_files(server_options({{localhost().cert, "/dev/null"}}), wall_now()), base::Severity::error) ==
+        "null: this is a device, a file is needed");
+}
+
+TEST_CASE("a common name stands for nothing (RFC 9525)") {
+  const auto first = cert_of("cn_first", {.names = {}, .common_name = "first.test"});
+  const auto second = cert_of("cn_second", {.names = {}, .common_name = "second.test", .key = Key::rsa});
+  const auto loaded = tls::load_certificate(first);
+  REQUIRE(loaded.has_value());
+  CHECK(!tls::covers(**loaded, "first.test"));
+  CHECK(only(tls::verify_files(server_options({first}), wall_now()), base::Severity::warning) ==
+        "cn_first.pem: certificate \"first.test\" has no subjectAltName: it covers no name, and clients refuse it");
+  SimLoop sim;
+  const auto store = server_context(server_options({first, second, cert_of("san", {.names = {"san.test"}})}));
+  const auto rsa_only = [](SSL_CTX& c) {
+    const std::uint16_t rsa[] = {SSL_SIGN_RSA_PSS_RSAE_SHA256};
+    REQUIRE(SSL_CTX_set_verify_algorithm_prefs(&c, rsa, 1) == 1);
+  };
+  CHECK(raw_client(sim, store, nullptr, "second.test").certificate == "first.test");   // the default, as for any unknown name
+  CHECK(!raw_client(sim, store, rsa_only, "unknown.test").open);                       // two without names are not one with two keys
+  CHECK(raw_client(sim, store, nullptr, "san.test").certificate == "san.test");
+}
+
+TEST_CASE("an upstream is not believed by its common name") {
+  SimLoop sim;
+  const auto server = server_context(server_options({cert_of("cn_only", {.names = {}, .common_name = "localhost"})}));
+  Rig nameless(sim, {.server = server});
+  sim.settle();
+  CHECK(!nameless.open());
+  CHECK(nameless.client.end == net::EndReason::tls_unverified);
+  Rig other(sim, {.server = server_context(server_options({cert_of("cn_other", {.names = {"IP:10.0.0.1"}, .common_name = "localhost"})}))});
+  sim.settle();
+  CHECK(!other.open());
+}
+
+TEST_CASE("what a certificate covers (RFC 9525)") {
   const auto loaded = tls::load_certificate(cert_of("cover", {.names = {"a.test", "*.b.test", "IP:10.1.2.3", "UPPER.test"}}));
   REQUIRE(loaded.has_value());
   const tls::Certificate& c = **loaded;

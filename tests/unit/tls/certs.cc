@@ -63,8 +63,9 @@ bssl::UniquePtr<X509> make_unsigned(const CertSpec& spec, std::int64_t serial, E
   const std::time_t now = std::time(nullptr);
   ASN1_TIME_set(X509_getm_notBefore(x.get()), now + spec.from_days * 86'400);
   ASN1_TIME_set(X509_getm_notAfter(x.get()), now + spec.to_days * 86'400);
-  X509_NAME_add_entry_by_txt(X509_get_subject_name(x.get()), "CN", MBSTRING_UTF8,
-                             reinterpret_cast<const std::uint8_t*>(spec.names.front().c_str()), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(
+      X509_get_subject_name(x.get()), "CN", MBSTRING_UTF8,
+      reinterpret_cast<const std::uint8_t*>((spec.common_name.empty() ? spec.names.front() : spec.common_name).c_str()), -1, -1, 0);
   CHECK(X509_set_pubkey(x.get(), &key) == 1);
   return x;
 }
@@ -108,6 +109,7 @@ CertFolder::~CertFolder() {
 
 std::string CertFolder::write(const std::string& file, const std::string& text) {
   std::ofstream(path(file), std::ios::binary) << text;
+  std::filesystem::permissions(path(file), std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   return path(file);
 }
 
@@ -120,7 +122,7 @@ tls::CertificateFiles CertFolder::make(const std::string& file, const CertSpec& 
     names += names.empty() ? "" : ",";
     names += name.starts_with("IP:") ? name : "DNS:" + name;
   }
-  add_extension(*x, NID_subject_alt_name, names);
+  if (!names.empty()) add_extension(*x, NID_subject_alt_name, names);
   CHECK(X509_sign(x.get(), ca_key_.get(), EVP_sha256()) != 0);
   return {write(file + ".pem", pem(*x)), write(file + ".key", pem(*key))};
 }

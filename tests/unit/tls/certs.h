@@ -15,7 +15,8 @@ namespace sluice::test {
 enum class Key { p256, p384, rsa, ed25519 };
 
 struct CertSpec {
-  std::vector<std::string> names{"localhost"};   // subjectAltName entries; the first is the common name too; "IP:1.2.3.4" is an address
+  std::vector<std::string> names{"localhost"};   // subjectAltName entries, or none; "IP:1.2.3.4" is an address
+  std::string common_name;                       // "": the first of `names`
   Key key = Key::p256;
   std::int64_t from_days = -1;                   // validity, relative to now
   std::int64_t to_days = 30;

@@ -8,6 +8,10 @@
 
 #include <filesystem>
 
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+
 #include <doctest/doctest.h>
 
 namespace sluice::test {
@@ -146,15 +150,33 @@ TEST_CASE("files of ticket keys that are no such") {
       {many + good, 65, "too many ticket keys: at most 64"},
       {key_bytes(79, '\x01'), 0, "a binary ticket key has exactly 48 or 80 bytes; several keys are base64, one a line"},
   };
+  tls::Findings warnings;
   for (const Case& c : cases) {
-    const auto loaded = tls::Tickets::from_file(certs().write("bad.keys", c.text));
+    const auto loaded = tls::Tickets::from_file(certs().write("bad.keys", c.text), warnings);
     REQUIRE(!loaded.has_value());
     CHECK(loaded.error().message == c.message);
     CHECK(loaded.error().span.line == c.line);
     CHECK(loaded.error().span.file == certs().path("bad.keys"));
   }
-  CHECK(tls::Tickets::from_file(certs().write("many.keys", many)).has_value());
-  CHECK(!tls::Tickets::from_file(certs().path("none.keys")).has_value());
+  CHECK(tls::Tickets::from_file(certs().write("many.keys", many), warnings).has_value());
+  CHECK(!tls::Tickets::from_file(certs().path("none.keys"), warnings).has_value());
+  CHECK(warnings.empty());
+  std::filesystem::permissions(certs().path("many.keys"), std::filesystem::perms::others_read, std::filesystem::perm_options::add);
+  CHECK(tls::Tickets::from_file(certs().path("many.keys"), warnings).has_value());
+  REQUIRE(warnings.size() == 1);
+  CHECK(warnings[0].message.starts_with("everybody can read this key"));
+}
+
+TEST_CASE("a ticket key is wiped when it goes") {
+  alignas(tls::TicketKey) unsigned char place[sizeof(tls::TicketKey)];
+  auto* const key = std::construct_at(reinterpret_cast<tls::TicketKey*>(place));
+  key->mac.fill(0x5a);
+  key->cipher.fill(0x5a);
+  const tls::TicketKey copy = *key;
+  CHECK(copy.mac == key->mac);
+  CHECK(std::ranges::count(place, 0x5a) >= 64);
+  std::destroy_at(key);
+  CHECK(std::ranges::count(place, 0x5a) == 0);
 }
 
 TEST_CASE("own keys: rotated every hour, and old ones open tickets until the last of them has expired") {
