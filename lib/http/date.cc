@@ -16,13 +16,13 @@ struct Text {
 
 // Without gmtime_r(), which takes a lock of the whole process.
 void write(Text& text, int64_t seconds) {
-  using namespace std::chrono;
+  namespace chrono = std::chrono;
   constexpr std::string_view days = "SunMonTueWedThuFriSat";
   constexpr std::string_view months = "JanFebMarAprMayJunJulAugSepOctNovDec";
-  const sys_seconds at{std::chrono::seconds{seconds}};
-  const sys_days day = floor<std::chrono::days>(at);
-  const year_month_day date{day};
-  const hh_mm_ss time{at - day};
+  const chrono::sys_seconds at{chrono::seconds{seconds}};
+  const chrono::sys_days day = chrono::floor<chrono::days>(at);
+  const chrono::year_month_day date{day};
+  const chrono::hh_mm_ss time{at - day};
   char* to = text.characters.data();
   const auto put = [&](std::string_view part) {
     for (const char c : part) *to++ = c;
@@ -31,7 +31,7 @@ void write(Text& text, int64_t seconds) {
     *to++ = static_cast<char>('0' + n / 10);
     *to++ = static_cast<char>('0' + n % 10);
   };
-  put(days.substr(weekday{day}.c_encoding() * size_t{3}, 3));
+  put(days.substr(chrono::weekday{day}.c_encoding() * size_t{3}, 3));
   put(", ");
   two(static_cast<unsigned>(date.day()));
   put(" ");
