@@ -264,3 +264,26 @@ def test_tls_handshake_deadline(start):
             assert client.ended()
     sluice.wait_metric(lambda v: v >= 1, "sluice_tls_handshake_errors_total")
     assert sluice.request(tls=ca.client_context(), server_name="a.test").status == 200
+
+
+HALVES = {
+    "tls": [b"\x16", b"\x16\x03\x01\x02\x00", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc" + bytes(100)],
+    "proxy": [b"PROXY TC", b"PROXY TCP4 9.9.9.9 127.0.0.1 4711 80", b"\r\n\r\n\0\r\nQUI", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\1\2"],
+    "plain": [b"PRI * HTTP/2.0\r\n\r\nSM", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe"],
+}
+
+
+@pytest.mark.parametrize("kind", HALVES)
+def test_half_of_something_then_silence_costs_nothing(start, kind):
+    """Twenty connections each; one that spins would take a core. In simulated time turns are counted: tests/sim/halves_test.cc."""
+    origin = start.origin()
+    tls = certificate_lines(start.authority().issue("a.test")) if kind == "tls" else ""
+    listener = 'proxy_protocol = "required"' if kind == "proxy" else ""
+    sluice = start.sluice(config(origin.address, listener=listener, tls=tls, protocols=("h2", "http/1.1")))
+    with contextlib.ExitStack() as open_ones:
+        for half in HALVES[kind] * 20:
+            open_ones.enter_context(sluice.client()).send(half)
+        wait_for(lambda: sluice.metric("sluice_downstream_connections", listener="main") == 20 * len(HALVES[kind]), what="all connections are there")
+        before = sluice.cpu()
+        time.sleep(1)                                 # of silence: that nothing happens cannot be waited for
+        assert sluice.cpu() - before < 0.5

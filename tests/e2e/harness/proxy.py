@@ -290,6 +290,12 @@ class Sluice:
         return self.wait_log(lambda line: line["path"] == path, count)
 
     # --- the process -------------------------------------------------------------------------
+    def cpu(self):
+        """Seconds of CPU, user's and system's, of all threads."""
+        with open(f"/proc/{self.pid}/stat", encoding="ascii") as f:
+            fields = f.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def rss(self):
         """Resident bytes."""
         with open(f"/proc/{self.pid}/status", encoding="ascii") as f:
