@@ -64,7 +64,9 @@ void Attempt::on_closed(const http::Failure& why) {
   }
   // With a detail something had come: it was no race with the end of an idle connection.
   const bool race = reused_ && !answer_begun_ && why.kind == http::Kind::reset && why.detail == http::Detail::none;
-  lease_.done(race ? upstream::Outcome::idle_race : upstream::Outcome::failure);
+  lease_.done(race                                      ? upstream::Outcome::idle_race
+              : why.kind == http::Kind::not_implemented ? upstream::Outcome::no_upgrade
+                                                        : upstream::Outcome::failure);
   user_.attempt_failed(why, lease_.endpoint());
 }
 

@@ -83,6 +83,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   void write_log();
   void moved();
   TryFacts facts() const;
+  bool goes_by_http1(const http::Failure& why) const;
   void count_upstream_error(const http::Failure& why);
   const route::RouteOptions& options() const { return *route_; }
 
@@ -126,6 +127,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   bool go_ahead_sent_ = false;
   bool tunnel_ = false;
   bool reused_ = false;
+  bool by_http1_ = false;                     // an upgrade that the upstream's HTTP/2 does not offer
   bool replayed_ = false;                     // after a connection that died while idle
   bool cut_by_try_timeout_ = false;
   bool counted_in_flight_ = false;

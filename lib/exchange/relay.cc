@@ -65,6 +65,7 @@ void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
   want.avoid = avoid;
   want.budget = options().wait_budget;
   want.client = &downstream_->peer();
+  if (!head_->upgrade.empty()) want.upgrade = by_http1_ ? upstream::Upgrade::by_http1 : upstream::Upgrade::by_any;
   attempt_.start(*cluster_, want);
   leave_if_queued();
 }
@@ -238,7 +239,7 @@ void Exchange::attempt_done() {
 TryFacts Exchange::facts() const {
   TryFacts facts;
   facts.method = head_->method;
-  facts.attempts = attempts_ - (replayed_ ? 1u : 0u);
+  facts.attempts = attempts_ - (replayed_ ? 1u : 0u) - (by_http1_ ? 1u : 0u);
   facts.replayed = replayed_;
   facts.body = body_gone_ ? Body::gone : Body::held;
   facts.head_sent_down = answer_ != Answer::none;
@@ -253,7 +254,17 @@ void Exchange::count_upstream_error(const Failure& why) {
   if (why.detail != Detail::none) env_.meter.protocol_error(Where::upstream, why.detail);
 }
 
+// An upgrade is for HTTP/1.1, too; what HTTP/2 needs for it (RFC 8441) few origins have.
+bool Exchange::goes_by_http1(const Failure& why) const {
+  return why.kind == Kind::not_implemented && !by_http1_ && cluster_->options().protocol == upstream::Protocol::any;
+}
+
 void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endpoint) {
+  if (goes_by_http1(why)) {
+    by_http1_ = true;
+    deadlines_.clear(Limit::one_try);
+    return try_once(nullptr, false);
+  }
   count_upstream_error(why);
   if (sent_at_.count == 0) queue_ = queue_ + (env_.loop.now() - asked_at_);   // waited in vain
   deadlines_.clear(Limit::one_try);

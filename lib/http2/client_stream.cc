@@ -49,20 +49,16 @@ void ClientStream::send_head(const http::Head& head, End end) {
   session_.loop_.run_later(session_);         // it goes out, or is refused, when the peer's SETTINGS are here
 }
 
-// RFC 8441 4. A peer that does not know it refuses, as an origin of HTTP/1 would.
+// RFC 8441 4. A peer that does not know it may do so over HTTP/1.
 void ClientStream::ask_upgrade() {
   http::Head& head = *std::exchange(upgrade_, nullptr);
   --session_.upgrades_;
   if (sink_ == nullptr) return;
   if (session_.engine_.peer_takes_connect()) return submit(head, End::no);
-  head_.status = 501;
-  answer_ = Answer::ended;
-  sink_->on_head(head_, End::yes);
-  if (sink_ == nullptr) return;
-  session_.stream_over();
-  std::exchange(sink_, nullptr)->on_closed({});
   session_.engine_.reset(*this, Code::cancel);
   session_.loop_.run_later(session_);
+  session_.stream_over();
+  std::exchange(sink_, nullptr)->on_closed({Kind::not_implemented, Where::upstream, Detail::upgrade, true});
 }
 
 void ClientStream::submit(const http::Head& head, End end) {

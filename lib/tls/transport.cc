@@ -75,6 +75,10 @@ TlsTransport::TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared
     const bssl::UniquePtr<SSL_SESSION> session(sessions_->take(context_id_));
     if (session) SSL_set_session(ssl_.get(), session.get());
   }
+  if (options.only_http1) {
+    static constexpr std::uint8_t http1[] = "\x08http/1.1";
+    SSL_set_alpn_protos(ssl_.get(), http1, sizeof http1 - 1);
+  }
   context_ = std::move(context);
   begin(options);
 }

@@ -28,6 +28,7 @@ inline constexpr base::Millis idle_before_small = base::seconds(1);
 struct HandshakeOptions {
   base::Millis timeout{0};      // absolute, from now; 0 = none. Over: on_end(tls_failed), detail "handshake timeout"
   TlsEvents* events = nullptr;  // must outlive the transport's retire(); nullptr = nobody counts
+  bool only_http1 = false;      // client: offers "http/1.1" alone, whatever the context says
 };
 
 // The server's side of `lower`, which is open or will open. Starts `lower` (and thus must be its only user).

@@ -15,8 +15,9 @@ namespace sluice::upstream {
 class Endpoint;   // one address as this worker sees it; stays alive while a Lease holds it
 
 // How one request that an endpoint was given came out, for passive health and in-flight counts. idle_race: a reused connection
-// died before any byte of the answer, so the endpoint closes idle connections while we use them (see Borrow::surely).
-enum class Outcome : uint8_t { unknown, success, failure, idle_race };
+// died before any byte of the answer, so the endpoint closes idle connections while we use them (see Borrow::surely). no_upgrade: its
+// HTTP/2 does not take upgrades.
+enum class Outcome : uint8_t { unknown, success, failure, idle_race, no_upgrade };
 
 // Counts one request in flight at one endpoint, from the grant to done() (or its own end: Outcome::unknown). Keeps the endpoint
 // alive until it dies or is assigned to, so endpoint() may be read after done().
@@ -36,6 +37,9 @@ class Lease {
   bool counted_ = false;
 };
 
+// A request that asks for an upgrade. by_any: over HTTP/2 if the endpoint is not known to lack it (RFC 8441); by_http1: not over HTTP/2.
+enum class Upgrade : uint8_t { none, by_any, by_http1 };
+
 // What a try needs from the cluster.
 struct Want {
   http::Borrow borrow = http::Borrow::quick;   // surely: the request may not be replayed (POST): newest connection, looked at
@@ -44,6 +48,7 @@ struct Want {
   base::Millis budget{0};                      // longest wait; 0 = the pool's acquire_timeout
   const net::Peer* client = nullptr;           // for proxy_protocol towards the upstream
   uint64_t hash = 0;                           // ring_hash
+  Upgrade upgrade = Upgrade::none;
 };
 
 // A stream that was opened for the try.

@@ -35,8 +35,15 @@ Balancer::Pick ClusterImpl::how(const Want& want) const {
   return pick;
 }
 
+// Over a connection that is made for it: they are rare, and take it whole.
+bool ClusterImpl::needs_http1(const Want& want, const Endpoint& endpoint) const {
+  if (options_->protocol != Protocol::any) return false;
+  return want.upgrade == Upgrade::by_http1 || (want.upgrade == Upgrade::by_any && endpoint.shared().lacks_connect());
+}
+
 bool ClusterImpl::wants_fresh(const Want& want, const Endpoint& endpoint) const {
-  return want.fresh || single_use() || (want.borrow == http::Borrow::surely && endpoint.shared().race_seen(loop_.now()));
+  return want.fresh || needs_http1(want, endpoint) || single_use() ||
+         (want.borrow == http::Borrow::surely && endpoint.shared().race_seen(loop_.now()));
 }
 
 bool ClusterImpl::acquire(const Want& want, Waiter& waiter, http::Sink& sink, Grant& grant) {
@@ -89,7 +96,7 @@ ClusterImpl::Placed ClusterImpl::place_at(std::uint32_t index, Order& order, Gra
     }
   }
   if (!endpoint.shared().open_slot(options_->pool.max_connections)) return Placed::full;
-  order.from = &endpoint.dial(&order.waiter, order.want.client);
+  order.from = &endpoint.dial(&order.waiter, order.want.client, needs_http1(order.want, endpoint));
   return Placed::dialling;
 }
 
@@ -135,7 +142,9 @@ void ClusterImpl::on_useless(Connection& connection) {
 
 void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why) {
   Endpoint& endpoint = connection.endpoint();
-  if (why.fault == DialFailure::Fault::theirs && endpoint.shared().connect_failed(loop_.now(), connection.trial())) {
+  // One that speaks nothing but HTTP/2 is not down when an upgrade wants HTTP/1.
+  const bool theirs = why.fault == DialFailure::Fault::theirs && !(connection.only_http1() && why.kind == http::Kind::tls_failed);
+  if (theirs && endpoint.shared().connect_failed(loop_.now(), connection.trial())) {
     const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
     if (endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick)) {
       endpoint.close_idle(http::CloseCause::health);
@@ -222,6 +231,7 @@ Waiter* ClusterImpl::oldest_for(Connection& connection) {
     // connection that was made for it, it would have one made after the other.
     if (backup && !balancer_.in_use(endpoint.index(), how(w->want_))) continue;
     if (connection.used() && wants_fresh(w->want_, endpoint)) continue;
+    if (!connection.only_http1() && needs_http1(w->want_, endpoint)) continue;
     if (w->want_.avoid == &endpoint && endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick)) continue;
     return w;
   }
@@ -284,7 +294,7 @@ void ClusterImpl::place_undialled() {
         break;
       case Placed::full:
         // Who needs a fresh connection may be stuck where others are not.
-        if (!waiter->want_.fresh && waiter->want_.borrow == http::Borrow::quick) return;
+        if (!waiter->want_.fresh && waiter->want_.borrow == http::Borrow::quick && waiter->want_.upgrade == Upgrade::none) return;
         waiter = next;
         break;
       case Placed::nowhere:

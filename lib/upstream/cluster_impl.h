@@ -137,6 +137,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
 
   Balancer::Pick how(const Want& want) const;
   bool wants_fresh(const Want& want, const Endpoint& endpoint) const;
+  bool needs_http1(const Want& want, const Endpoint& endpoint) const;
   Placed place(Order& order, Grant& grant);
   Placed place_at(std::uint32_t index, Order& order, Grant& grant);
   void fill(Grant& grant, Connection& connection, http::Stream& stream, base::Micros since);

@@ -173,7 +173,7 @@ void ClusterImpl::accept_slot(const std::shared_ptr<PassedSlot>& slot) {
     on_slot_freed(endpoint);
     return;
   }
-  queue_.set_dialled(*waiter, endpoint.dial(waiter, waiter->want_.client));
+  queue_.set_dialled(*waiter, endpoint.dial(waiter, waiter->want_.client, needs_http1(waiter->want_, endpoint)));
   loop_.run_later(*this);   // what is announced has changed
 }
 
@@ -204,7 +204,7 @@ void ClusterImpl::keep_warm() {
     lacking = lacking || e->count(Phase::idle) < share;
     if (!e->shared().healthy() || e->shared().aside(loop_.now())) continue;
     while (have < share && connecting < warm_burst && e->shared().open_slot(options_->pool.max_connections)) {
-      e->dial(nullptr, nullptr);
+      e->dial(nullptr, nullptr, false);
       ++have;
       ++connecting;
     }

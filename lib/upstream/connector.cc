@@ -69,6 +69,7 @@ class DialImpl final : public Dial, private net::Transport::User, private net::R
   http::ClientHost& host_;
   net::TransportPtr transport_;
   net::ByteQueue header_;
+  bool only_http1_;
   base::Micros began_;
   base::Micros connected_{};
   Step step_ = Step::connecting;
@@ -126,7 +127,13 @@ class ConnectorImpl final : public Connector {
 };
 
 DialImpl::DialImpl(ConnectorImpl& home, const DialTarget& target, DialUser& user, http::ClientHost& host)
-    : home_(home), endpoint_(target.endpoint), sessions_(target.sessions), user_(user), host_(host), began_(home.loop().now()) {
+    : home_(home),
+      endpoint_(target.endpoint),
+      sessions_(target.sessions),
+      user_(user),
+      host_(host),
+      only_http1_(target.only_http1),
+      began_(home.loop().now()) {
   if (home_.setup().proxy_protocol != net::ProxyProtocolOut::off) {
     const net::Address none;
     net::append_proxy_header(header_, home_.setup().proxy_protocol, target.client != nullptr ? target.client->remote : none,
@@ -159,7 +166,8 @@ void DialImpl::secure() {
   const std::shared_ptr<const tls::ClientContext>& context = home_.setup().tls;
   if (context == nullptr) return finish();
   step_ = Step::handshake;
-  transport_ = tls::connect(home_.loop(), std::move(transport_), context, context->server_name(host_of(endpoint_.host())), sessions_, {});
+  transport_ = tls::connect(home_.loop(), std::move(transport_), context, context->server_name(host_of(endpoint_.host())), sessions_,
+                            {.timeout = {}, .events = nullptr, .only_http1 = only_http1_});
   transport_->start(*this);
 }
 

@@ -51,6 +51,7 @@ struct DialTarget {
   const SharedEndpoint& endpoint;
   tls::SessionSlot* sessions = nullptr;   // to resume with; outlives the connection; nullptr = none
   const net::Peer* client = nullptr;      // for the PROXY header, read in dial(); nullptr: ours (LOCAL, UNKNOWN)
+  bool only_http1 = false;                // HTTP/2 is not offered, where ALPN settles it
 };
 
 class Connector {

@@ -74,16 +74,17 @@ void Connection::move_to(base::List<Connection, PoolTag>& list) {
   }
 }
 
-void Connection::start(const net::Peer* client) {
+void Connection::start(const net::Peer* client, bool only_http1) {
   CHECK(phase_ == Phase::ended && session_ == nullptr);
   PoolHost& host = endpoint_.host_;
   SharedEndpoint& shared = *endpoint_.shared_;
   const base::Millis patience{host.pool_options().connect_timeout.count + trial_slack.count};
+  only_http1_ = only_http1;
   trial_ = shared.claim_trial(host.loop().now(), patience);
   shared.begin_connect();
   set_phase(Phase::connecting);
   move_to(endpoint_.connecting_);
-  dial_ = host.connector().dial(DialTarget{shared, &endpoint_.tls_sessions_, client}, *this, *this);
+  dial_ = host.connector().dial(DialTarget{shared, &endpoint_.tls_sessions_, client, only_http1}, *this, *this);
 }
 
 void Connection::on_dialled(http::ClientSessionPtr session, const DialTimes& times) {
@@ -251,10 +252,10 @@ http::Stream* Endpoint::take(http::Borrow how, http::Sink& sink, Connection*& fr
   return nullptr;
 }
 
-Connection& Endpoint::dial(Waiter* waiter, const net::Peer* client) {
+Connection& Endpoint::dial(Waiter* waiter, const net::Peer* client, bool only_http1) {
   Connection* const c = host_.slab().make(*this);
   c->set_dialled_for(waiter);
-  c->start(client);
+  c->start(client, only_http1);
   return *c;
 }
 
@@ -347,6 +348,7 @@ void Endpoint::end_request(Outcome outcome) {
   host_.on_lease(-1);
   switch (outcome) {
     case Outcome::idle_race: return shared_->note_race(host_.loop().now());
+    case Outcome::no_upgrade: return shared_->note_no_connect();
     case Outcome::unknown:
     case Outcome::success:
     case Outcome::failure: return;   // passive health will look at these

@@ -62,6 +62,7 @@ class Connection final : public base::ListHook<class PoolTag>,
   Phase phase() const { return phase_; }
   Waiter* dialled_for() const { return dialled_for_; }
   void set_dialled_for(Waiter* waiter) { dialled_for_ = waiter; }
+  bool only_http1() const { return only_http1_; }              // HTTP/2 was not offered
   bool used() const { return session_ != nullptr && session_->streams_opened() != 0; }
   // What the peer said last; it may have said so since the connection was offered.
   bool free_slot() const { return session_ != nullptr && !closing_ && session_->slots() > 0; }
@@ -70,7 +71,7 @@ class Connection final : public base::ListHook<class PoolTag>,
   SharedEndpoint::Trial trial() const { return trial_; }
 
   // Downcalls of its endpoint and the cluster.
-  void start(const net::Peer* client);
+  void start(const net::Peer* client, bool only_http1);
   http::Stream* open(http::Sink& sink);                       // its session lives; nullptr if it has no slot (any more)
   bool validate(http::Borrow how);                            // false: it ends by itself and is not offered again
   void close_when_idle(http::CloseCause cause);               // takes no new stream
@@ -106,6 +107,7 @@ class Connection final : public base::ListHook<class PoolTag>,
   Phase phase_ = Phase::ended;                                // until start()
   SharedEndpoint::Trial trial_ = SharedEndpoint::Trial::no;
   bool closing_ = false;                                      // takes no new stream
+  bool only_http1_ = false;
   bool tunnel_counted_ = false;                               // counted among the tunnels, not among the connections
 };
 
@@ -129,7 +131,7 @@ class Endpoint {
   // A stream on an idle or shared connection, the most recently used one first; nullptr if there is none that is sound.
   http::Stream* take(http::Borrow how, http::Sink& sink, Connection*& from);
   // A new connection; its slot is already counted (SharedEndpoint::open_slot).
-  Connection& dial(Waiter* waiter, const net::Peer* client);
+  Connection& dial(Waiter* waiter, const net::Peer* client, bool only_http1);
   // Idle connections close at once. Returns how many. First those without a slot, then the least recently used.
   std::uint32_t close_idle(http::CloseCause cause, std::uint32_t at_most = ~0u);
   // No request any more. Idle connections and connects (which no waiter may hold: orphan_dials()) end bit by bit, by close_some();

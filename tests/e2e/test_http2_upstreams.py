@@ -1,9 +1,12 @@
 """Upstreams of HTTP/2 that say odd things, frame by frame: the proxy lives, and its other calls too."""
+import base64
+import hashlib
 import struct
 import threading
 
 import pytest
 
+from harness.certs import server_context
 from harness.h2 import ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame
 from harness.origin import ok
 from harness.proxy import config
@@ -113,6 +116,42 @@ def test_a_connection_that_falls_silent_loses_one_request(start):
     assert sluice.request(path="/").status == 200
     statuses = [sluice.request(path="/").status for _ in range(32)]
     assert statuses.count(200) >= 31, statuses
+
+
+def test_a_websocket_to_an_origin_whose_http2_has_no_extended_connect(start):
+    """`auto`: other requests go over HTTP/2, this one over HTTP/1.1; the endpoint is remembered."""
+    asked = []
+
+    def serve(connection):
+        if connection.sock.selected_alpn_protocol() == "h2":
+            frames = Frames(connection)
+            frames.send(settings(100))
+            while True:
+                frames.send(answer(frames.request()))
+        request = connection.read_request()
+        asked.append(request.header("upgrade"))
+        key = request.header("sec-websocket-key").encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(key).digest())
+        connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        connection.send(connection.read(5))
+        connection.wait_eof()
+
+    ca = start.authority()
+    tls = server_context(*ca.issue("localhost", "127.0.0.1"))
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    origin = start.origin(on_connection=serve, tls=tls)
+    sluice = start.sluice(config(origin.address, upstream='protocol = "auto"', upstream_tls=f'ca = "{ca.cert}"'))
+    assert sluice.request(path="/").status == 200
+    for n in (1, 2):
+        with sluice.client() as client:
+            client.send(b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            assert client.head().status == 101
+            client.send(b"hello")
+            assert client.read_bytes(5) == b"hello"
+        assert asked == ["websocket"] * n
+        assert sluice.request(path="/").status == 200
+    assert len(origin.connections) == 3                 # one of HTTP/2, one for each WebSocket
 
 
 def test_300_requests_to_an_origin_that_closes_after_each_answer(start):

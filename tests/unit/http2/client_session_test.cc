@@ -322,7 +322,7 @@ TEST_CASE("an upgrade waits for the SETTINGS; a peer that does not know it refus
   ProbeSink& s = b.request("GET", End::no, "websocket");
   CHECK(b.wire.stream(1) == "");
   b.send(http2::settings_frame());
-  CHECK(s.trace == "answer 501\nend\nclosed clean\n");
+  CHECK(s.trace == "closed not_implemented upgrade untouched\n");
   CHECK(b.wire.stream(1) == "");
   CHECK(b.host.session->slots() == 1000);
 }
