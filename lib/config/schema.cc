@@ -141,7 +141,9 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
   key(v, {"write_timeout", "a client that takes no byte of its answer", "a zero window must not hold an upstream connection for ever"},
       Duration(o.write_timeout, above_zero));
   key(v,
-      {"min_rate", "bytes a second, body and answer, after 10 s, while the client owes us something; 0 = none",
+      {"min_rate",
+       "bytes a second, body and answer, over a window as long as the timeout beside it (at least 10 s), while the client owes us "
+       "something; 0 = none",
        "below the slowest modem; one byte every 29 s would pass the time limits above"},
       Number(o.min_rate, 0, count_max));
   key(v,

@@ -54,7 +54,7 @@ class ServerStream final : public http::Stream {
   Request request_ = Request::body;
   Answer answer_ = Answer::none;
   bool tunnel_ = false;  // a 101 was sent
-  bool continue_owed_ = false;  // the client waits for 100 before it sends
+  bool continue_owed_ = false;                // the client waits for 100 before it sends
 };
 
 class Server final : public http::ServerSession, public net::Transport::User, public net::Runnable, public net::Reapable {
@@ -63,7 +63,6 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   static constexpr size_t drain_bytes_max = 64 * 1024;
   // With more than that unread we stop reading and leave the client so long to see our FIN, before a RST tells it.
   static constexpr base::Millis last_wait = base::seconds(1);
-  static constexpr base::Millis rate_window = base::seconds(10);
   // A drain waits so long for the first byte of a request that may be on its way.
   static constexpr base::Millis drain_grace = base::seconds(1);
 
@@ -132,8 +131,11 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   void check_request(base::Micros now);
   bool has_left(base::Micros now);
   void restart_grace();
+  bool two_way() const;
   bool body_owed() const;
   void restart_body_clock();
+  void follow_exchange();
+  void restart_answer_clock();
   bool answer_too_slow(base::Micros now);
 
   net::Loop& loop_;
@@ -143,9 +145,9 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   ServerStream* stream_ = nullptr;
   net::Timer timer_{this, net::timer_call<&Server::on_timer>};
   base::Micros since_;  // of the phase: idle, head, linger
-  base::Micros answer_since_{-1};  // the window for min_rate of answers; -1: no byte waits for the client
+  base::Micros answer_since_{-1};             // the window for min_rate of what waits in the transport; -1: nothing does
   uint64_t given_ = 0;  // bytes given to the transport
-  uint64_t answer_mark_ = 0;  // of those, what had left when the window opened
+  uint64_t answer_mark_ = 0;                  // of those, what had left when the window opened
   uint32_t requests_ = 0;
   uint32_t dropped_ = 0;
   http::Failure cut_why_{};
@@ -155,6 +157,7 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   http::CloseCause cause_ = http::CloseCause::peer_closed;
   http::CloseCause drain_cause_ = http::CloseCause::drain;
   bool draining_ = false;
+  bool patient_ = false;                      // a two-way stream: the client's limits rest
   bool keep_ = true;  // as the answer's head said
   bool eof_ = false;
 };

@@ -1,7 +1,9 @@
 // Time limits of a client connection: one timer that looks at what is owed when it fires, so that requests in a steady flow
 // never touch it. Deadlines that come nearer pull it forward; those that recede are found when it fires.
 #include <algorithm>
+#include <utility>
 
+#include "http/rate.h"
 #include "http1/server.h"
 
 namespace sluice::http1 {
@@ -52,16 +54,16 @@ void Server::on_timer() {
 void Server::check_request(base::Micros now) {
   ServerStream& s = *stream_;
   if (has_left(now)) return fail({Kind::client_closed, Where::downstream, Detail::none, false}, CloseCause::peer_closed);
-  if (!body_owed()) return schedule(now + base::Micros{rate_window});
+  if (!body_owed()) return;
+  const base::Millis window = http::body_window(options_);
   const base::Micros gap = s.read_at_ + base::Micros{options_.body_timeout};
-  const base::Micros window = s.rate_since_ + base::Micros{rate_window};
   bool slow = now >= gap;
-  if (options_.min_rate != 0 && now >= window) {
-    slow = slow || s.rate_bytes_ < options_.min_rate * static_cast<uint64_t>(rate_window.count) / 1000;
+  if (options_.min_rate != 0 && now >= s.rate_since_ + base::Micros{window}) {
+    slow = slow || s.rate_bytes_ < http::least_bytes(options_, window);
     s.rate_since_ = now;
     s.rate_bytes_ = 0;
   }
-  if (!slow) return schedule(std::min(gap, now + base::Micros{rate_window}));
+  if (!slow) return schedule(std::min(gap, s.rate_since_ + base::Micros{window}));
   if (s.sink_ == nullptr) return begin_closing(CloseCause::timeout);
   malformed({Kind::request_timeout, Where::downstream, Detail::slow_body, false});
 }
@@ -81,34 +83,55 @@ void Server::restart_grace() {
   schedule(stream_->silent_since_ + base::Micros{options_.half_close_grace});
 }
 
-// Does the client owe us bytes of its request: has it credit, and does it not wait for our 100?
+// The final head has gone to the client and neither direction has ended: who speaks when is between the two of them, and the route's
+// stream_idle_timeout alone rules (threats.md row 57).
+bool Server::two_way() const {
+  if (stream_ == nullptr || stream_->answer_ != ServerStream::Answer::begun) return false;
+  const ServerStream& s = *stream_;
+  return s.request_ == ServerStream::Request::tunnel || (s.request_ == ServerStream::Request::body && !s.writer_.ended());
+}
+
+// Does the client owe us bytes of its request: has it credit, does it not wait for our 100, and is it no two-way stream?
 bool Server::body_owed() const {
   const ServerStream& s = *stream_;
-  return s.request_ == ServerStream::Request::body && (pauses_ & no_credit) == 0 && !s.continue_owed_;
+  return s.request_ == ServerStream::Request::body && (pauses_ & no_credit) == 0 && !s.continue_owed_ && !two_way();
 }
 
 void Server::restart_body_clock() {
   ServerStream& s = *stream_;
   s.read_at_ = s.rate_since_ = loop_.now();
   s.rate_bytes_ = 0;
-  schedule(s.read_at_ + base::Micros{options_.min_rate != 0 ? std::min(rate_window, options_.body_timeout) : options_.body_timeout});
+  schedule(s.read_at_ + base::Micros{options_.body_timeout});   // never longer than the window of min_rate
 }
 
-// Did fewer bytes leave than min_rate asks for, in a window all through which bytes waited for the client? Opens the next.
+// The exchange has become a two-way stream, or is none any more: then the limits run again, from now.
+void Server::follow_exchange() {
+  if (std::exchange(patient_, two_way()) == two_way()) return;
+  transport_->limit_write_stall(patient_ ? base::Millis{0} : options_.write_timeout);
+  if (patient_) return;
+  restart_answer_clock();
+  if (stream_ != nullptr && body_owed()) restart_body_clock();
+}
+
+void Server::restart_answer_clock() {
+  if (answer_since_.count < 0) return;
+  answer_since_ = loop_.now();
+  answer_mark_ = given_ - transport_->unsent();
+  schedule(answer_since_ + base::Micros{http::answer_window(options_)});
+}
+
+// Did the client take fewer bytes than min_rate asks for, in a window all through which bytes waited for it? Opens the next.
 bool Server::answer_too_slow(base::Micros now) {
   const bool waits = answer_since_.count >= 0 && transport_->unsent() != 0;
-  const bool tunnel = stream_ != nullptr && stream_->tunnel_;
-  if (!waits || tunnel || options_.min_rate == 0) return false;
-  if (now < answer_since_ + base::Micros{rate_window}) {
-    schedule(answer_since_ + base::Micros{rate_window});
+  if (!waits || patient_ || options_.min_rate == 0) return false;
+  const base::Millis window = http::answer_window(options_);
+  if (now < answer_since_ + base::Micros{window}) {
+    schedule(answer_since_ + base::Micros{window});
     return false;
   }
-  const uint64_t left = given_ - transport_->unsent();
-  const bool slow = left - answer_mark_ < options_.min_rate * static_cast<uint64_t>(rate_window.count) / 1000;
-  answer_since_ = now;
-  answer_mark_ = left;
-  schedule(now + base::Micros{rate_window});
-  return slow;
+  const uint64_t mark = answer_mark_;
+  restart_answer_clock();
+  return answer_mark_ - mark < http::least_bytes(options_, window);
 }
 
 }  // namespace sluice::http1

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "http/rate.h"
 #include "http1/server.h"
 
 namespace sluice::http1 {
@@ -155,6 +156,7 @@ void Server::read_body(net::ByteQueue& in) {
 void Server::request_ended(net::ByteQueue& in, net::ByteQueue&& last) {
   ServerStream& s = *stream_;
   s.request_ = ServerStream::Request::ended;
+  follow_exchange();
   if (!in.empty()) pause(next_request);
   if (s.trailers_.empty()) return s.sink_->on_body(std::move(last), End::yes);
   if (!last.empty()) s.sink_->on_body(std::move(last), End::no);
@@ -189,6 +191,7 @@ void Server::malformed(const Failure& why) {
   pause(stopped);
   s.request_ = ServerStream::Request::malformed;
   s.continue_owed_ = false;
+  follow_exchange();
   cause_ = slow ? CloseCause::timeout : CloseCause::protocol_error;
   keep_ = false;
   if (phase_ == Phase::head) {
@@ -238,6 +241,7 @@ void Server::tunnel_eof(bool authenticated) {
   if (s.sink_ == nullptr) return;
   if (!authenticated) return fail({Kind::client_closed, Where::downstream, Detail::truncated, false}, CloseCause::peer_reset);
   s.request_ = ServerStream::Request::ended;
+  follow_exchange();
   s.sink_->on_body({}, End::yes);
   if (s.sink_ != nullptr && s.answer_ == ServerStream::Answer::done) finish_tunnel();
 }
@@ -261,7 +265,7 @@ void Server::fill(net::ByteQueue& out, size_t room) {
   if (answer_since_.count < 0 && out.size() > before) {
     answer_since_ = loop_.now();
     answer_mark_ = given_;
-    schedule(answer_since_ + base::Micros{rate_window});
+    schedule(answer_since_ + base::Micros{http::answer_window(options_)});
   }
   given_ += out.size() - before;
   if (s.silent_since_.count >= 0 && out.size() > before) restart_grace();

@@ -30,6 +30,7 @@ void ServerStream::send_head(const http::Head& head, End end) {
   write_response_head(head, message, ours, writer_.text());
   writer_.start(message);
   if (end == End::yes) writer_.add({}, BodyWriter::Last::yes);
+  session_.follow_exchange();
   session_.transport_->touch();
 }
 
@@ -74,6 +75,7 @@ void ServerStream::send_body(net::ByteQueue&& bytes, End end) {
   if (session_.phase_ == Server::Phase::cut) return;
   CHECK(answer_ == Answer::begun);
   writer_.add(std::move(bytes), end == End::yes ? BodyWriter::Last::yes : BodyWriter::Last::no);
+  if (end == End::yes) session_.follow_exchange();
   session_.transport_->touch();
 }
 
@@ -81,6 +83,7 @@ void ServerStream::send_trailers(const http::Fields& trailers) {
   if (session_.phase_ == Server::Phase::cut) return;
   CHECK(answer_ == Answer::begun);
   writer_.end(trailers);
+  session_.follow_exchange();
   session_.transport_->touch();
 }
 

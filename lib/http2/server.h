@@ -55,11 +55,14 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   void send_informational(const http::Head& head);
   void begin_tunnel();
   http::Failure failure_of(const Gone& how) const;
+  bool two_way() const;
   bool body_owed() const;
+  void direction_ended();
   void note_call_deadline();
   FloodGuard::Cancel cancelled(base::Micros now) const;
   void answer_given();
   void restart_body_clock();
+  void restart_answer_clock();
 
   Server& session_;
   http::Sink* sink_ = nullptr;                     // nullptr: not told yet, closed, or cancelled
@@ -102,7 +105,6 @@ class Server final : public http::ServerSession,
   // A call that is cancelled so long before its deadline has met it: the clocks of both sides, and the way, differ. Of a short one
   // a quarter of it, or the place of a stream would be kept for nothing.
   static constexpr base::Millis deadline_slack{50};
-  static constexpr base::Millis rate_window = base::seconds(10);
   // A drain whose PING is not answered: idle connections do not wait for longer.
   static constexpr base::Millis drain_grace = base::seconds(1);
   // A client that asks for nothing for so long is likely to go on like that: its engine rests.
@@ -155,7 +157,7 @@ class Server final : public http::ServerSession,
 
   void touch();
   void request_begins(ServerStream& stream);
-  void request_over(ServerStream& stream);
+  void request_over();
   void leave_now();
   void leave_if_done();
   void begin_closing(http::CloseCause cause);
@@ -174,6 +176,7 @@ class Server final : public http::ServerSession,
   void check_body(ServerStream& stream, base::Micros now, base::Micros& next);
   void check_answer(ServerStream& stream, base::Micros now, base::Micros& next);
   bool connection_too_slow(base::Micros now);
+  void restart_answer_clock();
 
   net::Loop& loop_;
   const http::DownstreamOptions& options_;
@@ -187,12 +190,11 @@ class Server final : public http::ServerSession,
   base::Micros since_;                        // of the phase, or of idleness
   base::Micros block_since_{-1};              // a header block has begun and is not whole
   base::Micros moved_at_{};                   // some stream's bytes left
-  base::Micros answer_since_{-1};             // the window for min_rate of the connection; -1: no byte waits for the client
+  base::Micros answer_since_{-1};             // the window for min_rate of what waits in the transport; -1: nothing does
   uint64_t given_ = 0;                        // bytes given to the transport
   uint64_t answer_mark_ = 0;                  // of those, what had left when the window opened
   uint32_t open_ = 0;                         // streams the host knows
   uint32_t alive_ = 0;                        // streams that are not freed
-  uint32_t tunnels_ = 0;
   uint32_t requests_ = 0;
   uint32_t dropped_ = 0;
   http::Failure cut_why_{};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "http/rate.h"
 #include "http2/server.h"
 
 namespace sluice::http2 {
@@ -22,8 +23,6 @@ base::Millis until(base::Micros deadline, base::Micros now) {
   const int64_t micros = deadline.count - now.count;
   return base::Millis{micros <= 0 ? 0 : (micros + 999) / 1000};
 }
-
-uint64_t least_bytes(uint64_t min_rate) { return min_rate * static_cast<uint64_t>(Server::rate_window.count) / 1000; }
 
 }  // namespace
 
@@ -76,7 +75,7 @@ void Server::check_head(base::Micros now) {
 }
 
 void Server::check_streams(base::Micros now) {
-  base::Micros next = now + base::Micros{rate_window};
+  base::Micros next = now + base::Micros{std::max(http::body_window(options_), http::answer_window(options_))};
   for (ServerStream *s = streams_.front(), *after = nullptr; s != nullptr; s = after) {
     after = streams_.next(*s);
     if (s->sink_ != nullptr) check_body(*s, now, next);
@@ -88,54 +87,62 @@ void Server::check_streams(base::Micros now) {
 void Server::check_body(ServerStream& s, base::Micros now, base::Micros& next) {
   if (!s.body_owed()) return;
   const base::Micros gap = s.read_at_ + base::Micros{options_.body_timeout};
+  const base::Millis window = http::body_window(options_);
   bool slow = now >= gap;
-  if (options_.min_rate != 0 && now >= s.read_since_ + base::Micros{rate_window}) {
-    slow = slow || s.read_bytes_ < least_bytes(options_.min_rate);
+  if (options_.min_rate != 0 && now >= s.read_since_ + base::Micros{window}) {
+    slow = slow || s.read_bytes_ < http::least_bytes(options_, window);
     s.read_since_ = now;
     s.read_bytes_ = 0;
   }
   if (slow) return s.malformed(slow_body);
-  next = std::min({next, gap, s.read_since_ + base::Micros{rate_window}});
+  next = std::min({next, gap, s.read_since_ + base::Micros{window}});
 }
 
-// Bytes wait for a client that does not open the windows. A stream that only waits for more urgent ones owes nothing.
+// Bytes wait for a client that does not open the windows. The client of a stream that only waits for more urgent ones owes nothing,
+// nor does that of a two-way stream.
 void Server::check_answer(ServerStream& s, base::Micros now, base::Micros& next) {
-  if (s.waiting() == 0) return;
+  if (s.waiting() == 0 || s.two_way()) return;
   const bool own_window = engine_.window_open(s);
   const bool stalled = !own_window || (!engine_.connection_window_open() && moved_at_ <= s.moved_at_);
   if (!stalled) return;
   const base::Micros gap = s.moved_at_ + base::Micros{options_.write_timeout};
+  const base::Millis window = http::answer_window(options_);
   bool slow = now >= gap;
-  const bool tunnel = s.request_ == ServerStream::Request::tunnel;
-  if (options_.min_rate != 0 && !tunnel && now >= s.moved_since_ + base::Micros{rate_window}) {
-    slow = slow || s.moved_bytes_ < least_bytes(options_.min_rate);
+  if (options_.min_rate != 0 && now >= s.moved_since_ + base::Micros{window}) {
+    slow = slow || s.moved_bytes_ < http::least_bytes(options_, window);
     s.moved_since_ = now;
     s.moved_bytes_ = 0;
   }
-  next = std::min({next, gap, s.moved_since_ + base::Micros{rate_window}});
+  next = std::min({next, gap, s.moved_since_ + base::Micros{window}});
   if (!slow) return;
   engine_.reset(s, Code::cancel);
   touch();
   if (s.sink_ == nullptr) return;
-  request_over(s);
+  request_over();
   std::exchange(s.sink_, nullptr)->on_closed(slow_read);
 }
 
-// Did fewer bytes leave than min_rate asks for, in a window all through which bytes waited in our transport? Opens the next.
+// Did the client take fewer bytes than min_rate asks for, in a window all through which bytes waited in our transport? Opens the next.
+// The transport's own limit, write_timeout, holds for every connection: the client owes us its windows and pings as well.
 bool Server::connection_too_slow(base::Micros now) {
   const bool waits = answer_since_.count >= 0 && transport_->unsent() != 0;
-  const bool only_tunnels = open_ != 0 && tunnels_ == open_;
-  if (!waits || only_tunnels || options_.min_rate == 0) return false;
-  if (now < answer_since_ + base::Micros{rate_window}) {
-    schedule(answer_since_ + base::Micros{rate_window});
+  if (!waits || options_.min_rate == 0) return false;
+  const base::Millis window = http::answer_window(options_);
+  if (now < answer_since_ + base::Micros{window}) {
+    schedule(answer_since_ + base::Micros{window});
     return false;
   }
-  const uint64_t left = given_ - transport_->unsent();
-  const bool slow = left - answer_mark_ < least_bytes(options_.min_rate);
-  answer_since_ = now;
-  answer_mark_ = left;
-  schedule(now + base::Micros{rate_window});
-  return slow;
+  const uint64_t mark = answer_mark_;
+  restart_answer_clock();
+  bool some_owe = streams_.empty();
+  for (ServerStream* s = streams_.front(); s != nullptr && !some_owe; s = streams_.next(*s)) some_owe = !s->two_way();
+  return some_owe && answer_mark_ - mark < http::least_bytes(options_, window);
+}
+
+void Server::restart_answer_clock() {
+  answer_since_ = loop_.now();
+  answer_mark_ = given_ - transport_->unsent();
+  schedule(answer_since_ + base::Micros{http::answer_window(options_)});
 }
 
 }  // namespace sluice::http2

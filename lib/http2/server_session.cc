@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/slab.h"
+#include "http/rate.h"
 #include "http2/server.h"
 
 namespace sluice::http2 {
@@ -151,10 +152,9 @@ void Server::request_begins(ServerStream& stream) {
 }
 
 // Its sink knows of the end, or wanted it.
-void Server::request_over(ServerStream& stream) {
+void Server::request_over() {
   CHECK(open_ > 0);
   --open_;
-  if (stream.request_ == ServerStream::Request::tunnel) --tunnels_;
   if (open_ != 0) return;
   since_ = loop_.now();
   schedule(since_ + base::Micros{std::min(rest_after, phase_ == Phase::noticed ? drain_grace : options_.idle_timeout)});
@@ -192,7 +192,7 @@ void Server::fill(net::ByteQueue& out, size_t room) {
   if (answer_since_.count < 0 && out.size() > before) {
     answer_since_ = loop_.now();
     answer_mark_ = given_ - (out.size() - before);
-    schedule(answer_since_ + base::Micros{rate_window});
+    schedule(answer_since_ + base::Micros{http::answer_window(options_)});
   }
   if (engine_.over() && phase_ != Phase::closing) loop_.run_later(*this);
   leave_if_done();
@@ -273,7 +273,7 @@ void Server::abort(const Failure& why, CloseCause cause) {
 void Server::close_streams(const Failure& why) {
   while (ServerStream* const stream = streams_.front()) {
     if (stream->sink_ != nullptr) {
-      request_over(*stream);
+      request_over();
       std::exchange(stream->sink_, nullptr)->on_closed(why);
     }
     free(*stream);

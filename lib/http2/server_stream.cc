@@ -92,7 +92,7 @@ void ServerStream::on_bytes(net::ByteQueue&& bytes, End end) {
     case Request::tunnel:
       if (end == End::yes) {
         request_ = Request::ended;
-        --session_.tunnels_;
+        direction_ended();
       }
       return sink_->on_body(std::move(bytes), end);
     case Request::upgrade_asked:              // the window bounds it
@@ -117,6 +117,7 @@ void ServerStream::body(net::ByteQueue&& bytes, End end) {
   continue_owed_ = false;
   if (end == End::no) return sink_->on_body(std::move(bytes), End::no);
   request_ = Request::ended;
+  direction_ended();
   if (!trailers_whole_ || trailers_.empty()) return sink_->on_body(std::move(bytes), End::yes);
   if (size != 0) sink_->on_body(std::move(bytes), End::no);
   if (sink_ != nullptr) sink_->on_trailers(trailers_);
@@ -156,15 +157,31 @@ void ServerStream::recalled() {
   session_.touch();
 }
 
+// The final head is with the client and neither direction has ended: who speaks when is between the two of them, and the route's
+// stream_idle_timeout alone rules (threats.md row 57).
+bool ServerStream::two_way() const { return answer_ == Answer::begun && (request_ == Request::body || request_ == Request::tunnel); }
+
 bool ServerStream::body_owed() const {
-  return request_ == Request::body && !continue_owed_ && !may_be_silent_ && held() < session_.options_.http2.stream_window / 2;
+  return request_ == Request::body && !continue_owed_ && !may_be_silent_ && !two_way() &&
+         held() < session_.options_.http2.stream_window / 2;
+}
+
+// Of a stream that may have been a two-way one: the limits of the other direction run from now.
+void ServerStream::direction_ended() {
+  if (body_owed()) restart_body_clock();
+  if (waiting() != 0) restart_answer_clock();
 }
 
 void ServerStream::restart_body_clock() {
   read_at_ = read_since_ = session_.loop_.now();
   read_bytes_ = 0;
-  const base::Millis gap = session_.options_.body_timeout;
-  session_.schedule(read_at_ + base::Micros{session_.options_.min_rate != 0 ? std::min(Server::rate_window, gap) : gap});
+  session_.schedule(read_at_ + base::Micros{session_.options_.body_timeout});   // never longer than the window of min_rate
+}
+
+void ServerStream::restart_answer_clock() {
+  moved_at_ = moved_since_ = session_.loop_.now();
+  moved_bytes_ = 0;
+  session_.schedule(moved_at_ + base::Micros{session_.options_.write_timeout});
 }
 
 void ServerStream::consume(size_t bytes) {
@@ -226,18 +243,13 @@ void ServerStream::send_informational(const http::Head& head) {
 
 void ServerStream::begin_tunnel() {
   request_ = Request::tunnel;
-  ++session_.tunnels_;
   if (!early_.empty() || end_seen_) session_.engine_.again(*this, std::move(early_), end_seen_ ? End::yes : End::no);
 }
 
 void ServerStream::send_body(net::ByteQueue&& bytes, End end) {
   CHECK(answer_ == Answer::begun || no_body_);
   if (session_.phase_ == Server::Phase::cut || no_body_) return bytes.clear();
-  if (waiting() == 0 && !bytes.empty()) {
-    moved_at_ = moved_since_ = session_.loop_.now();
-    moved_bytes_ = 0;
-    session_.schedule(moved_at_ + base::Micros{std::min(session_.options_.write_timeout, Server::rate_window)});
-  }
+  if (waiting() == 0 && !bytes.empty()) restart_answer_clock();
   session_.engine_.send_body(*this, std::move(bytes), end);
   if (end == End::yes) answer_given();
   session_.touch();
@@ -254,6 +266,7 @@ void ServerStream::send_trailers(const http::Fields& trailers) {
 
 void ServerStream::answer_given() {
   answer_ = Answer::given;
+  direction_ended();
   if (std::exchange(upstream_, false)) session_.guard_.answered();
 }
 
@@ -275,7 +288,7 @@ void ServerStream::on_end_sent() {
 
 void ServerStream::cancel(const Failure& why) {
   CHECK(sink_ != nullptr);
-  session_.request_over(*this);
+  session_.request_over();
   sink_ = nullptr;
   if (session_.phase_ == Server::Phase::cut) return;
   const bool whole = (answer_ == Answer::given || answer_ == Answer::sent) && request_ != Request::tunnel;
@@ -299,7 +312,7 @@ Failure ServerStream::failure_of(const Gone& how) const {
 void ServerStream::on_gone(const Gone& how) {
   Server& session = session_;
   if (sink_ != nullptr) {
-    session.request_over(*this);
+    session.request_over();
     std::exchange(sink_, nullptr)->on_closed(failure_of(how));
   }
   session.free(*this);

@@ -238,6 +238,7 @@ void TcpSocket::touch() {
 }
 
 void TcpSocket::limit_write_stall(base::Millis after) {
+  if (stall_ms_ == 0 && busy_ != nullptr) busy_->progress_at = base::Micros{-1};   // nobody has looked meanwhile
   stall_ms_ = static_cast<uint32_t>(std::clamp<int64_t>(after.count, 0, UINT32_MAX));
   if (busy_ != nullptr && stream_alive() && busy_->write != nullptr) watch_stall();
 }

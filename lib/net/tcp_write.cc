@@ -147,7 +147,7 @@ void TcpSocket::limit_over() {
     end(EndReason::connect_timeout, UV_ETIMEDOUT);
     return settle();
   }
-  if (!stream_alive() || unsent() == 0) return settle();
+  if (!stream_alive() || unsent() == 0 || (stall_ms_ == 0 && state_ != State::lingering)) return settle();
   Busy& b = *busy_;
   const base::Millis limit = stall_ms_ != 0 ? base::Millis{stall_ms_} : linger_stall;
   int queued = 0;

@@ -8,6 +8,7 @@ import pytest
 from harness.base import TIMEOUT
 from harness.certs import certificate_lines
 from harness.client import build
+from harness.h2 import H2Client
 from harness.origin import ok
 from harness.proxy import config
 
@@ -90,3 +91,52 @@ def test_a_silent_event_stream_ends_with_its_client(start):
     assert origin.connections[0].eof.wait(TIMEOUT)
     line, = sluice.wait_log_path("/events")
     assert (line["status"], line["reason"]) == (200, "client_closed")
+
+
+def echo_lines(connection):
+    """Answers at once and sends back what comes, piece by piece, for as long as it comes."""
+    request = connection.read_head()
+    assert request.header("transfer-encoding") == "chunked"
+    connection.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        size = int(connection.read_until(b"\r\n"), 16)
+        data = connection.read(size + 2)
+        connection.send(b"%x\r\n%s" % (size, data))
+        if size == 0:
+            break
+    connection.wait_eof()
+
+
+def test_two_way_streams_outlive_body_timeout(start):
+    """HTTP/1 chunked both ways and a plain HTTP/2 stream: longer than every limit of the client, below min_rate."""
+    origin = start.origin(on_connection=echo_lines)
+    limits = 'body_timeout = "600ms"\nwrite_timeout = "600ms"'
+    sluice = start.sluice(config(origin.address, listener=limits, protocols=("h2", "http/1.1")))
+    silences = 3
+
+    def pause():
+        time.sleep(1)                                    # longer than the limit: that is what is shown
+
+    with sluice.client() as client:
+        client.send(build("POST", "/h1", {"Transfer-Encoding": "chunked"}) + b"5\r\nhello\r\n")
+        assert client.head().status == 200
+        assert client.read_bytes(10) == b"5\r\nhello\r\n"
+        for _ in range(silences):
+            pause()
+            client.send(b"5\r\nagain\r\n")
+            assert client.read_bytes(10) == b"5\r\nagain\r\n"
+        client.send(b"0\r\n\r\n")
+        assert client.read_bytes(5) == b"0\r\n\r\n"
+    with H2Client(sluice.address()) as h2:
+        stream = h2.start("/h2", "POST", end=False)
+        h2.send_body(stream, b"hello", end=False)
+        h2.until(lambda: h2.seen(stream).body == b"hello")
+        for n in range(silences):
+            pause()
+            h2.send_body(stream, b"again", end=False)
+            h2.until(lambda n=n: h2.seen(stream).body == b"hello" + b"again" * (n + 1))
+        h2.send_body(stream, b"", end=True)
+        h2.until(lambda: h2.seen(stream).over)
+    for path in ("/h1", "/h2"):
+        line, = sluice.wait_log_path(path)
+        assert (line["status"], line["reason"]) == (200, ""), line

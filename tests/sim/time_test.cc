@@ -131,3 +131,30 @@ TEST_CASE("a silent event stream lets go of its origin when its client has left"
   rig.sim.run_for(base::millis(200));
   CHECK(rig.network.last_peer().ended());
 }
+
+// ---- two-way streams ----------------------------------------------------------------------------------------
+
+TEST_CASE("a two-way stream lives until stream_idle_timeout, whatever body_timeout, min_rate and its type say") {
+  Rig rig(toml("", "body_timeout = \"5s\"\nwrite_timeout = \"5s\""));
+  rig.network.serve(app, [](support::ScriptedPeer& peer) {
+    peer.on_event = [](support::ScriptedPeer& p) {
+      const std::string got = p.take();
+      if (got.starts_with("POST")) p.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+      if (got.ends_with("ping\r\n")) p.send("4\r\npong\r\n");
+    };
+  });
+  support::ScriptedPeer& client = rig.client();
+  client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nping\r\n");
+  rig.sim.run_for(base::seconds(10));
+  for (int i = 0; i < 5; ++i) {
+    REQUIRE(client.take().ends_with("4\r\npong\r\n"));
+    rig.sim.run_for(base::seconds(250));
+    client.send("4\r\nping\r\n");
+    rig.sim.settle();
+  }
+  CHECK(!client.ended());
+  rig.sim.run_for(base::seconds(299));
+  CHECK(!client.ended());
+  rig.sim.run_for(base::seconds(2));
+  CHECK(client.ended());
+}

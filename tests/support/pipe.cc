@@ -388,7 +388,8 @@ void PipeTransport::write(Given given) {
 
 void PipeTransport::limit_write_stall(base::Millis after) {
   stall_limit_ = after;
-  if (after.count == 0) stall_.disarm();
+  if (after.count == 0) return stall_.disarm();
+  if (!out_.empty() && !stall_.armed()) stall_.arm(loop_, stall_limit_);
 }
 
 void PipeTransport::stalled() {

@@ -68,8 +68,8 @@ TEST_CASE("a body slower than min_rate, and one just as fast") {
   ServerBench slow;
   slow.exchange(post);
   const int64_t s = seconds_until_end(slow, base::seconds(1), std::string(200, 'x'), 60);
-  CHECK(s >= 10);
-  CHECK(s <= 11);
+  CHECK(s >= 30);
+  CHECK(s <= 31);
   CHECK(slow.sink().trace.find("malformed request_timeout slow_body") != std::string::npos);
   ServerBench fast;
   fast.exchange(post);
@@ -86,7 +86,9 @@ TEST_CASE("no limit runs while we are the slow side") {
     CHECK(!b.host.ended);
     b.sink().consume(64 * 1024);
     b.sim.run_for(base::seconds(29));        // the clock starts over
-    CHECK(b.sink().malformed == true);       // min_rate: 35 kB came at once, then nothing in a window of 10 s
+    CHECK(!b.sink().malformed);              // 35 kB came at once: enough for a window of min_rate
+    b.sim.run_for(base::seconds(2));
+    CHECK(b.sink().malformed);
   }
   SUBCASE("the clock starts over with the credit") {
     http::DownstreamOptions o;
@@ -173,8 +175,8 @@ TEST_CASE("a client that takes its answer slower than min_rate is cut, whether i
       b.pair.peer->resume();
       b.sim.run_for(base::seconds(1));
     }
-    CHECK(seconds >= 10);
-    CHECK(seconds <= 12);
+    CHECK(seconds >= 30);
+    CHECK(seconds <= 32);
     CHECK(b.host.cause == http::CloseCause::write_stalled);
   }
 }
@@ -297,4 +299,96 @@ TEST_CASE("a FIN behind bytes that are not read yet is noticed within a second o
       CHECK(b.sink().closed == !agreed);
     }
   }
+}
+
+TEST_CASE("min_rate is measured over the timeout's window: a long pause passes, and a byte less than the rate does not") {
+  constexpr size_t enough = 240 * 30;
+  for (const size_t bytes : {enough, enough - 1}) {
+    CAPTURE(bytes);
+    ServerBench body;
+    body.exchange(post);
+    body.sim.run_for(base::seconds(20));
+    body.exchange(std::string(bytes, 'x'));
+    body.sim.run_for(base::seconds(11));
+    CHECK(body.sink().malformed == (bytes < enough));
+
+    ServerBench answer;                        // a reader that pauses for 20 s, takes so many bytes and pauses again
+    answer.host.prepare = nullptr;
+    answer.pair.peer->window(enough / 2);      // so many leave at once
+    answer.pair.peer->hold();
+    answer.exchange(get);
+    answer.pair.wire->set_tear(support::Wire::From::a, support::tear_at({bytes - enough / 2}));
+    answer.pair.peer->on_event = [](support::ScriptedPeer& peer) { peer.hold(); };
+    answer.sink().answer(200, std::string(60'000, 'x'));
+    answer.sim.run_for(base::seconds(20));
+    answer.pair.peer->resume();
+    answer.sim.run_for(base::seconds(13));
+    CHECK(answer.pair.peer->received().size() == bytes - enough / 2);
+    CHECK(answer.host.ended == (bytes < enough));
+  }
+}
+
+TEST_CASE("a short body_timeout does not make the window of min_rate shorter than 10 s") {
+  http::DownstreamOptions o;
+  o.body_timeout = base::seconds(2);
+  ServerBench b(o);
+  b.exchange(post);
+  CHECK(seconds_until_end(b, base::seconds(1), std::string(200, 'x'), 60) == 10);
+}
+
+namespace {
+
+// A request whose body has begun, and an answer that has.
+void begin_two_way(ServerBench& b) {
+  b.host.prepare = nullptr;
+  b.exchange("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nping\r\n");
+  http::Head head(b.sink().stream->arena());
+  head.status = 200;
+  b.sink().send_head(head, http::End::no);
+  b.sink().send_body("pong", http::End::no);
+  b.sim.settle();
+}
+
+}  // namespace
+
+TEST_CASE("a two-way stream: no limit of the client runs, whoever is silent or does not read") {
+  ServerBench b;
+  begin_two_way(b);
+  b.sim.run_for(base::minutes(10));
+  b.exchange("4\r\nping\r\n");
+  CHECK(b.sink().body == "pingping");
+  b.pair.peer->window(1000);
+  b.pair.peer->hold();
+  b.sink().send_body(std::string(60'000, 'x'), http::End::no);
+  b.sim.run_for(base::minutes(10));
+  CHECK(!b.sink().closed);
+  SUBCASE("its request ends: the client owes us its reading") {
+    b.exchange("0\r\n\r\n");
+    CHECK(b.sink().ended);
+    b.sim.run_for(base::seconds(29));
+    CHECK(!b.sink().closed);
+    b.sim.run_for(base::seconds(3));
+    CHECK(b.sink().trace.ends_with("closed request_timeout slow_read\n"));
+  }
+  SUBCASE("its answer ends: the client owes us both") {
+    b.sink().send_body("end", http::End::yes);
+    b.sim.run_for(base::seconds(29));
+    CHECK(b.sink().trace.ends_with("closed clean\n"));   // all of it is with the transport
+    CHECK(!b.host.ended);
+    b.sim.run_for(base::seconds(3));
+    CHECK(b.host.ended);
+  }
+}
+
+TEST_CASE("after an answer that ended before its request, the rest is owed within body_timeout") {
+  ServerBench b;
+  begin_two_way(b);
+  b.sim.run_for(base::minutes(10));
+  b.sink().send_body("end", http::End::yes);
+  b.sim.run_for(base::seconds(29));
+  CHECK(b.sink().closed);
+  CHECK(!b.host.ended);
+  CHECK(!b.pair.peer->got_fin());
+  b.sim.run_for(base::seconds(2));
+  CHECK(b.pair.peer->got_fin());
 }

@@ -271,6 +271,58 @@ TEST_CASE("a body with a gap, and one slower than min_rate, is answered 408 and 
   }
 }
 
+TEST_CASE("min_rate is measured over the timeout's window: a long pause passes, and a byte less than the rate does not") {
+  constexpr uint32_t enough = 240 * 30;
+  for (const uint32_t bytes : {enough, enough - 1}) {
+    CAPTURE(bytes);
+    Raw body;
+    body.send(http2::head_frame(1, post_lines(), end_headers));
+    body.sim.run_for(base::seconds(20));
+    body.send(http2::data_frame(1, std::string(bytes, 'x')));
+    body.sim.run_for(base::seconds(11));
+    CHECK(body.sink().malformed == (bytes < enough));
+
+    Raw answer({}, http2::settings_frame({{4, 1000}}));
+    answer.send(http2::head_frame(1, http2::get_lines()));
+    answer.sink().answer(200, std::string(100'000, 'x'));
+    answer.sim.run_for(base::seconds(20));
+    answer.send(http2::window_frame(1, bytes - 1000));
+    answer.sim.run_for(base::seconds(11));
+    CHECK(answer.sink().closed == (bytes < enough));
+  }
+}
+
+TEST_CASE("a two-way stream: no limit of the client runs, whoever is silent or does not read") {
+  for (const bool request_ends : {true, false}) {
+    Raw b({}, http2::settings_frame({{4, 1000}}));
+    b.send(http2::head_frame(1, post_lines(), end_headers) + http2::data_frame(1, "ping"));
+    http::Head head(b.sink().stream->arena());
+    head.status = 200;
+    b.sink().send_head(head, End::no);
+    b.sink().send_body(std::string(5000, 'x'), End::no);
+    b.sim.run_for(base::minutes(10));
+    b.send(http2::data_frame(1, "ping"));
+    b.sim.run_for(base::minutes(10));
+    CHECK(b.sink().body == "pingping");
+    CHECK_FALSE(b.sink().closed);
+    CHECK_FALSE(b.sink().malformed);
+    if (request_ends) {                                // the client owes us its reading
+      b.send(http2::data_frame(1, "", end_stream));
+    } else {                                           // both
+      b.sink().send_body("end", End::yes);
+    }
+    b.sim.run_for(base::seconds(29));
+    CHECK_FALSE(b.sink().closed);
+    CHECK_FALSE(b.sink().malformed);
+    b.sim.run_for(base::seconds(2));
+    if (request_ends) {
+      CHECK(b.sink().trace.ends_with("closed request_timeout slow_read\n"));
+    } else {
+      CHECK((b.sink().closed || b.sink().malformed));
+    }
+  }
+}
+
 TEST_CASE("no limit runs while we are the slow side") {
   Raw b({}, http2::frame(4, http2::ack, 0, ""));
   b.host.prepare = [](ProbeSink& s) { s.hold = true; };
