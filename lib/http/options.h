@@ -11,7 +11,7 @@ namespace sluice::http {
 // A version as `protocols` and `protocol` name it.
 enum class Protocol : std::uint8_t { http1, http2 };
 
-// What happens to a field name that holds an underscore, which some backends take for a hyphen.
+// What happens to a field name with another character than letters, digits and "-": backends like CGI fold it to the dashed one.
 enum class UnderscoreHeaders : std::uint8_t { drop, reject, pass };
 
 // Limits of one message head, whatever the version; above: 414, 431, 431.

@@ -57,7 +57,7 @@ def proxies(shared):
 
 def ask(sluice, client, path, *more):
     """Exit code, head lines (trailers too) in their order without what a version adds, and the body. Where a length stands among
-    the fields is its version's business, and whether curl waits for a 100 is curl's."""
+    the fields is its version's business, whether curl waits for a 100 is curl's, and Date the moment's."""
     command = ["curl", "-sS", "-D", "/dev/stderr", *CURL[client], *more, f"http://{sluice.address()}{path}"]
     done = subprocess.run(command, capture_output=True, timeout=TIMEOUT * 3, check=False)
     lines, lengths = [], []
@@ -66,7 +66,7 @@ def ask(sluice, client, path, *more):
         if line.startswith("HTTP/"):
             if line.split()[1] != "100":
                 lines.append("status " + line.split()[1])
-        elif line and not line.lower().startswith(("transfer-encoding:", "connection:")):
+        elif line and not line.lower().startswith(("transfer-encoding:", "connection:", "date:")):
             name, _, value = line.partition(":")
             (lengths if name.lower() == "content-length" else lines).append(name.lower() + ":" + value)
     return done.returncode, lines, lengths, done.stdout

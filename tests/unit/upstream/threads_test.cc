@@ -130,8 +130,8 @@ TEST_CASE("two threads, one cap") {
     CHECK(r.finished);
     CHECK(r.most <= cap);
     CHECK(r.messages > 0);
-    CHECK(r.served > 0);                       // how many is up to the scheduler: the clocks run apart
   }
+  CHECK(results[0].served + results[1].served > 0);   // by which is up to the scheduler: the clocks run apart
   const SharedEndpoint& e = *shared->endpoints()->entries[0].endpoint;
   CHECK(e.connections() == 0);
   CHECK(e.load() == 0);
