@@ -78,10 +78,12 @@ class World {
 
   Origin origin_;
   support::Random random_;
-  std::vector<std::unique_ptr<http2::Wire>> wires_;
 
  public:
   Rig rig;
+
+ private:
+  std::vector<std::unique_ptr<http2::Wire>> wires_;   // on peers of the rig, so they go first
 };
 
 }  // namespace

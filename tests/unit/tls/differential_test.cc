@@ -144,7 +144,7 @@ std::string words(const Outcome& o) {
 // The script's side: a BoringSSL whose keys seal what it would never send.
 class Player {
  public:
-  Player(Subject& subject, Role role, std::uint16_t version) : subject_(subject), peer_(role, version), version_(version) {
+  Player(Subject& subject, Role role, std::uint16_t version) : subject_(subject), peer_(role, version) {
     std::string to_subject;
     for (int i = 0; i < 20 && !(peer_.open && done_); ++i) {
       peer_.feed(subject_.take());
@@ -203,7 +203,6 @@ class Player {
 
   Subject& subject_;
   Bare peer_;
-  std::uint16_t version_;
   std::optional<tls::Records> records_;
   support::Random* tear_ = nullptr;
   bool done_ = false;
