@@ -244,6 +244,7 @@ void HeadReader::take_length(std::string_view value) {
 void HeadReader::add_crumb(std::string_view value, Indexing indexing) {
   if (crumbs_ == 0 && ++count_ > limits_.max_header_count) return too_large(Detail::field_count);
   if (++crumbs_ > crumbs_max) return too_large(Detail::field_count);
+  if (value.empty() && first_crumb_ != nullptr) return;   // it would leave a blank at the end, which no value may have (RFC 9113 8.2.1)
   Crumb* const crumb = arena_.make_array<Crumb>(1);
   *crumb = {nullptr, arena_.copy(value)};
   (last_crumb_ == nullptr ? first_crumb_ : last_crumb_->next) = crumb;
@@ -261,7 +262,7 @@ void HeadReader::join_crumbs() {
   auto* const text = static_cast<char*>(arena_.allocate(size, 1));
   char* to = text;
   for (const Crumb* c = first_crumb_; c != nullptr; c = c->next) {
-    if (c != first_crumb_) {
+    if (to != text) {
       std::memcpy(to, between.data(), between.size());
       to += between.size();
     }

@@ -22,6 +22,7 @@ std::string_view host_of(std::string_view endpoint_host) {
 }
 
 constexpr std::string_view alpn_http2 = "h2";
+constexpr std::string_view alpn_http1 = "http/1.1";
 
 DialFailure failure_of(net::EndReason why) {
   switch (why) {
@@ -104,8 +105,12 @@ class ConnectorImpl final : public Connector {
     }
     UNREACHABLE();
   }
-  // "h2" was asked for, so what a peer that does not agree to it would make of our bytes is not to be tried.
-  bool agreed(const net::Peer& peer) const { return setup_.protocol != Protocol::http2 || !peer.tls || peer.alpn == alpn_http2; }
+  // One version was asked for, so what a peer that does not agree to it would make of our bytes is not to be tried. `only_http1`: it
+  // is known to speak HTTP/2 by ALPN, and silence is no word for the other.
+  bool agreed(const net::Peer& peer, bool only_http1) const {
+    if (only_http1) return !peer.tls || peer.alpn == alpn_http1;
+    return setup_.protocol != Protocol::http2 || !peer.tls || peer.alpn == alpn_http2;
+  }
   void log_failure(const SharedEndpoint& endpoint, const DialFailure& why, std::string_view detail) {
     if (!failures_.admit()) return;
     base::warn("upstream {}: {} {}{}{}", setup_.upstream, endpoint.name(), http::reason_word(why.kind), detail.empty() ? "" : ": ", detail);
@@ -172,7 +177,10 @@ void DialImpl::secure() {
 }
 
 void DialImpl::finish() {
-  if (!home_.agreed(transport_->peer())) return fail({http::Kind::tls_failed}, "it does not speak h2 (no such ALPN answer)");
+  if (!home_.agreed(transport_->peer(), only_http1_)) {
+    return fail({http::Kind::tls_failed},
+                only_http1_ ? "it does not speak http/1.1 (no such ALPN answer)" : "it does not speak h2 (no such ALPN answer)");
+  }
   const base::Micros now = home_.loop().now();
   const DialTimes times{connected_ - began_, home_.setup().tls != nullptr ? now - connected_ : base::Micros{}};
   step_ = Step::over;

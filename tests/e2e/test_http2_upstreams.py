@@ -1,5 +1,6 @@
 """Upstreams of HTTP/2 that say odd things, frame by frame: the proxy lives, and its other calls too."""
 import base64
+import contextlib
 import hashlib
 import struct
 import threading
@@ -152,6 +153,33 @@ def test_a_websocket_to_an_origin_whose_http2_has_no_extended_connect(start):
         assert asked == ["websocket"] * n
         assert sluice.request(path="/").status == 200
     assert len(origin.connections) == 3                 # one of HTTP/2, one for each WebSocket
+
+
+def test_a_websocket_to_an_origin_of_http2_alone(start):
+    """It takes no part in ALPN without h2, which is no word for HTTP/1.1: nothing of that is sent to it."""
+    came = []
+
+    def serve(connection):
+        if connection.sock.selected_alpn_protocol() == "h2":
+            frames = Frames(connection)
+            frames.send(settings(100))
+            while True:
+                frames.send(answer(frames.request()))
+        with contextlib.suppress(OSError):
+            came.append(connection.sock.recv(100))
+
+    ca = start.authority()
+    tls = server_context(*ca.issue("localhost", "127.0.0.1"))
+    tls.set_alpn_protocols(["h2"])
+    origin = start.origin(on_connection=serve, tls=tls)
+    sluice = start.sluice(config(origin.address, upstream='protocol = "auto"', upstream_tls=f'ca = "{ca.cert}"'))
+    assert sluice.request(path="/").status == 200
+    with sluice.client() as client:
+        client.send(b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        assert client.head().status == 502
+    assert sluice.request(path="/").status == 200
+    assert not any(came)
 
 
 def test_300_requests_to_an_origin_that_closes_after_each_answer(start):
