@@ -22,6 +22,15 @@ net::ByteQueue share(const net::ByteQueue& bytes) {
   return copy;
 }
 
+// An empty Cookie beside others says nothing; a server of HTTP/2 that joins them (RFC 9113 8.2.3) may refuse the blank that it leaves at
+// the end, and the connection of all with it.
+void drop_empty_cookies(http::Fields& fields) {
+  if (fields.count(http::Token::cookie) < 2) return;
+  for (uint32_t i = fields.size(); i-- > 0;) {
+    if (fields[i].token == http::Token::cookie && fields[i].value_size == 0) fields.remove_at(i);
+  }
+}
+
 }  // namespace
 
 // ---- towards the upstream ---------------------------------------------------------------------------------------
@@ -49,6 +58,7 @@ void Exchange::edit_request() {
                            head.version, env_.pseudonym};
   ids_ = add_forwarding(head.fields, facts, env_.random);
   route::edit(head.fields, options().request_headers);
+  drop_empty_cookies(head.fields);
   upstream_target_ = route::rewrite_target(options(), head.target, normal_path_, downstream_->arena());
 }
 

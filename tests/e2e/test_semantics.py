@@ -254,3 +254,18 @@ def test_incremental_passes_and_nothing_is_held_back(start, over):
             assert client.read_bytes(8) == b"3\r\n%d!\n\r\n" % n
         client.send(b"0\r\n\r\n")
         assert client.read_bytes(5) == b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("over", ["h1", "h2"])
+def test_an_empty_cookie_beside_others_says_nothing(start, over):
+    """Joined by a server of HTTP/2 (RFC 9113 8.2.3) it would leave a blank at the end of a value, which ends the connection of all."""
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, protocols=BOTH))
+    if over == "h2":
+        h2_answer(sluice, headers=[("cookie", "a=1"), ("cookie", ""), ("cookie", "b=2"), ("cookie", "")])
+    else:
+        with sluice.client() as client:
+            client.send(build(headers=[("Cookie", "a=1"), ("Cookie", ""), ("Cookie", "b=2"), ("Cookie", "")]))
+            assert client.response().status == 200
+    cookies = [value for name, value in origin.requests[-1].headers if name.lower() == "cookie"]
+    assert cookies == (["a=1; b=2"] if over == "h2" else ["a=1", "b=2"])
