@@ -28,7 +28,7 @@ support::SimNetwork::OnPeer slow_origin(Rig& rig, base::Millis think, int& asked
     peer.on_event = [&rig, think, &asked](support::ScriptedPeer& p) {
       if (p.take().find("\r\n\r\n") == std::string::npos) return;
       ++asked;
-      rig.sim.post(think, [&rig, &p] {
+      rig.sim.post(think, [&p] {
         if (!p.ended()) p.send(ok);
       });
     };
