@@ -232,7 +232,7 @@ void Server::half_closed() {
   ServerStream& s = *stream_;
   if (s.sink_ == nullptr || s.tunnel_) return;
   if (s.request_ != ServerStream::Request::body) restart_grace();
-  s.sink_->on_half_closed();
+  if (s.request_ != ServerStream::Request::malformed) s.sink_->on_half_closed();   // of that nothing more is told
 }
 
 // A tunnel's end counts only if it is surely the peer's (TLS: close_notify).

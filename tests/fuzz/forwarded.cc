@@ -18,9 +18,11 @@ void require(bool condition) {
   if (!condition) std::abort();
 }
 
+constexpr uint32_t fields_max = 100;   // as max_header_count: more do not come here, and each has its place in the list
+
 // One field a line: "f:...", "x:...", "v:...", anything else is X-Request-Id.
 void add_lines(std::string_view text, http::Fields& fields) {
-  while (!text.empty()) {
+  while (!text.empty() && fields.size() < fields_max) {
     const size_t end = text.find('\n');
     const std::string_view line = text.substr(0, end);
     text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
