@@ -119,16 +119,25 @@ def test_a_connection_that_falls_silent_loses_one_request(start):
     assert statuses.count(200) >= 31, statuses
 
 
+WEBSOCKET = (b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+
+
+def answer_all(connection):
+    """HTTP/2 without extended CONNECT, until the connection ends."""
+    frames = Frames(connection)
+    frames.send(settings(100))
+    while True:
+        frames.send(answer(frames.request()))
+
+
 def test_a_websocket_to_an_origin_whose_http2_has_no_extended_connect(start):
     """`auto`: other requests go over HTTP/2, this one over HTTP/1.1; the endpoint is remembered."""
     asked = []
 
     def serve(connection):
         if connection.sock.selected_alpn_protocol() == "h2":
-            frames = Frames(connection)
-            frames.send(settings(100))
-            while True:
-                frames.send(answer(frames.request()))
+            return answer_all(connection)
         request = connection.read_request()
         asked.append(request.header("upgrade"))
         key = request.header("sec-websocket-key").encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -145,8 +154,7 @@ def test_a_websocket_to_an_origin_whose_http2_has_no_extended_connect(start):
     assert sluice.request(path="/").status == 200
     for n in (1, 2):
         with sluice.client() as client:
-            client.send(b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+            client.send(WEBSOCKET)
             assert client.head().status == 101
             client.send(b"hello")
             assert client.read_bytes(5) == b"hello"
@@ -161,10 +169,7 @@ def test_a_websocket_to_an_origin_of_http2_alone(start):
 
     def serve(connection):
         if connection.sock.selected_alpn_protocol() == "h2":
-            frames = Frames(connection)
-            frames.send(settings(100))
-            while True:
-                frames.send(answer(frames.request()))
+            return answer_all(connection)
         with contextlib.suppress(OSError):
             came.append(connection.sock.recv(100))
 
@@ -175,8 +180,7 @@ def test_a_websocket_to_an_origin_of_http2_alone(start):
     sluice = start.sluice(config(origin.address, upstream='protocol = "auto"', upstream_tls=f'ca = "{ca.cert}"'))
     assert sluice.request(path="/").status == 200
     with sluice.client() as client:
-        client.send(b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-                    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+        client.send(WEBSOCKET)
         assert client.head().status == 502
     assert sluice.request(path="/").status == 200
     assert not any(came)
