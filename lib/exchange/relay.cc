@@ -68,6 +68,7 @@ void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
   asked_at_ = env_.loop.now();
   sent_at_ = base::Micros{};
   cut_by_try_timeout_ = false;
+  downstream_->allow_silence(false);
   upstream::Want want;
   // What may not be repeated must not meet a connection that died while idle.
   want.borrow = http::is_idempotent(head_->method) ? http::Borrow::quick : http::Borrow::surely;
@@ -88,6 +89,8 @@ void Exchange::attempt_ready(const upstream::Grant& grant) {
   tls_ = tls_ + grant.tls;
   sent_at_ = env_.loop.now();
   downstream_->forwarded();
+  // What calls itself gRPC may be silent where it holds no connection of HTTP/1 (threats.md row 57).
+  downstream_->allow_silence(grpc_ && attempt_.stream()->version() == http::Version::http_2);
   deadlines_.set(Limit::one_try, cluster_->options().retry.per_try_timeout);
   if (head_->expect_continue && !go_ahead_sent_) deadlines_.set(Limit::go_ahead, go_ahead_after);
   send_request();

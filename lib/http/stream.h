@@ -50,8 +50,9 @@ class Stream {
   virtual base::Arena& arena() = 0;                            // memory for this request, lives like `head`
   // Microseconds spent before this request for the log: server side: none; client side: 0 if the connection was reused.
   virtual bool reused() const { return false; }                // client side: not the first stream of its connection
-  // Server side: the client's send direction is owed (credit is open and the request has not ended)? For body limits the
-  // session itself keeps the clock; nothing to do for sinks.
+  // Server side. The session itself keeps the clock of what the client owes; only this it cannot see: a request whose body may be silent
+  // before its answer begins, because it costs nothing scarce (a gRPC call that HTTP/2 carries on both sides). Default: it may not.
+  virtual void allow_silence(bool) {}
 
  protected:
   ~Stream() = default;

@@ -29,6 +29,7 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   void cancel(const http::Failure& why) override;
   void forwarded() override { upstream_ = true; }
   void recalled() override;
+  void allow_silence(bool allowed) override;
   const net::Peer& peer() const override;
   http::Version version() const override { return http::Version::http_2; }
   base::Arena& arena() override { return arena_; }
@@ -90,7 +91,7 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   bool no_body_ = false;                           // of the answer: HEAD, 204, 304
   bool continue_owed_ = false;                     // the client waits for 100 before it sends
   bool upstream_ = false;                          // the request has gone to one, and was not called back
-  bool may_be_silent_ = false;                     // a gRPC call: its body is messages, sent when there is something to say
+  bool may_be_silent_ = false;                     // allow_silence()
   bool end_seen_ = false;                          // the client's END_STREAM
   bool trailers_begun_ = false;
   bool trailers_whole_ = false;

@@ -63,10 +63,10 @@ void ServerStream::head_complete(End end) {
   session_.request_begins(*this);
   if (!why.clean()) return malformed(why);
   // Calls and tunnels are streams of messages, each of use by itself: they share unless their client says otherwise.
-  may_be_silent_ = http::is_grpc(head_.fields);
+  const bool grpc = http::is_grpc(head_.fields);
   if (reader_.has_priority()) {
     session_.engine_.prioritise(*this, reader_.priority());
-  } else if (may_be_silent_ || !head_.upgrade.empty()) {
+  } else if (grpc || !head_.upgrade.empty()) {
     session_.engine_.prioritise(*this, {.incremental = true});
   }
   if (!head_.upgrade.empty()) {
@@ -75,7 +75,7 @@ void ServerStream::head_complete(End end) {
     return sink_->on_head(head_, End::no);
   }
   request_ = end == End::yes ? Request::ended : Request::body;
-  if (may_be_silent_) note_call_deadline();
+  if (grpc) note_call_deadline();
   if (request_ == Request::body) {
     continue_owed_ = head_.expect_continue;
     restart_body_clock();
@@ -182,6 +182,10 @@ void ServerStream::restart_answer_clock() {
   moved_at_ = moved_since_ = session_.loop_.now();
   moved_bytes_ = 0;
   session_.schedule(moved_at_ + base::Micros{session_.options_.write_timeout});
+}
+
+void ServerStream::allow_silence(bool allowed) {
+  if (std::exchange(may_be_silent_, allowed) != allowed && body_owed()) restart_body_clock();
 }
 
 void ServerStream::consume(size_t bytes) {

@@ -1,7 +1,9 @@
 // Whose turn it is: every time limit runs exactly while that side owes something (threats.md rows 57, 59; configuration.md, Time limits).
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "peer.h"
 #include "rig.h"
 
 #include <doctest/doctest.h>  // last: its CHECK replaces ours
@@ -157,4 +159,27 @@ TEST_CASE("a two-way stream lives until stream_idle_timeout, whatever body_timeo
   CHECK(!client.ended());
   rig.sim.run_for(base::seconds(2));
   CHECK(client.ended());
+}
+
+TEST_CASE("a request that calls itself gRPC may be silent only while HTTP/2 carries it upstream") {
+  for (const bool h2 : {false, true}) {
+    CAPTURE(h2);
+    Rig rig(toml("", "protocols = [\"h2\"]", h2 ? "protocol = \"h2\"" : ""));
+    std::vector<std::unique_ptr<http2::Peer>> servers;
+    rig.network.serve(app, [&](support::ScriptedPeer& wire) {
+      if (!h2) return;
+      servers.push_back(std::make_unique<http2::Peer>(http2::Peer::Role::server, wire));
+      servers.back()->flush();
+    });
+    http2::Peer client(http2::Peer::Role::client, rig.client());
+    const int32_t id =
+        client.begin({{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {"content-type", "application/grpc"}});
+    client.flush();
+    rig.sim.run_for(base::seconds(29));
+    CHECK(!client.seen(id).ended);
+    rig.sim.run_for(base::minutes(3));
+    CHECK(client.seen(id).ended == !h2);
+    CHECK(rig.metric(Name::local_replies_total, {"request_timeout"}) == (h2 ? 0 : 1));
+    if (!h2) CHECK(rig.network.last_peer().ended());
+  }
 }
