@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 namespace sluice::base {
 
@@ -54,6 +55,12 @@ class Arena {
   }
   // Gives all memory back; every view into it is dead.
   void reset() noexcept;
+  void swap(Arena& other) noexcept {
+    std::swap(at_, other.at_);
+    std::swap(end_, other.end_);
+    std::swap(blocks_, other.blocks_);
+    std::swap(held_, other.held_);
+  }
   size_t bytes_held() const { return held_; }  // sum of the blocks
 
  private:

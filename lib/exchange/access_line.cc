@@ -10,8 +10,6 @@
 namespace sluice::exchange {
 namespace {
 
-constexpr size_t path_bytes_max = 8 * 1024;
-constexpr size_t value_bytes_max = 1024;
 constexpr std::string_view hex_digits = "0123456789abcdef";
 
 // Writes forward into a buffer that the caps above make large enough.
@@ -114,7 +112,7 @@ void put_clf_time(Out& out, base::Micros wall) {
   out.put(" +0000");
 }
 
-void text_member(Out& out, std::string_view key, std::string_view value, size_t cap = value_bytes_max) {
+void text_member(Out& out, std::string_view key, std::string_view value, size_t cap = AccessRecord::value_bytes_max) {
   out.put(",\"");
   out.put(key);
   out.put("\":\"");
@@ -153,7 +151,7 @@ size_t format_json(const AccessRecord& r, char* to) {
   text_member(out, "route", r.route);
   text_member(out, "method", r.method);
   text_member(out, "host", r.host);
-  text_member(out, "path", r.path, path_bytes_max);
+  text_member(out, "path", r.path, AccessRecord::path_bytes_max);
   text_member(out, "protocol", r.protocol);
   number_member(out, "status", r.status);
   if (r.grpc_status >= 0) number_member(out, "grpc_status", static_cast<uint64_t>(r.grpc_status));
@@ -180,16 +178,16 @@ size_t format_json(const AccessRecord& r, char* to) {
 
 size_t format_common(const AccessRecord& r, char* to) {
   Out out(to);
-  dash_or(out, r.client, value_bytes_max);
+  dash_or(out, r.client, AccessRecord::value_bytes_max);
   out.put(" - - [");
   put_clf_time(out, r.wall);
   out.put("] \"");
   if (r.method.empty()) {
     out.put('-');
   } else {
-    out.escaped(r.method, value_bytes_max, 'x');
+    out.escaped(r.method, AccessRecord::value_bytes_max, 'x');
     out.put(' ');
-    out.escaped(r.path, path_bytes_max, 'x');
+    out.escaped(r.path, AccessRecord::path_bytes_max, 'x');
     out.put(' ');
     out.put(r.protocol);
   }
@@ -198,9 +196,9 @@ size_t format_common(const AccessRecord& r, char* to) {
   out.put(' ');
   out.number(r.bytes_out);
   out.put(" \"");
-  dash_or(out, r.referer, value_bytes_max);
+  dash_or(out, r.referer, AccessRecord::value_bytes_max);
   out.put("\" \"");
-  dash_or(out, r.user_agent, value_bytes_max);
+  dash_or(out, r.user_agent, AccessRecord::value_bytes_max);
   out.put("\"\n");
   return out.size();
 }

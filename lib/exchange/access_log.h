@@ -15,6 +15,8 @@ namespace sluice::exchange {
 
 // What one line says; views live for the call only. Times in microseconds; names as in configuration.md "Access log".
 struct AccessRecord {
+  static constexpr size_t path_bytes_max = 8 * 1024;   // what is longer is cut
+  static constexpr size_t value_bytes_max = 1024;      // of any other text
   base::Micros wall{};
   std::string_view client, listener, route, method, host, path, protocol;
   uint16_t status = 0;

@@ -96,9 +96,7 @@ bool Exchange::answer_max_forwards() {
     Reply reply;
     http::Head answer(downstream_->arena());
     answer.fields.add("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
-    status_ = reply.status;
-    answer_ = Answer::ended;
-    send_reply(*downstream_, head_->method, reply, answer);
+    reply_with(reply, answer);
     return true;
   }
   char digits[20];
@@ -241,8 +239,15 @@ void Exchange::reply_locally(const Failure& why) {
     status_ = 200;
     return send_grpc_reply(*downstream_, status, reply, answer);
   }
+  reply_with(reply, answer);
+}
+
+// Whatever becomes of the answer, the request is not looked at again: a client that does not read holds little.
+void Exchange::reply_with(const Reply& reply, http::Head& answer) {
   status_ = reply.status;
+  answer_ = Answer::ended;
   send_reply(*downstream_, head_->method, reply, answer);
+  release_request();
 }
 
 void Exchange::redirect() {
@@ -254,9 +259,7 @@ void Exchange::redirect() {
   reply.body = arena.concat(phrase_of(reply.status), "\n");
   http::Head answer(arena);
   route::edit(answer.fields, options().response_headers);
-  status_ = reply.status;
-  answer_ = Answer::ended;
-  send_reply(*downstream_, head_->method, reply, answer);
+  reply_with(reply, answer);
 }
 
 void Exchange::respond() {
@@ -265,9 +268,7 @@ void Exchange::respond() {
   reply.body = options().respond.body;
   http::Head answer(downstream_->arena());
   route::edit(answer.fields, options().response_headers);
-  status_ = reply.status;
-  answer_ = Answer::ended;
-  send_reply(*downstream_, head_->method, reply, answer);
+  reply_with(reply, answer);
 }
 
 // ---- the end ----------------------------------------------------------------------------------------------------

@@ -17,10 +17,15 @@
 
 namespace sluice::exchange {
 
+struct Reply;
+
 class Exchange final : public http::Sink, private Attempt::User, private Deadlines::User, public net::Reapable {
  public:
   // Body bytes of a request that are kept for a further try; past it the request is simply not repeated.
   static constexpr size_t replay_bytes_max = 64 * 1024;
+  // A request that holds so much memory lets its head go as soon as it is not sent again; a smaller one is not worth the copy of what
+  // the log wants.
+  static constexpr size_t release_above = 4 * 1024;
   // A client that waits for 100 gets it from us when the upstream says nothing for so long (threats.md row 19).
   static constexpr base::Millis go_ahead_after = base::seconds(1);
 
@@ -65,17 +70,20 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   void informational(http::Head& head);
   void send_go_ahead();
   void final_head(http::Head& head, http::End end);
+  void release_request();
   void answer_ended();
 
   // Answers made here
   void fail(const http::Failure& why);
   void reply_locally(const http::Failure& why);
+  void reply_with(const Reply& reply, http::Head& answer);
   void call_too_long();
   void note_grpc_status(const http::Fields& fields);
   void redirect();
   void respond();
 
   void keep_for_replay(const net::ByteQueue& bytes);
+  void bound_replay();
   void client_left(const http::Failure& why);
   void leave_if_queued();
   void cut(const http::Failure& why);

@@ -1,6 +1,7 @@
 // The upstream's side of an exchange: tries, the two directions of bytes, deadlines.
 #include <algorithm>
 
+#include "exchange/access_log.h"
 #include "exchange/exchange.h"
 #include "exchange/local_reply.h"
 #include "http/grpc.h"
@@ -114,6 +115,7 @@ void Exchange::send_request() {
   stream.send_head(head, head_end);
   if (!held_body_.empty()) stream.send_body(share(held_body_), body_end);
   if (trailers_ != nullptr) stream.send_trailers(*trailers_);
+  bound_replay();
 }
 
 void Exchange::request_body(net::ByteQueue&& bytes, End end) {
@@ -128,15 +130,19 @@ void Exchange::request_body(net::ByteQueue&& bytes, End end) {
 }
 
 // Kept until it has a stream, and then for a further try. Without a stream no credit is given back, so the session's
-// window bounds it; with one, it goes as soon as it is more than we care to keep.
+// window bounds it.
 void Exchange::keep_for_replay(const net::ByteQueue& bytes) {
   for (size_t i = 0; i < bytes.slices(); ++i) held_body_.append(net::Slice(bytes.slice(i)));
-  if (attempt_.stream() != nullptr && held_body_.size() > replay_bytes_max) {
-    held_body_.clear();
-    body_gone_ = true;
-    return;
-  }
   held_body_.compact();
+  bound_replay();
+}
+
+// With a stream the body goes as soon as it is more than we care to keep, and the head with it.
+void Exchange::bound_replay() {
+  if (attempt_.stream() == nullptr || held_body_.size() <= replay_bytes_max) return;
+  held_body_.clear();
+  body_gone_ = true;
+  release_request();
 }
 
 void Exchange::request_ended() {
@@ -204,7 +210,38 @@ void Exchange::final_head(http::Head& head, End end) {
   takes_status_ = grpc_ && http::is_grpc(head.fields) && !head.content_length && head_->version != http::Version::http_10;
   answer_ = Answer::head_sent;
   downstream_->send_head(head, end);
-  if (end == End::yes) answer_ended();
+  if (end == End::yes) return answer_ended();
+  base::Arena none;                            // what follows may last for hours, and both heads are where they go to
+  attempt_.stream()->release_head(none);
+  release_request();
+}
+
+// The request is not sent again: of its head only what its line in the log takes is kept (threats.md row 36).
+void Exchange::release_request() {
+  if (downstream_->arena().bytes_held() <= release_above) return;
+  base::Arena kept;
+  http::Head& head = *head_;
+  const auto copy = [&kept](std::string_view text, size_t most) {
+    return kept.copy(text.substr(0, most + 1));
+  };   // one more: the log shows that it was cut
+  const std::string_view user_agent = copy(head.fields.value(http::Token::user_agent), AccessRecord::value_bytes_max);
+  const std::string_view referer = copy(head.fields.value(http::Token::referer), AccessRecord::value_bytes_max);
+  const std::string_view method = copy(head.method_text, AccessRecord::value_bytes_max);
+  const std::string_view authority = copy(head.authority, AccessRecord::value_bytes_max);
+  const std::string_view target = copy(head.target, AccessRecord::path_bytes_max);
+  const std::string_view client = kept.copy(client_text_);
+  const std::string_view endpoint = kept.copy(endpoint_);
+  const RequestIds ids{kept.copy(ids_.request_id), kept.copy(ids_.trace_id)};
+  if (!downstream_->release_head(kept)) return;
+  head.method_text = method;
+  head.authority = authority;
+  head.target = target;
+  head.upgrade = normal_path_ = upstream_target_ = {};
+  if (!user_agent.empty()) head.fields.add(http::Token::user_agent, user_agent);
+  if (!referer.empty()) head.fields.add(http::Token::referer, referer);
+  client_text_ = client;
+  endpoint_ = endpoint;
+  ids_ = ids;
 }
 
 void Exchange::attempt_body(net::ByteQueue&& bytes, End end) {

@@ -10,8 +10,8 @@
 //   after cancel() nothing comes at all.
 // Order of downcalls: send_head (1xx any number, then one final) -> send_body* -> [send_trailers], with one End in all; after
 //   that only consume() and cancel(). Calls after on_closed are forbidden: the Stream is gone.
-// Memory: `head` and what its views point to stay until on_closed() has returned or cancel() was called. Heads, trailers and
-//   views given to send_* are serialised before the call returns.
+// Memory: `head` and what its views point to stay until on_closed() has returned, or cancel() or release_head() was called. Heads,
+//   trailers and views given to send_* are serialised before the call returns.
 // Credit: a session hands up at most `window` body bytes that were not consumed; consume(n) gives credit back, best called
 //   when the bytes have left on the other side (its on_sent). on_sent(n) tells that n body bytes were moved to the socket queue.
 // The table of ends, aborts and errors for each version: lib/http/README.md.
@@ -48,6 +48,10 @@ class Stream {
   virtual const net::Peer& peer() const = 0;
   virtual Version version() const = 0;
   virtual base::Arena& arena() = 0;                            // memory for this request, lives like `head`
+  // The sink looks no more at texts of the head that came (on the client side: the final one), nor at what it took of arena(), but for
+  // what it has put into `kept`: that becomes arena(), and the rest is in `kept`, the caller's to free. The fields are gone; texts that
+  // it kept the caller writes into the head. False, and nothing has changed: trailers are on their way, and stand in the same memory.
+  virtual bool release_head(base::Arena& kept) = 0;
   // Microseconds spent before this request for the log: server side: none; client side: 0 if the connection was reused.
   virtual bool reused() const { return false; }                // client side: not the first stream of its connection
   // Server side. The session itself keeps the clock of what the client owes; only this it cannot see: a request whose body may be silent

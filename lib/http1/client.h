@@ -27,6 +27,7 @@ class ClientStream final : public http::Stream {
   const net::Peer& peer() const override;
   http::Version version() const override { return http::Version::http_11; }
   base::Arena& arena() override { return arena_; }
+  bool release_head(base::Arena& kept) override;
   bool reused() const override { return number_ > 1; }
 
  private:

@@ -32,6 +32,14 @@ void ClientStream::send_head(const http::Head& head, End end) {
   session_.transport_->touch();
 }
 
+bool ClientStream::release_head(base::Arena& kept) {
+  if (answer_ != Answer::ended && reader_.needs_arena()) return false;
+  arena_.swap(kept);
+  head_.fields = trailers_ = http::Fields(arena_);
+  offered_ = accept_ = {};
+  return true;
+}
+
 // A client of HTTP/2 sends none (RFC 8441 5).
 void ClientStream::add_websocket_key(http::Head& head) {
   const std::string_view key = http::websocket_key(arena_);

@@ -65,6 +65,8 @@ class HeadReader {
   const Special& special() const { return special_; }
   bool cleaned() const { return cleaned_; }
   uint64_t bytes() const { return bytes_; }          // of the head so far, whole lines
+  // What trailers need of the arena: they themselves, and what the head has nominated.
+  bool needs_arena() const { return stage_ == Stage::trailers || special_.nominations != nullptr; }
   bool begun() const { return stage_ != Stage::start_line || searched_ != 0; }
 
   // The raw field lines, the empty one included, in the pieces they were copied in: for llhttp's second opinion.

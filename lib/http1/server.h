@@ -27,6 +27,7 @@ class ServerStream final : public http::Stream {
   const net::Peer& peer() const override;
   http::Version version() const override { return head_.version; }
   base::Arena& arena() override { return arena_; }
+  bool release_head(base::Arena& kept) override;
 
  private:
   friend class Server;

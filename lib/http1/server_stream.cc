@@ -34,6 +34,14 @@ void ServerStream::send_head(const http::Head& head, End end) {
   session_.transport_->touch();
 }
 
+// Trailers begin with memory of their own.
+bool ServerStream::release_head(base::Arena& kept) {
+  if (request_ == Request::body && reader_.needs_arena()) return false;
+  arena_.swap(kept);
+  head_.fields = trailers_ = http::Fields(arena_);
+  return true;
+}
+
 // Not for HTTP/1.0 (RFC 9110 15.2); 100 only for a client that waits for it.
 void ServerStream::send_informational(const http::Head& head) {
   if (head_.version == http::Version::http_10 || request_ == Request::malformed) return;

@@ -21,8 +21,8 @@ class ClientStream final : public http::Stream,
                            public base::ListHook<class OpenTag>,
                            public base::ListHook<class UnwantedTag> {
  public:
-  ClientStream(Client& session, http::Sink& sink, const http::HttpLimits& limits, uint64_t number, base::Micros opened_at)
-      : session_(session), sink_(&sink), reader_(Side::response, limits, arena_), number_(number), opened_at_(opened_at) {
+  ClientStream(Client& session, http::Sink& sink, const http::HttpLimits& limits, HeldHeads& heads, uint64_t number, base::Micros opened_at)
+      : session_(session), sink_(&sink), reader_(Side::response, limits, arena_, heads), number_(number), opened_at_(opened_at) {
     reader_.begin_head(head_);
   }
 
@@ -34,6 +34,7 @@ class ClientStream final : public http::Stream,
   const net::Peer& peer() const override;
   http::Version version() const override { return http::Version::http_2; }
   base::Arena& arena() override { return arena_; }
+  bool release_head(base::Arena& kept) override;
   bool reused() const override { return number_ > 1; }
 
  private:
@@ -194,6 +195,7 @@ class Client final : public http::ClientSession,
   const uint32_t first_limit_;                // until the peer's SETTINGS are here; others may learn another one meanwhile
   http::HttpLimits limits_;
   Engine engine_;
+  HeldHeads heads_;
   Budget resets_;
   base::List<ClientStream, OpenTag> streams_;
   base::List<ClientStream, UnwantedTag> unwanted_;   // given up, to be reset when the budget allows

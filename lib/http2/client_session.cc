@@ -132,7 +132,7 @@ http::Stream* Client::open(http::Sink& sink) {
     from_idle_ = true;
     was_used_ = opened_ != 0;
   }
-  ClientStream* const stream = slabs().streams.make(*this, sink, limits_, ++opened_, loop_.now());
+  ClientStream* const stream = slabs().streams.make(*this, sink, limits_, heads_, ++opened_, loop_.now());
   stream->opened_idle_ = from_idle_ && (was_used_ || open_ == 0);
   streams_.push_back(*stream);
   ++open_;

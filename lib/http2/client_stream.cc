@@ -246,6 +246,15 @@ void ClientStream::surplus(size_t size) {
 
 // ---- the end ----------------------------------------------------------------------------------------------------
 
+bool ClientStream::release_head(base::Arena& kept) {
+  if (trailers_begun_ || !request_trailers_.empty()) return false;
+  arena_.swap(kept);
+  head_.fields = trailers_ = request_trailers_ = http::Fields(arena_);
+  offered_ = accept_ = {};
+  reader_.released(arena_.bytes_held());
+  return true;
+}
+
 // The answer is nonsense.
 void ClientStream::fail(const Failure& why) {
   session_.on_our_reset();

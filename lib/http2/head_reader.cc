@@ -121,6 +121,10 @@ HeadReader::Taken HeadReader::take(std::string_view name, std::string_view value
     return bytes_ > limit * bomb_factor ? Taken::bomb : Taken::yes;
   }
   if (!failure_.clean()) return Taken::yes;         // only counted
+  if (!held_.take(name.size() + value.size())) {
+    too_large(Detail::field_size);
+    return Taken::yes;
+  }
   if (!name.empty() && name.front() == ':') {
     take_pseudo(name, value);
   } else {

@@ -10,6 +10,7 @@
 #include "http/options.h"
 #include "http/stream.h"
 #include "http/validate.h"
+#include "http2/held_heads.h"
 #include "http2/priority.h"
 
 namespace sluice::http2 {
@@ -25,7 +26,8 @@ class HeadReader {
   static constexpr uint64_t bomb_factor = 4;
   static constexpr uint32_t crumbs_max = 256;       // of Cookie; together they count as one field
 
-  HeadReader(Side side, const http::HttpLimits& limits, base::Arena& arena) : arena_(arena), limits_(limits), side_(side) {}
+  HeadReader(Side side, const http::HttpLimits& limits, base::Arena& arena, HeldHeads& held)
+      : arena_(arena), limits_(limits), held_(held), side_(side) {}
 
   // Begins a block: a head (each 1xx is one), or the trailers.
   void begin_head(http::Head& head);
@@ -42,6 +44,9 @@ class HeadReader {
   };
   http::Failure finish_response(const Asked& asked, http::End end);
   http::Failure finish_trailers(http::End end);
+
+  // The arena was given back but for so much.
+  void released(uint64_t kept) { held_.keep(kept); }
 
   uint64_t bytes() const { return bytes_; }         // of this block, as the limit counts
   bool connect() const { return connect_; }         // the request was a CONNECT, extended or not
@@ -69,6 +74,7 @@ class HeadReader {
 
   base::Arena& arena_;
   const http::HttpLimits& limits_;
+  HeldHead held_;
   http::Head* head_ = nullptr;
   http::Fields* fields_ = nullptr;
   std::string_view protocol_{};

@@ -7,7 +7,6 @@
 #include "http2/engine.h"
 #include "http2/flood_guard.h"
 #include "http2/head_reader.h"
-#include "http2/held_heads.h"
 #include "http2/server_session.h"
 #include "net/timer.h"
 
@@ -17,8 +16,8 @@ class Server;
 
 class ServerStream final : public http::Stream, public Flow, public base::ListHook<class OpenTag> {
  public:
-  ServerStream(Server& session, const http::HttpLimits& limits, base::Micros now)
-      : session_(session), reader_(Side::request, limits, arena_), opened_(now) {
+  ServerStream(Server& session, const http::HttpLimits& limits, HeldHeads& heads, base::Micros now)
+      : session_(session), reader_(Side::request, limits, arena_, heads), opened_(now) {
     reader_.begin_head(head_);
   }
 
@@ -33,6 +32,7 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   const net::Peer& peer() const override;
   http::Version version() const override { return http::Version::http_2; }
   base::Arena& arena() override { return arena_; }
+  bool release_head(base::Arena& kept) override;
 
  private:
   friend class Server;
@@ -48,7 +48,6 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   void on_end_sent() override;
   void on_gone(const Gone& how) override;
 
-  void refuse_field(uint64_t text_bytes);
   void head_complete(http::End end);
   void trailers_complete(http::End end);
   void body(net::ByteQueue&& bytes, http::End end);
@@ -74,8 +73,6 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   HeadReader reader_;
   net::ByteQueue early_;                           // came before an upgrade was agreed to
   uint64_t body_bytes_ = 0;
-  uint64_t head_bytes_ = 0;                        // our part of what the connection holds of heads
-  uint64_t refused_bytes_ = 0;                     // came when it held too much: not kept
   base::Micros opened_;
   base::Micros call_deadline_{};                   // grpc-timeout: after so long the client means to give up; 0 = not told
   base::Micros read_at_{};                         // the last byte of the body came, or credit was given again

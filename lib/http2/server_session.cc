@@ -77,7 +77,6 @@ void Server::reclaim() noexcept { slabs().sessions.recycle(this); }
 
 void Server::free(ServerStream& stream) {
   --alive_;
-  heads_.give(stream.head_bytes_);
   stream.base::ListHook<OpenTag>::unlink();
   engine_.forget(stream);
   slabs().streams.recycle(&stream);
@@ -116,7 +115,7 @@ void Server::on_bytes(net::ByteQueue& in) {
 Flow* Server::on_begin() {
   if (alive_ >= options_.http2.max_streams) return nullptr;
   ++alive_;
-  ServerStream* const stream = slabs().streams.make(*this, options_.limits, loop_.now());
+  ServerStream* const stream = slabs().streams.make(*this, options_.limits, heads_, loop_.now());
   streams_.push_back(*stream);
   guard_.stream_opened(loop_.now());
   return stream;

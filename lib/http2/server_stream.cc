@@ -21,25 +21,9 @@ const net::Peer& ServerStream::peer() const { return session_.transport_->peer()
 
 // ---- the request ------------------------------------------------------------------------------------------------
 
-namespace {
-
-constexpr Failure too_many_heads{Kind::headers_too_large, Where::downstream, Detail::field_size, true};
-
-}  // namespace
-
 void ServerStream::on_field(std::string_view name, std::string_view value, Indexing indexing) {
-  const uint64_t text = name.size() + value.size();
-  if (refused_bytes_ != 0 || !session_.heads_.take(text)) return refuse_field(text);
-  head_bytes_ += text;
   if (request_ != Request::head && !std::exchange(trailers_begun_, true)) reader_.begin_trailers(trailers_);
   if (reader_.take(name, value, indexing) == HeadReader::Taken::bomb) session_.engine_.fail(Code::enhance_your_calm, Detail::hpack);
-}
-
-// The connection holds as much of heads as it may: this one is answered 431. Its lines are only counted, lest they be a bomb.
-void ServerStream::refuse_field(uint64_t text_bytes) {
-  refused_bytes_ += text_bytes + HeadReader::field_overhead;
-  const bool bomb = refused_bytes_ > HeadReader::bomb_factor * session_.options_.limits.max_header_bytes;
-  if (bomb) session_.engine_.fail(Code::enhance_your_calm, Detail::hpack);
 }
 
 void ServerStream::on_block(End end) {
@@ -51,14 +35,14 @@ void ServerStream::on_block(End end) {
   }
   if (request_ != Request::body || sink_ == nullptr) return;
   if (!std::exchange(trailers_begun_, true)) reader_.begin_trailers(trailers_);
-  const Failure why = refused_bytes_ != 0 ? too_many_heads : reader_.finish_trailers(end);
+  const Failure why = reader_.finish_trailers(end);
   if (!why.clean()) return malformed(why);
   trailers_whole_ = true;
   session_.engine_.ends(*this);               // the body goes first
 }
 
 void ServerStream::head_complete(End end) {
-  const Failure why = refused_bytes_ != 0 ? too_many_heads : reader_.finish_request(session_.scheme_, end);
+  const Failure why = reader_.finish_request(session_.scheme_, end);
   end_seen_ = end == End::yes;
   session_.request_begins(*this);
   if (!why.clean()) return malformed(why);
@@ -289,6 +273,15 @@ void ServerStream::on_end_sent() {
 }
 
 // ---- the end ----------------------------------------------------------------------------------------------------
+
+// What was kept of the head stays charged to the connection.
+bool ServerStream::release_head(base::Arena& kept) {
+  if (trailers_begun_ || !answer_trailers_.empty()) return false;
+  arena_.swap(kept);
+  head_.fields = trailers_ = answer_trailers_ = http::Fields(arena_);
+  reader_.released(arena_.bytes_held());
+  return true;
+}
 
 void ServerStream::cancel(const Failure& why) {
   CHECK(sink_ != nullptr);

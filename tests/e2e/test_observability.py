@@ -115,6 +115,24 @@ def test_access_log_line(start):
     assert origin.requests[0].header("x-request-id") == first["request_id"]
 
 
+def test_a_head_that_was_let_go_is_logged_as_any_other(start):
+    """A large one is not kept for the log: what its line takes is."""
+    origin = start.origin(lambda c, r: c.send(ok(b"answer")))
+    sluice = start.sluice(config(origin.address))
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    fields = {"User-Agent": "tester/1" + "u" * 1100, "Referer": "http://r.test/", "Traceparent": trace}
+    for pad in ("small", "p" * 20_000):
+        with sluice.client() as client:
+            assert client.request("PATCH", "/p?" + "q" * 9000, {**fields, "X-Pad": pad}, b"12345", host="a.test:81").body == b"answer"
+    small, large = sluice.wait_log(lambda line: True, 2)
+    for same in set(KEYS) - {"time", "request_id", "reused"}:
+        if not same.endswith("_us"):
+            assert small[same] == large[same], same
+    assert large["method"] == "PATCH" and large["host"] == "a.test:81" and large["trace_id"] == trace.split("-")[1]
+    assert large["path"].endswith("...") and large["user_agent"].endswith("...") and large["referer"] == "http://r.test/"
+    assert len(large["request_id"]) == len(small["request_id"]) > 0
+
+
 def test_lines_cannot_be_broken(start):
     """Bytes of a client never start a line or a key of their own."""
     origin = start.origin()

@@ -51,6 +51,7 @@ struct FakeSession final : http::ServerSession, http::Stream {
   void cancel(const http::Failure&) override { call(); }
   const net::Peer& peer() const override { return transport->peer(); }
   http::Version version() const override { return {}; }
+  bool release_head(base::Arena&) override { return false; }
   base::Arena& arena() override {
     call();
     return memory;

@@ -14,7 +14,7 @@ using http2::Lines;
 namespace {
 
 struct Read {
-  explicit Read(http2::Side side, const http::HttpLimits& l = {}) : limits(l), reader(side, limits, arena) { reader.begin_head(head); }
+  explicit Read(http2::Side side, const http::HttpLimits& l = {}) : limits(l), reader(side, limits, arena, held) { reader.begin_head(head); }
   HeadReader::Taken take(const Lines& lines) {
     HeadReader::Taken last = HeadReader::Taken::yes;
     for (const auto& [name, value] : lines) last = reader.take(name, value, http2::Indexing::allowed);
@@ -31,6 +31,7 @@ struct Read {
   base::Arena arena;
   http::Head head{arena};
   http::HttpLimits limits;                         // a reader keeps a reference
+  http2::HeldHeads held;
   HeadReader reader;
 };
 

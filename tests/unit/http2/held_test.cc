@@ -19,7 +19,7 @@ namespace {
 
 // Every byte that HPACK gives is counted, also behind the limit.
 struct Reading {
-  explicit Reading(Side of) : side(of), reader(of, limits, arena) { reader.begin_head(head); }
+  explicit Reading(Side of) : side(of), reader(of, limits, arena, held) { reader.begin_head(head); }
   void take(const Lines& lines) {
     for (const auto& [name, value] : lines) {
       raw += name.size() + value.size() + HeadReader::field_overhead;
@@ -38,6 +38,7 @@ struct Reading {
   http::Head head{arena};
   http::Fields trailers{arena};
   Side side;
+  http2::HeldHeads held;
   HeadReader reader;
   size_t raw = 0;
 };

@@ -29,6 +29,10 @@ class FakeStream final : public http::Stream {
   const net::Peer& peer() const override;
   http::Version version() const override { return http::Version::http_11; }
   base::Arena& arena() override { return arena_; }
+  bool release_head(base::Arena& kept) override {
+    arena_.swap(kept);
+    return true;
+  }
   bool reused() const override { return reused_; }
   FakeSession& session() { return session_; }
   bool reused_ = false;
