@@ -1,5 +1,5 @@
-// Arena: memory of one request. Bump allocation out of blocks that a per-thread pool recycles, so the steady state of a
-// keep-alive connection touches no heap. Nothing is freed one by one; reset() gives every block back.
+// Arena: memory of one request. Bump allocation out of blocks that slabs of its thread recycle, so the steady state of a
+// keep-alive connection touches no heap. Nothing is freed one by one; reset() gives every block back, on the thread that took them.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ namespace sluice::base {
 
 class Arena {
  public:
-  static constexpr size_t block_bytes = 2048;  // pooled block, its header included; larger asks get a block of their own
+  static constexpr size_t block_bytes = 2048;  // usual block, its header included; larger asks get a block of their own
 
   Arena() = default;
   Arena(const Arena&) = delete;

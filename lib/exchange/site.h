@@ -53,10 +53,10 @@ inline constexpr uint32_t no_route = UINT32_MAX;
 
 class Site {
  public:
-  // Owned by the worker, which is told when the last exchange let go.
+  // Owned by the worker, which is told when an exchange, or who else uses it, let go.
   class Owner {
    public:
-    virtual void on_site_unused(Site& site) = 0;
+    virtual void on_site_let_go(Site& site) = 0;
 
    protected:
     ~Owner() = default;
@@ -69,7 +69,8 @@ class Site {
   void ref() { ++count_; }
   void unref() {
     DCHECK(count_ > 0);
-    if (--count_ == 0) owner_.on_site_unused(*this);
+    --count_;
+    owner_.on_site_let_go(*this);
   }
   bool unused() const { return count_ == 0; }
 

@@ -8,10 +8,9 @@ namespace sluice::http2 {
 
 class Memory {
  public:
-  static constexpr size_t largest_bytes = 32 * 1024;        // larger blocks go to malloc each time
   static constexpr size_t free_bytes_kept = 32 * 1024;      // of each size: what is taken lives as long as its connection
 
-  static void* take(size_t bytes) noexcept;                 // nullptr: larger than any block may be, or none is left of that size
+  static void* take(size_t bytes) noexcept;                 // nullptr: larger than any block may be
   static void* take_zeroed(size_t n, size_t bytes) noexcept;
   static void* resize(void* block, size_t bytes) noexcept;  // block may be nullptr
   static void give(void* block) noexcept;                   // nullptr: nothing

@@ -1,54 +1,38 @@
-// Chunk pool: per-thread free lists of the two common sizes, bounded so that the memory of a burst is given back.
+// Chunks come from slabs of their thread, a size each, which give back to the system what a burst leaves.
 #include "net/chunk.h"
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
-#include <new>
+#include <utility>
 
 #include "base/check.h"
+#include "base/slab.h"
 
 namespace sluice::net {
 
 struct ChunkPool {
-  struct Class {
+  struct Size {
     uint32_t bytes;
-    uint32_t keep_max;                // free chunks kept; the rest goes back to the heap
-    Chunk* free = nullptr;            // linked through their payload
-    uint32_t kept = 0;
+    base::SlabPages slab;
+    Size(uint32_t payload, size_t free_bytes) : bytes(payload), slab(sizeof(Chunk) + payload, free_bytes) {}
   };
-  static constexpr uint32_t keep_usual = 64;
-  static constexpr uint32_t keep_bulk = 8;
+  static constexpr size_t keep_usual = size_t{1} << 20;
+  static constexpr size_t keep_bulk = size_t{1} << 20;
+  static constexpr size_t keep_seldom = 0;
 
-  std::array<Class, 2> classes{{{Chunk::usual_bytes, keep_usual}, {Chunk::bulk_bytes, keep_bulk}}};
+  std::array<Size, 4> sizes{Size(Chunk::usual_bytes, keep_usual), Size(2 * Chunk::usual_bytes, keep_seldom),
+                            Size(Chunk::bulk_bytes, keep_bulk), Size(Chunk::largest_bytes, keep_seldom)};
   size_t live = 0;
   Chunk* scratch = nullptr;
 
   ~ChunkPool() {
-    if (scratch != nullptr) std::free(scratch);
-    for (Class& c : classes) {
-      while (c.free != nullptr) std::free(std::exchange(c.free, next(c.free)));
-    }
-  }
-  static Chunk*& next(Chunk* chunk) { return *reinterpret_cast<Chunk**>(chunk->data()); }
-  Class* class_of(uint32_t bytes) {
-    for (Class& c : classes) {
-      if (c.bytes == bytes) return &c;
-    }
-    return nullptr;
+    if (scratch != nullptr) scratch->unref();
   }
   Chunk* take(uint32_t bytes) {
-    Chunk* chunk = nullptr;
-    Class* const c = class_of(bytes);
-    if (c != nullptr && c->free != nullptr) {
-      chunk = std::exchange(c->free, next(c->free));
-      --c->kept;
-    } else {
-      chunk = static_cast<Chunk*>(std::malloc(sizeof(Chunk) + bytes));
-      CHECK(chunk != nullptr);
-    }
+    Size& size = *std::ranges::find_if(sizes, [bytes](const Size& s) { return bytes <= s.bytes; });
+    auto* const chunk = static_cast<Chunk*>(size.slab.take());
     chunk->count_ = 1;
-    chunk->capacity_ = bytes;
+    chunk->capacity_ = size.bytes;
     chunk->used_ = 0;
     chunk->scratch_ = 0;
     ++live;
@@ -56,11 +40,7 @@ struct ChunkPool {
   }
   void give(Chunk* chunk) {
     --live;
-    Class* const c = class_of(chunk->capacity_);
-    if (c == nullptr || c->kept == c->keep_max) return std::free(chunk);
-    next(chunk) = c->free;
-    c->free = chunk;
-    ++c->kept;
+    std::ranges::find(sizes, chunk->capacity_, &Size::bytes)->slab.give(chunk);
   }
 };
 
@@ -70,10 +50,7 @@ thread_local ChunkPool pool;
 
 Chunk* Chunk::make(uint32_t bytes) {
   CHECK(bytes <= largest_bytes);
-  for (const uint32_t size : {usual_bytes, 2 * usual_bytes, bulk_bytes}) {
-    if (bytes <= size) return pool.take(size);
-  }
-  return pool.take(largest_bytes);
+  return pool.take(bytes);
 }
 
 Chunk& Chunk::scratch(uint32_t bytes) {
@@ -94,7 +71,7 @@ size_t Chunk::live() { return pool.live - (pool.scratch != nullptr && pool.scrat
 
 size_t Chunk::kept_free() {
   size_t kept = 0;
-  for (const auto& c : pool.classes) kept += c.kept;
+  for (const auto& size : pool.sizes) kept += size.slab.free_pages() * size.slab.cells_per_page();
   return kept;
 }
 

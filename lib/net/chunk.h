@@ -1,5 +1,5 @@
 // Chunk: a block of bytes read from a socket. Slice: a counted view into one. Copying a Slice copies no bytes; the chunk
-// goes back to its thread's free list with its last slice. Never shared between threads: the count is a plain integer.
+// goes back to its thread's slabs with its last slice. Never shared between threads: the count is a plain integer.
 #pragma once
 
 #include <cstddef>
@@ -11,11 +11,11 @@ namespace sluice::net {
 
 class Chunk {
  public:
-  static constexpr uint32_t usual_bytes = 16 * 1024;      // payload of a pooled chunk
-  static constexpr uint32_t bulk_bytes = 64 * 1024;       // payload of a chunk for bulk reads; pooled too
+  static constexpr uint32_t usual_bytes = 16 * 1024;      // payload of a usual chunk
+  static constexpr uint32_t bulk_bytes = 64 * 1024;       // payload of a chunk for bulk reads
   static constexpr uint32_t largest_bytes = 96 * 1024;    // payload of the largest one (a head at its limit)
 
-  // A chunk of at least `bytes` payload (<= largest_bytes) with a count of one. Usual ones come from the free list.
+  // A chunk of at least `bytes` payload (<= largest_bytes) with a count of one.
   static Chunk* make(uint32_t bytes = usual_bytes);
 
   char* data() { return reinterpret_cast<char*>(this + 1); }

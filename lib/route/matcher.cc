@@ -26,7 +26,7 @@ uint32_t TextTable::intern(uint32_t space, std::string_view text, uint64_t hash,
   if (4 * (used_ + 1) > 3 * slots_.size()) grow();
   size_t i = hash & mask_;
   while (slots_[i].value != none) i = (i + 1) & mask_;
-  slots_[i] = Slot{hash, texts_.copy(text), space, fresh};
+  slots_[i] = Slot{hash, texts_.emplace_back(text), space, fresh};
   ++used_;
   return fresh;
 }

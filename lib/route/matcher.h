@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -51,7 +53,7 @@ class TextTable {
   std::vector<Slot> slots_;
   size_t mask_ = 0;
   size_t used_ = 0;
-  base::Arena texts_;                      // what the slots point to
+  std::deque<std::string> texts_;          // what the slots point to; they die on another thread than they were made on
 };
 
 // ---- hosts ------------------------------------------------------------------------------------------------------

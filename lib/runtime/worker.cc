@@ -5,11 +5,13 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/slab.h"
 
 namespace sluice::runtime {
 namespace {
 
 constexpr base::Millis sweep_every = base::seconds(1);
+constexpr base::Millis trim_every = base::seconds(4);
 
 // Everything that decides how a connection to the upstream is made: if it changes, the pooled ones mean something else.
 bool same_way(const Generation& a, size_t i, const Generation& b, size_t k) {
@@ -48,7 +50,8 @@ Worker::Worker(const Setup& setup)
       random_(exchange::Random::from_system()),
       meter_(setup.shared.registry, setup.index),
       env_{setup.loop, random_, meter_, setup.shared.access_log, setup.index, setup.shared.pseudonym},
-      sweep_timer_(this, net::timer_call<&Worker::sweep>) {
+      sweep_timer_(this, net::timer_call<&Worker::sweep>),
+      trim_timer_(this, net::timer_call<&Worker::trim>) {
   loop_.watch_turns(&meter_);
 }
 
@@ -150,7 +153,10 @@ void Worker::let_go(std::unique_ptr<Acceptor> acceptor) {
 }
 
 // Called inside an exchange's end: the memory goes later, in sweep().
-void Worker::on_site_unused(exchange::Site&) { sweep_timer_.arm(loop_, base::Millis{0}); }
+void Worker::on_site_let_go(exchange::Site& site) {
+  trim_later();
+  if (site.unused()) sweep_timer_.arm(loop_, base::Millis{0});
+}
 
 void Worker::sweep() {
   const Placed* const in_force = sites_.empty() ? nullptr : sites_.back().get();
@@ -184,10 +190,22 @@ bool Worker::admit_connection() {
 void Worker::connection_closed(http::CloseCause cause) {
   shared_.connections.fetch_sub(1, std::memory_order_relaxed);
   meter_.connection_closed(cause);
+  trim_later();
 }
 
 http::Sink* Worker::begin_exchange(exchange::Site& site, uint32_t listener, http::Stream& stream) {
   return exchanges_.make(exchanges_, env_, site, listener, stream);
+}
+
+// ---- memory -----------------------------------------------------------------------------------------------------
+
+void Worker::trim_later() {
+  if (!trim_timer_.armed()) trim_timer_.arm(loop_, trim_every);
+}
+
+// What one span did not need goes back to the system in the next. With nothing left to give nothing ticks.
+void Worker::trim() {
+  if (base::SlabPages::trim_thread()) trim_later();
 }
 
 // ---- control's messages -----------------------------------------------------------------------------------------

@@ -82,11 +82,13 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
 
  private:
   struct Placed;                                  // a site with the generation it stands for
-  void on_site_unused(exchange::Site& site) override;
+  void on_site_let_go(exchange::Site& site) override;
   upstream::ClusterImpl& place_cluster(const GenerationPtr& next, uint32_t index, const upstream::EndpointSetPtr& set);
   exchange::Site& place_site(const GenerationPtr& next);
   void place_acceptors(const Generation& next, exchange::Site& site);
   void let_go(std::unique_ptr<Acceptor> acceptor);
+  void trim_later();
+  void trim();
   void sweep();                                   // frees what a reload dropped, once nothing uses it
   // upstream::PeerWorkers
   void ask_give_up(const upstream::SharedUpstream& upstream, uint32_t wanted) override;
@@ -111,6 +113,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   std::vector<std::unique_ptr<Acceptor>> acceptors_;          // by name, in the order of the generation
   std::vector<std::unique_ptr<Acceptor>> leaving_;            // their listener left the configuration; until the last connection ends
   net::Timer sweep_timer_;
+  net::Timer trim_timer_;
   std::function<void()> on_listeners_closed_;
   OpenSockets closing_;                           // left the configuration; until their accept queues are empty
   bool draining_ = false;

@@ -212,3 +212,67 @@ def test_heads_that_never_end_are_bounded(start):
     assert sanitized() or grown < 100 * 128 * 1024, f"{grown / 100 / 1024:.0f} KiB a connection"
     for client in clients:
         client.close()
+
+
+# ---- bursts ---------------------------------------------------------------------------------------------------------
+
+HEAVY = b"v" * 3900                                      # a byte each on the wire, once it is in the table of HPACK
+STREAMS, REFERENCES = 100, 15
+
+
+def h2_frame(kind, flags, stream, payload):
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def references():
+    """6.9 KB on the wire: 100 requests of 15 references to one field of 3,900 bytes; no window for an answer."""
+    rest = len(HEAVY) - 127
+    literal = b"\x40\x01x\x7f" + bytes([rest & 127 | 128, rest >> 7]) + HEAVY
+    out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + h2_frame(4, 0, 0, b"\x00\x04" + (0).to_bytes(4, "big"))
+    for i in range(STREAMS):
+        block = b"\x82\x86\x84\x01\x06a.test" + (literal if i == 0 else b"\xbe") + b"\xbe" * (REFERENCES - 1)
+        out += h2_frame(1, 5, 2 * i + 1, block)
+    return out
+
+
+def half_a_head():
+    return b"GET / HTTP/1.1\r\nHost: a.test\r\n" + b"".join(b"X%d: %s\r\n" % (i, b"a" * 8000) for i in range(7))
+
+
+def upload():
+    return b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000000\r\n\r\n" + b"b" * 200_000
+
+
+def silent(connection):
+    """An origin that reads its request's head, and neither more nor answers."""
+    connection.read_head()
+    connection.wait_eof()
+
+
+def send_what_fits(sock, data):
+    sock.setblocking(False)
+    while data:
+        try:
+            data = data[sock.send(data):]
+        except BlockingIOError:
+            return
+        except OSError:                                  # it was refused
+            return
+
+
+@pytest.mark.skipif(sanitized(), reason="the sanitizer keeps what is freed")
+def test_what_a_burst_took_goes_back(start):
+    origin = start.origin(on_connection=silent)
+    sluice = start.sluice(config(origin.address, protocols=("h2", "http/1.1"), pool='acquire_timeout = "60s"'))
+    with sluice.client() as client:                      # what is made once is there
+        send_what_fits(client.sock, upload())
+        origin.wait_heads(1)
+    before = sluice.rss()
+    clients = [sluice.client() for _ in range(240)]
+    kinds = [references(), half_a_head(), upload()]
+    for i, client in enumerate(clients):
+        send_what_fits(client.sock, kinds[0] if i % 24 == 0 else kinds[1 + i % 2])
+    wait_for(lambda: sluice.rss() - before > 20 << 20, what="the burst has come")
+    for client in clients:
+        client.close()
+    wait_for(lambda: sluice.rss() - before < 6 << 20, timeout=TIMEOUT * 2, what="what it took goes back")

@@ -10,13 +10,16 @@
 #include <thread>
 #include <vector>
 
+#include "base/pages.h"
 #include "base/poison.h"
 #include "base/slab.h"
 
 #include <doctest/doctest.h>
 
 using sluice::base::Arena;
+using sluice::base::Pages;
 using sluice::base::Slab;
+using sluice::base::SlabPages;
 
 TEST_CASE("arena: alignment and no overlap, over many blocks") {
   Arena arena;
@@ -86,15 +89,61 @@ TEST_CASE("arena: copy and concat") {
   CHECK(arena.concat(std::string_view(), "x", std::string_view()) == "x");
 }
 
-TEST_CASE("arena: a thread that ends gives its pool back, also while an arena outlives it") {
-  // Leaks show in the asan preset.
-  auto late = std::make_unique<Arena>();
+TEST_CASE("arena: a thread that ends gives its blocks back") {
+  const size_t before = Pages::held();
   std::thread([&] {
     Arena arena;
-    for (int i = 0; i < 100; ++i) (void)arena.allocate(2000);
-    (void)late->allocate(10);
+    for (size_t i = 0; i < 100; ++i) (void)arena.allocate(i * 100);
+    CHECK(Pages::held() > before);
   }).join();
-  late.reset();
+  CHECK(Pages::held() == before);
+}
+
+TEST_CASE("arena: what a burst took goes back to the system") {
+  while (SlabPages::trim_thread()) {
+  }
+  const size_t before = Pages::held();
+  {
+    std::vector<std::unique_ptr<Arena>> all;
+    for (size_t i = 0; i < 500; ++i) {
+      all.push_back(std::make_unique<Arena>());
+      for (const size_t bytes : {100, 1500, 3000, 20'000, 64'000, 200'000}) (void)all.back()->allocate(bytes);
+    }
+    CHECK(Pages::held() - before >= 500 * 288'600);
+  }
+  CHECK(Pages::held() - before < 8 * 1024 * 1024);         // kept for what comes next
+  CHECK(SlabPages::trim_thread());                         // was needed since the last time
+  CHECK(!SlabPages::trim_thread());                        // and is not any more
+  CHECK(Pages::held() == before);
+}
+
+TEST_CASE("arena: blocks in use are not trimmed") {
+  Arena arena;
+  char* const text = static_cast<char*>(arena.allocate(100'000, 1));
+  std::memset(text, 7, 100'000);
+  while (SlabPages::trim_thread()) {
+  }
+  for (size_t i = 0; i < 100'000; ++i) REQUIRE(text[i] == 7);
+}
+
+TEST_CASE("slab: a trim leaves the pages that are needed again and again") {
+  SlabPages pages(1000, 1024 * 1024);
+  const auto use = [&](size_t n) {
+    std::vector<void*> all;
+    for (size_t i = 0; i < n; ++i) all.push_back(pages.take());
+    for (void* one : all) pages.give(one);
+  };
+  use(960);                                                // 60 pages
+  CHECK(pages.free_pages() == 60);
+  SlabPages::trim_thread();
+  use(320);
+  SlabPages::trim_thread();
+  CHECK(pages.free_pages() == 20);
+  use(320);
+  SlabPages::trim_thread();
+  CHECK(pages.free_pages() == 20);
+  SlabPages::trim_thread();
+  CHECK(pages.free_pages() == 0);
 }
 
 namespace {

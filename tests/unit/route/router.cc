@@ -6,6 +6,7 @@
 #include <initializer_list>
 #include <random>
 #include <string>
+#include <thread>
 
 #include "route/path.h"
 #include "route/regex.h"
@@ -68,6 +69,16 @@ class Table {
 };
 
 }  // namespace
+
+// A reload loads on a thread of its own.
+TEST_CASE("a router outlives the thread that built it, and dies on another") {
+  std::unique_ptr<const Router> router;
+  const std::vector<RouteOptions> routes{on({"a.com"}), prefix("/b"), exact("/" + std::string(3000, 'c'))};
+  std::thread([&] { router = std::move(*Router::build(routes)); }).join();
+  base::Arena arena;
+  CHECK(router->match({.method_text = "GET", .authority = "a.com", .target = "/"}, arena).index == 0);
+  CHECK(router->match({.method_text = "GET", .target = routes[2].path}, arena).index == 2);
+}
 
 TEST_CASE("no route at all") {
   Table t({});
