@@ -3,12 +3,14 @@
 #include "net/listener.h"
 
 #include <fmt/format.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -90,6 +92,27 @@ base::Result<void> remove_stale(const Address& address) {
   return {};
 }
 
+// A connection whose handshake ends between our last accept4 and the close would be reset, although its client has sent its request
+// already. So SYNs are dropped first: sent again a second later they meet a closed port, or whoever serves it then. The filter
+// (socket(7), SO_ATTACH_FILTER) sees each segment from its TCP header on; in its byte 13 bit 1 is SYN (RFC 9293 3.1).
+bool hold_new_clients(const Fd& socket) {
+  constexpr uint32_t flags_at = 13;
+  constexpr uint32_t syn = 0x02;
+  constexpr uint32_t all_of_it = 0xffffffff;
+  std::array<sock_filter, 4> program{{BPF_STMT(BPF_LD | BPF_B | BPF_ABS, flags_at), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, syn, 0, 1),
+                                      BPF_STMT(BPF_RET | BPF_K, 0), BPF_STMT(BPF_RET | BPF_K, all_of_it)}};
+  const sock_fprog filter{.len = program.size(), .filter = program.data()};
+  return ::setsockopt(socket.value(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
+}
+
+// The same for a Unix socket, which has no handshake: connect(2) fails from now on, what stands in the queue can be accepted.
+void refuse_new_clients(const Fd& socket) {
+  sockaddr_storage raw;
+  socklen_t length = sizeof raw;
+  const bool known = ::getsockname(socket.value(), reinterpret_cast<sockaddr*>(&raw), &length) == 0;
+  if (known && raw.ss_family == AF_UNIX) ::shutdown(socket.value(), SHUT_RD);  // of a TCP socket that would reset the queue
+}
+
 }  // namespace
 
 base::Result<void> probe_address(const Address& address) {
@@ -133,7 +156,6 @@ void Listener::on_ready(FdWatch::For) {
       batch_ = std::max(n, 1U);
       return;
     }
-    if (state_ != State::accepting) return;
   }
   batch_ = std::min(batch_ * 2, accepts_per_event_max);
 }
@@ -144,7 +166,8 @@ bool Listener::accept_one() {
   Fd fd(::accept4(socket_.value(), reinterpret_cast<sockaddr*>(&raw), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!fd) {
     switch (errno) {
-      case EAGAIN: return false;
+      case EAGAIN:
+      case EINVAL: return false;  // a Unix socket after refuse_new_clients()
       case EMFILE:
       case ENFILE:
       case ENOBUFS:
@@ -163,23 +186,27 @@ bool Listener::accept_one() {
 
 // The readiness does not go away, so without a pause we would spin.
 void Listener::paused_by(int error) {
-  if (state_ == State::accepting) {
-    watch_->watch(FdWatch::For::nothing);
-    pause_.arm(loop_, accept_pause);
-  }
+  if (watch_) watch_->watch(FdWatch::For::nothing);
+  if (state_ == State::accepting) pause_.arm(loop_, accept_pause);
   host_.on_accept_error(error);
 }
 
-void Listener::resume() {
-  if (state_ == State::accepting) watch_->watch(FdWatch::For::reading);
+void Listener::pause_over() {
+  if (state_ == State::accepting) return watch_->watch(FdWatch::For::reading);
+  watch_.reset();
+  run();
 }
 
-void Listener::stop_accepting(Backlog backlog) {
+void Listener::stop_accepting() {
   if (state_ != State::accepting) return;
   state_ = State::stopping;
+  if (address_.is_ip() && hold_new_clients(socket_)) {
+    watch_->watch(FdWatch::For::reading);
+    return pause_.arm(loop_, handshake_grace);
+  }
+  refuse_new_clients(socket_);
   pause_.disarm();
   watch_.reset();
-  if (backlog == Backlog::drop) socket_.reset();
   loop_.run_later(*this);
 }
 

@@ -29,20 +29,21 @@ class Listener final : private FdWatch::User, private Runnable {
     virtual void on_accept(TransportPtr connection) = 0;
     // EMFILE, ENFILE, ENOBUFS, ENOMEM: accepting pauses for `accept_pause`, clients wait in the backlog.
     virtual void on_accept_error(int error) = 0;
-    // stop_accepting() is done: the descriptor is closed. May destroy the listener.
+    // stop_accepting() is done: the descriptor is closed. At the loop; may destroy the listener.
     virtual void on_stopped() {}
 
    protected:
     ~Host() = default;
   };
-  enum class Backlog : uint8_t { accept, drop };  // what stands in the accept queue when we stop
-
   static constexpr uint32_t accepts_per_event_max = 64;
   static constexpr base::Millis accept_pause = base::millis(100);
+  // What a client far away needs for the last step of its handshake. Below the second after which a SYN is sent again.
+  static constexpr base::Millis handshake_grace = base::millis(100);
 
   Listener(Loop& loop, Fd socket, Host& host);
-  // At the loop: first what stands in the queue is accepted, then the socket closes and on_stopped() follows.
-  void stop_accepting(Backlog backlog);
+  // No connection that a client takes for open is reset: from now on none begins, those whose handshakes have begun are accepted
+  // for `handshake_grace`, then the socket closes and on_stopped() follows. Again: nothing.
+  void stop_accepting();
   bool accepting() const { return static_cast<bool>(socket_); }
   const Address& address() const { return address_; }
 
@@ -50,7 +51,7 @@ class Listener final : private FdWatch::User, private Runnable {
   enum class State : uint8_t { accepting, stopping, stopped };
   void on_ready(FdWatch::For what) override;
   void run() override;
-  void resume();
+  void pause_over();
   bool accept_one();   // false: nothing more for now
   void paused_by(int error);
 
@@ -62,7 +63,7 @@ class Listener final : private FdWatch::User, private Runnable {
   bool wildcard_;      // then the local address of each connection is asked for
   State state_ = State::accepting;
   uint32_t batch_ = 1;
-  Timer pause_{this, timer_call<&Listener::resume>};
+  Timer pause_{this, timer_call<&Listener::pause_over>};
 };
 
 }  // namespace sluice::net

@@ -38,7 +38,7 @@ class OpenSocket final : private net::Listener::Host {
   const ListenSocket* socket() const { return socket_.get(); }
   bool accepting() const { return listener_.accepting(); }
   void belong_to(Acceptor& owner) { owner_ = &owner; }
-  void stop() { listener_.stop_accepting(net::Listener::Backlog::accept); }
+  void stop() { listener_.stop_accepting(); }
 
  private:
   void on_accept(net::TransportPtr transport) override;

@@ -99,34 +99,41 @@ TEST_CASE("Unix sockets: a stale file is replaced, a served one and a plain file
   CHECK(mentions(nowhere.error(), "folder does not exist"));
 }
 
-TEST_CASE("stopping accepts what stands in the queue, then refuses") {
+TEST_CASE("stopping accepts what stands in the queue; who comes then is refused, never opened and reset") {
   World world;
   Server server(world);
   std::vector<RawClient> clients;
   for (int i = 0; i < 100; ++i) clients.emplace_back(server.address);  // nobody has turned the loop yet
+  server.listener->stop_accepting();
   CHECK(server.peers.empty());
-  SUBCASE("accept") {
-    server.listener->stop_accepting(Listener::Backlog::accept);
-    CHECK(server.peers.empty());
-    world.until([&] { return server.stopped; });
-    CHECK(server.peers.size() == 100);
-    clients[99].send("served");
-    world.until([&] {
-      for (const auto& p : server.peers) {
-        if (p->got == "served") return true;
-      }
-      return false;
-    });
-  }
-  SUBCASE("drop") {
-    server.listener->stop_accepting(Listener::Backlog::drop);
-    world.until([&] { return server.stopped; });
-    CHECK(server.peers.empty());
-  }
+  const net::DialOptions patient{.connect_timeout = base::seconds(30)};  // its SYN is sent again after a second
+  Probe late(world.network.dial(world.loop, server.address, patient));   // between the last look at the queue and the close
+  world.until([&] { return server.stopped; });
+  CHECK(server.peers.size() == 100);
+  clients[99].send("served");
+  world.until([&] {
+    for (const auto& p : server.peers) {
+      if (p->got == "served") return true;
+    }
+    return false;
+  });
   CHECK(!server.listener->accepting());
-  Probe late(world.network.dial(world.loop, server.address, {}));
   world.until([&] { return !late.ends.empty(); });
   CHECK(late.ends == std::vector{net::EndReason::refused});
+  CHECK(server.peers.size() == 100);
+}
+
+TEST_CASE("a Unix socket stops likewise, and refuses at once") {
+  const Folder folder;
+  World world;
+  Server server(world, net::Address::unix_socket(folder.path + "/s"));
+  std::vector<std::unique_ptr<Probe>> clients;
+  for (int i = 0; i < 20; ++i) clients.push_back(std::make_unique<Probe>(world.network.dial(world.loop, server.address, {})));
+  server.listener->stop_accepting();
+  Probe late(world.network.dial(world.loop, server.address, {}));
+  world.until([&] { return server.stopped && !late.ends.empty(); });
+  CHECK(late.ends == std::vector{net::EndReason::refused});
+  CHECK(server.peers.size() == 20);
 }
 
 TEST_CASE("a crowd is accepted, connection by connection") {
