@@ -114,7 +114,7 @@ void PathRule::read(const Node& node, Reader& reader) {
   const std::string wrong = match_ == route::PathMatch::regex ? some_text(*text) : path_text(*text);
   if (!wrong.empty()) return reader.error(node.at, wrong);
   base::Arena arena;
-  if (match_ != route::PathMatch::regex && route::normalise(*text, arena).deceptive) {
+  if (match_ != route::PathMatch::regex && route::normalise(*text, arena, arena).deceptive) {
     return reader.error(node.at,
                         "fits no request: a broken escape, a control character, or a dot segment beside %2F, %5C or ';' is answered 400");
   }

@@ -57,10 +57,7 @@ void Engine::news(Flow& flow) {
 
 // Each upcall may queue more, end the stream, or free it (on_gone only).
 void Engine::tell() {
-  do {
-    tell_news();
-    open_waiting();
-  } while (!news_.empty());
+  tell_news();
   give_credit();
 }
 
@@ -101,7 +98,6 @@ void Engine::stream_gone(Flow& flow, const Gone& how) {
   flow.base::ListHook<HeadTag>::unlink();
   flow.base::ListHook<FreshTag>::unlink();
   leave_order(flow);
-  flow.asked_.reset();
   flow.out_.clear();
   flow.gone_ = true;
   flow.how_ = how;

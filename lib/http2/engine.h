@@ -86,6 +86,7 @@ class Engine {
   bool in_head() const { return reader_.in_head() || reader_.block_open(); }   // a part of a header block was read
 
   // Streams. What they are given is serialised, or taken over, before the call returns.
+  // Above the peer's limit, which can fall, it is refused as the peer would have.
   void request(Flow& flow, std::span<const Line> lines, const http::Fields& fields, http::End end);
   void informational(Flow& flow, std::span<const Line> lines, const http::Fields& fields);
   void respond(Flow& flow, std::span<const Line> lines, const http::Fields& fields, http::End end);
@@ -152,7 +153,6 @@ class Engine {
   net::ByteQueue& answers();
   bool may_open() const;
   void open(Flow& flow, std::optional<std::string_view> block);
-  void open_waiting();
   void head_queued(Flow& flow);
   void order(Flow& flow);
   void leave_order(Flow& flow);
@@ -177,7 +177,6 @@ class Engine {
   User& user_;
   FlowTable table_;
   base::List<Flow, KnownTag> known_;               // all in table_
-  base::List<Flow, KnownTag> waiting_;             // requests that wait for the peer's limit
   base::List<Flow, NewsTag> news_;
   base::List<Flow, FreshTag> fresh_;               // got body bytes since the last fill
   base::List<Flow, HeadTag> heads_;                // whose head is in queue_

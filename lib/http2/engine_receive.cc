@@ -260,7 +260,6 @@ void Engine::take_goaway(std::string_view unit) {
     next = known_.next(*flow);
     if (flow->id_ > last) stream_gone(*flow, refused);
   }
-  while (Flow* const flow = waiting_.front()) stream_gone(*flow, refused);
 }
 
 void Engine::take_window(std::string_view unit) {

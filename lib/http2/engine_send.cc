@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/text.h"
 #include "http2/engine.h"
 
 namespace sluice::http2 {
@@ -37,24 +36,8 @@ void Engine::request(Flow& flow, std::span<const Line> lines, const http::Fields
     flow.out_state_ = Flow::Out::ending;
     flow.head_ends_ = true;
   }
-  if (peer_last_ != stream_id_max) return stream_gone(flow, {Gone::By::peer, Code::refused_stream});
-  if (may_open() && waiting_.empty()) return open(flow, encoder_.encode(lines, fields));
-  auto asked = std::make_unique<Flow::Asked>();
-  size_t size = 0;
-  for (const Line& l : lines) size += l.name.size() + l.value.size();
-  for (const http::Field& f : fields) size += f.name().size() + f.value().size();
-  asked->text.reserve(size);                       // the lines point into it
-  const auto keep = [&text = asked->text](std::string_view part) {
-    text += part;
-    return std::string_view(text).substr(text.size() - part.size());
-  };
-  for (const Line& l : lines) asked->lines.push_back({keep(l.name), keep(l.value), l.indexing});
-  for (const http::Field& f : fields) {
-    const Indexing indexing = (f.flags & http::Field::never_indexed) != 0 ? Indexing::never : Indexing::allowed;
-    asked->lines.push_back({keep(base::to_lower(f.name())), keep(f.value()), indexing});   // RFC 9113 8.2.1
-  }
-  flow.asked_ = std::move(asked);
-  waiting_.push_back(flow);
+  if (peer_last_ != stream_id_max || !may_open()) return stream_gone(flow, {Gone::By::peer, Code::refused_stream});
+  open(flow, encoder_.encode(lines, fields));
 }
 
 // The peer's limit can fall while streams are open (RFC 9113 6.5.2).
@@ -66,14 +49,6 @@ void Engine::open(Flow& flow, std::optional<std::string_view> block) {
   next_id_ += 2;                                   // sessions count them: it does not come round
   put_block(queue(), flow.id_, flow.head_ends_, *block);
   head_queued(flow);
-}
-
-void Engine::open_waiting() {
-  while (!waiting_.empty() && may_open() && !failing_) {
-    Flow& flow = *waiting_.pop_front();
-    const auto asked = std::exchange(flow.asked_, nullptr);
-    open(flow, encoder_.encode(asked->lines));
-  }
 }
 
 void Engine::informational(Flow& flow, std::span<const Line> lines, const http::Fields& fields) {

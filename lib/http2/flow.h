@@ -3,10 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/list.h"
 #include "http/fields.h"
@@ -60,15 +57,9 @@ class Flow : public base::ListHook<class NewsTag>,
   friend class Engine;
   enum class Out : uint8_t { open, ending, ended };   // ending: no more is added; ended: END_STREAM has left
   enum class Place : uint8_t { none, in_turns, by_id, ends };   // in which list of the engine ReadyTag links it
-  struct Asked {                                   // a request that the peer's limit keeps waiting, as text of our own
-    std::string text;
-    std::vector<Line> lines;
-  };
-
   net::ByteQueue out_;
   net::ByteQueue arrived_;
   const http::Fields* trailers_ = nullptr;         // to send, in memory of the stream
-  std::unique_ptr<Asked> asked_;
   size_t held_ = 0;
   size_t moved_ = 0;
   int32_t id_ = 0;

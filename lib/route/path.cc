@@ -178,28 +178,28 @@ std::string_view read_decoded(std::string_view path, Parameters parameters, base
 
 }  // namespace
 
-NormalPath normalise(std::string_view path, base::Arena& arena) {
+NormalPath normalise(std::string_view path, base::Arena& arena, base::Arena& scratch) {
   NormalPath result{path};
   if (!path.starts_with('/') || is_plain(path)) return result;
   if (!escapes_are_whole(path)) {
     result.deceptive = true;
     return result;
   }
-  Text text = decode_unreserved(path, arena);
+  Text text = decode_unreserved(path, scratch);
   const Marks marks = look_at(text.view());
   const bool order_matters = remove_dots(text, Slashes::merge);
-  if (text.view() != path) result.path = text.view();
+  if (text.view() != path) result.path = arena.copy(text.view());
   result.deceptive = marks.controls || (marks.separators && marks.dots) || (marks.backslashes && marks.parameters);
   if (result.deceptive) return result;
   const auto read = [&](std::string_view from, Parameters parameters) {
-    const std::string_view other = read_decoded(from, parameters, arena);
+    const std::string_view other = read_decoded(from, parameters, scratch);
     return other == result.path ? std::string_view() : other;
   };
   if (marks.escapes || marks.separators) result.others[0] = read(result.path, Parameters::keep);
   if (marks.parameters) result.others[1] = read(result.path, Parameters::cut);
   if (marks.raw_parameters) result.others[2] = read(result.path, Parameters::cut_first);
   if (order_matters) {
-    Text strict = decode_unreserved(path, arena);
+    Text strict = decode_unreserved(path, scratch);
     remove_dots(strict, Slashes::keep);
     result.others[1] = read(strict.view(), Parameters::keep);
   }

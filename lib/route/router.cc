@@ -126,7 +126,7 @@ std::optional<base::Error> Router::Tables::add(uint32_t index) {
   const RouteOptions& route = routes[index];
   add_conditions(index);
   base::Arena arena;
-  const NormalPath path = normalise(route.path, arena);
+  const NormalPath path = normalise(route.path, arena, arena);
   uint32_t regex = none;
   if (route.path_match == PathMatch::regex) {
     auto compiled = Regex::compile(route.path);
@@ -208,7 +208,8 @@ base::Result<std::unique_ptr<const Router>> Router::build(const std::vector<Rout
 }
 
 Match Router::match(const Query& query, base::Arena& arena) const {
-  const NormalPath path = normalise(query.target.substr(0, query.target.find('?')), arena);
+  base::Arena scratch;
+  const NormalPath path = normalise(query.target.substr(0, query.target.find('?')), arena, scratch);
   HostTable::Found hosts;
   tables_->hosts.find(host_of(query.authority), hosts);
   Match match = tables_->look_up(hosts, {path.path, path.path}, query);

@@ -54,7 +54,7 @@ bool has_dot_segment(std::string_view path) {
 }
 
 void check_path(std::string_view path, base::Arena& arena) {
-  const route::NormalPath n = route::normalise(path, arena);
+  const route::NormalPath n = route::normalise(path, arena, arena);
   if (!path.starts_with('/')) {
     CHECK(n.path == path);
     return;
@@ -63,7 +63,7 @@ void check_path(std::string_view path, base::Arena& arena) {
   if (n.deceptive && n.path == path) return;  // a broken escape
   CHECK(!has_dot_segment(n.path));
   CHECK(n.path.find("//") == std::string_view::npos);
-  const route::NormalPath again = route::normalise(n.path, arena);
+  const route::NormalPath again = route::normalise(n.path, arena, arena);
   CHECK(again.path == n.path);
   if (n.deceptive) return;
   CHECK(!again.deceptive && again.others[0] == n.others[0]);

@@ -327,6 +327,21 @@ TEST_CASE("an upgrade waits for the SETTINGS; a peer that does not know it refus
   CHECK(b.host.session->slots() == 1000);
 }
 
+TEST_CASE("upgrades that wait for the SETTINGS, and pass the limit that these bring, are refused untouched") {
+  std::atomic<uint32_t> learned{3};
+  Raw b("", &learned);
+  for (int i = 0; i < 3; ++i) b.request("GET", End::no, "websocket");
+  b.send(http2::settings_frame({{8, 1}, {3, 1}}));
+  CHECK(b.sinks[0]->trace == "");
+  for (size_t i = 1; i < 3; ++i) {
+    CHECK(b.sinks[i]->trace == "closed reset untouched\n");
+    CHECK(b.sinks[i]->why.kind == http::Kind::refused_stream);
+  }
+  CHECK(b.wire.stream(3) == "");
+  b.send(head(1));
+  CHECK(b.sinks[0]->trace == "answer 101 upgrade=websocket\n");
+}
+
 TEST_CASE("retire_when_idle: busy it finishes what is open; idle it says GOAWAY") {
   Raw b;
   ProbeSink& s = b.request();
