@@ -15,8 +15,9 @@ enum class Limit : uint8_t {
   idle,       // route.stream_idle_timeout: no byte in either direction
   call,       // grpc-timeout: from the request's head to the end of the answer
   go_ahead,   // 1 s without 100 or answer: we send the 100 ourselves (threats.md row 19)
+  pause,      // the body of a request that is held back pauses: it may go without the rest
 };
-inline constexpr unsigned limits = static_cast<unsigned>(Limit::go_ahead) + 1;
+inline constexpr unsigned limits = static_cast<unsigned>(Limit::pause) + 1;
 
 class Deadlines {
  public:

@@ -160,6 +160,7 @@ void Exchange::on_trailers(http::Fields& trailers) {
   trailers_ = &trailers;
   if (attempt_.stream() != nullptr) attempt_.stream()->send_trailers(trailers);
   request_ended();
+  if (held_back_) send_now();
 }
 
 void Exchange::on_malformed(http::Head& head, const Failure& why) {
@@ -218,6 +219,7 @@ void Exchange::fail(const Failure& why) {
   if (why.where == Where::downstream) downstream_->recalled();
   attempt_.abandon(why);
   held_body_.clear();
+  held_back_ = false;
   if (answer_ == Answer::none) {
     reply_locally(why);
   } else {

@@ -26,6 +26,11 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   // A request that holds so much memory lets its head go as soon as it is not sent again; a smaller one is not worth the copy of what
   // the log wants.
   static constexpr size_t release_above = 4 * 1024;
+  // A connection of HTTP/1 upstream is taken when so much of a body, or its end, is here: slow uploads hold none (threats.md row 57).
+  static constexpr size_t held_back_bytes = 64 * 1024;
+  // A body that pauses for so long (and for half of body_timeout at most) may belong to a client that waits for the answer before it
+  // goes on: its request is sent without the rest, if the upstream has room (Cluster::has_room).
+  static constexpr base::Millis pause_max = base::seconds(2);
   // A client that waits for 100 gets it from us when the upstream says nothing for so long (threats.md row 19).
   static constexpr base::Millis go_ahead_after = base::seconds(1);
 
@@ -63,6 +68,12 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   void take_route();
   void proxy();
   void edit_request();
+  bool must_hold_back();
+  void hold_back();
+  void send_if_here();
+  void body_pauses();
+  void send_now();
+  base::Millis pause() const;
   void try_once(const upstream::Endpoint* avoid, bool fresh);
   void send_request();
   void request_body(net::ByteQueue&& bytes, http::End end);
@@ -131,6 +142,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   bool request_ended_ = false;
   bool downstream_closed_ = false;
   bool half_closed_ = false;                  // the client sent FIN behind its request
+  bool held_back_ = false;                    // waits for more of its body before it asks for a connection
   bool body_gone_ = false;                    // more than replay_bytes_max went out
   bool go_ahead_sent_ = false;
   bool tunnel_ = false;

@@ -49,6 +49,42 @@ void Exchange::proxy() {
   edit_request();
   deadlines_.set(Limit::idle, options().stream_idle_timeout);
   if (request_ended_) request_ended();
+  if (must_hold_back()) return hold_back();
+  try_once(nullptr, false);
+}
+
+// Streams of HTTP/2 are not scarce, so a request goes at once where it can have one. A client that waits for 100 asks the origin, if
+// that costs nobody a connection.
+bool Exchange::must_hold_back() {
+  if (request_ended_ || cluster_->multiplexes()) return false;
+  return !head_->expect_continue || !cluster_->has_room();
+}
+
+void Exchange::hold_back() {
+  held_back_ = true;
+  if (head_->expect_continue) deadlines_.set(Limit::go_ahead, go_ahead_after);
+  deadlines_.set(Limit::pause, pause());
+}
+
+base::Millis Exchange::pause() const {
+  return std::clamp(base::Millis{site_.listeners[listener_].body_timeout.count / 2}, base::millis(1), pause_max);
+}
+
+// Without credit no more of it will come.
+void Exchange::send_if_here() {
+  if (request_ended_ || held_body_.size() >= held_back_bytes || !downstream_->credit_open()) send_now();
+}
+
+void Exchange::body_pauses() {
+  const base::Micros silent = env_.loop.now() - last_byte_;
+  if (silent < pause()) return deadlines_.set(Limit::pause, base::Millis{pause().count - silent.count / 1000});
+  if (downstream_->credit_open() && !cluster_->has_room()) return deadlines_.set(Limit::pause, pause());
+  send_now();
+}
+
+void Exchange::send_now() {
+  held_back_ = false;
+  deadlines_.clear(Limit::pause);
   try_once(nullptr, false);
 }
 
@@ -127,6 +163,7 @@ void Exchange::request_body(net::ByteQueue&& bytes, End end) {
   if (!body_gone_) keep_for_replay(bytes);
   if (stream != nullptr) stream->send_body(std::move(bytes), end);
   if (end == End::yes) request_ended();
+  if (held_back_) send_if_here();
 }
 
 // Kept until it has a stream, and then for a further try. Without a stream no credit is given back, so the session's
@@ -362,6 +399,7 @@ void Exchange::on_deadline(Limit which) {
     }
     case Limit::call: return call_too_long();
     case Limit::go_ahead: return send_go_ahead();
+    case Limit::pause: return body_pauses();
   }
 }
 

@@ -25,6 +25,7 @@ struct ListenerSite {
   std::string name;
   std::vector<net::Cidr> trusted_proxies;
   ForwardedBy forwarded_by = ForwardedBy::x_forwarded_for;
+  base::Millis body_timeout{};                  // as http::DownstreamOptions
 };
 
 struct RouteCells {

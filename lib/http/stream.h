@@ -57,6 +57,8 @@ class Stream {
   // Server side. The session itself keeps the clock of what the client owes; only this it cannot see: a request whose body may be silent
   // before its answer begins, because it costs nothing scarce (a gRPC call that HTTP/2 carries on both sides). Default: it may not.
   virtual void allow_silence(bool) {}
+  // Server side: may the client send more of its body before some is consumed?
+  virtual bool credit_open() const { return true; }
 
  protected:
   ~Stream() = default;

@@ -24,6 +24,7 @@ class ServerStream final : public http::Stream {
   void send_trailers(const http::Fields& trailers) override;
   void consume(size_t bytes) override;
   void cancel(const http::Failure& why) override;
+  bool credit_open() const override;
   const net::Peer& peer() const override;
   http::Version version() const override { return head_.version; }
   base::Arena& arena() override { return arena_; }

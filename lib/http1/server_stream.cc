@@ -103,6 +103,8 @@ void ServerStream::consume(size_t bytes) {
   session_.resume(Server::no_credit);
 }
 
+bool ServerStream::credit_open() const { return unconsumed_ < window_bytes; }
+
 void ServerStream::cancel(const http::Failure&) {
   CHECK(sink_ != nullptr);
   sink_ = nullptr;

@@ -103,6 +103,8 @@ class Engine {
   // Can the stream send, as far as the peer's windows go?
   bool window_open(const Flow& flow) const { return flow.send_window_.open() != 0; }
   bool connection_window_open() const { return send_window_.open() != 0; }
+  // Can the peer send on the stream, as far as ours go?
+  bool credit_open(const Flow& flow) const { return flow.receive_window_.open() != 0 && receive_window_.open() != 0; }
 
   // Connection
   void ping(uint64_t opaque);

@@ -29,6 +29,7 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   void forwarded() override { upstream_ = true; }
   void recalled() override;
   void allow_silence(bool allowed) override;
+  bool credit_open() const override;
   const net::Peer& peer() const override;
   http::Version version() const override { return http::Version::http_2; }
   base::Arena& arena() override { return arena_; }

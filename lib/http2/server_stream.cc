@@ -172,6 +172,8 @@ void ServerStream::allow_silence(bool allowed) {
   if (std::exchange(may_be_silent_, allowed) != allowed && body_owed()) restart_body_clock();
 }
 
+bool ServerStream::credit_open() const { return session_.engine_.credit_open(*this); }
+
 void ServerStream::consume(size_t bytes) {
   const bool owed = body_owed();
   session_.engine_.consume(*this, bytes);

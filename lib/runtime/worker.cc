@@ -111,7 +111,7 @@ exchange::Site& Worker::place_site(const GenerationPtr& next) {
   auto placed = std::make_unique<Placed>(*this, next);
   exchange::Site& site = placed->site;
   for (const auto& listener : next->snapshot->listeners) {
-    site.listeners.push_back({listener.name, listener.trusted_proxies, listener.forwarded_by});
+    site.listeners.push_back({listener.name, listener.trusted_proxies, listener.forwarded_by, listener.downstream.body_timeout});
   }
   for (const auto& route : next->snapshot->routes) site.routes.push_back(meter_.route(route.name));
   site.routes.push_back(meter_.route(""));       // requests that found no route

@@ -81,6 +81,8 @@ class Balancer {
   // Is the endpoint's priority in use, or one before it? Others take no request that waits, but one that avoids the last good
   // endpoint of those before.
   bool in_use(std::uint32_t i, const Pick& how);
+  // May pick() choose it while it has nothing against better ones?
+  bool takes(std::uint32_t i, const Pick& how) { return good(i, how) && in_use(i, how); }
   // Is another endpoint than i usable and not set aside?
   bool another_usable(std::uint32_t i, const Pick& how) const;
   Random& random() { return random_; }

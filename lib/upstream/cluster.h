@@ -110,6 +110,11 @@ class Cluster {
   // Opens a stream for `sink` now (true, `grant` filled) or queues the waiter (false; one of its upcalls follows, at the loop,
   // also for refusals known at once: no endpoint, queue full). A connect that fails refuses the waiter it was dialled for.
   virtual bool acquire(const Want& want, Waiter& waiter, http::Sink& sink, Grant& grant) = 0;
+  // Does one connection carry many requests, so that one more costs the others none? `auto`: unless some endpoint is known not to.
+  virtual bool multiplexes() = 0;
+  // May a request that is slow itself take a connection now? While nobody waits, and some endpoint that is in use has half of its
+  // connections, or its only one, to spare. A look, not a promise.
+  virtual bool has_room() = 0;
   virtual const UpstreamOptions& options() const = 0;
   // Retry budget of the whole process (retries / requests, 10 s window). admit_retry() draws on it.
   virtual void count_request() = 0;

@@ -1,6 +1,7 @@
 // Requests and connections: acquire, waiters, connects. Endpoint sets, other workers and status: cluster_set.cc.
 #include "upstream/cluster_impl.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -63,6 +64,23 @@ bool ClusterImpl::acquire(const Want& want, Waiter& waiter, http::Sink& sink, Gr
     case Placed::nowhere: queue_.refuse(waiter, refusal(http::Kind::no_endpoint, http::Where::proxy), nullptr); return false;
   }
   UNREACHABLE();
+}
+
+bool ClusterImpl::multiplexes() {
+  if (options_->protocol != Protocol::any) return options_->protocol == Protocol::http2;
+  if (judged_at_ == loop_.now()) return multiplexes_;
+  judged_at_ = loop_.now();
+  return multiplexes_ = std::ranges::all_of(endpoints_, [](const auto& e) { return e->shared().multiplexes(); });
+}
+
+bool ClusterImpl::has_room() {
+  if (shared_->waiting() != 0) return false;
+  const Balancer::Pick now{loop_.now(), shared_->panic(), Balancer::none};
+  const std::uint32_t half = std::max(options_->pool.max_connections / 2, 1U);
+  return std::ranges::any_of(endpoints_, [&](const auto& e) {
+    const SharedEndpoint& shared = e->shared();
+    return shared.load() < half + shared.tunnels() && balancer_.takes(e->index(), now);   // a tunnel has left max_connections
+  });
 }
 
 // The balancer's choice; if that one is at its cap, any other that is usable and has a free connection or room for one.

@@ -106,6 +106,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
 
   // Cluster
   bool acquire(const Want& want, Waiter& waiter, http::Sink& sink, Grant& grant) override;
+  bool multiplexes() override;
+  bool has_room() override;
   const UpstreamOptions& options() const override { return *options_; }
   void count_request() override { shared_->retries().count_request(loop_.now()); }
   bool admit_retry() override { return shared_->retries().admit(loop_.now(), options_->retry.budget); }
@@ -183,6 +185,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   std::int64_t leases_ = 0;
   std::int64_t busy_us_ = 0;                  // sum of leases over time in this window
   base::Micros busy_at_{};
+  base::Micros judged_at_{-1};                // multiplexes_ is as of this turn
+  bool multiplexes_ = true;
   bool retired_ = false;
   bool unused_ = false;                       // some endpoint of leaving_ may go
   bool closes_left_ = false;                  // some endpoint of leaving_ may have connections to close

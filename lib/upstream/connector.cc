@@ -181,6 +181,7 @@ void DialImpl::finish() {
     return fail({http::Kind::tls_failed},
                 only_http1_ ? "it does not speak http/1.1 (no such ALPN answer)" : "it does not speak h2 (no such ALPN answer)");
   }
+  if (!only_http1_) endpoint_.note_multiplexes(home_.speaks_http2(transport_->peer()));
   const base::Micros now = home_.loop().now();
   const DialTimes times{connected_ - began_, home_.setup().tls != nullptr ? now - connected_ : base::Micros{}};
   step_ = Step::over;

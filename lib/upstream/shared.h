@@ -73,6 +73,10 @@ class alignas(64) SharedEndpoint {
   // The least that SETTINGS from here have allowed a connection of HTTP/2 at once; 0 = not known.
   std::atomic<std::uint32_t>& stream_limit() const { return stream_limit_; }
 
+  // Its connections carry many requests each, as the last one showed; until there is one, it is believed.
+  void note_multiplexes(bool yes) const { multiplexes_.store(yes, std::memory_order_relaxed); }
+  bool multiplexes() const { return multiplexes_.load(std::memory_order_relaxed); }
+
   // Its HTTP/2 has no extended CONNECT (RFC 8441), as its SETTINGS said once.
   void note_no_connect() { lacks_connect_.store(true, std::memory_order_relaxed); }
   bool lacks_connect() const { return lacks_connect_.load(std::memory_order_relaxed); }
@@ -98,6 +102,7 @@ class alignas(64) SharedEndpoint {
   std::atomic<std::uint32_t> tunnels_{0};
   mutable std::atomic<std::uint32_t> stream_limit_{0};
   std::atomic<bool> lacks_connect_{false};
+  mutable std::atomic<bool> multiplexes_{true};
   std::uint64_t id_;
   std::string name_;
   std::string host_;

@@ -32,7 +32,8 @@ class Stage {
 
   Client& client();                          // a new connection
   Call& ask(const Ask& ask) { return client().ask(ask); }   // on a new connection, and settles
-  // The request number `i` that the origin got, over all connections in the order of their making; settles first.
+  // The request number `i` that the origin got, over all connections in the order of their making; settles first, and lets a body
+  // pause if it must, for a request that is held back until more of it is here.
   Turn& turn(size_t i = 0);
   size_t turns();
   void settle() { rig.sim.settle(); }

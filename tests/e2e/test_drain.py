@@ -111,6 +111,7 @@ def test_requests_under_way_finish(start, held):
     sluice = start.sluice(config(origin.address, deadline="60s", pool='max_connections = 2\nacquire_timeout = "60s"'))
     uploading, waiting, queued = sluice.client(), sluice.client(), sluice.client()
     uploading.send(build("POST", "/up", {"Content-Length": "10"}) + b"12345")
+    origin.wait_heads(1)                                 # its body pauses, and half of the pool is free
     waiting.send(build(path="/held"))
     origin.wait_heads(2)
     queued.send(build(path="/queued"))

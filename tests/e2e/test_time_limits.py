@@ -140,3 +140,20 @@ def test_two_way_streams_outlive_body_timeout(start):
     for path in ("/h1", "/h2"):
         line, = sluice.wait_log_path(path)
         assert (line["status"], line["reason"]) == (200, ""), line
+
+
+def test_silent_requests_that_call_themselves_grpc_leave_room_for_the_live(start):
+    """128 of them, by HTTP/2, to a pool of eight connections of HTTP/1: the live are served, the silent are told."""
+    origin = start.origin()
+    limits = 'body_timeout = "4s"'
+    sluice = start.sluice(config(origin.address, listener=limits, pool="max_connections = 8", protocols=("h2", "http/1.1")))
+    with H2Client(sluice.address()) as h2:
+        fields = [("content-type", "application/grpc"), ("te", "trailers")]
+        streams = [h2.start("/silent", "POST", fields, end=False) for _ in range(128)]
+        origin.wait_heads(4)                             # their bodies pause: they may have half of the pool
+        for _ in range(50):
+            assert sluice.request(path="/live").status == 200
+        h2.until(lambda: all(h2.seen(stream).over for stream in streams))
+    lines = sluice.wait_log_path("/silent", 128)
+    assert {(line["reason"], line["detail"]) for line in lines} == {("request_timeout", "slow_body")}
+    assert sluice.request(path="/live").status == 200

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "net/chunk.h"
 #include "peer.h"
 #include "rig.h"
 
@@ -181,5 +182,160 @@ TEST_CASE("a request that calls itself gRPC may be silent only while HTTP/2 carr
     CHECK(client.seen(id).ended == !h2);
     CHECK(rig.metric(Name::local_replies_total, {"request_timeout"}) == (h2 ? 0 : 1));
     if (!h2) CHECK(rig.network.last_peer().ended());
+  }
+}
+
+// ---- slow uploads -----------------------------------------------------------------------------------------------
+
+namespace {
+
+std::string post_head(size_t length, std::string_view more = "") {
+  return "POST / HTTP/1.1\r\nHost: a\r\n" + std::string(more) + "Content-Length: " + std::to_string(length) + "\r\n\r\n";
+}
+
+}  // namespace
+
+TEST_CASE("an upload takes a connection when 64 KiB or its end are here, and not a byte before") {
+  for (const size_t length : {size_t{300'000}, size_t{100}}) {
+    CAPTURE(length);
+    Rig rig(toml("max_connections = 1"));
+    rig.network.serve(app, sim::answering(ok));
+    support::ScriptedPeer& client = rig.client();
+    const size_t first = length > 64 * 1024 ? 64 * 1024 - 1 : length - 1;
+    client.send(post_head(length) + std::string(first, 'x'));
+    rig.sim.run_for(base::seconds(1));
+    CHECK(rig.network.dials(app) == 0);
+    client.send("x");
+    rig.sim.settle();
+    CHECK(rig.network.dials(app) == 1);
+    client.send(std::string(length - first - 1, 'x'));
+    rig.sim.settle();
+    CHECK(client.received().ends_with("hello"));
+  }
+}
+
+TEST_CASE("an upload at 300 bytes a second holds no connection; the live request beside it has the only one") {
+  Rig rig(toml("max_connections = 1"));
+  rig.network.serve(app, sim::answering(ok));
+  std::vector<support::ScriptedPeer*> slow;
+  for (int i = 0; i < 5; ++i) {
+    slow.push_back(&rig.client());
+    slow.back()->send(post_head(6000));
+  }
+  for (int second = 0; second < 20; ++second) {
+    for (auto* client : slow) client->send(std::string(300, 'x'));
+    rig.sim.settle();
+    if (second < 19) CHECK(rig.ask(get).ends_with("hello"));
+    if (second < 19) CHECK(rig.metric(Name::upstream_pool_waiting) == 0);
+    rig.sim.run_for(base::seconds(1));
+  }
+  for (auto* client : slow) CHECK(client->received().ends_with("hello"));
+}
+
+TEST_CASE("a body that pauses is sent on, where half of the connections are free: a client may wait for the answer first") {
+  for (const int busy : {1, 2}) {
+    CAPTURE(busy);
+    Rig rig(toml("max_connections = 4\nacquire_timeout = \"30s\""));
+    int asked = 0;
+    rig.network.serve(app, slow_origin(rig, base::seconds(20), asked));
+    for (int i = 0; i < busy; ++i) rig.client().send(get);
+    rig.sim.settle();
+    support::ScriptedPeer& client = rig.client();
+    client.send(post_head(10) + "hello");
+    rig.sim.run_for(base::millis(1999));
+    CHECK(asked == busy);
+    rig.sim.run_for(base::millis(2));
+    CHECK(asked == (busy < 2 ? busy + 1 : busy));
+    rig.sim.run_for(base::seconds(20));                // the busy ones are over
+    CHECK(asked == busy + 1);
+  }
+}
+
+TEST_CASE("128 silent uploads leave half of the pool to the live") {
+  Rig rig(toml("max_connections = 8"));
+  int posts = 0;
+  rig.network.serve(app, [&](support::ScriptedPeer& peer) {
+    peer.on_event = [&](support::ScriptedPeer& p) {
+      const std::string got = p.take();
+      if (got.starts_with("POST")) ++posts;
+      if (got.starts_with("GET")) p.send(ok);
+    };
+  });
+  std::vector<support::ScriptedPeer*> silent;
+  for (int i = 0; i < 128; ++i) {
+    silent.push_back(&rig.client());
+    silent.back()->send(post_head(10, "Content-Type: application/grpc\r\n"));
+  }
+  for (int second = 0; second < 29; ++second) {
+    rig.sim.run_for(base::seconds(1));
+    CHECK(rig.ask(get).ends_with("hello"));
+  }
+  CHECK(posts == 4);
+  rig.sim.run_for(base::seconds(2));
+  for (auto* client : silent) CHECK(!client->received().empty());   // told that they were too slow
+  CHECK(rig.metric(Name::local_replies_total, {"request_timeout"}) == 128);
+}
+
+TEST_CASE("a client that waits for 100 asks the origin where there is room, and is told to go on by us where there is none") {
+  for (const bool room : {true, false}) {
+    Rig rig(toml("max_connections = 1\nacquire_timeout = \"30s\""));
+    int asked = 0;
+    rig.network.serve(app, slow_origin(rig, base::seconds(5), asked));
+    if (!room) rig.client().send(get);
+    rig.sim.settle();
+    support::ScriptedPeer& client = rig.client();
+    client.send(post_head(4, "Expect: 100-continue\r\n"));
+    rig.sim.settle();
+    CHECK(asked == 1);                                 // it, or the one that has the only connection
+    rig.sim.run_for(base::millis(1001));
+    CHECK(client.take() == "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("body");
+    rig.sim.run_for(base::seconds(10));
+    CHECK(asked == (room ? 1 : 2));
+    CHECK(client.received().ends_with("hello"));
+  }
+}
+
+TEST_CASE("streams of HTTP/2 are not scarce: an upload goes at once") {
+  Rig rig(toml("", "", "protocol = \"h2\""));
+  std::vector<std::unique_ptr<http2::Peer>> servers;
+  rig.network.serve(app, [&](support::ScriptedPeer& wire) {
+    servers.push_back(std::make_unique<http2::Peer>(http2::Peer::Role::server, wire));
+    servers.back()->flush();
+  });
+  rig.client().send(post_head(10) + "hello");
+  rig.sim.settle();
+  REQUIRE(servers.size() == 1);
+  CHECK(servers[0]->seen(1).body == "hello");
+}
+
+TEST_CASE("windows too small for 64 KiB hold nothing up: without credit a request goes with what is here") {
+  Rig rig(toml("max_connections = 1", "protocols = [\"h2\"]\nstream_window = \"16KiB\""));
+  rig.network.serve(app, sim::answering(ok));
+  support::ScriptedPeer& wire = rig.client();
+  http2::Peer client(http2::Peer::Role::client, wire);
+  client.flush();
+  rig.sim.settle();
+  const std::string body(200'000, 'x');
+  const int32_t id =
+      client.ask({{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {"content-length", "200000"}}, &body);
+  rig.sim.settle();
+  CHECK(client.seen(id).body == "hello");
+}
+
+TEST_CASE("what was held back and is too large for a further try is let go when it has gone out") {
+  for (const size_t size : {size_t{64 * 1024}, size_t{200'000}}) {
+    CAPTURE(size);
+    Rig rig(toml("", "protocols = [\"h2\"]"));
+    rig.network.serve(app, [](support::ScriptedPeer&) {});
+    http2::Peer client(http2::Peer::Role::client, rig.client());
+    client.flush();
+    rig.sim.settle();
+    const size_t before = net::Chunk::live();
+    const std::string body(size, 'x');
+    client.ask({{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}}, &body);
+    rig.sim.settle();
+    CHECK(rig.network.last_peer().received().ends_with("\r\n0\r\n\r\n"));
+    CHECK((net::Chunk::live() - before) * 16 * 1024 <= 96 * 1024);
   }
 }

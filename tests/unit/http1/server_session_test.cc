@@ -387,6 +387,7 @@ TEST_CASE("a body is read only while there is credit") {
   b.exchange(post(size) + std::string(size, 'x'));
   ProbeSink& s = b.sink();
   CHECK(s.body.size() == 64 * 1024);
+  CHECK_FALSE(s.stream->credit_open());
   s.consume(1);
   b.sim.settle();
   CHECK(s.body.size() == 64 * 1024);         // small gifts wait until they are worth a read

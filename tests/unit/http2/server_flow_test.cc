@@ -67,7 +67,9 @@ TEST_CASE("a sink that takes nothing is sent stream_window, and not a byte more"
     b.client.ask(post_lines(), &body);
     b.sim.settle();
     CHECK(b.sink().body.size() == window);
+    CHECK_FALSE(b.sink().stream->credit_open());
     b.sink().consume(window / 2);
+    CHECK(b.sink().stream->credit_open());
     b.sim.settle();
     CHECK(b.sink().body.size() == window + window / 2);
     b.sink().hold = false;
@@ -91,6 +93,7 @@ TEST_CASE("all streams together hold connection_buffer at most, and one that is 
   for (const auto& s : b.host.sinks) held += s->unconsumed;
   CHECK(held <= 400'000);
   CHECK(held >= 300'000);
+  for (const auto& s : b.host.sinks) CHECK_FALSE(s->stream->credit_open());
   for (auto& s : b.host.sinks) {
     s->hold = false;
     if (s->unconsumed != 0) s->consume(s->unconsumed);

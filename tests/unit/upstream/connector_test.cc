@@ -77,6 +77,7 @@ TEST_CASE("a connect gives a session, with the time it took") {
   CHECK(b.user.session->slots() == 1);
   CHECK(b.user.times.connect >= base::Micros{700});
   CHECK(b.user.times.tls.count == 0);
+  CHECK_FALSE(b.endpoint.multiplexes());
 }
 
 TEST_CASE("refused, unreachable, out of descriptors, black hole: each as what it is") {
