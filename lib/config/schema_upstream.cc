@@ -132,7 +132,9 @@ void visit_retry(Visitor& v, upstream::RetryOptions& o) {
        "retries per request over 10 s, with a floor of 3 a second; a failed connect does not draw on it, nor does a dead idle connection",
        "in an outage the load grows by a fifth at most"},
       Share(o.budget));
-  key(v, {"per_try_timeout", "0 = none; a try cut by it counts as reset", "only the service knows how slow an answer may be"},
+  key(v,
+      {"per_try_timeout", "of one try, from the request's last byte to the response head; 0 = none; a try cut by it counts as reset",
+       "only the service knows how slow an answer may be"},
       Duration(o.per_try_timeout));
 }
 

@@ -11,8 +11,8 @@ namespace sluice::exchange {
 
 enum class Limit : uint8_t {
   answer,     // route.timeout: from the request's last byte to the response head
-  one_try,    // retry.per_try_timeout
-  idle,       // route.stream_idle_timeout: no byte in either direction
+  one_try,    // retry.per_try_timeout: likewise, or from when the try has its stream if that is later
+  idle,       // route.stream_idle_timeout: no byte in either direction of a body
   call,       // grpc-timeout: from the request's head to the end of the answer
   go_ahead,   // 1 s without 100 or answer: we send the 100 ourselves (threats.md row 19)
   pause,      // the body of a request that is held back pauses: it may go without the rest

@@ -47,7 +47,6 @@ void Exchange::proxy() {
   if (grpc_)
     deadlines_.set(Limit::call, http::parse_grpc_timeout(head_->fields.value(http::Token::grpc_timeout)).value_or(base::Millis{0}));
   edit_request();
-  deadlines_.set(Limit::idle, options().stream_idle_timeout);
   if (request_ended_) request_ended();
   if (must_hold_back()) return hold_back();
   try_once(nullptr, false);
@@ -106,6 +105,7 @@ void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
   sent_at_ = base::Micros{};
   cut_by_try_timeout_ = false;
   downstream_->allow_silence(false);
+  if (!request_ended_) deadlines_.set(Limit::idle, options().stream_idle_timeout);
   upstream::Want want;
   // What may not be repeated must not meet a connection that died while idle.
   want.borrow = http::is_idempotent(head_->method) ? http::Borrow::quick : http::Borrow::surely;
@@ -128,7 +128,7 @@ void Exchange::attempt_ready(const upstream::Grant& grant) {
   downstream_->forwarded();
   // What calls itself gRPC may be silent where it holds no connection of HTTP/1 (threats.md row 57).
   downstream_->allow_silence(grpc_ && attempt_.stream()->version() == http::Version::http_2);
-  deadlines_.set(Limit::one_try, cluster_->options().retry.per_try_timeout);
+  if (request_ended_) deadlines_.set(Limit::one_try, cluster_->options().retry.per_try_timeout);
   if (head_->expect_continue && !go_ahead_sent_) deadlines_.set(Limit::go_ahead, go_ahead_after);
   send_request();
 }
@@ -184,7 +184,11 @@ void Exchange::bound_replay() {
 
 void Exchange::request_ended() {
   request_ended_ = true;
-  if (answer_ == Answer::none) deadlines_.set(Limit::answer, options().timeout);
+  if (answer_ != Answer::none) return;
+  deadlines_.set(Limit::answer, options().timeout);
+  if (attempt_.stream() != nullptr) deadlines_.set(Limit::one_try, cluster_->options().retry.per_try_timeout);
+  // The upstream owes its head, and nobody anything else: `timeout` rules. Where there is none, silence is still no state for ever.
+  deadlines_.set(Limit::idle, options().timeout.count != 0 ? base::Millis{0} : options().stream_idle_timeout);
 }
 
 // The upstream has taken n more bytes of the body: the client may send as many. A further try takes the same bytes again,
@@ -203,16 +207,16 @@ void Exchange::attempt_sent(size_t bytes) {
 void Exchange::attempt_head(http::Head& head, End end) {
   moved();
   if (head.status < 200 && head.status != 101) return informational(head);
-  deadlines_.clear(Limit::answer);
   deadlines_.clear(Limit::one_try);
   deadlines_.clear(Limit::go_ahead);
   if (judge_status(head.status, facts(), cluster_->options().retry) != Verdict::give_up && cluster_->admit_retry()) {
     site_.upstreams[upstream_index_].retried->add(1);
     const upstream::Endpoint* const from = attempt_.lease().endpoint();
     attempt_.abandon(Failure{Kind::reset, Where::proxy, Detail::none, false});
-    deadlines_.set(Limit::answer, options().timeout);
-    return try_once(from, false);
+    return try_once(from, false);            // within the same `timeout`
   }
+  deadlines_.clear(Limit::answer);
+  deadlines_.set(Limit::idle, options().stream_idle_timeout);
   final_head(head, end);
 }
 

@@ -339,3 +339,80 @@ TEST_CASE("what was held back and is too large for a further try is let go when 
     CHECK((net::Chunk::live() - before) * 16 * 1024 <= 96 * 1024);
   }
 }
+
+// ---- what the upstream owes -------------------------------------------------------------------------------------
+
+namespace {
+
+std::string with_route(std::string_view keys, std::string_view retry = "") {
+  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:3000\"]\n[upstream.retry]\n" +
+         std::string(retry) + "\n[[route]]\nupstream = \"app\"\n" + std::string(keys) + "\n";
+}
+
+}  // namespace
+
+TEST_CASE("an answer that is awaited is ruled by timeout, and not by stream_idle_timeout") {
+  Rig rig(with_route("timeout = \"10m\""));
+  int asked = 0;
+  rig.network.serve(app, slow_origin(rig, base::minutes(9), asked));
+  support::ScriptedPeer& client = rig.client();
+  client.send(get);
+  rig.sim.run_for(base::seconds(541));
+  CHECK(client.received().ends_with("hello"));
+}
+
+TEST_CASE("without a timeout for the head, stream_idle_timeout keeps an origin that says nothing from holding on for ever") {
+  Rig rig(with_route("timeout = \"0s\"\nstream_idle_timeout = \"1m\""));
+  rig.network.serve(app, [](support::ScriptedPeer&) {});
+  support::ScriptedPeer& client = rig.client();
+  client.send(get);
+  rig.sim.run_for(base::seconds(59));
+  CHECK(client.received().empty());
+  rig.sim.run_for(base::seconds(2));
+  CHECK(client.received().starts_with("HTTP/1.1 504"));
+}
+
+TEST_CASE("an upload that the origin stops to read is ruled by stream_idle_timeout, and not by timeout") {
+  Rig rig(with_route("timeout = \"5s\"\nstream_idle_timeout = \"1m\""));
+  rig.network.serve(app, [](support::ScriptedPeer& peer) { peer.hold(); });
+  support::ScriptedPeer& client = rig.client();
+  client.send(post_head(1'000'000) + std::string(1'000'000, 'x'));
+  rig.sim.run_for(base::seconds(59));
+  CHECK(client.received().empty());
+  rig.sim.run_for(base::seconds(2));
+  CHECK(client.received().starts_with("HTTP/1.1 504"));
+}
+
+TEST_CASE("per_try_timeout starts with the request's last byte: a slow upload is not the upstream's fault") {
+  Rig rig(with_route("", "per_try_timeout = \"2s\""));
+  std::string got;
+  rig.network.serve(app, [&got](support::ScriptedPeer& peer) { peer.on_event = [&got](support::ScriptedPeer& p) { got += p.take(); }; });
+  support::ScriptedPeer& client = rig.client();
+  client.send(post_head(200'000) + std::string(150'000, 'x'));
+  rig.sim.run_for(base::seconds(5));
+  client.send(std::string(50'000, 'x'));
+  rig.sim.run_for(base::millis(1900));
+  CHECK(rig.network.dials(app) == 1);
+  CHECK(client.received().empty());
+  rig.network.last_peer().send(ok);
+  rig.sim.settle();
+  CHECK(client.received().ends_with("hello"));
+}
+
+TEST_CASE("tries again because of a status stay within one timeout") {
+  Rig rig(with_route("timeout = \"10s\"", "on = [\"503\"]\nattempts = 2"));
+  int asked = 0;
+  rig.network.serve(app, [&](support::ScriptedPeer& peer) {
+    peer.on_event = [&](support::ScriptedPeer& p) {
+      if (p.take().empty() || ++asked > 1) return;
+      rig.sim.post(base::seconds(8), [&p] { p.send("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"); });
+    };
+  });
+  support::ScriptedPeer& client = rig.client();
+  client.send(get);
+  rig.sim.run_for(base::millis(9900));
+  CHECK(asked == 2);
+  CHECK(client.received().empty());
+  rig.sim.run_for(base::millis(200));
+  CHECK(client.received().starts_with("HTTP/1.1 504"));
+}
