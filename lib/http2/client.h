@@ -121,14 +121,16 @@ class Client final : public http::ClientSession,
   static constexpr base::Millis ping_after = base::seconds(20);
   static constexpr base::Millis ping_timeout = base::seconds(5);
   // A stream timed out, and nothing has come since it was opened, or for so long: does the connection live? Until a PING is answered,
-  // or anything comes, no new stream; without an answer it ends.
+  // or anything comes, no new stream; without an answer within `patience` it ends.
   static constexpr base::Millis doubted_after = base::seconds(1);
-  static constexpr base::Millis doubt_timeout = base::seconds(1);
+  // A peer whose host acknowledges nothing gets no new stream after `patience`, and has gone after twice that, if our bytes were sent
+  // again so often: 1.4 s on a short way. A lost packet, or two, is no death.
+  static constexpr uint32_t repeats_of_the_dead = 3;
   // The rest of a frame comes within this, or the connection is in doubt before a further stream. Idle, it owes none at all.
   static constexpr base::Millis torn_patience{100};
 
   Client(net::Loop& loop, net::TransportPtr transport, const http::HttpLimits& limits, http::ClientHost& host,
-         std::atomic<uint32_t>* stream_limit);
+         std::atomic<uint32_t>* stream_limit, base::Millis patience);
   ~Client();
 
   // http::ClientSession
@@ -177,6 +179,9 @@ class Client final : public http::ClientSession,
   void settle();
   void ping(base::Millis timeout);
   void doubt();
+  void watch();
+  base::Millis watch_every() const;
+  void nobody_answers();
   void send_upgrades();
   void stream_over();
   void finish();
@@ -193,6 +198,7 @@ class Client final : public http::ClientSession,
   net::TransportPtr transport_;
   std::atomic<uint32_t>* stream_limit_;
   const uint32_t first_limit_;                // until the peer's SETTINGS are here; others may learn another one meanwhile
+  const base::Millis patience_;
   http::HttpLimits limits_;
   Engine engine_;
   HeldHeads heads_;
@@ -200,9 +206,12 @@ class Client final : public http::ClientSession,
   base::List<ClientStream, OpenTag> streams_;
   base::List<ClientStream, UnwantedTag> unwanted_;   // given up, to be reset when the budget allows
   net::Timer timer_{this, net::timer_call<&Client::on_timer>};
+  net::Timer watch_{this, net::timer_call<&Client::watch>};   // while the peer may owe acknowledgements
   net::Timer unwanted_timer_{this, net::timer_call<&Client::reset_unwanted>};
   base::Micros idle_since_;
   base::Micros heard_at_;                     // the last bytes of the peer
+  base::Micros filled_at_;                    // our last bytes
+  base::Micros owing_since_{-1};              // its host owes acknowledgements, and none has come since; -1: it does not
   uint64_t opened_ = 0;
   uint32_t open_ = 0;                         // streams whose sink is there
   uint32_t alive_ = 0;                        // streams the peer may still count
@@ -217,6 +226,7 @@ class Client final : public http::ClientSession,
   bool pinged_ = false;                       // in this spell of idleness
   bool ping_out_ = false;
   bool doubted_ = false;                      // and until it is answered, no new stream
+  bool unheard_ = false;                      // its host has acknowledged nothing for `patience`: likewise
   bool from_idle_ = false;                    // nothing of a stream has come since it was idle
   bool was_used_ = false;                     // before that: who came second then has met the same end by chance
 };

@@ -60,20 +60,21 @@ http::HttpLimits for_answers(http::HttpLimits limits) {
 }  // namespace
 
 http::ClientSessionPtr make_client_session(net::Loop& loop, net::TransportPtr transport, const http::HttpLimits& limits,
-                                           http::ClientHost& host, std::atomic<uint32_t>* stream_limit) {
-  return http::ClientSessionPtr(slabs().sessions.make(loop, std::move(transport), limits, host, stream_limit));
+                                           http::ClientHost& host, std::atomic<uint32_t>* stream_limit, base::Millis patience) {
+  return http::ClientSessionPtr(slabs().sessions.make(loop, std::move(transport), limits, host, stream_limit, patience));
 }
 
 size_t client_sessions_live() { return slabs().sessions.in_use(); }
 size_t client_streams_live() { return slabs().streams.in_use(); }
 
 Client::Client(net::Loop& loop, net::TransportPtr transport, const http::HttpLimits& limits, http::ClientHost& host,
-               std::atomic<uint32_t>* stream_limit)
+               std::atomic<uint32_t>* stream_limit, base::Millis patience)
     : loop_(loop),
       host_(host),
       transport_(std::move(transport)),
       stream_limit_(stream_limit),
       first_limit_(stream_limit == nullptr ? 1 : std::max(1U, stream_limit->load(std::memory_order_relaxed))),
+      patience_(patience),
       limits_(for_answers(limits)),
       engine_(Engine::Role::client, settings_of(limits), *this),
       resets_(resets_burst, resets_a_second, loop.now()),
@@ -87,6 +88,7 @@ Client::~Client() { CHECK(streams_.empty()); }
 
 void Client::retire() noexcept {
   timer_.disarm();
+  watch_.disarm();
   unwanted_timer_.disarm();
   static_cast<base::ListHook<net::RunTag>&>(*this).unlink();
   while (ClientStream* const stream = streams_.front()) free(*stream);
@@ -113,7 +115,7 @@ void Client::touch() {
 // ---- use --------------------------------------------------------------------------------------------------------
 
 uint32_t Client::slots() const {
-  if (phase_ != Phase::live || last_ || doubted_ || engine_.failed()) return 0;
+  if (phase_ != Phase::live || last_ || doubted_ || unheard_ || engine_.failed()) return 0;
   uint32_t most = first_limit_;
   if (engine_.settings_received()) {
     most = engine_.peer_max_streams();
@@ -177,7 +179,7 @@ void Client::on_bytes(net::ByteQueue& in) {
   if (phase_ == Phase::cut || phase_ == Phase::ended) return in.clear();
   heard_at_ = loop_.now();
   ping_out_ = false;                          // whatever it is, somebody sent it
-  if (std::exchange(doubted_, false)) news_ = true;
+  if (std::exchange(doubted_, false) || std::exchange(unheard_, false)) news_ = true;
   engine_.receive(in);
   touch();
   settle();
@@ -251,7 +253,12 @@ void Client::on_end(net::EndReason why) {
 
 void Client::fill(net::ByteQueue& out, size_t room) {
   if (phase_ == Phase::cut || phase_ == Phase::ended) return;
+  const size_t before = out.size();
   engine_.fill(out, room);
+  if (out.size() != before) {
+    filled_at_ = loop_.now();
+    if (!watch_.armed()) watch_.arm(loop_, watch_every());
+  }
   settle();
 }
 
@@ -268,11 +275,7 @@ void Client::stream_over() {
 
 void Client::on_timer() {
   if (phase_ != Phase::live) return;
-  if (ping_out_) {                            // whatever is open by now: nobody answers
-    transport_->close(net::Close::reset);
-    close_streams({Kind::reset, Where::upstream, Detail::none, false});
-    return end_session(CloseCause::timeout);
-  }
+  if (ping_out_) return nobody_answers();     // whatever is open by now
   if (open_ != 0 || pinged_) return;          // armed again when it is idle anew
   const base::Micros due = idle_since_ + base::Micros{ping_after};
   if (loop_.now() < due) return timer_.arm(loop_, base::Millis{(due.count - loop_.now().count + 999) / 1000});
@@ -291,8 +294,38 @@ void Client::ping(base::Millis timeout) {
 void Client::doubt() {
   if (phase_ != Phase::live || doubted_ || engine_.failed()) return;
   doubted_ = news_ = true;
-  ping(doubt_timeout);
+  ping(patience_);
   loop_.run_later(*this);
+}
+
+// Packets that are dropped, as against an origin that does not read: its host goes on acknowledging, and our bytes wait for its window
+// or in our own queue, so a PING would tell the two apart no better than a look at the kernel. TCP_USER_TIMEOUT would not either: it
+// also ends a connection whose window is closed, though each probe of it is acknowledged.
+void Client::watch() {
+  if (phase_ != Phase::live) return;
+  const base::Micros now = loop_.now();
+  const base::Micros patience{patience_};
+  const bool heard = heard_at_ > filled_at_;
+  const net::Acks acks = heard ? net::Acks{} : transport_->acks();
+  if (acks.owed != 0 || (!heard && transport_->unsent() != 0)) watch_.arm(loop_, watch_every());   // else with the next bytes
+  const bool mute = acks.owed != 0 && owing_since_.count >= 0 && acks.silent >= now - owing_since_;
+  if (!mute) {
+    owing_since_ = acks.owed == 0 ? base::Micros{-1} : now;
+    if (std::exchange(unheard_, false)) news_ = true;
+    return settle();
+  }
+  const base::Micros since = now - owing_since_;
+  if (since < patience) return;
+  if (since >= patience + patience && acks.repeats >= repeats_of_the_dead) return nobody_answers();
+  unheard_ = true;
+}
+
+base::Millis Client::watch_every() const { return std::max(base::Millis{patience_.count / 2}, base::millis(10)); }
+
+void Client::nobody_answers() {
+  transport_->close(net::Close::reset);
+  close_streams({Kind::reset, Where::upstream, Detail::none, false});
+  end_session(CloseCause::timeout);
 }
 
 // ---- streams that nobody wants any more -------------------------------------------------------------------------
@@ -362,6 +395,7 @@ void Client::run() {
 void Client::end_session(CloseCause cause) {
   CHECK(phase_ != Phase::ended && streams_.empty());
   timer_.disarm();
+  watch_.disarm();
   unwanted_timer_.disarm();
   phase_ = Phase::ended;
   transport_->close(net::Close::after_flush);  // if it is open still

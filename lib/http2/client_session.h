@@ -14,8 +14,10 @@ namespace sluice::http2 {
 // `stream_limit` (may be nullptr; outlives the session): the least that the endpoint's SETTINGS have allowed at once, written here as
 // it is learned (several servers may stand behind one address); until a connection's own SETTINGS are here it carries as many streams
 // as that was when it was made, or one if nothing is known (0).
+// `patience`: how long a peer that lives may be silent when it is asked (connect_timeout).
 http::ClientSessionPtr make_client_session(net::Loop& loop, net::TransportPtr transport, const http::HttpLimits& limits,
-                                           http::ClientHost& host, std::atomic<uint32_t>* stream_limit = nullptr);
+                                           http::ClientHost& host, std::atomic<uint32_t>* stream_limit = nullptr,
+                                           base::Millis patience = base::seconds(1));
 
 size_t client_sessions_live();
 size_t client_streams_live();

@@ -29,6 +29,7 @@ class TcpSocket final : public Transport {
   size_t unsent() const override;
   void limit_write_stall(base::Millis after) override;
   bool quiet_now() override;
+  Acks acks() const override;
   const Peer& peer() const override { return peer_; }
   void set_peer(const Address& remote, const Address& local) override;
   std::string_view end_detail() const override;

@@ -1,5 +1,7 @@
 // TcpSocket, second part: one flush, one write; what the kernel does not take waits in one leased request. And write stalls.
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -168,6 +170,13 @@ void TcpSocket::limit_over() {
     return settle();
   }
   watch_stall();
+}
+
+Acks TcpSocket::acks() const {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (state_ != State::open || ::getsockopt(fd(), IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  return {info.tcpi_unacked, info.tcpi_retransmits, base::Micros{int64_t{info.tcpi_last_ack_recv} * 1000}};
 }
 
 }  // namespace sluice::net

@@ -49,6 +49,13 @@ struct Peer {
   const void* certificate = nullptr;
 };
 
+// What the peer's host acknowledges, whether or not anybody there reads.
+struct Acks {
+  uint32_t owed = 0;            // segments under way; none of those that wait for its window
+  uint32_t repeats = 0;         // the oldest of them was sent again so often since anything was acknowledged
+  base::Micros silent{};        // since it acknowledged anything: long ago, too, when nothing was owed
+};
+
 class Transport {
  public:
   // Upcalls; they start at the loop only, never inside one of the downcalls below.
@@ -92,6 +99,7 @@ class Transport {
   virtual void limit_write_stall(base::Millis after) = 0;
   // Looks at an idle connection without the loop (one system call): false if a FIN, an error or bytes are there.
   virtual bool quiet_now() = 0;
+  virtual Acks acks() const = 0;                       // one system call; {} if it is not known (a Unix socket)
   virtual const Peer& peer() const = 0;
   virtual void set_peer(const Address& remote, const Address& local) = 0;  // PROXY protocol
   // Detail for logs after on_end ("certificate has expired", "ECONNREFUSED"); "" = none. Valid until retire().

@@ -38,6 +38,7 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
   size_t unsent() const override;
   void limit_write_stall(base::Millis after) override { lower_->limit_write_stall(after); }
   bool quiet_now() override;
+  net::Acks acks() const override { return lower_->acks(); }
   const net::Peer& peer() const override { return peer_; }
   void set_peer(const net::Address& remote, const net::Address& local) override;
   std::string_view end_detail() const override;

@@ -92,7 +92,8 @@ class ConnectorImpl final : public Connector {
   // Place two of two that know HTTP versions.
   http::ClientSessionPtr make_session(net::TransportPtr transport, const SharedEndpoint& endpoint, http::ClientHost& host) {
     if (speaks_http2(transport->peer())) {
-      return http2::make_client_session(setup_.loop, std::move(transport), setup_.limits, host, &endpoint.stream_limit());
+      return http2::make_client_session(setup_.loop, std::move(transport), setup_.limits, host, &endpoint.stream_limit(),
+                                        setup_.connect_timeout);
     }
     return http1::make_client_session(setup_.loop, std::move(transport), setup_.limits, host);
   }

@@ -1,12 +1,15 @@
 """Upstreams of HTTP/2 that say odd things, frame by frame: the proxy lives, and its other calls too."""
 import base64
 import contextlib
+import ctypes
 import hashlib
+import socket
 import struct
 import threading
 
 import pytest
 
+from harness.base import TIMEOUT
 from harness.certs import server_context
 from harness.h2 import ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame
 from harness.origin import ok
@@ -184,6 +187,42 @@ def test_a_websocket_to_an_origin_of_http2_alone(start):
         assert client.head().status == 502
     assert sluice.request(path="/").status == 200
     assert not any(came)
+
+
+SO_ATTACH_FILTER = 26
+DROP_ALL = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))     # BPF: return 0
+
+
+def lose(sock):
+    """The socket takes no packet any more: nothing of the peer's arrives, and nothing is acknowledged."""
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(DROP_ALL)))
+
+
+def test_a_connection_whose_packets_are_dropped(start):
+    """No FIN, no RST, no acknowledgement: found long before any request's time is up, and what waits on it goes elsewhere."""
+    dead, over = threading.Event(), threading.Event()
+
+    def serve(connection):
+        frames = Frames(connection)
+        frames.send(settings(100))
+        if connection.number == 1:
+            frames.send(answer(frames.request()))
+            lose(connection.sock)
+            dead.set()
+            over.wait(TIMEOUT)
+            return
+        while True:
+            frames.send(answer(frames.request()))
+
+    origin = start.origin(on_connection=serve)
+    sluice = start.sluice(config(origin.address, upstream='protocol = "h2"', pool='max_connections = 4\nconnect_timeout = "300ms"',
+                                 retry="budget = 1.0", route=f'timeout = "{int(10 * TIMEOUT)}s"'))
+    assert sluice.request(path="/").status == 200
+    assert dead.wait(TIMEOUT)
+    try:
+        assert together(sluice, 8) == [200] * 8
+    finally:
+        over.set()
 
 
 def test_300_requests_to_an_origin_that_closes_after_each_answer(start):

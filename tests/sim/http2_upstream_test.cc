@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "peer.h"
 #include "rig.h"
 #include "wire.h"
 
@@ -182,6 +183,42 @@ TEST_CASE("a connection that dies without a word loses one request's timeout, wh
   CHECK(lost == 1);
 }
 
+TEST_CASE("a connection whose packets are dropped: found before any request's time is up, and what waits on it goes again") {
+  for (const int warm : {0, 1, 5}) {
+    World w("max_connections = 4\n", [](Far& far) {
+      for (; far.asked(far.next); far.next += 2) far.answer(far.next);
+    });
+    w.rig.reload(toml("max_connections = 4\nconnect_timeout = \"500ms\"\n[upstream.retry]\nbudget = 1.0\n") + "timeout = \"60s\"\n");
+    for (int i = 0; i <= warm; ++i) w.get();
+    w.rig.sim.settle();
+    REQUIRE(w.statuses() == times(static_cast<size_t>(warm) + 1, "200"));
+    for (const auto& peer : w.rig.network.peers()) peer->lose();
+    for (int i = 0; i < 32; ++i) {
+      w.get();
+      w.rig.sim.run_for(base::millis(200));
+    }
+    w.rig.sim.run_for(base::seconds(2));
+    CHECK(w.statuses() == times(32, "200"));
+  }
+}
+
+TEST_CASE("an origin that does not read for long is not taken for dead: its answers come when it goes on") {
+  World w("max_connections = 1\n", [](Far& far) {
+    for (; far.asked(far.next); far.next += 2) far.answer(far.next);
+  });
+  w.rig.reload(toml("max_connections = 1\n") + "timeout = \"60s\"\n");
+  w.get();
+  w.rig.sim.settle();
+  REQUIRE(w.statuses() == "200");
+  w.rig.network.last_peer().hold();
+  for (int i = 0; i < 5; ++i) w.get();
+  w.rig.sim.run_for(base::seconds(30));
+  w.rig.network.last_peer().resume();
+  w.rig.sim.run_for(base::seconds(1));
+  CHECK(w.statuses() == times(5, "200"));
+  CHECK(w.fars.size() == 1);
+}
+
 TEST_CASE("DATA for HEAD, 204 and 304: a client of HTTP/1 gets its clean answer, and the connections go on") {
   for (const char* status : {"200", "204", "304"}) {
     CAPTURE(status);
@@ -200,6 +237,35 @@ TEST_CASE("DATA for HEAD, 204 and 304: a client of HTTP/1 gets its clean answer,
       CHECK(got.ends_with("\r\n\r\n"));
       CHECK(got.find("close") == std::string::npos);
     }
+    CHECK(w.fars.size() == 1);
+  }
+}
+
+TEST_CASE("... and a client of HTTP/2, whose stream ends clean beside others") {
+  for (const char* status : {"200", "204", "304"}) {
+    CAPTURE(status);
+    World w("max_connections = 1\n", [&](Far& far) {
+      for (; far.asked(far.next); far.next += 2) {
+        far.wire.send(http2::head_frame(far.next, {{":status", status}}, http2::end_headers) +
+                      http2::data_frame(far.next, "surplus", far.next % 4 == 1 ? http2::end_stream : uint8_t{0}));
+      }
+    });
+    http2::Peer client(http2::Peer::Role::client, w.rig.client());
+    http2::Lines lines = http2::get_lines("/");
+    if (std::string(status) == "200") lines[0].second = "HEAD";
+    std::vector<int32_t> ids;
+    for (int i = 0; i < 20; ++i) {
+      ids.push_back(client.ask(lines));
+      if (i % 5 == 4) w.rig.sim.run_for(base::millis(10));
+    }
+    for (const int32_t id : ids) {
+      CHECK(client.seen(id).heads.starts_with("[:status: " + std::string(status)));
+      CHECK(client.seen(id).body.empty());
+      CHECK(client.seen(id).ended);
+      CHECK_FALSE(client.seen(id).reset);
+    }
+    CHECK(client.goaways.empty());
+    CHECK(client.broken == "");
     CHECK(w.fars.size() == 1);
   }
 }

@@ -17,6 +17,7 @@ class FakeTransport final : public net::Transport, public net::Flushable {
   size_t unsent() const override { return 0; }
   void limit_write_stall(base::Millis) override {}
   bool quiet_now() override { return true; }
+  net::Acks acks() const override { return {}; }
   const net::Peer& peer() const override { return peer_; }
   void set_peer(const net::Address&, const net::Address&) override {}
   std::string_view end_detail() const override { return {}; }

@@ -42,6 +42,7 @@ size_t Wire::send(From from, std::string_view bytes) {
   const size_t room = l.window > l.bytes.size() ? l.window - l.bytes.size() : 0;
   const size_t n = std::min(room, bytes.size());
   l.bytes.append(bytes.substr(0, n));
+  if (lost_at_.count >= 0 && n != 0 && l.lost_at.count < 0) l.lost_at = sim_.loop().now();
   schedule(from);
   return n;
 }
@@ -67,6 +68,31 @@ bool Wire::quiet(From from) const {
   return l.bytes.empty() && l.end == Lane::End::none;
 }
 
+void Wire::lose() {
+  lost_at_ = sim_.loop().now();
+  for (Lane& l : lanes_) {
+    if (!l.bytes.empty()) l.lost_at = lost_at_;
+  }
+}
+
+void Wire::find() {
+  lost_at_ = base::Micros{-1};
+  for (const From from : {From::a, From::b}) {
+    lane(from).lost_at = base::Micros{-1};
+    schedule(from);
+  }
+}
+
+// As Linux does: sent again after 200 ms, then after twice as long each time.
+net::Acks Wire::acks(From from) const {
+  const Lane& l = lanes_[at(from)];
+  if (l.lost_at.count < 0) return {};
+  const base::Micros now = sim_.loop().now();
+  uint32_t repeats = 0;
+  for (base::Micros after{200'000}; now - l.lost_at >= after; after = after + after + base::Micros{200'000}) ++repeats;
+  return {1, repeats, now - lost_at_};
+}
+
 void Wire::schedule(From from) {
   Lane& l = lane(from);
   const bool something = !l.bytes.empty() || (l.end != Lane::End::none && !l.end_told);
@@ -78,6 +104,7 @@ void Wire::schedule(From from) {
 void Wire::deliver(From from) {
   Lane& l = lane(from);
   l.scheduled = false;
+  if (lost_at_.count >= 0) return;
   WireSide* const to = side_[at(other(from))];
   if (to == nullptr) {  // nobody there: bytes are answered with a reset, as a kernel does
     if (!l.bytes.empty()) {
@@ -201,6 +228,7 @@ class PipeTransport final : public net::Transport, public WireSide, private net:
   size_t unsent() const override { return out_.size(); }
   void limit_write_stall(base::Millis after) override;
   bool quiet_now() override { return state_ == State::open && in_.empty() && !fin_seen_ && wire_->quiet(far()); }
+  net::Acks acks() const override { return state_ == State::open ? wire_->acks(side_) : net::Acks{}; }
   const net::Peer& peer() const override { return peer_; }
   void set_peer(const net::Address& remote, const net::Address& local) override {
     peer_.remote = remote;

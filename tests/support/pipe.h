@@ -58,6 +58,9 @@ class Wire : public std::enable_shared_from_this<Wire> {
   void set_tear(From from, Tear tear) { lane(from).tear = std::move(tear); }
   void set_latency(base::Micros latency) { latency_ = latency; }
   bool quiet(From from) const;                   // nothing under way from there
+  void lose();                                   // from now on nothing arrives, either way, and nothing is acknowledged
+  void find();                                   // what was lost arrives after all
+  net::Acks acks(From from) const;
   size_t in_flight(From from) const { return lanes_[at(from)].bytes.size(); }
 
  private:
@@ -70,6 +73,7 @@ class Wire : public std::enable_shared_from_this<Wire> {
     bool end_told = false;
     bool end_looked = false;
     bool scheduled = false;
+    base::Micros lost_at{-1};                    // its first byte that no acknowledgement will come for
   };
   static size_t at(From f) { return static_cast<size_t>(f); }
   static From other(From f) { return f == From::a ? From::b : From::a; }
@@ -82,6 +86,7 @@ class Wire : public std::enable_shared_from_this<Wire> {
   WireSide* side_[2] = {nullptr, nullptr};
   Lane lanes_[2];
   base::Micros latency_{0};
+  base::Micros lost_at_{-1};
 };
 
 // The far end, driven by the test. Calls made outside the loop take effect in later turns (SimLoop::settle()).
@@ -97,6 +102,7 @@ class ScriptedPeer final : public WireSide {
   void reset();
   void hold() { reading_ = false; }              // reads nothing: the transport's window fills
   void resume();
+  void lose() { wire_->lose(); }                 // its host is gone without a word
   void tear(Tear how) { wire_->set_tear(side_, std::move(how)); }
   void window(size_t bytes);                     // of what the transport may have under way to us
 

@@ -40,8 +40,9 @@ struct ServerBench {
 };
 
 struct ClientBench {
-  explicit ClientBench(const http::HttpLimits& limits = {}, std::atomic<uint32_t>* stream_limit = nullptr) {
-    host.session = make_client_session(sim.loop(), std::move(pair.transport), limits, host, stream_limit);
+  explicit ClientBench(const http::HttpLimits& limits = {}, std::atomic<uint32_t>* stream_limit = nullptr,
+                       base::Millis patience = base::seconds(1)) {
+    host.session = make_client_session(sim.loop(), std::move(pair.transport), limits, host, stream_limit, patience);
   }
   ~ClientBench() {
     host.session.reset();

@@ -416,6 +416,56 @@ TEST_CASE("a stream that timed out on a silent connection: no further stream unt
   }
 }
 
+TEST_CASE("the PING that asks a silent connection waits for connect_timeout") {
+  for (const base::Millis patience : {base::millis(200), base::seconds(3)}) {
+    ClientBench b({}, nullptr, patience);
+    b.pair.peer->send(http2::settings_frame());
+    ProbeSink late(b.contract);
+    ProbeSink other(b.contract);
+    b.sim.settle();
+    REQUIRE(b.ask(late));
+    REQUIRE(b.ask(other));
+    b.sim.run_for(base::millis(100));
+    late.cancel({http::Kind::timeout, http::Where::upstream});
+    b.sim.run_for(base::Millis{patience.count - 10});
+    CHECK_FALSE(b.host.ended);
+    b.sim.run_for(base::millis(20));
+    CHECK(b.host.ended);
+    CHECK(other.closed);
+  }
+}
+
+// Row 60. Nothing of the peer's acknowledges what is under way: its host, or the way to it, has gone.
+TEST_CASE("a host that acknowledges nothing: no further stream, then the end; one that does not read is left alone") {
+  enum class How : uint8_t { lost, lost_and_found, does_not_read, says_nothing, nothing_to_say };
+  for (const How how : {How::lost, How::lost_and_found, How::does_not_read, How::says_nothing, How::nothing_to_say}) {
+    CAPTURE(static_cast<int>(how));
+    Raw b;
+    ProbeSink& first = b.request("POST", End::no);
+    if (how == How::lost || how == How::lost_and_found) b.pair.peer->lose();
+    if (how == How::does_not_read) b.pair.peer->hold();
+    b.sim.run_for(base::seconds(60));
+    CHECK_FALSE(b.host.ended);                        // nothing is owed
+    CHECK(b.host.session->slots() == 999);
+    if (how != How::nothing_to_say) first.send_body(std::string(64, 'b'), End::no);
+    b.sim.run_for(base::millis(1'900));
+    const bool mute = how == How::lost || how == How::lost_and_found;
+    CHECK(b.host.session->slots() == (mute ? 0 : 999));
+    CHECK_FALSE(b.host.ended);
+    if (how == How::lost_and_found) {
+      const unsigned told = b.host.slots_told;
+      b.pair.wire->find();
+      b.sim.run_for(base::seconds(1));
+      CHECK(b.host.session->slots() == 999);
+      CHECK(b.host.slots_told > told);
+    }
+    b.sim.run_for(base::seconds(60));
+    CHECK(b.host.ended == (how == How::lost));
+    if (how == How::lost) CHECK(b.host.cause == CloseCause::timeout);
+    if (how == How::lost) CHECK(first.trace == "closed reset\n");
+  }
+}
+
 TEST_CASE("a stream that timed out, or was given up, while others are served asks for no PING") {
   Raw b;
   ProbeSink& slow = b.request();

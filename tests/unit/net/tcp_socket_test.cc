@@ -1,6 +1,8 @@
 // TcpSocket over real loopback connections: everything that a kernel can do to a transport.
 #include "net/tcp_socket.h"
 
+#include <linux/filter.h>
+
 #include <string>
 #include <vector>
 
@@ -287,6 +289,30 @@ TEST_CASE("quiet_now sees bytes, a FIN and a reset without the loop") {
   SUBCASE("FIN") { ::shutdown(raw.fd.value(), SHUT_WR); }
   SUBCASE("reset") { raw.reset(); }
   CHECK(!t.quiet_now());
+}
+
+TEST_CASE("acks: nothing is owed by a host that does not read, something by one whose packets are dropped") {
+  World world;
+  Server server(world);
+  RawClient raw(server.address);
+  world.until([&] { return server.peers.size() == 1; });
+  Probe& near = *server.peers[0];
+  CHECK(near.transport->acks().owed == 0);
+  near.send(std::string(1000, 'x'));
+  world.until([&] { return near.to_send.empty() && near.transport->acks().owed == 0; });   // nobody has read it
+
+  sock_filter nothing = BPF_STMT(BPF_RET | BPF_K, 0);            // its socket takes no packet any more
+  const sock_fprog drop{1, &nothing};
+  REQUIRE(::setsockopt(raw.fd.value(), SOL_SOCKET, SO_ATTACH_FILTER, &drop, sizeof drop) == 0);
+  near.send("y");
+  world.until([&] { return near.transport->acks().repeats >= 2; });
+  const net::Acks acks = near.transport->acks();
+  CHECK(acks.owed == 1);
+  CHECK(acks.silent >= base::Micros{base::millis(200)});
+
+  REQUIRE(::setsockopt(raw.fd.value(), SOL_SOCKET, SO_DETACH_FILTER, &drop, sizeof drop) == 0);
+  world.until([&] { return near.transport->acks().owed == 0; });
+  CHECK(near.transport->acks().repeats == 0);
 }
 
 TEST_CASE("a second user gets the bytes that the first one left, and the FIN again") {
