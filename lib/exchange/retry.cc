@@ -50,10 +50,12 @@ bool never_sent(const http::Failure& why) {
   return connecting && why.untouched;
 }
 
-// A reused connection that closed most likely before it read the request; with a detail something had come.
+// A reused connection that closed most likely before it read the request. With a detail something had come; of bytes that stood there
+// before the request was written (a 408 of a server that was about to close, as a rule) nothing was an answer to it.
 bool idle_race(const http::Failure& why, const TryFacts& facts) {
   const bool silent = facts.connection_reused && !facts.answer_begun && !facts.cut_by_try_timeout;
-  return silent && why.kind == http::Kind::reset && why.detail == http::Detail::none;
+  const bool unasked = why.detail == http::Detail::extra_bytes && why.untouched;
+  return silent && why.kind == http::Kind::reset && (why.detail == http::Detail::none || unasked);
 }
 
 }  // namespace

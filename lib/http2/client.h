@@ -166,6 +166,7 @@ class Client final : public http::ClientSession,
   void reclaim() noexcept override;
   // Engine::User
   Flow* on_begin() override { return nullptr; }
+  void on_refused() override {}
   http::Detail on_frame(const Frame& frame) override;
   http::Detail on_data(size_t, bool) override { return http::Detail::none; }
   http::Detail on_window_update(uint32_t) override { return http::Detail::none; }

@@ -153,6 +153,7 @@ void Engine::give_credit() {
   const size_t give = taken >= connection_buffer_ ? 0 : std::min(owed_, connection_buffer_ - taken);
   const bool worth_a_frame = give >= connection_window_ / 2 || (under_way < connection_window_ / 4 && give >= copy_below);
   if (!worth_a_frame) return;
+  reopened_ = reopened_ || !peer_may_send();
   CHECK(receive_window_.grow(static_cast<uint32_t>(give)));
   owed_ -= give;
   put_window_update(queue(), 0, static_cast<uint32_t>(give));

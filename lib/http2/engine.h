@@ -38,7 +38,8 @@ class Engine {
   };
   class User {
    public:
-    virtual Flow* on_begin() = 0;                                   // server: a stream begins; nullptr refuses it
+    virtual Flow* on_begin() = 0;                                   // server: a stream begins; nullptr refuses it: on_refused() follows
+    virtual void on_refused() = 0;
     // Each frame is told once: DATA when it has come, WINDOW_UPDATE with its increment, all others before they are looked at. Not
     // none: the peer goes.
     virtual http::Detail on_frame(const Frame& frame) = 0;
@@ -83,6 +84,10 @@ class Engine {
   bool over() const { return over_; }              // and its GOAWAY is in the transport
   http::Detail fault() const { return fault_; }    // of the connection error
   bool torn() const { return !reader_.between_frames() || reader_.block_open(); }   // the peer owes the rest of a frame, or of a block
+  bool settings_acknowledged() const { return !settings_unanswered_; }
+  size_t streams() const { return table_.size(); }                             // that are open still
+  bool peer_may_send() const { return receive_window_.open() != 0; }           // bodies, by the connection's window
+  bool take_reopened() { return std::exchange(reopened_, false); }             // ... again, since it was asked last
   bool in_head() const { return reader_.in_head() || reader_.block_open(); }   // a part of a header block was read
 
   // Streams. What they are given is serialised, or taken over, before the call returns.
@@ -237,6 +242,7 @@ class Engine {
   bool greeted_ = false;                           // our SETTINGS have left
   bool settings_received_ = false;
   bool settings_unanswered_ = true;                // ours
+  bool reopened_ = false;                          // receive_window_, which was shut
   bool block_ends_ = false;                        // the header block being read bears END_STREAM
   bool peer_takes_connect_ = false;
 };

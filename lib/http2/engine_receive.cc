@@ -118,7 +118,7 @@ Code Engine::begin_stream(int32_t id) {
   if (flow == nullptr) {
     note_reset(id);
     put_rst_stream(queue(), id, Code::refused_stream);
-    user_.on_our_reset();
+    user_.on_refused();
     return Code::no_error;
   }
   if (!know(*flow, id)) {

@@ -112,4 +112,8 @@ Detail FloodGuard::recalled(const Cancel& cancel, base::Micros now) {
 
 Detail FloodGuard::reset_by_us(base::Micros now) { return own_resets_.spend(now) ? Detail::none : Detail::own_reset_flood; }
 
+Detail FloodGuard::refused(bool foreseen, base::Micros now) {
+  return own_resets_.spend(now, foreseen ? Budget::one : unforeseen_price) ? Detail::none : Detail::own_reset_flood;
+}
+
 }  // namespace sluice::http2

@@ -46,6 +46,8 @@ class FloodGuard {
   // Row 34: streams that we had to reset.
   static constexpr uint32_t own_resets_burst = 200;
   static constexpr uint32_t own_resets_a_second = 10;
+  // A refusal that the peer could not foresee costs so little of it. It costs us two frames: nothing was begun for it.
+  static constexpr int64_t unforeseen_price = Budget::one / 10;
   // Row 35: of one header block.
   static constexpr uint32_t continuations_max = 8;
   // Row 37: frames that do nothing for a request.
@@ -74,6 +76,7 @@ class FloodGuard {
   http::Detail recalled(const Cancel& cancel, base::Micros now);    // by us, for what the client did, or its deadline
   void answered() { cancels_.earn(earned_by_work); }                // an upstream's answer is whole
   http::Detail reset_by_us(base::Micros now);
+  http::Detail refused(bool foreseen, base::Micros now);            // by us, above max_streams; it knew and could count?
 
   bool in_header_block() const { return in_block_; }
 

@@ -145,6 +145,7 @@ class Server final : public http::ServerSession,
   void reclaim() noexcept override;
   // Engine::User
   Flow* on_begin() override;
+  void on_refused() override;
   http::Detail on_frame(const Frame& frame) override;
   http::Detail on_data(size_t content, bool live) override;
   http::Detail on_window_update(uint32_t more) override;
@@ -187,6 +188,7 @@ class Server final : public http::ServerSession,
   base::List<ServerStream, OpenTag> streams_;
   net::Timer timer_{this, net::timer_call<&Server::on_timer>};
   base::Micros since_;                        // of the phase, or of idleness
+  base::Micros credit_at_{};                  // the client may send bodies again, after the connection's window was shut
   base::Micros block_since_{-1};              // a header block has begun and is not whole
   base::Micros moved_at_{};                   // some stream's bytes left
   base::Micros answer_since_{-1};             // the window for min_rate of what waits in the transport; -1: nothing does

@@ -86,6 +86,11 @@ void Server::check_streams(base::Micros now) {
 
 void Server::check_body(ServerStream& s, base::Micros now, base::Micros& next) {
   if (!s.body_owed()) return;
+  if (s.read_since_ < credit_at_) {           // the client could not send meanwhile, whatever the stream's own window
+    s.read_at_ = std::max(s.read_at_, credit_at_);
+    s.read_since_ = credit_at_;
+    s.read_bytes_ = 0;
+  }
   const base::Micros gap = s.read_at_ + base::Micros{options_.body_timeout};
   const base::Millis window = http::body_window(options_);
   bool slow = now >= gap;

@@ -83,6 +83,7 @@ void Server::free(ServerStream& stream) {
 }
 
 void Server::touch() {
+  if (engine_.take_reopened()) credit_at_ = loop_.now();
   if (engine_.wants_write()) transport_->touch();
 }
 
@@ -119,6 +120,13 @@ Flow* Server::on_begin() {
   streams_.push_back(*stream);
   guard_.stream_opened(loop_.now());
   return stream;
+}
+
+// A client that does not know our limit yet, or whose cancelled streams are still in the way of its new ones, has seen no fault of its own.
+void Server::on_refused() {
+  const bool foreseen = engine_.settings_acknowledged() && engine_.streams() >= options_.http2.max_streams;
+  const Detail detail = guard_.refused(foreseen, loop_.now());
+  if (detail != Detail::none) engine_.fail(Code::enhance_your_calm, detail);
 }
 
 Detail Server::on_frame(const Frame& frame) {
@@ -237,7 +245,7 @@ void Server::leave_if_done() {
 void Server::begin_closing(CloseCause cause) {
   cause_ = cause;
   phase_ = Phase::closing;
-  loop_.run_later(*this);                     // in case all of it has left already
+  loop_.run_later(*this);  // in case all of it has left already
 }
 
 void Server::close_or_linger() {
@@ -311,7 +319,7 @@ void Server::end_session(CloseCause cause) {
   timer_.disarm();
   phase_ = Phase::ended;
   transport_->close(net::Close::after_flush);  // if it is open still
-  host_.on_session_end(*this, cause);         // may let go of us
+  host_.on_session_end(*this, cause);  // may let go of us
 }
 
 }  // namespace sluice::http2

@@ -146,7 +146,7 @@ void ServerStream::recalled() {
 bool ServerStream::two_way() const { return answer_ == Answer::begun && (request_ == Request::body || request_ == Request::tunnel); }
 
 bool ServerStream::body_owed() const {
-  return request_ == Request::body && !continue_owed_ && !may_be_silent_ && !two_way() &&
+  return request_ == Request::body && !continue_owed_ && !may_be_silent_ && !two_way() && session_.engine_.peer_may_send() &&
          held() < session_.options_.http2.stream_window / 2;
 }
 

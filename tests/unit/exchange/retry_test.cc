@@ -79,6 +79,17 @@ TEST_CASE("a dead reused connection is no sign of a sick upstream: once, whateve
   CHECK(judge({Kind::reset, Where::upstream, http::Detail::truncated, false}, facts, defaults) == Verdict::again);
 }
 
+TEST_CASE("bytes that stood on an idle connection before the request was written: as if it had been found dead") {
+  const Failure stray{Kind::reset, Where::upstream, http::Detail::extra_bytes, true};
+  for (const Method method : {Method::get, Method::post}) {
+    TryFacts facts = facts_of(method);
+    facts.connection_reused = true;
+    CHECK(judge(stray, facts, defaults) == Verdict::again_fresh);
+    facts.connection_reused = false;            // a server that speaks first is another thing
+    CHECK(judge(stray, facts, defaults) == Verdict::again);
+  }
+}
+
 TEST_CASE("a POST that surely was not processed may be sent again, if its body is still held") {
   TryFacts facts = facts_of(Method::post);
   CHECK(judge(failure(Kind::refused_stream, true), facts, defaults) == Verdict::again);

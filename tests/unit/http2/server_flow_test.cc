@@ -110,6 +110,32 @@ TEST_CASE("all streams together hold connection_buffer at most, and one that is 
   for (size_t i = 1; i < 10; ++i) CHECK(one.sink(i).body.size() == large.size());
 }
 
+TEST_CASE("while the connection's window is shut its client owes no body; from then on it has body_timeout") {
+  http::DownstreamOptions o;
+  o.http2.stream_window = 200'000;
+  o.http2.connection_buffer = 200'000;
+  o.min_rate = 0;
+  Bench b(o);
+  b.host.prepare = [](ProbeSink& s) { s.hold = true; };
+  const int32_t waiting = b.client.begin(post_lines());
+  const std::string body(150'000, 'x');
+  for (int i = 0; i < 2; ++i) b.client.ask(post_lines(), &body);
+  b.sim.settle();
+  b.client.more(waiting, "there is no window for it");
+  b.sim.run_for(base::minutes(5));
+  for (const auto& s : b.host.sinks) CHECK_FALSE(s->malformed);
+  CHECK(b.sink(0).body.empty());
+  for (size_t i = 1; i < 3; ++i) {
+    b.sink(i).hold = false;
+    b.sink(i).consume(b.sink(i).unconsumed);
+  }
+  b.sim.run_for(base::seconds(29));
+  CHECK(b.sink(0).body == "there is no window for it");
+  CHECK_FALSE(b.sink(0).malformed);
+  b.sim.run_for(base::seconds(3));
+  CHECK(b.sink(0).malformed);
+}
+
 TEST_CASE("a client that opens no window is given that much and no more; its neighbours go on") {
   Raw b({}, http2::settings_frame({{4, 1000}}) + http2::window_frame(0, 1'000'000));
   b.send(http2::head_frame(1, http2::get_lines()) + http2::head_frame(3, http2::get_lines()) + http2::window_frame(3, 100'000));
