@@ -65,6 +65,8 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   static constexpr size_t drain_bytes_max = 64 * 1024;
   // With more than that unread we stop reading and leave the client so long to see our FIN, before a RST tells it.
   static constexpr base::Millis last_wait = base::seconds(1);
+  // With bytes waiting for so long, what the client has taken of them is looked at: from there min_rate is measured.
+  static constexpr base::Millis mark_after = base::seconds(1);
   // A drain waits so long for the first byte of a request that may be on its way.
   static constexpr base::Millis drain_grace = base::seconds(1);
 
@@ -149,7 +151,7 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   base::Micros since_;  // of the phase: idle, head, linger
   base::Micros answer_since_{-1};             // the window for min_rate of what waits in the transport; -1: nothing does
   uint64_t given_ = 0;  // bytes given to the transport
-  uint64_t answer_mark_ = 0;                  // of those, what had left when the window opened
+  uint64_t answer_mark_ = 0;                  // of those, what the client had taken when the window opened
   uint32_t requests_ = 0;
   uint32_t dropped_ = 0;
   http::Failure cut_why_{};
@@ -160,6 +162,7 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   http::CloseCause drain_cause_ = http::CloseCause::drain;
   bool draining_ = false;
   bool patient_ = false;                      // a two-way stream: the client's limits rest
+  bool answer_marked_ = false;                // answer_mark_ was taken
   bool keep_ = true;  // as the answer's head said
   bool eof_ = false;
 };

@@ -116,7 +116,8 @@ void Server::follow_exchange() {
 void Server::restart_answer_clock() {
   if (answer_since_.count < 0) return;
   answer_since_ = loop_.now();
-  answer_mark_ = given_ - transport_->unsent();
+  answer_marked_ = true;
+  answer_mark_ = given_ - std::min<uint64_t>(given_, transport_->unacknowledged());
   schedule(answer_since_ + base::Micros{http::answer_window(options_)});
 }
 
@@ -124,6 +125,10 @@ void Server::restart_answer_clock() {
 bool Server::answer_too_slow(base::Micros now) {
   const bool waits = answer_since_.count >= 0 && transport_->unsent() != 0;
   if (!waits || patient_ || options_.min_rate == 0) return false;
+  if (!answer_marked_) {
+    restart_answer_clock();
+    return false;
+  }
   const base::Millis window = http::answer_window(options_);
   if (now < answer_since_ + base::Micros{window}) {
     schedule(answer_since_ + base::Micros{window});
@@ -131,7 +136,7 @@ bool Server::answer_too_slow(base::Micros now) {
   }
   const uint64_t mark = answer_mark_;
   restart_answer_clock();
-  return answer_mark_ - mark < http::least_bytes(options_, window);
+  return answer_mark_ - std::min(mark, answer_mark_) < http::least_bytes(options_, window);
 }
 
 }  // namespace sluice::http1

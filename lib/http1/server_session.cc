@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "http/rate.h"
 #include "http1/server.h"
 
 namespace sluice::http1 {
@@ -264,8 +263,8 @@ void Server::fill(net::ByteQueue& out, size_t room) {
   const size_t body = s.writer_.fill(out, room);
   if (answer_since_.count < 0 && out.size() > before) {
     answer_since_ = loop_.now();
-    answer_mark_ = given_;
-    schedule(answer_since_ + base::Micros{http::answer_window(options_)});
+    answer_marked_ = false;
+    schedule(answer_since_ + base::Micros{mark_after});
   }
   given_ += out.size() - before;
   if (s.silent_since_.count >= 0 && out.size() > before) restart_grace();

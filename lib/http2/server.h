@@ -110,6 +110,8 @@ class Server final : public http::ServerSession,
   static constexpr base::Millis rest_after{500};
   // After our last frame the client has so long to close, so that a reset does not take the frame from it.
   static constexpr base::Millis last_wait = base::seconds(1);
+  // With bytes waiting for so long, what the client has taken of them is looked at: from there min_rate is measured.
+  static constexpr base::Millis mark_after = base::seconds(1);
   static constexpr size_t dropped_max = 64 * 1024;            // of its input, while we wait
 
   Server(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options, http::Scheme scheme, http::ServerHost& host);
@@ -193,7 +195,7 @@ class Server final : public http::ServerSession,
   base::Micros moved_at_{};                   // some stream's bytes left
   base::Micros answer_since_{-1};             // the window for min_rate of what waits in the transport; -1: nothing does
   uint64_t given_ = 0;                        // bytes given to the transport
-  uint64_t answer_mark_ = 0;                  // of those, what had left when the window opened
+  uint64_t answer_mark_ = 0;                  // of those, what the client had taken when the window opened
   uint32_t open_ = 0;                         // streams the host knows
   uint32_t alive_ = 0;                        // streams that are not freed
   uint32_t requests_ = 0;
@@ -203,6 +205,7 @@ class Server final : public http::ServerSession,
   http::Scheme scheme_;
   http::CloseCause cause_ = http::CloseCause::peer_closed;
   uint8_t cut_turns_ = 0;
+  bool answer_marked_ = false;                // answer_mark_ was taken
 };
 
 }  // namespace sluice::http2

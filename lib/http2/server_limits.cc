@@ -132,6 +132,10 @@ void Server::check_answer(ServerStream& s, base::Micros now, base::Micros& next)
 bool Server::connection_too_slow(base::Micros now) {
   const bool waits = answer_since_.count >= 0 && transport_->unsent() != 0;
   if (!waits || options_.min_rate == 0) return false;
+  if (!answer_marked_) {
+    restart_answer_clock();
+    return false;
+  }
   const base::Millis window = http::answer_window(options_);
   if (now < answer_since_ + base::Micros{window}) {
     schedule(answer_since_ + base::Micros{window});
@@ -141,12 +145,13 @@ bool Server::connection_too_slow(base::Micros now) {
   restart_answer_clock();
   bool some_owe = streams_.empty();
   for (ServerStream* s = streams_.front(); s != nullptr && !some_owe; s = streams_.next(*s)) some_owe = !s->two_way();
-  return some_owe && answer_mark_ - mark < http::least_bytes(options_, window);
+  return some_owe && answer_mark_ - std::min(mark, answer_mark_) < http::least_bytes(options_, window);
 }
 
 void Server::restart_answer_clock() {
   answer_since_ = loop_.now();
-  answer_mark_ = given_ - transport_->unsent();
+  answer_marked_ = true;
+  answer_mark_ = given_ - std::min<uint64_t>(given_, transport_->unacknowledged());
   schedule(answer_since_ + base::Micros{http::answer_window(options_)});
 }
 

@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/slab.h"
-#include "http/rate.h"
 #include "http2/server.h"
 
 namespace sluice::http2 {
@@ -198,8 +197,8 @@ void Server::fill(net::ByteQueue& out, size_t room) {
   given_ += out.size() - before;
   if (answer_since_.count < 0 && out.size() > before) {
     answer_since_ = loop_.now();
-    answer_mark_ = given_ - (out.size() - before);
-    schedule(answer_since_ + base::Micros{http::answer_window(options_)});
+    answer_marked_ = false;
+    schedule(answer_since_ + base::Micros{mark_after});
   }
   if (engine_.over() && phase_ != Phase::closing) loop_.run_later(*this);
   leave_if_done();

@@ -27,6 +27,7 @@ class TcpSocket final : public Transport {
   void shut_write() override;
   void close(Close how) override;
   size_t unsent() const override;
+  size_t unacknowledged() const override;
   void limit_write_stall(base::Millis after) override;
   bool quiet_now() override;
   Acks acks() const override;

@@ -32,6 +32,18 @@ size_t sum(std::span<const iovec> vectors) {
 
 size_t TcpSocket::unsent() const { return busy_ == nullptr ? 0 : busy_->out.size(); }
 
+size_t TcpSocket::unacknowledged() const {
+  if (state_ != State::open) return unsent();
+  int queued = 0;
+  ::ioctl(fd(), SIOCOUTQ, &queued);
+  size_t waiting = unsent();
+  if (waiting != 0 && busy_->write != nullptr) {         // the kernel may have taken a part of what is under way
+    const size_t left = uv_stream_get_write_queue_size(reinterpret_cast<const uv_stream_t*>(&handle_));
+    waiting -= busy_->in_flight - std::min(busy_->in_flight, left);
+  }
+  return waiting + static_cast<size_t>(std::max(queued, 0));
+}
+
 void TcpSocket::flush() {
   Busy& b = *busy_;
   if (std::exchange(b.stop_reads, false) && state_ == State::open && reading_ == Reading::paused && poll_ == Poll::on) stop_reads();

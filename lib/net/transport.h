@@ -95,6 +95,9 @@ class Transport {
   // unsent() tells what is still under way. Idempotent.
   virtual void close(Close how) = 0;
   virtual size_t unsent() const = 0;                   // bytes taken by fill() that the kernel has not taken
+  // Those, and what the kernel has taken and the peer has not acknowledged (TLS: about; one system call). A kernel takes more only when a
+  // good part of its buffer is free, so beside a slow reader unsent() alone stands still for minutes.
+  virtual size_t unacknowledged() const { return unsent(); }
   // A stall of `after` with unsent bytes ends the transport (EndReason::write_stalled). 0 = never. Default 0.
   virtual void limit_write_stall(base::Millis after) = 0;
   // Looks at an idle connection without the loop (one system call): false if a FIN, an error or bytes are there.
@@ -118,7 +121,7 @@ using TransportPtr = Owned<Transport>;
 
 struct DialOptions {
   base::Millis connect_timeout = base::seconds(1);
-  Address source{};             // Family::none: the kernel chooses
+  Address source{};  // Family::none: the kernel chooses
 };
 
 // Where connections to upstreams come from: real sockets, or the simulation's wires.

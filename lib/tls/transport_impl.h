@@ -36,6 +36,7 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
   void shut_write() override;
   void close(net::Close how) override;
   size_t unsent() const override;
+  size_t unacknowledged() const override;
   void limit_write_stall(base::Millis after) override { lower_->limit_write_stall(after); }
   bool quiet_now() override;
   net::Acks acks() const override { return lower_->acks(); }

@@ -55,6 +55,8 @@ void TlsTransport::touch() {
   if (state_ == State::open && (out_state_ == Out::flows || out_state_ == Out::shut_asked)) lower_->touch();
 }
 
+size_t TlsTransport::unacknowledged() const { return lower_->unacknowledged() + (busy_ == nullptr ? 0 : busy_->out.size()); }
+
 size_t TlsTransport::unsent() const { return lower_->unsent() + (busy_ == nullptr ? 0 : busy_->out.size()); }
 
 void TlsTransport::fill(net::ByteQueue& out, size_t room) {

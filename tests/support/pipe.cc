@@ -40,7 +40,7 @@ size_t Wire::send(From from, std::string_view bytes) {
   Lane& l = lane(from);
   if (l.end != Lane::End::none) return bytes.size();  // into the void
   const size_t room = l.window > l.bytes.size() ? l.window - l.bytes.size() : 0;
-  const size_t n = std::min(room, bytes.size());
+  const size_t n = room < l.least_room ? 0 : std::min(room, bytes.size());
   l.bytes.append(bytes.substr(0, n));
   if (lost_at_.count >= 0 && n != 0 && l.lost_at.count < 0) l.lost_at = sim_.loop().now();
   schedule(from);
@@ -177,7 +177,9 @@ void ScriptedPeer::resume() {
   wire_->pull(side_);
 }
 
-void ScriptedPeer::window(size_t bytes) { wire_->set_window(side_ == Wire::From::a ? Wire::From::b : Wire::From::a, bytes); }
+void ScriptedPeer::window(size_t bytes, size_t least_room) {
+  wire_->set_window(side_ == Wire::From::a ? Wire::From::b : Wire::From::a, bytes, least_room);
+}
 
 void ScriptedPeer::arrive(std::string_view bytes) {
   received_ += bytes;
@@ -226,6 +228,7 @@ class PipeTransport final : public net::Transport, public WireSide, private net:
   void shut_write() override;
   void close(Close how) override;
   size_t unsent() const override { return out_.size(); }
+  size_t unacknowledged() const override { return out_.size() + wire_->in_flight(side_); }
   void limit_write_stall(base::Millis after) override;
   bool quiet_now() override { return state_ == State::open && in_.empty() && !fin_seen_ && wire_->quiet(far()); }
   net::Acks acks() const override { return state_ == State::open ? wire_->acks(side_) : net::Acks{}; }

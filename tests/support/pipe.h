@@ -54,7 +54,11 @@ class Wire : public std::enable_shared_from_this<Wire> {
   // The side reads again, or for the first time.
   void pull(From from);
 
-  void set_window(From from, size_t bytes) { lane(from).window = bytes; }
+  // `least_room`: nothing is taken while less of it is free, as kernels do.
+  void set_window(From from, size_t bytes, size_t least_room = 1) {
+    lane(from).window = bytes;
+    lane(from).least_room = least_room;
+  }
   void set_tear(From from, Tear tear) { lane(from).tear = std::move(tear); }
   void set_latency(base::Micros latency) { latency_ = latency; }
   bool quiet(From from) const;                   // nothing under way from there
@@ -68,6 +72,7 @@ class Wire : public std::enable_shared_from_this<Wire> {
     std::string bytes;
     uint64_t delivered = 0;
     size_t window = window_default;
+    size_t least_room = 1;
     Tear tear = tear_nowhere();
     enum class End : uint8_t { none, fin, reset } end = End::none;
     bool end_told = false;
@@ -104,7 +109,7 @@ class ScriptedPeer final : public WireSide {
   void resume();
   void lose() { wire_->lose(); }                 // its host is gone without a word
   void tear(Tear how) { wire_->set_tear(side_, std::move(how)); }
-  void window(size_t bytes);                     // of what the transport may have under way to us
+  void window(size_t bytes, size_t least_room = 1);   // of what the transport may have under way to us: see Wire
 
   const std::string& received() const { return received_; }
   std::string take() { return std::exchange(received_, {}); }

@@ -278,6 +278,27 @@ TEST_CASE("a client that reads nothing at all is cut") {
   CHECK(b.host.cause == http::CloseCause::write_stalled);
 }
 
+TEST_CASE("what the client has taken counts, also while the kernel takes nothing from us because too little of its buffer is free") {
+  for (const uint32_t rate : {200U, 300U}) {
+    CAPTURE(rate);
+    Raw b({}, http2::settings_frame({{4, 1'000'000}}) + http2::window_frame(0, 1'000'000));
+    b.pair.peer->window(90'000, 60'000);
+    b.pair.peer->hold();
+    b.send(http2::head_frame(1, http2::get_lines()));
+    b.pair.wire->set_tear(support::Wire::From::a, support::tear_every(rate));
+    b.pair.peer->on_event = [](support::ScriptedPeer& peer) { peer.hold(); };
+    b.sink().answer(200, std::string(160'000, 'x'));
+    int seconds = 0;
+    for (; seconds < 120 && !b.host.ended; ++seconds) {
+      b.pair.peer->resume();
+      b.sim.run_for(base::seconds(1));
+    }
+    CHECK(b.host.ended == (rate == 200));
+    CHECK(seconds >= 31);
+    if (rate == 200) CHECK(seconds <= 33);
+  }
+}
+
 TEST_CASE("a body with a gap, and one slower than min_rate, is answered 408 and reset; its neighbour goes on") {
   for (const bool drips : {false, true}) {
     http::DownstreamOptions o;

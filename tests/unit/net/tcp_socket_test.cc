@@ -278,6 +278,30 @@ TEST_CASE("a peer that reads nothing ends at the write limit; one that reads slo
   }
 }
 
+TEST_CASE("what the peer has read counts as acknowledged, also while the kernel takes nothing more from us") {
+  World world;
+  Server server(world);
+  RawClient raw(server.address);
+  world.until([&] { return server.peers.size() == 1; });
+  Probe& peer = *server.peers[0];
+  CHECK(peer.transport->unacknowledged() == 0);
+  peer.send(pattern(flood));
+  world.until([&] { return peer.transport->unsent() > 0; });
+  size_t before = 0;
+  world.until([&] { return std::exchange(before, peer.transport->unacknowledged()) == peer.transport->unacknowledged(); });
+  CHECK(before > peer.transport->unsent());
+  std::string some(64 * 1024, '\0');
+  while (peer.transport->unacknowledged() >= before) {
+    ::recv(raw.fd.value(), some.data(), some.size(), MSG_DONTWAIT);
+    world.spin(1);
+  }
+  while (!peer.to_send.empty() || peer.transport->unacknowledged() != 0) {
+    REQUIRE(raw.receive().has_value());
+    world.spin(1);
+  }
+  CHECK(peer.transport->unsent() == 0);
+}
+
 TEST_CASE("quiet_now sees bytes, a FIN and a reset without the loop") {
   World world;
   Server server(world);
