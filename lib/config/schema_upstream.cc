@@ -58,7 +58,7 @@ void visit_pool(Visitor& v, upstream::PoolOptions& o) {
        "eight waiting for each connection are served within acquire_timeout if one takes 100 ms"},
       Number(o.max_waiting, 0, count_max));
   key(v,
-      {"connect_timeout", "TCP and TLS together",
+      {"connect_timeout", "TCP and TLS together; a connection of HTTP/2 that is asked whether it lives has as long",
        "within a data centre a connect takes a millisecond; a lost SYN is sent again after one second"},
       Duration(o.connect_timeout, above_zero));
   key(v,

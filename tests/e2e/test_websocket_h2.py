@@ -28,9 +28,9 @@ UPGRADE_H1 = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrad
 class Tunnel:
     """A WebSocket on a stream of an HTTP/2 connection."""
 
-    def __init__(self, client, path="/chat", protocol="websocket"):
+    def __init__(self, client, path="/chat", protocol="websocket", more=()):
         self.client = client
-        self.stream = client.start(path, "CONNECT", [(":protocol", protocol), ("sec-websocket-version", "13")], end=False)
+        self.stream = client.start(path, "CONNECT", [(":protocol", protocol), ("sec-websocket-version", "13"), *more], end=False)
         self.seen = client.streams[self.stream]
         self.frames = Protocol(Side.CLIENT, state=OPEN, max_size=1 << 22)
         self.read = 0
@@ -199,6 +199,19 @@ def test_many_tunnels_on_one_connection(start, echo):
             tunnel.flush()
         assert [t.message() for t in tunnels] == [b"%d" % i for i in range(20)]
         for tunnel in tunnels:
+            tunnel.close()
+
+
+def test_tunnels_with_large_heads_which_are_not_kept(start, echo):
+    """A connection holds 1 MiB of heads at once: these are more."""
+    sluice = start.sluice(config(echo.address, protocols=BOTH))
+    with H2Client(sluice.address()) as client:
+        tunnels = []
+        for _ in range(60):
+            tunnels.append(Tunnel(client, more=[(f"x-{i}", "v" * 3500) for i in range(8)]))
+            assert tunnels[-1].open() == 200
+        for tunnel in (tunnels[0], tunnels[-1]):
+            talk(tunnel)
             tunnel.close()
 
 

@@ -132,3 +132,34 @@ TEST_CASE("uploads that are not sent again: their heads are let go before the an
   b.rig.sim.settle();
   for (const int32_t id : ids) CHECK(client.seen(id).body == "ok");
 }
+
+TEST_CASE("over HTTP/1 too: what trailers need of a head stays, the rest is let go") {
+  for (const bool nominated : {false, true}) {         // Connection: t says that the next hop gets no such field
+    for (const size_t piece : {1U, 1000U, 100'000U}) {
+      CAPTURE(nominated);
+      CAPTURE(piece);
+      Bench b;
+      b.answers = false;
+      support::ScriptedPeer& client = b.rig.client();
+      client.send(std::string("POST /new HTTP/1.1\r\nHost: a.test\r\n") + (nominated ? "Connection: t\r\n" : "") +
+                  "X: " + std::string(30'000, 'v') + "\r\nTransfer-Encoding: chunked\r\n\r\n");
+      for (int i = 0; i < 7; ++i) {
+        client.send("2710\r\n" + std::string(10'000, 'b') + "\r\n");
+        b.rig.sim.settle();
+      }
+      client.tear(support::tear_every(piece));
+      client.send("0\r\nt: 1\r\nu: 2\r\n\r\n");
+      b.rig.sim.settle();
+      const http2::Seen& seen = b.servers[0]->seen(1);
+      CHECK(seen.body.size() == 70'000);
+      CHECK(seen.ended);
+      CHECK(seen.heads.ends_with(nominated ? "\n[u: 2]" : "[t: 1][u: 2]"));
+      Bench::answer(*b.servers[0], 1);
+      b.servers[0]->end(1, {{"w", "3"}});
+      b.rig.sim.settle();
+      const std::string got = client.take();
+      CHECK(got.starts_with("HTTP/1.1 200 OK\r\n"));
+      CHECK(got.ends_with("w: 3\r\n\r\n"));
+    }
+  }
+}
