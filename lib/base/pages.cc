@@ -20,6 +20,7 @@ namespace {
 constexpr size_t system_page_bytes = 4096;
 
 std::atomic<size_t> held_bytes{0};
+std::atomic<size_t> limit_bytes{SIZE_MAX};
 
 size_t rounded(size_t bytes) { return (bytes + system_page_bytes - 1) & ~(system_page_bytes - 1); }
 
@@ -75,5 +76,24 @@ void Pages::give(void* page, size_t size, size_t bytes) noexcept {
 }
 
 size_t Pages::held() { return held_bytes.load(std::memory_order_relaxed); }
+
+void MemoryLimit::set(size_t bytes) { limit_bytes.store(bytes, std::memory_order_relaxed); }
+size_t MemoryLimit::bytes() { return limit_bytes.load(std::memory_order_relaxed); }
+bool MemoryLimit::above() { return Pages::held() > bytes(); }
+bool MemoryLimit::far_above() {
+  const size_t held = Pages::held();
+  const size_t most = bytes();
+  return held > most && held - most > most / 4;
+}
+
+// All up to a half of the limit, a half up to three quarters, an eighth up to all of it; from there on one at a time.
+uint32_t MemoryLimit::streams(uint32_t most) {
+  const size_t held = Pages::held();
+  const size_t limit = bytes();
+  if (held <= limit / 2) return most;
+  if (held <= limit - limit / 4) return std::max<uint32_t>(most / 2, 1);
+  if (held <= limit) return std::max<uint32_t>(most / 8, 1);
+  return 1;
+}
 
 }  // namespace sluice::base

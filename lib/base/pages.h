@@ -1,8 +1,9 @@
 // Pages: memory of the system by the page, for what traffic needs: slabs, arenas, chunks. What is given back leaves the process at once,
-// its addresses go to a pool that all threads share. The one place that knows how much is held.
+// its addresses go to a pool that all threads share. The one place that knows how much is held, and how much may be.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace sluice::base {
 
@@ -12,6 +13,19 @@ class Pages {
   static void* take(size_t size, size_t bytes);
   static void give(void* page, size_t size, size_t bytes) noexcept;   // as it was taken
   static size_t held();                                               // by all threads
+};
+
+// `[runtime] max_memory`: what pages may be held, all workers together. Any thread.
+class MemoryLimit {
+ public:
+  static void set(size_t bytes);
+  static size_t bytes();
+  // Above it new requests are refused and no connection holds more body than one request may; above 5/4 of it new connections, heads and streams are refused.
+  static bool above();
+  static bool far_above();
+  // Of `most` streams so many are offered to a connection: all while a half is free, fewer as it fills, never none: shedding begins
+  // before refusals.
+  static uint32_t streams(uint32_t most);
 };
 
 }  // namespace sluice::base

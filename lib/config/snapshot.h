@@ -23,6 +23,7 @@ namespace sluice::config {
 struct RuntimeOptions {
   std::uint32_t workers = 0;  // 0 = auto: min(CPU affinity, cgroup cpu.max rounded up)
   std::uint32_t max_connections = 65'536;
+  std::uint64_t max_memory = 0;  // 0 = auto: 3/4 of what the cgroup, else the machine, has
   base::Millis warm_timeout{10'000};
   bool operator==(const RuntimeOptions&) const = default;
 };

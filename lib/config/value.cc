@@ -113,13 +113,12 @@ void Duration::read(const Node& node, Reader& reader) {
 }
 
 void Size::read(const Node& node, Reader& reader) {
-  constexpr std::string_view wanted = "a size in quotes, such as \"512B\", \"64KiB\" or \"8MiB\"";
   if (node.kind == Kind::integer && node.integer >= 0) {
-    return reader.wrong_type(node, wanted, bare(print_size(static_cast<std::uint64_t>(node.integer))));
+    return reader.wrong_type(node, wanted_, bare(print_size(static_cast<std::uint64_t>(node.integer))));
   }
-  if (node.kind != Kind::text) return reader.wrong_type(node, wanted);
+  if (node.kind != Kind::text) return reader.wrong_type(node, wanted_);
   Quantity got = parse_quantity(node.text, size_units);
-  if (!got.value) return reader.error(node.at, concat({"takes ", wanted}), std::move(got.suggestion));
+  if (!got.value) return reader.error(node.at, concat({"takes ", wanted_}), std::move(got.suggestion));
   if (*got.value > range_.max) return reader.error(node.at, concat({"must be at most ", print_size(range_.max)}));
   if (*got.value < range_.min) return reader.error(node.at, concat({"must be at least ", print_size(range_.min)}));
   to_ = *got.value;
@@ -147,6 +146,15 @@ void WorkerCount::read(const Node& node, Reader& reader) {
   }
   if (node.kind != Kind::integer) return reader.wrong_type(node, "\"auto\" or a number");
   if (const auto value = read_integer(node, reader, 1, workers_max)) to_ = static_cast<std::uint32_t>(*value);
+}
+
+void MemorySize::read(const Node& node, Reader& reader) {
+  constexpr std::uint64_t least = std::uint64_t{16} << 20;   // less would be gone with a few uploads
+  if (node.kind == Kind::text && node.text == "auto") {
+    to_ = 0;
+    return;
+  }
+  Size(to_, {.min = least}, "\"auto\" or a size in quotes, such as \"512MiB\" or \"8GiB\"").read(node, reader);
 }
 
 void Share::read(const Node& node, Reader& reader) {

@@ -96,13 +96,15 @@ struct SizeRange {
 
 class Size final : public Codec {
  public:
-  explicit Size(std::uint64_t& to, SizeRange range = {}) : to_(to), range_(range) {}
+  static constexpr std::string_view usual = "a size in quotes, such as \"512B\", \"64KiB\" or \"8MiB\"";
+  explicit Size(std::uint64_t& to, SizeRange range = {}, std::string_view wanted = usual) : to_(to), range_(range), wanted_(wanted) {}
   void read(const Node& node, Reader& reader) override;
   std::string print() const override { return print_size(to_); }
 
  private:
   std::uint64_t& to_;
   SizeRange range_;
+  std::string_view wanted_;
 };
 
 // The value of a node, nullopt with a complaint when it is of another type or out of range.
@@ -133,6 +135,17 @@ class WorkerCount final : public Codec {
 
  private:
   std::uint32_t& to_;
+};
+
+// `max_memory`: "auto" (0) or a size.
+class MemorySize final : public Codec {
+ public:
+  explicit MemorySize(std::uint64_t& to) : to_(to) {}
+  void read(const Node& node, Reader& reader) override;
+  std::string print() const override { return to_ == 0 ? "\"auto\"" : print_size(to_); }
+
+ private:
+  std::uint64_t& to_;
 };
 
 // `budget`: 0..1.

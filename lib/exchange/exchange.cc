@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/pages.h"
 #include "base/text.h"
 #include "exchange/access_log.h"
 #include "exchange/local_reply.h"
@@ -66,6 +67,7 @@ void Exchange::identify_client() {
 
 // What no route can change. RFC 9110 10.1.1: an expectation that is not known is answered 417.
 Failure Exchange::refuse_by_head() const {
+  if (base::MemoryLimit::above()) return {Kind::overloaded, Where::proxy, Detail::none, true};
   if (head_->method == http::Method::connect) return refused(Kind::method_not_allowed);
   if (head_->fields.has(http::Token::expect) && head_->version != http::Version::http_10) return refused(Kind::expectation);
   if (is_loop(head_->fields, env_.pseudonym)) return refused(Kind::loop);

@@ -25,7 +25,7 @@ enum class CloseCause : uint8_t {
   reload,             // its upstream or listener left the configuration
   drain,
   given_up,           // another worker needed the slot
-  shed,               // oldest idle closed at max_connections
+  shed,               // oldest idle closed at max_connections, or no memory for its head (max_memory)
   tunnel_end,
   tls_failed,
   error,              // local I/O error

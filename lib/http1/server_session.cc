@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/pages.h"
 #include "http1/server.h"
 
 namespace sluice::http1 {
@@ -92,7 +93,9 @@ void Server::read_head(net::ByteQueue& in) {
   ServerStream& s = *stream_;
   phase_ = Phase::head;
   switch (s.reader_.read(in, s.head_)) {
-    case HeadReader::Status::more: return schedule(since_ + base::Micros{options_.header_timeout});
+    case HeadReader::Status::more:
+      if (base::MemoryLimit::far_above()) return malformed({Kind::overloaded, Where::proxy, Detail::none, true});
+      return schedule(since_ + base::Micros{options_.header_timeout});
     case HeadReader::Status::bad: return malformed(s.reader_.failure());
     case HeadReader::Status::done: break;
   }
@@ -191,7 +194,7 @@ void Server::malformed(const Failure& why) {
   s.request_ = ServerStream::Request::malformed;
   s.continue_owed_ = false;
   follow_exchange();
-  cause_ = slow ? CloseCause::timeout : CloseCause::protocol_error;
+  cause_ = slow ? CloseCause::timeout : why.kind == Kind::overloaded ? CloseCause::shed : CloseCause::protocol_error;
   keep_ = false;
   if (phase_ == Phase::head) {
     phase_ = Phase::request;

@@ -80,6 +80,7 @@ class Engine {
   void fill(net::ByteQueue& out, size_t room);
   void tell();                                     // news that came about in downcalls (streams that were given up)
   bool wants_write() const;
+  size_t held() const { return held_; }            // body bytes received and not consumed, of all streams
   bool failed() const { return failing_; }         // a connection error was found: nothing more of the peer is taken
   bool over() const { return over_; }              // and its GOAWAY is in the transport
   http::Detail fault() const { return fault_; }    // of the connection error
@@ -112,6 +113,8 @@ class Engine {
   bool credit_open(const Flow& flow) const { return flow.receive_window_.open() != 0 && receive_window_.open() != 0; }
 
   // Connection
+  // Server: so many of the peer's streams at once from now on. False: the last SETTINGS are not answered yet, nothing is sent.
+  bool offer_streams(uint32_t most);
   void ping(uint64_t opaque);
   void goaway_notice();                            // server: the highest id there is; streams go on being taken
   void goaway(Code code);                          // the last one that was taken; later ones are passed over

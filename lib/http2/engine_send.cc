@@ -264,6 +264,14 @@ void Engine::ended(Flow& flow) {
 
 // ---- frames without a stream ------------------------------------------------------------------------------------
 
+bool Engine::offer_streams(uint32_t most) {
+  if (settings_unanswered_) return false;
+  settings_unanswered_ = true;
+  const Entry entry{Setting::max_concurrent_streams, most};
+  put_settings(queue(), {&entry, 1});
+  return true;
+}
+
 void Engine::ping(uint64_t opaque) { put_ping(queue(), {reinterpret_cast<const char*>(&opaque), sizeof opaque}, false); }
 
 void Engine::goaway_notice() { put_goaway(queue(), stream_id_max, Code::no_error); }

@@ -113,6 +113,9 @@ class Server final : public http::ServerSession,
   // With bytes waiting for so long, what the client has taken of them is looked at: from there min_rate is measured.
   static constexpr base::Millis mark_after = base::seconds(1);
   static constexpr size_t dropped_max = 64 * 1024;            // of its input, while we wait
+  // Above max_memory a connection that holds so much body is read no further, and looked at so often.
+  static constexpr size_t held_when_full = initial_window;
+  static constexpr base::Millis look_again = base::seconds(1);
 
   Server(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options, http::Scheme scheme, http::ServerHost& host);
   ~Server();
@@ -141,6 +144,7 @@ class Server final : public http::ServerSession,
   void on_bytes(net::ByteQueue& in) override;
   void fill(net::ByteQueue& out, size_t room) override;
   void on_eof(bool authenticated) override;
+  void on_fin_behind() override;
   void on_drained() override;
   void on_end(net::EndReason why) override;
   void run() override;
@@ -158,6 +162,9 @@ class Server final : public http::ServerSession,
   void on_goaway(Code code) override;
 
   void touch();
+  void offer_streams();
+  void hold_back();
+  void read_on();
   void request_begins(ServerStream& stream);
   void request_over();
   void leave_now();
@@ -184,6 +191,7 @@ class Server final : public http::ServerSession,
   const http::DownstreamOptions& options_;
   http::ServerHost& host_;
   net::TransportPtr transport_;
+  uint32_t offered_;                          // streams at once, as our SETTINGS say
   Engine engine_;
   FloodGuard guard_;
   HeldHeads heads_;
@@ -206,6 +214,7 @@ class Server final : public http::ServerSession,
   http::CloseCause cause_ = http::CloseCause::peer_closed;
   uint8_t cut_turns_ = 0;
   bool answer_marked_ = false;                // answer_mark_ was taken
+  bool held_back_ = false;                    // not read, for want of memory
 };
 
 }  // namespace sluice::http2

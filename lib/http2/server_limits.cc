@@ -38,6 +38,8 @@ void Server::on_timer() {
     case Phase::noticed:
     case Phase::leaving:
       if (connection_too_slow(now)) return fail(slow_read, CloseCause::write_stalled);
+      read_on();
+      if (held_back_) return schedule(now + base::Micros{look_again});   // what the client owes, it may have sent
       check_head(now);
       return streams_.empty() ? check_idle(now) : check_streams(now);
     case Phase::linger:

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/pages.h"
 #include "base/slab.h"
 #include "http2/server.h"
 
@@ -30,9 +31,8 @@ Slabs& slabs() {
   return all;
 }
 
-Engine::Settings settings_of(const http::DownstreamOptions& options) {
-  return {options.http2.max_streams, options.limits.max_header_bytes, static_cast<uint32_t>(options.http2.stream_window),
-          options.http2.connection_buffer};
+Engine::Settings settings_of(const http::DownstreamOptions& options, uint32_t streams) {
+  return {streams, options.limits.max_header_bytes, static_cast<uint32_t>(options.http2.stream_window), options.http2.connection_buffer};
 }
 
 }  // namespace
@@ -51,7 +51,8 @@ Server::Server(net::Loop& loop, net::TransportPtr transport, const http::Downstr
       options_(options),
       host_(host),
       transport_(std::move(transport)),
-      engine_(Engine::Role::server, settings_of(options), *this),
+      offered_(base::MemoryLimit::streams(options.http2.max_streams)),
+      engine_(Engine::Role::server, settings_of(options, offered_), *this),
       guard_(options.http2.max_resets, options.limits.max_header_bytes, loop.now()),
       since_(loop.now()),
       scheme_(scheme) {
@@ -79,6 +80,7 @@ void Server::free(ServerStream& stream) {
   stream.base::ListHook<OpenTag>::unlink();
   engine_.forget(stream);
   slabs().streams.recycle(&stream);
+  read_on();
 }
 
 void Server::touch() {
@@ -102,6 +104,7 @@ void Server::on_bytes(net::ByteQueue& in) {
     case Phase::ended: return in.clear();
   }
   engine_.receive(in);
+  hold_back();
   if (engine_.in_head() || guard_.in_header_block()) {
     schedule(block_since_ + base::Micros{options_.header_timeout});
   } else {
@@ -113,10 +116,11 @@ void Server::on_bytes(net::ByteQueue& in) {
 
 // A stream that was cancelled counts until its sink has heard of it, and the work for it has ended (row 33).
 Flow* Server::on_begin() {
-  if (alive_ >= options_.http2.max_streams) return nullptr;
+  if (alive_ >= options_.http2.max_streams || base::MemoryLimit::far_above()) return nullptr;
   ++alive_;
   ServerStream* const stream = slabs().streams.make(*this, options_.limits, heads_, loop_.now());
   streams_.push_back(*stream);
+  offer_streams();
   guard_.stream_opened(loop_.now());
   return stream;
 }
@@ -126,6 +130,29 @@ void Server::on_refused() {
   const bool foreseen = engine_.settings_acknowledged() && engine_.streams() >= options_.http2.max_streams;
   const Detail detail = guard_.refused(foreseen, loop_.now());
   if (detail != Detail::none) engine_.fail(Code::enhance_your_calm, detail);
+}
+
+// Fewer as memory fills up, and all again when it is free: a client that keeps to it is not refused.
+void Server::offer_streams() {
+  const uint32_t most = base::MemoryLimit::streams(options_.http2.max_streams);
+  if (most != offered_ && engine_.offer_streams(most)) offered_ = most;
+}
+
+// Above max_memory who holds bodies is read no further: windows cannot be called back.
+void Server::hold_back() {
+  if (held_back_ || engine_.held() < held_when_full || !base::MemoryLimit::above()) return;
+  held_back_ = true;
+  transport_->allow_reading(net::Reading::paused);
+  schedule(loop_.now() + base::Micros{look_again});
+}
+
+// The client could not be heard: its limits of time begin anew.
+void Server::read_on() {
+  if (!held_back_ || (engine_.held() >= held_when_full && base::MemoryLimit::above())) return;
+  held_back_ = false;
+  if (block_since_.count >= 0) block_since_ = loop_.now();
+  for (ServerStream* s = streams_.front(); s != nullptr; s = streams_.next(*s)) s->direction_ended();
+  transport_->allow_reading(net::Reading::allowed);
 }
 
 Detail Server::on_frame(const Frame& frame) {
@@ -179,6 +206,9 @@ void Server::on_eof(bool) {
     case Phase::ended: return;
   }
 }
+
+// It has left, or is half closed: no window opens any more.
+void Server::on_fin_behind() { on_eof(false); }
 
 void Server::on_end(net::EndReason why) {
   if (phase_ == Phase::linger || phase_ == Phase::closing) return end_session(cause_);

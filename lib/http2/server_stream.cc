@@ -150,7 +150,7 @@ bool ServerStream::body_owed() const {
          held() < session_.options_.http2.stream_window / 2;
 }
 
-// Of a stream that may have been a two-way one: the limits of the other direction run from now.
+// Of a stream that may have been a two-way one, or was not heard: the limits of the other direction run from now.
 void ServerStream::direction_ended() {
   if (body_owed()) restart_body_clock();
   if (waiting() != 0) restart_answer_clock();
@@ -172,12 +172,13 @@ void ServerStream::allow_silence(bool allowed) {
   if (std::exchange(may_be_silent_, allowed) != allowed && body_owed()) restart_body_clock();
 }
 
-bool ServerStream::credit_open() const { return session_.engine_.credit_open(*this); }
+bool ServerStream::credit_open() const { return !session_.held_back_ && session_.engine_.credit_open(*this); }
 
 void ServerStream::consume(size_t bytes) {
   const bool owed = body_owed();
   session_.engine_.consume(*this, bytes);
   if (!owed && body_owed()) restart_body_clock();
+  session_.read_on();
   session_.touch();
 }
 

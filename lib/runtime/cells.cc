@@ -7,7 +7,8 @@ using metrics::Name;
 WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker)
     : registry_(registry),
       worker_(worker),
-      rejected_(&registry.counter(Name::downstream_connections_rejected_total, {"max_connections"}, worker)),
+      rejected_at_cap_(&registry.counter(Name::downstream_connections_rejected_total, {"max_connections"}, worker)),
+      rejected_for_memory_(&registry.counter(Name::downstream_connections_rejected_total, {"max_memory"}, worker)),
       loop_lag_(&registry.histogram(Name::loop_lag_seconds, {}, worker)) {
   // Every reason stands in the scrape from the start, at zero: a rate over a series that only now appears misses its first event.
   for (size_t i = 0; i < replies_.size(); ++i) {

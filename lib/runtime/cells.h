@@ -22,7 +22,8 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   }
   void on_turn(base::Micros took) override { loop_lag_->observe(took); }
   void connection_closed(http::CloseCause cause) { closed_[static_cast<size_t>(cause)]->add(); }
-  void connection_rejected() { rejected_->add(); }
+  void rejected_at_cap() { rejected_at_cap_->add(); }
+  void rejected_for_memory() { rejected_for_memory_->add(); }
   void handshake_error(tls::HandshakeError why) { handshake_errors_[static_cast<size_t>(why)]->add(); }
 
   // Cells of one listener, route and upstream of a configuration.
@@ -39,7 +40,8 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   std::array<std::array<metrics::Counter*, http::details>, 2> errors_{};
   std::array<metrics::Counter*, http::close_causes> closed_{};
   std::array<metrics::Counter*, handshake_errors> handshake_errors_{};
-  metrics::Counter* rejected_;
+  metrics::Counter* rejected_at_cap_;
+  metrics::Counter* rejected_for_memory_;
   metrics::Histogram* loop_lag_;
 };
 

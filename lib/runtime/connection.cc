@@ -1,6 +1,7 @@
 #include "runtime/connection.h"
 
 #include "base/check.h"
+#include "base/pages.h"
 #include "runtime/acceptor.h"
 #include "tls/transport.h"
 
@@ -43,6 +44,15 @@ void Connection::serve() {
   const FirstBytes::Judge judge = acceptor_.judge_of_first_bytes(*listening_);
   if (judge == nullptr) return begin_session(std::move(transport_), {});
   first_ = FirstBytes::make(acceptor_.loop(), std::move(transport_), listening_->options.downstream.idle_timeout, judge, *this);
+}
+
+// One that was let in before memory was short, and has asked for nothing yet, goes before it costs a session.
+void Connection::on_open() { base::MemoryLimit::far_above() ? end(http::CloseCause::shed) : serve(); }
+
+void Connection::on_first_bytes(net::TransportPtr transport, std::string_view bytes) {
+  if (!base::MemoryLimit::far_above()) return begin_session(std::move(transport), bytes);
+  transport->close(net::Close::reset);
+  end(http::CloseCause::shed);
 }
 
 void Connection::begin_session(net::TransportPtr transport, std::string_view first_bytes) {

@@ -50,10 +50,10 @@ class Connection final : public http::ServerHost,
   void on_proxy_header(net::ProxyReader& reader, net::TransportPtr transport) override;
   void on_proxy_failed(net::ProxyReader& reader, const net::Peer& peer, net::ProxyReader::Failed why, std::string_view detail) override;
   // FirstBytes::Host
-  void on_first_bytes(net::TransportPtr transport, std::string_view bytes) override { begin_session(std::move(transport), bytes); }
+  void on_first_bytes(net::TransportPtr transport, std::string_view bytes) override;
   void on_no_bytes(http::CloseCause cause) override { end(cause); }
   // net::Transport::User, during the handshake
-  void on_open() override { serve(); }
+  void on_open() override;
   void on_bytes(net::ByteQueue&) override {}
   void fill(net::ByteQueue&, size_t) override {}
   void on_eof(bool) override { end(http::CloseCause::peer_closed); }

@@ -9,12 +9,14 @@
 #include <cstring>
 
 #include "base/log.h"
+#include "base/pages.h"
 #include "config/diff.h"
 #include "config/dump.h"
 #include "metrics/exposition.h"
 #include "net/uv_driver.h"
 #include "runtime/acceptor.h"
 #include "runtime/cpus.h"
+#include "runtime/memory.h"
 #include "runtime/status.h"
 #include "runtime/version.h"
 
@@ -181,6 +183,7 @@ int Control::run() {
 
 void Control::publish(GenerationPtr next) {
   if (generation_ != nullptr) retire_series(*generation_->snapshot, *next->snapshot);
+  base::MemoryLimit::set(memory_limit(next->snapshot->runtime.max_memory));
   EndpointSets sets = discovery_.publish(*next);
   cells_.certificates(*next);
   generation_ = std::move(next);

@@ -1,6 +1,7 @@
 #include "runtime/control_cells.h"
 
 #include "base/log_thread.h"
+#include "base/pages.h"
 #include "exchange/access_log.h"
 #include "runtime/version.h"
 
@@ -18,6 +19,8 @@ ControlCells::ControlCells(metrics::Registry& registry)
       last_good_(registry.gauge(Name::config_last_reload_success, {}, registry.control())) {
   last_good_.set(1);
   registry.gauge(Name::build_info, {version()}, registry.control()).set(1);
+  registry.computed(Name::memory_held_bytes, {}, [] { return static_cast<double>(base::Pages::held()); });
+  registry.computed(Name::memory_limit_bytes, {}, [] { return static_cast<double>(base::MemoryLimit::bytes()); });
 }
 
 void ControlCells::drain(Phase phase, base::Micros left, uint64_t connections) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/pages.h"
 #include "base/slab.h"
 
 namespace sluice::runtime {
@@ -176,14 +177,18 @@ void Worker::sweep() {
 
 // ---- connections ------------------------------------------------------------------------------------------------
 
-// At max_connections the client that has been idle longest makes room; if none is idle here, the new one goes.
+// Far above max_memory nobody is let in. At max_connections the client that has been idle longest makes room; if none is idle here, the new one goes.
 bool Worker::admit_connection() {
+  if (base::MemoryLimit::far_above()) {
+    meter_.rejected_for_memory();
+    return false;
+  }
   if (shared_.connections.fetch_add(1, std::memory_order_relaxed) < shared_.max_connections.load(std::memory_order_relaxed)) return true;
   for (auto& acceptor : acceptors_) {
     if (acceptor->shed_one()) return true;
   }
   shared_.connections.fetch_sub(1, std::memory_order_relaxed);
-  meter_.connection_rejected();
+  meter_.rejected_at_cap();
   return false;
 }
 

@@ -3,6 +3,7 @@
 The receiver stops until the sender is stuck (its count no longer moves), the proxy is weighed, then the body
 goes on in spurts and must arrive whole.
 """
+import os
 import threading
 
 import pytest
@@ -276,3 +277,43 @@ def test_what_a_burst_took_goes_back(start):
     for client in clients:
         client.close()
     wait_for(lambda: sluice.rss() - before < 6 << 20, timeout=TIMEOUT * 2, what="what it took goes back")
+
+
+def test_many_connections_at_every_limit_stay_near_max_memory_and_go_back(start):
+    """All of them are there before the first byte: nobody is turned away at the door."""
+    limit = int(os.environ.get("SLUICE_BURST_MIB", "16")) << 20
+    count = int(os.environ.get("SLUICE_BURST_CONNECTIONS", "150"))
+    origin = start.origin(on_connection=silent)
+    text = config(origin.address, protocols=("h2", "http/1.1"), pool='acquire_timeout = "60s"', workers=2)
+    sluice = start.sluice(text.replace("[runtime]", f'[runtime]\nmax_memory = "{limit >> 20}MiB"'))
+    assert sluice.metric("sluice_memory_limit_bytes") == limit
+    before, most = sluice.rss(), 0
+    clients = [sluice.client() for _ in range(count)]
+    kinds = [half_a_head(), references(), upload()]
+    for i, client in enumerate(clients):
+        send_what_fits(client.sock, kinds[i % len(kinds)])
+        if i % 25 == 0:
+            most = max(most, sluice.metric("sluice_memory_held_bytes"))
+
+    def overload():
+        nonlocal most
+        most = max(most, sluice.metric("sluice_memory_held_bytes"))
+        return sluice.metric("sluice_local_replies_total", reason="overloaded")
+    wait_for(overload, what="requests are refused")
+    grown = sluice.rss() - before
+    print(f"held at most {most / (1 << 20):.1f} of {limit >> 20} MiB, the process grew by {grown / (1 << 20):.1f} MiB")
+    refused = count * (20 << 10)                         # who is refused keeps the chunk it was read into until it is closed
+    assert most < limit * 5 / 4 + refused, f"held {most / (1 << 20):.1f} MiB of {limit >> 20}"
+    for client in clients:
+        client.close()
+    sluice.wait_metric(lambda held: held < 8 << 20, "sluice_memory_held_bytes")
+    if not sanitized():
+        wait_for(lambda: sluice.rss() - before < 16 << 20, timeout=60, what="within 16 MB of its start")
+
+
+def test_max_memory_is_taken_at_a_reload(start):
+    sluice = start.sluice(config(start.origin().address))
+    assert sluice.metric("sluice_memory_limit_bytes") > 64 << 20        # auto
+    text = config(start.origin().address).replace("[runtime]", '[runtime]\nmax_memory = "64MiB"')
+    sluice.reload(text)
+    sluice.wait_metric(64 << 20, "sluice_memory_limit_bytes")

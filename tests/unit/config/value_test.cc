@@ -70,6 +70,14 @@ TEST_CASE("numbers at and beyond their limits") {
   CHECK_HAS(bad(in_listener("max_requests = 0")), "max_requests must be from 1");
 }
 
+TEST_CASE("max_memory is auto or a size, at the least there may be and below") {
+  CHECK(good(whole("[runtime]\nmax_memory = \"auto\"")).runtime.max_memory == 0);
+  CHECK(good(whole("[runtime]\nmax_memory = \"16MiB\"")).runtime.max_memory == 16 << 20);
+  CHECK_HAS(bad(whole("[runtime]\nmax_memory = \"16383KiB\"")), "max_memory must be at least \"16MiB\"");
+  CHECK_HAS(bad(whole("[runtime]\nmax_memory = \"all\"")), "max_memory takes \"auto\" or a size in quotes");
+  CHECK_HAS(bad(whole("[runtime]\nmax_memory = 7")), "max_memory takes");
+}
+
 TEST_CASE("workers is auto or a number") {
   CHECK(good(whole("[runtime]\nworkers = \"auto\"")).runtime.workers == 0);
   CHECK(good(whole("[runtime]\nworkers = 3")).runtime.workers == 3);

@@ -1,0 +1,15 @@
+// How much memory traffic may take (`[runtime] max_memory`).
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace sluice::runtime {
+
+// memory.max or memory.limit_in_bytes; UINT64_MAX: none.
+uint64_t bytes_of_limit(std::string_view text);
+
+// `configured`, or, if it is 0, three quarters of the least limit of our cgroups, or of the machine's memory.
+uint64_t memory_limit(uint64_t configured);
+
+}  // namespace sluice::runtime
