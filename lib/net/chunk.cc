@@ -16,8 +16,8 @@ struct ChunkPool {
     base::SlabPages slab;
     Size(uint32_t payload, size_t free_bytes) : bytes(payload), slab(sizeof(Chunk) + payload, free_bytes) {}
   };
-  static constexpr size_t keep_usual = size_t{1} << 20;
-  static constexpr size_t keep_bulk = size_t{1} << 20;
+  static constexpr size_t keep_usual = size_t{8} << 20;   // until a trim finds them idle
+  static constexpr size_t keep_bulk = size_t{16} << 20;
   static constexpr size_t keep_seldom = 0;
 
   std::array<Size, 4> sizes{Size(Chunk::usual_bytes, keep_usual), Size(2 * Chunk::usual_bytes, keep_seldom),
