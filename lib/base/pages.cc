@@ -9,6 +9,7 @@
 #include <atomic>
 #include <bit>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -58,7 +59,7 @@ class Addresses {
 
 // Never destroyed: what dies at the end of the process may still give back.
 Addresses& addresses() {
-  static Addresses& all = *new Addresses;
+  static Addresses& all = *std::make_unique<Addresses>().release();
   return all;
 }
 

@@ -94,7 +94,10 @@ void Server::read_head(net::ByteQueue& in) {
   phase_ = Phase::head;
   switch (s.reader_.read(in, s.head_)) {
     case HeadReader::Status::more:
-      if (base::MemoryLimit::far_above()) return malformed({Kind::overloaded, Where::proxy, Detail::none, true});
+      if (base::MemoryLimit::far_above()) {
+        in.clear();                                // nothing more of it is read
+        return malformed({Kind::overloaded, Where::proxy, Detail::none, true});
+      }
       return schedule(since_ + base::Micros{options_.header_timeout});
     case HeadReader::Status::bad: return malformed(s.reader_.failure());
     case HeadReader::Status::done: break;
