@@ -1,13 +1,14 @@
 # sluice_hardening: what every object of ours is compiled with, and llhttp's, so that a memory fault ends the process instead of
-# being of use to somebody. scripts/hardening reads the built executable and tells what is missing. Only in what is shipped:
-# sanitizers find more, and a debug build is for finding faults, where an uninitialised variable must not look right by chance.
+# being of use to somebody. scripts/hardening reads the built executable and tells what is missing. But for libstdc++'s assertions, which every
+# test shall meet before a peer does, only in what is shipped: sanitizers find more, and a debug build is for finding faults, where
+# an uninitialised variable must not look right by chance.
 include(CheckCXXSourceCompiles)
 
 add_library(sluice_hardening INTERFACE)
+target_compile_definitions(sluice_hardening INTERFACE $<$<COMPILE_LANGUAGE:CXX>:_GLIBCXX_ASSERTIONS>)
 if(SLUICE_SANITIZE OR CMAKE_BUILD_TYPE STREQUAL "Debug")
   return()
 endif()
-target_compile_definitions(sluice_hardening INTERFACE $<$<COMPILE_LANGUAGE:CXX>:_GLIBCXX_ASSERTIONS>)
 
 set(_flags -fPIE -fstack-protector-strong -fstack-clash-protection
   -ftrivial-auto-var-init=zero)  # what is left of an earlier call's frame never leaves the process
