@@ -3,6 +3,7 @@
 BASE = """
 [runtime]
 workers = 2
+max_memory = "@MEMORY@"
 [drain]
 deregister_wait = "0s"
 deadline = "10s"
@@ -186,5 +187,7 @@ class World:
         """The usual one; with dice, one that differs in much or in little."""
         wildness = dice.one(0, 0.05, 0.3, 0.7) if dice else 0
         rough = [name for name in self.listeners if not name.startswith("calm")]
-        return (BASE + self.calm(dice, wildness) + "".join(self.listener(name, dice, wildness) for name in rough) +
+        memory = dice.one("auto", "1GiB", "2GiB", "16GiB") if dice and dice.chance(wildness) else "auto"   # none that the canary would feel
+        return (BASE.replace("@MEMORY@", memory) + self.calm(dice, wildness) +
+                "".join(self.listener(name, dice, wildness) for name in rough) +
                 "".join(self.upstream(name, dice, wildness) for name in self.origins) + self.routes(dice, wildness))
