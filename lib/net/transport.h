@@ -102,7 +102,7 @@ class Transport {
   virtual void limit_write_stall(base::Millis after) = 0;
   // Looks at an idle connection without the loop (one system call): false if a FIN, an error or bytes are there.
   virtual bool quiet_now() = 0;
-  virtual Acks acks() const = 0;                       // one system call; {} if it is not known (a Unix socket)
+  virtual Acks acks() const = 0;  // one system call; {} if it is not known (a Unix socket)
   virtual const Peer& peer() const = 0;
   virtual void set_peer(const Address& remote, const Address& local) = 0;  // PROXY protocol
   // Detail for logs after on_end ("certificate has expired", "ECONNREFUSED"); "" = none. Valid until retire().

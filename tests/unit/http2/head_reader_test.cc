@@ -14,7 +14,9 @@ using http2::Lines;
 namespace {
 
 struct Read {
-  explicit Read(http2::Side side, const http::HttpLimits& l = {}) : limits(l), reader(side, limits, arena, held) { reader.begin_head(head); }
+  explicit Read(http2::Side side, const http::HttpLimits& l = {}) : limits(l), reader(side, limits, arena, held) {
+    reader.begin_head(head);
+  }
   HeadReader::Taken take(const Lines& lines) {
     HeadReader::Taken last = HeadReader::Taken::yes;
     for (const auto& [name, value] : lines) last = reader.take(name, value, http2::Indexing::allowed);
