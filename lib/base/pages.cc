@@ -81,6 +81,7 @@ size_t Pages::held() { return held_bytes.load(std::memory_order_relaxed); }
 void MemoryLimit::set(size_t bytes) { limit_bytes.store(bytes, std::memory_order_relaxed); }
 size_t MemoryLimit::bytes() { return limit_bytes.load(std::memory_order_relaxed); }
 bool MemoryLimit::above() { return Pages::held() > bytes(); }
+bool MemoryLimit::ample() { return Pages::held() <= bytes() / 2; }
 bool MemoryLimit::far_above() {
   const size_t held = Pages::held();
   const size_t most = bytes();
@@ -91,7 +92,7 @@ bool MemoryLimit::far_above() {
 uint32_t MemoryLimit::streams(uint32_t most) {
   const size_t held = Pages::held();
   const size_t limit = bytes();
-  if (held <= limit / 2) return most;
+  if (ample()) return most;
   if (held <= limit - limit / 4) return std::max<uint32_t>(most / 2, 1);
   if (held <= limit) return std::max<uint32_t>(most / 8, 1);
   return 1;

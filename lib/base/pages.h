@@ -23,6 +23,8 @@ class MemoryLimit {
   // Above it new requests are refused and no connection holds more body than one request may; above 5/4 of it new connections, heads and streams are refused.
   static bool above();
   static bool far_above();
+  // Half of it is free: only then does a slab keep what is free, which counts as held.
+  static bool ample();
   // Of `most` streams so many are offered to a connection: all while a half is free, fewer as it fills, never none: shedding begins
   // before refusals.
   static uint32_t streams(uint32_t most);

@@ -1,6 +1,7 @@
 // Pages of equal cells. A page is aligned to its size, so a cell finds its page by masking; pages with a free cell stand
 // in one doubly linked list. Some wholly free pages are kept, for the batches of streams that begin and end in one turn on HTTP/2; every
-// further one goes back at once, all of them do above max_memory, and of those that are kept what was not needed since the last trim.
+// further one goes back at once, all of them do when half of max_memory is held, and of those that are kept what was not needed since
+// the last trim.
 #include "base/slab.h"
 
 #include <algorithm>
@@ -135,7 +136,7 @@ void SlabPages::give(void* memory) noexcept {
     partial_ = page;
   }
   if (--page->used > 0) return;
-  if (++free_pages_ > pages_kept_ || MemoryLimit::above()) give_page(page);
+  if (++free_pages_ > pages_kept_ || !MemoryLimit::ample()) give_page(page);
 }
 
 }  // namespace sluice::base
