@@ -20,10 +20,10 @@ class MemoryLimit {
  public:
   static void set(size_t bytes);
   static size_t bytes();
-  // Above it new requests are refused and no connection holds more body than one request may; above 5/4 of it new connections, heads and streams are refused.
+  // Above it requests are refused, whole or not; above 5/4 of it new connections and streams.
   static bool above();
   static bool far_above();
-  // Half of it is free: only then does a slab keep what is free, which counts as held.
+  // Half of it is free: only then does a slab keep what is free, and a connection hold more body than one request may.
   static bool ample();
   // Of `most` streams so many are offered to a connection: all while a half is free, fewer as it fills, never none: shedding begins
   // before refusals.

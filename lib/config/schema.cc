@@ -46,13 +46,11 @@ void visit_runtime(Visitor& v, RuntimeOptions& o) {
       Number(o.max_connections, 1, 16'777'216));
   key(v,
       {"max_memory",
-       "bytes held for traffic, all workers together; as it fills, HTTP/2 connections are offered fewer streams; above it new requests get "
-       "503 `overloaded`, and a connection that holds 64 KiB of bodies is not read until they have gone on; above 5/4 of it new "
-       "connections "
-       "are closed, and new streams and heads that are not whole refused; \"auto\" or a size",
+       "bytes held for traffic, all workers together; as it fills, HTTP/2 connections are offered fewer streams, and one that holds "
+       "64 KiB of bodies is not read until they have gone on; above it new requests get 503 `overloaded`; above 5/4 of it new connections "
+       "are closed and new streams refused; \"auto\" or a size",
        "auto is 3/4 of the cgroup's limit, without one of the machine's memory: the rest is for the kernel's buffers and what does not "
-       "grow "
-       "with traffic"},
+       "grow with traffic"},
       MemorySize(o.max_memory));
   key(v,
       {"warm_timeout", "how long /readyz waits at most for the `min_idle` connections of upstreams",

@@ -94,7 +94,7 @@ void Server::read_head(net::ByteQueue& in) {
   phase_ = Phase::head;
   switch (s.reader_.read(in, s.head_)) {
     case HeadReader::Status::more:
-      if (base::MemoryLimit::far_above()) {
+      if (base::MemoryLimit::above()) {
         in.clear();                                // nothing more of it is read
         return malformed({Kind::overloaded, Where::proxy, Detail::none, true});
       }

@@ -146,12 +146,13 @@ void Engine::stream_error(Flow& flow, Code code) {
 // ---- credit -----------------------------------------------------------------------------------------------------
 
 // Connection credit goes back on receipt, as long as what is held and what is under way stay within the buffer: so one stalled
-// stream does not stall the others, and all of them together cannot hold more. Above max_memory that buffer is a small one.
+// stream does not stall the others, and all of them together cannot hold more. While half of max_memory is held that
+// buffer is a small one.
 void Engine::give_credit() {
   if (owed_ == 0 || failing_) return;
   const size_t under_way = connection_window_ - std::min(connection_window_, owed_);
   const size_t taken = held_ + under_way;
-  const size_t buffer = base::MemoryLimit::above() ? initial_window : connection_buffer_;
+  const size_t buffer = base::MemoryLimit::ample() ? connection_buffer_ : initial_window;
   const size_t give = taken >= buffer ? 0 : std::min(owed_, buffer - taken);
   const bool worth_a_frame = give >= connection_window_ / 2 || (under_way < connection_window_ / 4 && give >= copy_below);
   if (!worth_a_frame) return;

@@ -113,7 +113,7 @@ class Server final : public http::ServerSession,
   // With bytes waiting for so long, what the client has taken of them is looked at: from there min_rate is measured.
   static constexpr base::Millis mark_after = base::seconds(1);
   static constexpr size_t dropped_max = 64 * 1024;            // of its input, while we wait
-  // Above max_memory a connection that holds so much body is read no further, and looked at so often.
+  // While half of max_memory is held a connection that holds so much body is read no further, and looked at so often.
   static constexpr size_t held_when_full = initial_window;
   static constexpr base::Millis look_again = base::seconds(1);
 

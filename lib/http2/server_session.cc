@@ -138,9 +138,9 @@ void Server::offer_streams() {
   if (most != offered_ && engine_.offer_streams(most)) offered_ = most;
 }
 
-// Above max_memory who holds bodies is read no further: windows cannot be called back.
+// While half of max_memory is held, who holds bodies is read no further: windows cannot be called back.
 void Server::hold_back() {
-  if (held_back_ || engine_.held() < held_when_full || !base::MemoryLimit::above()) return;
+  if (held_back_ || engine_.held() < held_when_full || base::MemoryLimit::ample()) return;
   held_back_ = true;
   transport_->allow_reading(net::Reading::paused);
   schedule(loop_.now() + base::Micros{look_again});
@@ -148,7 +148,7 @@ void Server::hold_back() {
 
 // The client could not be heard: its limits of time begin anew.
 void Server::read_on() {
-  if (!held_back_ || (engine_.held() >= held_when_full && base::MemoryLimit::above())) return;
+  if (!held_back_ || (engine_.held() >= held_when_full && !base::MemoryLimit::ample())) return;
   held_back_ = false;
   if (block_since_.count >= 0) block_since_ = loop_.now();
   for (ServerStream* s = streams_.front(); s != nullptr; s = streams_.next(*s)) s->direction_ended();

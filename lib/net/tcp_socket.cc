@@ -295,7 +295,7 @@ void TcpSocket::provide(uv_buf_t* buffer) {
       b.target = home;
     }
   }
-  if (b.target == nullptr) b.target = Chunk::make(bulk_ && !base::MemoryLimit::above() ? Chunk::bulk_bytes : Chunk::usual_bytes);
+  if (b.target == nullptr) b.target = Chunk::make(bulk_ && base::MemoryLimit::ample() ? Chunk::bulk_bytes : Chunk::usual_bytes);
   *buffer = uv_buf_init(b.target->data() + b.target->used(), b.target->room());
 }
 
