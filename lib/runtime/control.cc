@@ -106,6 +106,7 @@ Control::Control(Started, config::Loaded loaded)
       drain_(loaded_.snapshot->drain),
       tick_(this, net::timer_call<&Control::on_tick>),
       settle_timer_(this, net::timer_call<&Control::ask_settled>),
+      settling_(worker_count_),
       started_(loop_.now()) {}
 
 // Messages between workers stop first (see Peers::post), then the threads, then what they used.
@@ -205,17 +206,23 @@ void Control::retire_series(const config::Snapshot& before, const config::Snapsh
   gone("listener", before.listeners, after.listeners);
   gone("route", before.routes, after.routes);
   gone("upstream", before.upstreams, after.upstreams);
+  series_left();
+}
+
+// Their cells go to others once no worker writes them any more.
+void Control::series_left() {
+  settling_.changed();
   settle_timer_.arm(loop_, settle_every);
 }
 
 void Control::ask_settled() {
-  settled_answers_ = settled_ = 0;
-  to_all([this](Worker& worker) {
-    mailbox_.push([this, settled = worker.settled()] {
-      settled_ += settled ? 1 : 0;
-      if (++settled_answers_ < worker_count_) return;
-      if (settled_ == worker_count_) return registry_.reclaim();
-      settle_timer_.arm(loop_, settle_every);
+  to_all([this, round = settling_.ask()](Worker& worker) {
+    mailbox_.push([this, round, settled = worker.settled()] {
+      switch (settling_.answer(round, settled)) {
+        case Settling::Verdict::open: break;
+        case Settling::Verdict::settled: registry_.reclaim(); break;
+        case Settling::Verdict::in_use: settle_timer_.arm(loop_, settle_every); break;
+      }
     });
   });
 }
@@ -264,7 +271,7 @@ void Control::send_endpoints(const upstream::SharedUpstream& upstream, const ups
 
 void Control::series_retired() {
   if (generation_ != nullptr) cells_.certificates(*generation_);   // a certificate may bear a name that DNS had, too
-  settle_timer_.arm(loop_, settle_every);
+  series_left();
 }
 
 void Control::to_all(const std::function<void(Worker&)>& message) {

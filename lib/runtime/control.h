@@ -19,6 +19,7 @@
 #include "runtime/discovery.h"
 #include "runtime/drain.h"
 #include "runtime/generation.h"
+#include "runtime/settling.h"
 #include "runtime/worker_thread.h"
 #include "upstream/health_probe.h"
 
@@ -50,6 +51,7 @@ class Control final : public admin::Backend,
   void start_workers();
   void publish(GenerationPtr next);
   void retire_series(const config::Snapshot& before, const config::Snapshot& after);
+  void series_left();
   void ask_settled();
   void place_checks(const Generation& generation, const EndpointSets& sets);
   void to_all(const std::function<void(Worker&)>& message);
@@ -108,13 +110,12 @@ class Control final : public admin::Backend,
   std::unique_ptr<net::FdWatch> signal_watch_;
   net::Timer tick_;
   net::Timer settle_timer_;
+  Settling settling_;
   base::Micros started_;
   uint32_t workers_applied_ = 0;                  // that have the first generation
   uint32_t workers_closed_ = 0;                   // whose listeners are closed (drain)
   uint32_t workers_warm_ = 0;
   uint32_t warm_answers_ = 0;
-  uint32_t settled_ = 0;
-  uint32_t settled_answers_ = 0;
   bool warm_asked_ = false;
   bool warm_ = false;
   bool reloading_ = false;
