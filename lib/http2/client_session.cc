@@ -322,7 +322,10 @@ void Client::watch() {
 
 base::Millis Client::watch_every() const { return std::max(base::Millis{patience_.count / 2}, base::millis(10)); }
 
+// That it died is no sign of a sick upstream: who got nothing of an answer has met its end by chance, like on an idle one.
 void Client::nobody_answers() {
+  from_idle_ = true;
+  for (ClientStream* s = streams_.front(); s != nullptr; s = streams_.next(*s)) s->opened_idle_ = true;
   transport_->close(net::Close::reset);
   close_streams({Kind::reset, Where::upstream, Detail::none, false});
   end_session(CloseCause::timeout);

@@ -215,8 +215,7 @@ def test_a_connection_whose_packets_are_dropped(start):
             frames.send(answer(frames.request()))
 
     origin = start.origin(on_connection=serve)
-    sluice = start.sluice(config(origin.address, upstream='protocol = "h2"', pool='max_connections = 4\nconnect_timeout = "300ms"',
-                                 retry="budget = 1.0", route=f'timeout = "{int(10 * TIMEOUT)}s"'))
+    sluice = start.sluice(config(origin.address, upstream='protocol = "h2"', pool='max_connections = 4\nconnect_timeout = "300ms"', route=f'timeout = "{int(10 * TIMEOUT)}s"'))
     assert sluice.request(path="/").status == 200
     assert dead.wait(TIMEOUT)
     try:

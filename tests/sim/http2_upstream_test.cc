@@ -188,7 +188,7 @@ TEST_CASE("a connection whose packets are dropped: found before any request's ti
     World w("max_connections = 4\n", [](Far& far) {
       for (; far.asked(far.next); far.next += 2) far.answer(far.next);
     });
-    w.rig.reload(toml("max_connections = 4\nconnect_timeout = \"500ms\"\n[upstream.retry]\nbudget = 1.0\n") + "timeout = \"60s\"\n");
+    w.rig.reload(toml("max_connections = 4\nconnect_timeout = \"500ms\"\n") + "timeout = \"60s\"\n");
     for (int i = 0; i <= warm; ++i) w.get();
     w.rig.sim.settle();
     REQUIRE(w.statuses() == times(static_cast<size_t>(warm) + 1, "200"));
@@ -200,6 +200,22 @@ TEST_CASE("a connection whose packets are dropped: found before any request's ti
     w.rig.sim.run_for(base::seconds(2));
     CHECK(w.statuses() == times(32, "200"));
   }
+}
+
+TEST_CASE("nor does its death draw on the retry budget when it was busy: each of its requests goes again") {
+  World w("max_connections = 1\n", [](Far& far) {
+    if (far.number == 0 && far.next == 1 && far.asked(1)) far.next = 3;   // the first one waits for its answer all the while
+    for (; far.asked(far.next); far.next += 2) far.answer(far.next);
+  });
+  w.rig.reload(toml("max_connections = 1\nconnect_timeout = \"500ms\"\n") + "timeout = \"60s\"\n");
+  for (int i = 0; i < 3; ++i) w.get();
+  w.rig.sim.settle();
+  REQUIRE(w.statuses() == "none 200 200");
+  for (const auto& peer : w.rig.network.peers()) peer->lose();
+  for (int i = 0; i < 90; ++i) w.get();
+  w.rig.sim.run_for(base::seconds(10));
+  CHECK(w.statuses() == times(90, "200"));
+  CHECK(w.rig.metric(metrics::Name::upstream_retries_total, {"budget"}) == 0);
 }
 
 TEST_CASE("an origin that does not read for long is not taken for dead: its answers come when it goes on") {
