@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "base/unwritten.h"
 
 namespace sluice::exchange {
 namespace {
@@ -62,7 +63,7 @@ AccessLog::AccessLog(Opened, const AccessLogOptions& options, uint32_t workers, 
     : format_(options.format), writer_(fd, {.producers = workers, .ring_bytes = ring_bytes, .pause = pause}, hooks_of(options)) {}
 
 void AccessLog::write(uint32_t worker, const AccessRecord& record) {
-  std::array<char, line_bytes_max> line;   // NOLINT: filled by the formatter
+  UNWRITTEN std::array<char, line_bytes_max> line;   // NOLINT: filled by the formatter
   const size_t size = format_ == AccessLogFormat::json ? format_json(record, line.data()) : format_common(record, line.data());
   writer_.push(worker, {line.data(), size});
 }

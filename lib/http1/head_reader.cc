@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "base/unwritten.h"
 #include "http/validate.h"
 #include "http1/message.h"
 
@@ -155,7 +156,7 @@ HeadReader::Status HeadReader::consume(std::string_view bytes, Place place, size
     }
     fields_at = static_cast<size_t>(line_end - begin) + 1;
   }
-  std::array<Line, lines_at_once> lines;
+  UNWRITTEN std::array<Line, lines_at_once> lines;
   const Cleaning cleaning = side_ == Side::request ? Cleaning::none : Cleaning::allowed;
   const ScanResult found = scan_fields(begin + fields_at, end, lines, cleaning, budget_);
   cleaned_ = cleaned_ || found.cleaned;

@@ -176,7 +176,7 @@ void ByteQueue::drop(size_t n) {
   }
 }
 
-void ByteQueue::clear() {
+void ByteQueue::pop_all() {
   while (count_ != 0) pop();
 }
 

@@ -38,7 +38,9 @@ class ByteQueue {
   void take(ByteQueue& other, size_t n);
   // Forgets the first n bytes; n <= size().
   void drop(size_t n);
-  void clear();
+  void clear() {
+    if (count_ != 0) pop_all();     // most queues that go are empty
+  }
   // First slice; only if !empty().
   const Slice& front() const;
   const Slice& back() const;
@@ -63,6 +65,7 @@ class ByteQueue {
   Slice& back_slice();
   void push(Slice&& slice);
   Slice pop();
+  void pop_all();
   uint32_t tail_room();
   template <class Visit>
   void each(Visit visit) const;   // visit(slice) -> go on?

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/unwritten.h"
 #include "net/tcp_socket_impl.h"
 
 namespace sluice::net {
@@ -67,7 +68,7 @@ void TcpSocket::write_some(Given given) {
   Busy& b = *busy_;
   const bool had = !b.out.empty();
   while (!b.out.empty()) {
-    std::array<iovec, vectors_max> space;
+    UNWRITTEN std::array<iovec, vectors_max> space;
     const auto vectors = b.out.gather(space);
     const int n = uv_try_write(stream(), as_buffers(vectors.data()), static_cast<unsigned>(vectors.size()));
     if (n < 0 && n != UV_EAGAIN) return write_failed(n);
