@@ -105,14 +105,6 @@ bool hold_new_clients(const Fd& socket) {
   return ::setsockopt(socket.value(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
 }
 
-// The same for a Unix socket, which has no handshake: connect(2) fails from now on, what stands in the queue can be accepted.
-void refuse_new_clients(const Fd& socket) {
-  sockaddr_storage raw;
-  socklen_t length = sizeof raw;
-  const bool known = ::getsockname(socket.value(), reinterpret_cast<sockaddr*>(&raw), &length) == 0;
-  if (known && raw.ss_family == AF_UNIX) ::shutdown(socket.value(), SHUT_RD);  // of a TCP socket that would reset the queue
-}
-
 }  // namespace
 
 base::Result<void> probe_address(const Address& address) {
@@ -167,7 +159,7 @@ bool Listener::accept_one() {
   if (!fd) {
     switch (errno) {
       case EAGAIN:
-      case EINVAL: return false;  // a Unix socket after refuse_new_clients()
+      case EINVAL: return false;  // a Unix socket that was shut down: its queue is empty
       case EMFILE:
       case ENFILE:
       case ENOBUFS:
@@ -204,7 +196,8 @@ void Listener::stop_accepting() {
     watch_->watch(FdWatch::For::reading);
     return pause_.arm(loop_, handshake_grace);
   }
-  refuse_new_clients(socket_);
+  // A Unix socket has no handshake: connect(2) fails from now on, what stands in the queue can be accepted. TCP would reset the queue.
+  if (address_.family() == Address::Family::unix_path) ::shutdown(socket_.value(), SHUT_RD);
   pause_.disarm();
   watch_.reset();
   loop_.run_later(*this);

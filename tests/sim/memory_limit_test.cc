@@ -13,35 +13,14 @@ using sim::Rig;
 
 namespace {
 
-constexpr const char* h1 = R"(
-[[listener]]
-address = "127.0.0.1:8080"
-[[upstream]]
-name = "app"
-endpoints = ["10.0.0.1:3000"]
-[[route]]
-upstream = "app"
-)";
-constexpr const char* h2 = R"(
-[[listener]]
-address = "127.0.0.1:8080"
-protocols = ["h2"]
-[[upstream]]
-name = "app"
-endpoints = ["10.0.0.1:3000"]
-[[route]]
-upstream = "app"
-)";
-constexpr const char* both = R"(
-[[listener]]
-address = "127.0.0.1:8080"
-protocols = ["h2", "http/1.1"]
-[[upstream]]
-name = "app"
-endpoints = ["10.0.0.1:3000"]
-[[route]]
-upstream = "app"
-)";
+// One listener of these protocols, one upstream.
+std::string speaking(const std::string& protocols) {
+  return "[[listener]]\naddress = \"127.0.0.1:8080\"\nprotocols = [" + protocols +
+         "]\n[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:3000\"]\n[[route]]\nupstream = \"app\"\n";
+}
+const std::string h1 = speaking("\"http/1.1\"");
+const std::string h2 = speaking("\"h2\"");
+const std::string both = speaking("\"h2\", \"http/1.1\"");
 const net::Address app = net::Address::ipv4(0x0A000001, 3000);
 constexpr const char* ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 constexpr const char* get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -99,6 +78,7 @@ TEST_CASE("the limit, 5/4 of it, and the streams that are offered: at each bound
     const Taken one(2 * page);
     CHECK(MemoryLimit::far_above());
   }
+  const Taken half(400 * page);                    // so that something is held, whatever ran before
   MemoryLimit::set(2 * Pages::held());
   CHECK(MemoryLimit::streams(128) == 128);
   {
