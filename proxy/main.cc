@@ -1,4 +1,4 @@
-// The program `sluice`: a command line to a command. Everything that runs is started by runtime::Control.
+// The program `sluice`: a command line to a command. Everything that runs is started by runtime::Process.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -12,7 +12,7 @@
 #include "config/commands.h"
 #include "config/problems.h"
 #include "options.h"
-#include "runtime/control.h"
+#include "runtime/process.h"
 #include "runtime/version.h"
 
 namespace {
@@ -57,12 +57,12 @@ int run(const proxy::RunCommand& command) {
   const config::LogOptions& log = loaded->snapshot->log;
   base::set_log(static_cast<base::LogLevel>(log.level), static_cast<base::LogFormat>(log.format));
   for (const base::Error& warning : loaded->warnings) base::warn("{}", base::to_text(warning));
-  auto control = runtime::Control::start(std::move(*loaded));
-  if (!control) {
-    base::log_text(config::to_text(control.error()));
+  auto process = runtime::Process::start(std::move(*loaded));
+  if (!process) {
+    base::log_text(config::to_text(process.error()));
     return proxy::exit_failure;
   }
-  return (*control)->run();
+  return (*process)->run();
 }
 
 struct Act {

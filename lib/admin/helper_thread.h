@@ -1,5 +1,4 @@
-// HelperThread: one thread for what may take long (loading files, serialising metrics), so that the control loop, and with it
-// every probe, never waits. Jobs run in order; their results come back at the loop.
+// HelperThread: the Helper of a process: one thread.
 #pragma once
 
 #include <condition_variable>
@@ -8,18 +7,21 @@
 #include <mutex>
 #include <thread>
 
+#include "admin/helper.h"
 #include "net/mailbox.h"
 
 namespace sluice::admin {
 
-class HelperThread {
+class HelperThread final : public Helper {
  public:
   static constexpr size_t jobs_max = 64;      // waiting; more is refused, so a flood of scrapes cannot pile up
 
   explicit HelperThread(net::Mailbox& back) : back_(back), thread_([this] { run(); }) {}
+  HelperThread(const HelperThread&) = delete;
+  HelperThread& operator=(const HelperThread&) = delete;
   ~HelperThread();
-  // Runs `work` on the thread, then `then` at the loop of `back`. False: too many jobs wait.
-  bool submit(std::function<void()> work, std::function<void()> then);
+  // `then` comes by the mailbox `back`.
+  bool submit(std::function<void()> work, std::function<void()> then) override;
 
  private:
   struct Job {

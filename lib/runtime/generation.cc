@@ -17,8 +17,9 @@ using config::Problems;
 
 class Builder {
  public:
-  Builder(const config::Snapshot& snapshot, const Generation* previous, uint32_t workers, base::Micros wall, Problems& warnings)
-      : snapshot_(snapshot), previous_(previous), workers_(workers), wall_(wall), warnings_(warnings) {}
+  Builder(const config::Snapshot& snapshot, const Generation* previous, uint32_t workers, base::Micros wall, Problems& warnings,
+          Sockets sockets)
+      : sockets_(sockets), snapshot_(snapshot), previous_(previous), workers_(workers), wall_(wall), warnings_(warnings) {}
 
   void listener(Generation& to, uint32_t index) {
     auto made = std::make_shared<Listening>();
@@ -27,7 +28,7 @@ class Builder {
     const Listening* const before = former_listener(made->options.name);
     if (made->options.tls) made->tls = server_context(made->options, before);
     for (const config::ListenAddress& address : made->options.addresses) {
-      if (workers_ == 0) break;
+      if (sockets_ == Sockets::none) break;
       if (auto socket = socket_of(address, before)) made->sockets.push_back(std::move(socket));
     }
     to.listeners.push_back(std::move(made));
@@ -37,8 +38,7 @@ class Builder {
     const upstream::UpstreamOptions& options = snapshot_.upstreams[index];
     const std::optional<size_t> before = former_upstream(options.name);
     Backing made;
-    made.shared =
-        before ? previous_->upstreams[*before].shared : std::make_shared<upstream::SharedUpstream>(options.name, std::max(workers_, 1U));
+    made.shared = before ? previous_->upstreams[*before].shared : std::make_shared<upstream::SharedUpstream>(options.name, workers_);
     if (options.tls) client_context(options, before, made);
     to.upstreams.push_back(std::move(made));
   }
@@ -138,6 +138,7 @@ class Builder {
     return {};
   }
 
+  Sockets sockets_;
   const config::Snapshot& snapshot_;
   const Generation* previous_;
   uint32_t workers_;
@@ -149,10 +150,10 @@ class Builder {
 }  // namespace
 
 std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& loaded, const Generation* previous, uint32_t workers,
-                                                        base::Micros wall, Problems& warnings) {
+                                                        base::Micros wall, Problems& warnings, Sockets sockets) {
   auto made = std::make_shared<Generation>();
   made->snapshot = loaded.snapshot;
-  Builder builder(*loaded.snapshot, previous, workers, wall, warnings);
+  Builder builder(*loaded.snapshot, previous, workers, wall, warnings, sockets);
   auto router = route::Router::build(loaded.snapshot->routes);
   if (router) {
     made->router = std::move(*router);

@@ -43,11 +43,14 @@ using GenerationPtr = std::shared_ptr<const Generation>;
 // The endpoints of each upstream, by index, as they were when the generation was published.
 using EndpointSets = std::vector<upstream::EndpointSetPtr>;
 
+// none: simulations bring connections themselves.
+enum class Sockets : uint8_t { open, none };
+
 // Loads certificates, compiles routes, opens the sockets that `previous` (nullptr: a cold start) does not have. Changes nothing of
 // `previous`; when it fails, nothing has changed at all. Warnings are appended. May run on any thread, one at a time.
-// With 0 workers no socket is opened (simulations bring connections themselves).
 std::expected<GenerationPtr, config::Problems> build_generation(const config::Loaded& loaded, const Generation* previous, uint32_t workers,
-                                                                base::Micros wall, config::Problems& warnings);
+                                                                base::Micros wall, config::Problems& warnings,
+                                                                Sockets sockets = Sockets::open);
 
 // What config::load() asks about files, answered by the TLS library.
 config::FileChecks file_checks(base::Micros wall);

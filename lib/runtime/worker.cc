@@ -48,7 +48,7 @@ Worker::Worker(const Setup& setup)
       network_(setup.network),
       shared_(setup.shared),
       peers_(setup.peers),
-      random_(exchange::Random::from_system()),
+      random_(setup.seed),
       meter_(setup.shared.registry, setup.index),
       env_{setup.loop, random_, meter_, setup.shared.access_log, setup.index, setup.shared.pseudonym},
       sweep_timer_(this, net::timer_call<&Worker::sweep>),
@@ -262,16 +262,15 @@ bool Worker::warm() {
   return std::ranges::all_of(clusters_, [](auto& entry) { return entry.second->warm(); });
 }
 
-std::vector<upstream::ClusterStatus> Worker::status() {
-  std::vector<upstream::ClusterStatus> all;
-  for (const Backing& backing : generation_->upstreams) all.push_back(clusters_.at(backing.shared.get())->status());
+WorkerStatus Worker::status() {
+  WorkerStatus all;
+  for (const Backing& backing : generation_->upstreams) {
+    all.clusters.push_back(clusters_.at(backing.shared.get())->status());
+  }
+  for (const auto& acceptor : acceptors_) {
+    all.listener_connections.push_back(static_cast<uint32_t>(acceptor->connections()));
+  }
   return all;
-}
-
-std::vector<uint32_t> Worker::listener_connections() const {
-  std::vector<uint32_t> counts;
-  for (const auto& acceptor : acceptors_) counts.push_back(static_cast<uint32_t>(acceptor->connections()));
-  return counts;
 }
 
 // ---- the other workers ------------------------------------------------------------------------------------------

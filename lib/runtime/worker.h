@@ -15,6 +15,7 @@
 #include "net/mailbox.h"
 #include "runtime/acceptor.h"
 #include "runtime/cells.h"
+#include "runtime/crew.h"
 #include "runtime/generation.h"
 #include "upstream/cluster_impl.h"
 
@@ -29,13 +30,10 @@ struct Shared {
   std::atomic<uint32_t> max_connections{0};
 };
 
-// How one worker reaches the others (caps of endpoints are per process).
-class Peers {
- public:
-  virtual void post(uint32_t worker, std::function<void(class Worker&)> message) = 0;   // any thread
-
- protected:
-  ~Peers() = default;
+// One worker's part of /status.
+struct WorkerStatus {
+  std::vector<upstream::ClusterStatus> clusters;       // by upstream, in the order of the generation
+  std::vector<uint32_t> listener_connections;          // by listener
 };
 
 class Worker final : private exchange::Site::Owner, private upstream::PeerWorkers {
@@ -47,6 +45,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
     net::Network& network;
     Shared& shared;
     Peers& peers;
+    uint64_t seed = 0;                            // ids, balancing
   };
   explicit Worker(const Setup& setup);
   ~Worker();
@@ -65,9 +64,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void bring(uint32_t listener, net::TransportPtr transport);
   bool settled() const { return sites_.size() == 1 && leaving_.empty(); }   // nothing of an older generation is in use
   bool warm();                                    // every pool holds its share of min_idle
-  // Everything of one upstream as /status shows it.
-  std::vector<upstream::ClusterStatus> status();
-  std::vector<uint32_t> listener_connections() const;   // by listener index
+  WorkerStatus status();
 
   // For Acceptor and Connection
   net::Loop& loop() { return loop_; }

@@ -34,7 +34,7 @@ void WorkerThread::run(uint32_t index, uint32_t count, Shared& shared, Peers& pe
   net::Loop loop(base::steady_clock(), net::make_uv_driver());
   net::TcpNetwork network;
   net::Mailbox mailbox(loop);
-  Worker worker({index, count, loop, network, shared, peers});
+  Worker worker({index, count, loop, network, shared, peers, exchange::Random::from_system().next()});
   {
     const std::lock_guard lock(mutex_);
     mailbox_ = &mailbox;

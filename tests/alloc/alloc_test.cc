@@ -10,7 +10,7 @@
 #include <string>
 #include <thread>
 
-#include "runtime/control.h"
+#include "runtime/process.h"
 #include "support/count_allocations.h"
 
 #include <doctest/doctest.h>  // last: its CHECK replaces ours
@@ -80,23 +80,23 @@ upstream = "up2"
 )";
     auto loaded = config::load_file(file, {.files = runtime::file_checks(base::steady_clock().wall())});
     if (!loaded) FAIL(base::to_text(loaded.error().front()));
-    auto control = runtime::Control::start(std::move(*loaded));
-    if (!control) FAIL(base::to_text(control.error().front()));
-    control_ = std::move(*control);
-    thread_ = std::thread([this] { control_->run(); });
+    auto process = runtime::Process::start(std::move(*loaded));
+    if (!process) FAIL(base::to_text(process.error().front()));
+    process_ = std::move(*process);
+    thread_ = std::thread([this] { process_->run(); });
   }
   ~Proxy() {
     kill(getpid(), SIGTERM);  // blocked in every thread: control's descriptor takes it
     thread_.join();
-    control_.reset();
+    process_.reset();
     shell("rm -rf " + folder_);
   }
 
-  std::string address(size_t listener) const { return control_->generation()->listeners[listener]->sockets[0]->address().text(); }
+  std::string address(size_t listener) const { return process_->generation()->listeners[listener]->sockets[0]->address().text(); }
 
  private:
   std::string folder_;
-  std::unique_ptr<runtime::Control> control_;
+  std::unique_ptr<runtime::Process> process_;
   std::thread thread_;
 };
 

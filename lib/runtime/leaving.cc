@@ -1,0 +1,54 @@
+#include "runtime/leaving.h"
+
+#include "base/log.h"
+
+namespace sluice::runtime {
+namespace {
+
+constexpr base::Millis tick_every = base::millis(20);
+
+}  // namespace
+
+Leaving::Leaving(ControlEnv& env, const config::DrainOptions& options)
+    : env_(env), timer_(this, net::timer_call<&Leaving::tick>), drain_(options) {}
+
+void Leaving::begin() {
+  drain_.begin(env_.loop.now());
+  enter(drain_.phase());
+  tick();
+}
+
+void Leaving::tick() {
+  const Phase before = drain_.phase();
+  const Phase now = drain_.step(env_.loop.now(), connections_left());
+  env_.cells.drain(now, time_left(), connections_left());
+  if (now != before) enter(now);
+  if (now != Phase::gone) timer_.arm(env_.loop, tick_every);
+}
+
+void Leaving::enter(Phase phase) {
+  base::info("drain: {}", rule_of(phase).name);
+  switch (phase) {
+    case Phase::serving:
+    case Phase::deregistering: break;
+    case Phase::draining: tell_workers(); break;
+    case Phase::closing:
+      tell_workers();
+      env_.crew.to_all([](Worker& worker) { worker.abort_all(); });
+      break;
+    case Phase::gone: env_.loop.stop(); break;
+  }
+}
+
+void Leaving::tell_workers() {
+  env_.crew.to_all([this](Worker& worker) { worker.leave([this] { env_.crew.to_control([this] { ++closed_; }); }); });
+}
+
+// A listener's accept queue may hold connections that no count shows yet, so "nothing is left" needs every worker's word that
+// its listeners are closed.
+uint64_t Leaving::connections_left() const {
+  const bool listening = drain_.phase() != Phase::serving && closed_ < env_.crew.size();
+  return uint64_t{env_.shared.connections.load()} + (listening ? 1 : 0);
+}
+
+}  // namespace sluice::runtime

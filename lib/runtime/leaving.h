@@ -1,0 +1,34 @@
+// Leaving: the process's end in order, as Drain's phases say: the workers are told, what is left is counted, and at last the
+// loop is stopped.
+#pragma once
+
+#include <cstdint>
+
+#include "net/timer.h"
+#include "runtime/control_env.h"
+#include "runtime/drain.h"
+
+namespace sluice::runtime {
+
+class Leaving {
+ public:
+  Leaving(ControlEnv& env, const config::DrainOptions& options);
+  // Begins to leave. Asked again: at once.
+  void begin();
+  Phase phase() const { return drain_.phase(); }
+  base::Micros time_left() const { return drain_.time_left(env_.loop.now()); }
+  void set_options(const config::DrainOptions& options) { drain_.set_options(options); }   // only while serving
+
+ private:
+  void tick();
+  void enter(Phase phase);
+  void tell_workers();
+  uint64_t connections_left() const;
+
+  ControlEnv& env_;
+  net::Timer timer_;
+  Drain drain_;
+  uint32_t closed_ = 0;                           // workers whose listeners are closed
+};
+
+}  // namespace sluice::runtime

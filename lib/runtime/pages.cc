@@ -1,0 +1,58 @@
+#include "runtime/pages.h"
+
+#include <memory>
+#include <utility>
+
+#include "config/dump.h"
+#include "metrics/exposition.h"
+#include "runtime/status.h"
+
+namespace sluice::runtime {
+
+admin::Readiness Pages::ready() {
+  if (!rule_of(rooms_.leaving.phase()).ready) return {false, "draining"};
+  return rooms_.readiness.now();
+}
+
+std::span<const std::string> Pages::hosts() { return rooms_.in_force->snapshot->admin.hosts; }
+
+void Pages::on_helper(std::function<admin::Page()> make, const Done& done) {
+  auto page = std::make_shared<admin::Page>();
+  const bool taken = env_.helper.submit([page, make = std::move(make)] { *page = make(); }, [page, done] { done(std::move(*page)); });
+  if (!taken) done({503, "text/plain; charset=utf-8", "503: too many requests for this page are under way\n"});
+}
+
+void Pages::metrics(Done done) {
+  rooms_.discovery.set_gauges();
+  const auto make = [&registry = env_.registry] {
+    return admin::Page{200, metrics::exposition_content_type, metrics::exposition(registry)};
+  };
+  on_helper(make, done);
+}
+
+void Pages::config(Done done) {
+  const auto make = [snapshot = rooms_.in_force->snapshot] { return admin::Page{200, "application/toml", config::dump(*snapshot)}; };
+  on_helper(make, done);
+}
+
+// Asks every worker for its part. They all have what is in force now: a generation and this question go the same way.
+void Pages::status(Done done) {
+  env_.crew.ask_all<WorkerStatus>([](Worker& worker) { return worker.status(); },
+                                  [this, generation = rooms_.in_force, done](std::vector<WorkerStatus> workers) {
+                                    StatusFacts facts;
+                                    for (WorkerStatus& of : workers) {
+                                      facts.workers.push_back(std::move(of.clusters));
+                                      facts.listener_connections.push_back(std::move(of.listener_connections));
+                                    }
+                                    facts.ready = ready();
+                                    facts.names = rooms_.discovery.status();
+                                    facts.wall = env_.loop.wall();
+                                    facts.phase = rooms_.leaving.phase();
+                                    facts.uptime = env_.loop.now() - rooms_.readiness.started();
+                                    facts.drain_left = rooms_.leaving.time_left();
+                                    facts.connections = env_.shared.connections.load();
+                                    done({200, "application/json", status_json(*generation, facts)});
+                                  });
+}
+
+}  // namespace sluice::runtime

@@ -1,0 +1,40 @@
+// Pages: what the admin listener shows and does, from the rooms of control.
+#pragma once
+
+#include "admin/backend.h"
+#include "runtime/control_env.h"
+#include "runtime/discovery.h"
+#include "runtime/generation.h"
+#include "runtime/leaving.h"
+#include "runtime/readiness.h"
+#include "runtime/reloads.h"
+
+namespace sluice::runtime {
+
+class Pages final : public admin::Backend {
+ public:
+  struct Rooms {
+    const GenerationPtr& in_force;
+    Discovery& discovery;
+    Readiness& readiness;
+    Leaving& leaving;
+    Reloads& reloads;
+  };
+  Pages(ControlEnv& env, const Rooms& rooms) : env_(env), rooms_(rooms) {}
+
+  admin::Readiness ready() override;
+  std::span<const std::string> hosts() override;
+  void metrics(Done done) override;
+  void status(Done done) override;
+  void config(Done done) override;
+  void reload(Done done) override { rooms_.reloads.reload(std::move(done)); }
+  void drain() override { rooms_.leaving.begin(); }
+
+ private:
+  void on_helper(std::function<admin::Page()> make, const Done& done);
+
+  ControlEnv& env_;
+  Rooms rooms_;
+};
+
+}  // namespace sluice::runtime

@@ -1,0 +1,140 @@
+#include "runtime/process.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include "base/log.h"
+#include "net/uv_driver.h"
+#include "runtime/acceptor.h"
+#include "runtime/cpus.h"
+#include "runtime/version.h"
+
+namespace sluice::runtime {
+namespace {
+
+using config::Problems;
+
+constexpr uint32_t files_besides_clients = 256;   // libraries, logs, listeners, admin; upstream connections come on top
+
+// The hard limit is ours to use. Each client needs a descriptor, and so does each request's upstream connection.
+uint32_t fit_connections(uint32_t wanted) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+  if (limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+      base::warn("the limit of open files cannot be raised: {}", std::strerror(errno));
+    }
+    getrlimit(RLIMIT_NOFILE, &limit);
+  }
+  const uint64_t fit = limit.rlim_cur > 2 * files_besides_clients ? (limit.rlim_cur - files_besides_clients) / 2 : 1;
+  if (wanted <= fit) return wanted;
+  base::warn(
+      "max_connections {} needs {} open files, but the limit is {}: lowered to {} (raise it with ulimit -n or "
+      "LimitNOFILE=)",
+      wanted, 2 * uint64_t{wanted} + files_besides_clients, limit.rlim_cur, fit);
+  return static_cast<uint32_t>(fit);
+}
+
+std::string make_pseudonym() {
+  exchange::Random random = exchange::Random::from_system();
+  return fmt::format("sluice-{:012x}", random.next() >> 16);
+}
+
+uint32_t worker_count(const config::Snapshot& snapshot) { return snapshot.runtime.workers != 0 ? snapshot.runtime.workers : usable_cpus(); }
+
+}  // namespace
+
+std::expected<std::unique_ptr<Process>, Problems> Process::start(config::Loaded loaded) {
+  auto process = std::make_unique<Process>(Started{}, loaded);
+  if (Problems problems = process->set_up(loaded); !problems.empty()) return std::unexpected(std::move(problems));
+  return process;
+}
+
+Process::Process(Started, const config::Loaded& loaded)
+    : registry_(worker_count(*loaded.snapshot)),
+      shared_{registry_, nullptr, make_pseudonym()},
+      loop_(base::steady_clock(), net::make_uv_driver()),
+      mailbox_(loop_),
+      resolver_(loop_),
+      workers_(worker_count(*loaded.snapshot), mailbox_) {}
+
+// What asks goes first, then the threads, then what they use.
+Process::~Process() {
+  admin_.reset();
+  signals_.reset();
+  helper_.reset();
+  workers_.stop();
+  control_.reset();
+}
+
+Problems Process::set_up(const config::Loaded& loaded) {
+  const config::Snapshot& snapshot = *loaded.snapshot;
+  shared_.max_connections = fit_connections(snapshot.runtime.max_connections);
+  auto log = exchange::AccessLog::open(snapshot.access_log, workers_.size());
+  if (!log) return {std::move(log.error())};
+  access_log_ = std::move(*log);
+  shared_.access_log = access_log_.get();
+  helper_ = std::make_unique<admin::HelperThread>(mailbox_);
+
+  const auto load = [file = loaded.file](base::Micros wall) { return config::load_file(file, {.files = file_checks(wall)}); };
+  control_ = std::make_unique<Control>(
+      Control::Setup{
+          loop_, network_, resolver_, workers_, *helper_, registry_, shared_, exchange::Random::from_system().next(), {loaded.file, load}},
+      loaded.snapshot);
+  control_->cells().log_dropped(access_log_.get());
+  if (snapshot.dns.required_at_start == dns::AtStart::require) {
+    if (Problems problems = control_->await_names(); !problems.empty()) return problems;
+  }
+
+  Problems warnings;
+  auto built = build_generation(loaded, nullptr, workers_.size(), loop_.wall(), warnings);
+  if (!built) return std::move(built.error());
+  log_all(warnings);
+  auto signals = Signals::open(loop_);
+  if (!signals) return {std::move(signals.error())};
+  signals_ = std::move(*signals);
+  if (Problems problems = start_admin(snapshot.admin); !problems.empty()) return problems;
+  workers_.start(shared_);
+  control_->publish(std::move(*built));
+  signals_->watch(*this);
+  return {};
+}
+
+Problems Process::start_admin(const config::AdminOptions& options) {
+  if (!options.parsed) return {};
+  auto socket = ListenSocket::open(*options.parsed, 1, Probe::yes);
+  if (!socket) return {std::move(socket.error())};
+  base::info("listening listener=admin address={}", (*socket)->address().text());
+  admin_ = std::make_unique<admin::AdminServer>(loop_, (*socket)->take(0), make_admin_session, control_->pages());
+  return {};
+}
+
+int Process::run() {
+  base::info("sluice {} runs with {} worker{}", version(), workers_.size(), workers_.size() == 1 ? "" : "s");
+  loop_.run();
+  base::info("drained, exit 0");
+  return 0;
+}
+
+void Process::on_signal(int number) {
+  switch (number) {
+    case SIGTERM:
+    case SIGINT: return control_->pages().drain();
+    case SIGHUP: return control_->pages().reload([](const admin::Page&) {});
+    case SIGUSR1: return reopen_logs();
+    default: return;
+  }
+}
+
+void Process::reopen_logs() {
+  base::info("log files are opened again");
+  if (access_log_ != nullptr) access_log_->reopen();
+}
+
+}  // namespace sluice::runtime

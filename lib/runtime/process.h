@@ -1,0 +1,56 @@
+// Process: all that runs, and the order in which it begins and ends: descriptors, threads, signals, the admin listener, and
+// Control over them.
+#pragma once
+
+#include <expected>
+#include <memory>
+
+#include "admin/admin.h"
+#include "admin/helper_thread.h"
+#include "dns/resolver.h"
+#include "net/tcp_network.h"
+#include "runtime/control.h"
+#include "runtime/signals.h"
+#include "runtime/worker_threads.h"
+
+namespace sluice::runtime {
+
+class Process final : private Signals::User {
+  struct Started {                                // what only start() has
+    explicit Started() = default;
+  };
+
+ public:
+  // Opens sockets, starts workers and the admin listener. The error is what a person should read; nothing runs then.
+  static std::expected<std::unique_ptr<Process>, config::Problems> start(config::Loaded loaded);
+  Process(Started, const config::Loaded& loaded);
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+  ~Process();
+
+  // Until a drain has ended; 0.
+  int run();
+  // What runs now (tests, before or while run()).
+  const GenerationPtr& generation() const { return control_->generation(); }
+
+ private:
+  config::Problems set_up(const config::Loaded& loaded);
+  config::Problems start_admin(const config::AdminOptions& options);
+  void on_signal(int number) override;
+  void reopen_logs();
+
+  metrics::Registry registry_;
+  std::unique_ptr<exchange::AccessLog> access_log_;
+  Shared shared_;
+  net::Loop loop_;
+  net::Mailbox mailbox_;
+  net::TcpNetwork network_;
+  dns::Resolver resolver_;
+  WorkerThreads workers_;
+  std::unique_ptr<admin::HelperThread> helper_;
+  std::unique_ptr<Control> control_;
+  std::unique_ptr<Signals> signals_;
+  std::unique_ptr<admin::AdminServer> admin_;
+};
+
+}  // namespace sluice::runtime

@@ -1,0 +1,52 @@
+#include "runtime/readiness.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "base/log.h"
+
+namespace sluice::runtime {
+namespace {
+
+constexpr base::Millis look_every = base::millis(20);
+
+}  // namespace
+
+Readiness::Readiness(ControlEnv& env, const Discovery& discovery)
+    : env_(env), discovery_(discovery), timer_(this, net::timer_call<&Readiness::look>), started_(env.loop.now()) {}
+
+void Readiness::begin(base::Millis warm_timeout) {
+  limit_ = started_ + base::Micros(warm_timeout);
+  timer_.arm(env_.loop, look_every);
+}
+
+void Readiness::look() {
+  if (warm_) return;
+  timer_.arm(env_.loop, look_every);
+  if (applied_ < env_.crew.size()) return;
+  const bool resolved = discovery_.settled();
+  if (env_.loop.now() >= limit_) {
+    base::warn("after warm_timeout {}: ready all the same",
+               resolved ? "not every pool has its min_idle connections" : "DNS has not answered for every name");
+    warm_ = true;
+    return;
+  }
+  if (resolved && !asked_) ask_warm();
+}
+
+void Readiness::ask_warm() {
+  asked_ = true;
+  env_.crew.ask_all<char>([](Worker& worker) -> char { return worker.warm() ? 1 : 0; },
+                          [this](const std::vector<char>& warm) {
+                            asked_ = false;
+                            warm_ = warm_ || std::ranges::all_of(warm, [](char one) { return one != 0; });
+                          });
+}
+
+admin::Readiness Readiness::now() const {
+  if (applied_ < env_.crew.size()) return {false, "starting"};
+  if (!warm_) return {false, "warming"};
+  return {true, ""};
+}
+
+}  // namespace sluice::runtime

@@ -1,0 +1,38 @@
+// Readiness: from the start until the process may get traffic: every worker has the configuration, DNS has answered for every
+// name, every pool holds its min_idle; at most warm_timeout.
+#pragma once
+
+#include <cstdint>
+
+#include "admin/backend.h"
+#include "net/timer.h"
+#include "runtime/control_env.h"
+#include "runtime/discovery.h"
+
+namespace sluice::runtime {
+
+class Readiness {
+ public:
+  Readiness(ControlEnv& env, const Discovery& discovery);
+  // Once, when the first generation is published.
+  void begin(base::Millis warm_timeout);
+  void applied() { ++applied_; }                  // a worker has a generation
+  // Ready for traffic, unless we are leaving.
+  admin::Readiness now() const;
+  base::Micros started() const { return started_; }
+
+ private:
+  void look();
+  void ask_warm();
+
+  ControlEnv& env_;
+  const Discovery& discovery_;
+  net::Timer timer_;
+  base::Micros started_;
+  base::Micros limit_{};
+  uint32_t applied_ = 0;
+  bool asked_ = false;
+  bool warm_ = false;
+};
+
+}  // namespace sluice::runtime
