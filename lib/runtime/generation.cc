@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -38,7 +39,7 @@ class Builder {
     const upstream::UpstreamOptions& options = snapshot_.upstreams[index];
     const std::optional<size_t> before = former_upstream(options.name);
     Backing made;
-    made.shared = before ? previous_->upstreams[*before].shared : std::make_shared<upstream::SharedUpstream>(options.name, workers_);
+    made.shared = before ? previous_->upstreams[*before].shared : shared_upstream(options.name);
     if (options.tls) client_context(options, before, made);
     to.upstreams.push_back(std::move(made));
   }
@@ -53,6 +54,12 @@ class Builder {
     } else {
       problems.push_back(std::move(result.error()));
     }
+  }
+
+  // Neither the upstreams of one process nor those of a fleet begin their turns at the same endpoint.
+  std::shared_ptr<upstream::SharedUpstream> shared_upstream(const std::string& name) const {
+    const uint64_t first_turn = std::hash<std::string>{}(name) + static_cast<uint64_t>(wall_.count);
+    return std::make_shared<upstream::SharedUpstream>(name, workers_, first_turn);
   }
 
   std::shared_ptr<const tls::ServerContext> server_context(const config::ListenerOptions& options, const Listening* before) {

@@ -105,7 +105,7 @@ std::vector<std::uint32_t> interleave(const std::vector<std::uint32_t>& weights)
 
 // ---- Balancer
 
-Balancer::Balancer(Balance kind, std::uint64_t seed) : kind_(kind), random_(seed) {}
+Balancer::Balancer(Balance kind, std::uint64_t seed, Turns& turns) : kind_(kind), random_(seed), turns_(turns) {}
 
 void Balancer::rebuild(std::vector<Candidate> candidates, Balance kind) {
   CHECK(kind != Balance::ring_hash);   // refused by the configuration until it is built
@@ -135,7 +135,6 @@ void Balancer::build(Tier& tier) {
   if (kind_ != Balance::round_robin) return;
   tier.sequence = interleave(weights);
   for (std::uint32_t& place : tier.sequence) place = tier.members[place];
-  tier.cursor = random_.below(static_cast<std::uint32_t>(tier.sequence.size()));   // so that workers are not in step
 }
 
 bool Balancer::live(Tier& tier, base::Micros now) const {
@@ -209,10 +208,10 @@ std::uint32_t Balancer::pick_p2c(const Tier& tier, const Pick& how) {
   return good(other, how) && lighter(other, first) ? other : first;
 }
 
-std::uint32_t Balancer::pick_round_robin(Tier& tier, const Pick& how) {
+// An unusable one costs its turn: if the next one took it, that one would have twice its share.
+std::uint32_t Balancer::pick_round_robin(const Tier& tier, const Pick& how) {
   for (std::uint32_t tries = 0; tries < draws_most; ++tries) {
-    const std::uint32_t i = tier.sequence[tier.cursor];
-    if (++tier.cursor == tier.sequence.size()) tier.cursor = 0;
+    const std::uint32_t i = tier.sequence[turns_.take() % tier.sequence.size()];
     if (good(i, how)) return i;
   }
   return full_pass(how);

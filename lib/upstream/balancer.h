@@ -1,8 +1,8 @@
 // Balancer: which endpoint takes the next request. A function of weights, shared load and health, a random source and the
 // time; it knows no loop and no pool. One per worker and upstream. Cost of a pick does not grow with the endpoints while most
-// are usable: p2c draws from an alias table, round_robin walks a sequence made when the set changes, least_requests looks at
-// all of up to `least_looks` endpoints and at that many draws of more. When draws meet only unusable ones, one pass over all
-// endpoints decides (that is the exception: most are down).
+// are usable: p2c draws from an alias table, round_robin looks up whose turn it is in a sequence made when the set changes (every
+// worker makes the same one; the turns are the process's), least_requests looks at all of up to `least_looks` endpoints and at that
+// many draws of more. When draws meet only unusable ones, one pass over all endpoints decides (that is the exception: most are down).
 //
 // Endpoints of one priority form a tier. The lowest tier that has a usable endpoint (healthy, not set aside) takes everything:
 // which one that is costs one look while the first is live, and one pass a turn after a failover.
@@ -67,7 +67,7 @@ class Balancer {
     std::uint32_t avoid = none;                       // taken only if nothing else is usable
   };
 
-  Balancer(Balance kind, std::uint64_t seed);
+  Balancer(Balance kind, std::uint64_t seed, Turns& turns);
   // Indices of pick() refer to the order given here.
   void rebuild(std::vector<Candidate> candidates, Balance kind);
   std::uint32_t size() const { return static_cast<std::uint32_t>(candidates_.size()); }
@@ -101,7 +101,6 @@ class Balancer {
     std::vector<std::uint32_t> members;               // indices of candidates_
     AliasTable by_weight;                             // over members
     std::vector<std::uint32_t> sequence;              // round_robin: of candidates
-    std::size_t cursor = 0;
     std::uint32_t witness = 0;                        // of members: was live when last looked at
   };
   void build(Tier& tier);
@@ -112,12 +111,13 @@ class Balancer {
   bool lighter(std::uint32_t a, std::uint32_t b) const;
   std::uint32_t draw_good(const Tier& tier, const Pick& how, std::uint32_t other_than);
   std::uint32_t pick_p2c(const Tier& tier, const Pick& how);
-  std::uint32_t pick_round_robin(Tier& tier, const Pick& how);
+  std::uint32_t pick_round_robin(const Tier& tier, const Pick& how);
   std::uint32_t pick_least(const Tier& tier, const Pick& how);
   std::uint32_t full_pass(const Pick& how);
 
   Balance kind_;
   Random random_;
+  Turns& turns_;
   std::vector<Candidate> candidates_;
   std::vector<Tier> tiers_;                           // by priority, the lowest first
   std::vector<std::uint32_t> tier_of_;                // by candidate

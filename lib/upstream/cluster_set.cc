@@ -27,7 +27,7 @@ ClusterImpl::ClusterImpl(const ClusterSetup& setup)
       worker_(setup.worker),
       peers_(setup.peers),
       metrics_(setup.registry, setup.shared->name(), setup.worker),
-      balancer_(Balance::p2c, setup.seed),
+      balancer_(Balance::p2c, setup.seed, setup.shared->turns()),
       queue_(setup.loop, *setup.shared, metrics_, *this),
       ask_timer_(this, net::timer_call<&ClusterImpl::on_ask_timer>),
       warm_timer_(this, net::timer_call<&ClusterImpl::keep_warm>),

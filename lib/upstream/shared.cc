@@ -100,10 +100,11 @@ bool RetryBudget::admit(base::Micros now, double ratio) {
 
 // ---- SharedUpstream
 
-SharedUpstream::SharedUpstream(std::string name, std::uint32_t workers)
+SharedUpstream::SharedUpstream(std::string name, std::uint32_t workers, std::uint64_t first_turn)
     : name_(std::move(name)),
       workers_(workers),
       announcements_(std::make_unique<Announcement[]>(workers)),
+      turns_(first_turn),
       set_(std::make_shared<const EndpointSet>()) {
   CHECK(workers > 0);
 }

@@ -120,6 +120,18 @@ struct EndpointSet {
 };
 using EndpointSetPtr = std::shared_ptr<const EndpointSet>;
 
+// Whose turn it is under round_robin, for all workers together: a few requests on fresh connections meet different endpoints,
+// whichever workers the kernel gave them to. Every request of that option (and no other) writes it: one relaxed addition, on a
+// cache line of its own.
+class alignas(64) Turns {
+ public:
+  explicit Turns(std::uint64_t first) : next_(first) {}
+  std::uint64_t take() { return next_.fetch_add(1, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::uint64_t> next_;
+};
+
 // Retries / requests over the last 10 s, with a floor of 3 retries a second. Any thread; relaxed, so that requests counted
 // while a second turns over may be missed: it is a damper, not an account.
 class RetryBudget {
@@ -157,7 +169,8 @@ class PassedSlot {
 
 class SharedUpstream {
  public:
-  SharedUpstream(std::string name, std::uint32_t workers);
+  // `first_turn`: where round_robin begins; any number, another one in each process of a fleet.
+  SharedUpstream(std::string name, std::uint32_t workers, std::uint64_t first_turn = 0);
   SharedUpstream(const SharedUpstream&) = delete;
   SharedUpstream& operator=(const SharedUpstream&) = delete;
 
@@ -175,6 +188,7 @@ class SharedUpstream {
 
   // -- Any thread -----------------------------------------------------------------------------------------------------
   bool panic() const { return panic_.load(std::memory_order_relaxed); }  // too few are healthy: health is ignored
+  Turns& turns() { return turns_; }
   RetryBudget& retries() { return retries_; }
 
   bool enter_queue(std::uint32_t max_waiting);        // false: full
@@ -203,6 +217,7 @@ class SharedUpstream {
   std::atomic<std::uint32_t> waiting_{0};
   std::atomic<std::uint32_t> waiting_workers_{0};
   std::unique_ptr<Announcement[]> announcements_;
+  Turns turns_;
   RetryBudget retries_;
   EndpointSetPtr set_;
   std::uint32_t panic_threshold_ = 0;

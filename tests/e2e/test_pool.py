@@ -393,6 +393,17 @@ def test_round_robin_and_weights(start):
     assert [o.heads for o in origins] == [10, 10, 20]
 
 
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_round_robin_takes_turns_over_the_whole_process(start, workers):
+    """Three requests on fresh connections meet three backends, whichever workers the kernel gives the connections to."""
+    origins = [start.origin() for _ in range(3)]
+    sluice = start.sluice(config(*(o.address for o in origins), upstream='balance = "round_robin"', workers=workers))
+    for turn in range(1, 17):
+        for _ in range(3):
+            assert sluice.request().status == 200
+        assert [o.heads for o in origins] == [turn] * 3
+
+
 def test_least_requests_and_p2c_avoid_the_busy_endpoint(start, gate):
     for balance in ("least_requests", "p2c"):
         first, second = start.origin(gate), start.origin(gate)

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -17,7 +18,7 @@ using namespace sluice::upstream;
 constexpr base::Micros now{10'000'000};
 
 struct Field {
-  explicit Field(const std::vector<std::uint32_t>& weights, Balance kind, std::uint64_t seed = 1) : balancer(kind, seed) {
+  explicit Field(const std::vector<std::uint32_t>& weights, Balance kind, std::uint64_t seed = 1) : balancer(kind, seed, shared.turns()) {
     std::vector<EndpointSpec> specs;
     for (std::size_t i = 0; i < weights.size(); ++i) {
       const std::string name =
@@ -25,9 +26,12 @@ struct Field {
       specs.push_back(EndpointSpec{name, *net::Address::parse(name), weights[i]});
     }
     set = shared.set_endpoints(specs, 50);
+    rebuild(balancer, kind);
+  }
+  void rebuild(Balancer& what, Balance kind) {
     std::vector<Candidate> candidates;
-    for (const EndpointEntry& e : set->entries) candidates.push_back(Candidate{e.endpoint.get(), e.weight});
-    balancer.rebuild(std::move(candidates), kind);
+    for (const EndpointEntry& e : set->entries) candidates.push_back(Candidate{e.endpoint.get(), e.weight, e.priority});
+    what.rebuild(std::move(candidates), kind);
   }
   SharedEndpoint& at(std::size_t i) { return *set->entries[i].endpoint; }
   std::uint32_t pick(std::uint32_t avoid = Balancer::none) { return balancer.pick({now, shared.panic(), avoid}); }
@@ -112,6 +116,74 @@ TEST_CASE("round robin interleaves by weight, evenly") {
   std::map<std::uint32_t, int> seen;
   for (int i = 0; i < 3; ++i) ++seen[even.pick()];
   CHECK(seen.size() == 3);                                                // each once a round
+}
+
+// One upstream under round_robin, as several workers see it.
+struct Workers {
+  Workers(const std::vector<std::uint32_t>& weights, std::uint32_t n) : field(weights, Balance::round_robin) {
+    for (std::uint32_t w = 0; w < n; ++w) {
+      each.emplace_back(Balance::round_robin, 100 + w, field.shared.turns());
+      field.rebuild(each.back(), Balance::round_robin);
+    }
+  }
+  std::uint32_t pick(std::uint32_t worker) { return each[worker].pick({now, field.shared.panic(), Balancer::none}); }
+  // By workers drawn at random.
+  std::vector<int> picks(int n) {
+    std::vector<int> counts(field.set->entries.size());
+    for (int i = 0; i < n; ++i) ++counts[pick(drawn.below(static_cast<std::uint32_t>(each.size())))];
+    return counts;
+  }
+
+  Field field;
+  Random drawn{5};
+  std::vector<Balancer> each;
+};
+
+TEST_CASE("round robin takes turns over all workers: three requests meet three endpoints, whoever has them") {
+  Workers w({1, 1, 1}, 3);
+  for (std::uint32_t who = 0; who < 27; ++who) {
+    CAPTURE(who);
+    std::map<std::uint32_t, int> seen;
+    for (const std::uint32_t worker : {who % 3, who / 3 % 3, who / 9}) ++seen[w.pick(worker)];
+    CHECK(seen.size() == 3);
+  }
+}
+
+TEST_CASE("round robin over several workers keeps weights, and shares what a dead endpoint leaves") {
+  CHECK(Workers({3, 1}, 4).picks(400) == std::vector<int>{300, 100});
+
+  Workers down({1, 1, 1}, 4);
+  down.field.shared.set_health(down.field.at(0), Health::down);
+  CHECK(down.picks(300) == std::vector<int>{0, 150, 150});   // its neighbour in the sequence does not take all of it
+  down.field.shared.set_health(down.field.at(0), Health::up);
+  CHECK(down.picks(300) == std::vector<int>{100, 100, 100});
+}
+
+TEST_CASE("round robin goes on over changes of the set: a new answer does not begin again with the first") {
+  Workers w({1, 1, 1}, 2);
+  std::map<std::uint32_t, int> seen;
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    ++seen[w.pick(i % 2)];
+    for (Balancer& b : w.each) w.field.rebuild(b, Balance::round_robin);
+  }
+  CHECK(seen.size() == 3);
+}
+
+TEST_CASE("round robin begins where its upstream says, and loses no turn among threads") {
+  SharedUpstream fourth("app", 1, 4);
+  CHECK(fourth.turns().take() == 4);
+  CHECK(fourth.turns().take() == 5);
+
+  Workers w({1, 1, 1}, 3);
+  std::vector<std::vector<int>> counts(3, std::vector<int>(3));
+  std::vector<std::thread> threads;
+  for (std::uint32_t worker = 0; worker < 3; ++worker) {
+    threads.emplace_back([&w, &mine = counts[worker], worker] {
+      for (int i = 0; i < 10'000; ++i) ++mine[w.pick(worker)];
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  for (std::size_t i = 0; i < 3; ++i) CHECK(counts[0][i] + counts[1][i] + counts[2][i] == 10'000);
 }
 
 TEST_CASE("least_requests looks at all of a few, and spreads ties") {

@@ -20,7 +20,7 @@ EndpointSpec spec(std::uint32_t i, std::uint16_t priority, std::uint32_t weight 
 }
 
 struct Tiers {
-  explicit Tiers(const std::vector<EndpointSpec>& specs, Balance kind = Balance::p2c) : balancer(kind, 3) {
+  explicit Tiers(const std::vector<EndpointSpec>& specs, Balance kind = Balance::p2c) : balancer(kind, 3, shared.turns()) {
     set = shared.set_endpoints(specs, 50);
     std::vector<Candidate> candidates;
     for (const EndpointEntry& e : set->entries) candidates.push_back(Candidate{e.endpoint.get(), e.weight, e.priority});
