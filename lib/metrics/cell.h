@@ -15,6 +15,7 @@ class Counter {
  public:
   void add(uint64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
   uint64_t value() const { return value_.load(std::memory_order_relaxed); }
+  bool untouched() const { return value() == 0; }
   void clear() { value_.store(0, std::memory_order_relaxed); }
 
  private:
@@ -28,6 +29,7 @@ class Gauge {
   void add(double n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
   void set(double value) { value_.store(value, std::memory_order_relaxed); }
   double value() const { return value_.load(std::memory_order_relaxed); }
+  bool untouched() const { return value() == 0; }
   void clear() { set(0); }
 
  private:
@@ -53,6 +55,12 @@ class Histogram {
 
   uint64_t bucket(size_t i) const { return counts_[i].value(); }  // not cumulative; the last one is +Inf
   uint64_t sum() const { return sum_.value(); }                   // microseconds
+  bool untouched() const {
+    for (const Counter& c : counts_) {
+      if (!c.untouched()) return false;
+    }
+    return sum_.untouched();
+  }
   void clear() {
     for (Counter& c : counts_) c.clear();
     sum_.clear();

@@ -2,6 +2,7 @@
 // that asks for a new series of just that one.
 #include "metrics/registry.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -40,6 +41,9 @@ class Pool {
   void give(Cell& cell) {
     cell.clear();
     free_.push_back(&cell);
+  }
+  size_t touched() const {
+    return static_cast<size_t>(std::ranges::count_if(free_, [](const Cell* cell) { return !cell->untouched(); }));
   }
 
  private:
@@ -236,6 +240,24 @@ std::vector<Sample> Registry::collect_overflow() const {
     sample.value = static_cast<double>(family->overflows);
   }
   return samples;
+}
+
+size_t Registry::retired() const {
+  size_t count = 0;
+  for (const auto& family : families_) {
+    const std::lock_guard lock(family->mutex);
+    count += family->retired.size();
+  }
+  return count;
+}
+
+size_t Registry::written_after_reclaim() const {
+  size_t count = 0;
+  for (const auto& pools : pools_) {
+    const std::lock_guard lock(pools->mutex);
+    count += pools->counters.touched() + pools->gauges.touched() + pools->histograms.touched();
+  }
+  return count;
 }
 
 size_t Registry::series(Name name) const {

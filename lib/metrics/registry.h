@@ -60,6 +60,9 @@ class Registry {
   // All series of a metric, sorted by labels. Any thread.
   std::vector<Sample> collect(Name name) const;
   size_t series(Name name) const;  // live ones
+  size_t retired() const;          // of all metrics: those whose cells are not given back yet
+  // Cells that somebody has written since reclaim() took them: a fault, whoever gets them next counts wrongly. For tests.
+  size_t written_after_reclaim() const;
 
  private:
   struct Series;

@@ -62,6 +62,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void abort_all();
   // A connection that came another way than through a socket of ours (simulations).
   void bring(uint32_t listener, net::TransportPtr transport);
+  bool has_listener(uint32_t index) const { return index < acceptors_.size(); }
   bool settled() const { return sites_.size() == 1 && leaving_.empty(); }   // nothing of an older generation is in use
   bool warm();                                    // every pool holds its share of min_idle
   WorkerStatus status();

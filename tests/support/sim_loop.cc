@@ -1,6 +1,7 @@
 // SimLoop: the driver is a queue of events by time.
 #include "support/sim_loop.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -31,6 +32,7 @@ class SimLoop::Driver final : public net::LoopDriver {
   void wake() noexcept override { woken_ = true; }
 
   void post(base::Micros at, std::function<void()> event) { events_.emplace(at, std::move(event)); }
+  base::Micros until_next() const { return events_.empty() ? base::Micros{-1} : std::max(base::Micros{0}, next() - clock_.now()); }
   bool has_due() const { return woken_ || (!events_.empty() && next() <= clock_.now()); }
   void bind(net::Loop& loop) { loop_ = &loop; }
 
@@ -43,7 +45,9 @@ class SimLoop::Driver final : public net::LoopDriver {
   bool woken_ = false;
 };
 
-SimLoop::SimLoop() {
+SimLoop::SimLoop() : SimLoop(own_clock_) {}
+
+SimLoop::SimLoop(base::FakeClock& shared) : clock_(shared) {
   auto driver = std::make_unique<Driver>(clock_);
   driver_ = driver.get();
   loop_ = std::make_unique<net::Loop>(clock_, std::move(driver));
@@ -56,6 +60,14 @@ void SimLoop::post(base::Micros after, std::function<void()> event) { driver_->p
 
 bool SimLoop::work_now() const {
   return loop_->work_left() || driver_->has_due() || loop_->timers().until_next(clock_.now()) == base::Micros{0};
+}
+
+base::Micros SimLoop::until_next() const {
+  if (work_now()) return base::Micros{0};
+  const base::Micros event = driver_->until_next();
+  const base::Micros timer = loop_->timers().until_next(clock_.now());
+  if (event.count < 0 || timer.count < 0) return std::max(event, timer);
+  return std::min(event, timer);
 }
 
 void SimLoop::turn(base::Micros longest_wait) {

@@ -13,6 +13,8 @@ namespace sluice::support {
 class SimLoop {
  public:
   SimLoop();
+  // Several loops on one clock, which whoever turns them moves: none of them waits.
+  explicit SimLoop(base::FakeClock& shared);
   ~SimLoop();
   SimLoop(const SimLoop&) = delete;
   SimLoop& operator=(const SimLoop&) = delete;
@@ -31,12 +33,17 @@ class SimLoop {
   bool until(const std::function<bool()>& done, base::Millis limit = base::minutes(10));
   uint64_t turns() const { return turns_; }
 
+  // For loops on a shared clock.
+  bool work_now() const;                          // a turn would do something
+  base::Micros until_next() const;                // until it will, if nobody else gives it work; negative: never
+  void turn_now() { turn(base::Micros{0}); }
+
  private:
   class Driver;
-  bool work_now() const;
   void turn(base::Micros longest_wait);
 
-  base::FakeClock clock_;
+  base::FakeClock own_clock_;
+  base::FakeClock& clock_;
   Driver* driver_;                  // owned by loop_
   std::unique_ptr<net::Loop> loop_;
   uint64_t turns_ = 0;

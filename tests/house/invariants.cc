@@ -1,0 +1,136 @@
+#include "invariants.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+namespace sluice::house {
+namespace {
+
+using metrics::Name;
+
+constexpr uint64_t look_every = 64;                // steps between two looks at what costs more
+
+constexpr std::array shares{Name::downstream_connections, Name::requests_in_flight,           Name::upstream_connections,
+                            Name::upstream_pool_waiting,  Name::upstream_connections_leaving, Name::upstream_endpoint_in_flight};
+
+std::string labels_of(const metrics::Sample& sample) {
+  std::string text;
+  for (const std::string& label : sample.labels) text += (text.empty() ? "" : ", ") + label;
+  return text;
+}
+
+}  // namespace
+
+void Invariants::after_step() {
+  cap();
+  if (house_.steps() % look_every != 0) return;
+  gauges();
+  pools();
+}
+
+// A cap that was lowered is reached by what ends; until then nothing comes on top.
+void Invariants::cap() {
+  if (off("cap")) return;
+  const uint32_t now = house_.connections();
+  if (now > house_.shared.max_connections && now > connections_) {
+    throw Broken{fmt::format("{} clients at max_connections = {}", now, house_.shared.max_connections.load())};
+  }
+  connections_ = now;
+}
+
+void Invariants::gauges() const {
+  if (off("gauges")) return;
+  if (const size_t cells = house_.registry.written_after_reclaim(); cells != 0) {
+    throw Broken{fmt::format("{} metric cells were written after they had been given back", cells)};
+  }
+  for (const Name name : shares) {
+    for (const metrics::Sample& sample : house_.registry.collect(name)) {
+      if (sample.value < 0) {
+        throw Broken{fmt::format("{}{{{}}} = {}", metrics::definition_of(name).name, labels_of(sample), sample.value)};
+      }
+    }
+  }
+}
+
+void Invariants::reloaded() {
+  const config::Snapshot& snapshot = *house_.control->generation()->snapshot;
+  note_ways(snapshot);
+  if (off("taken")) return;
+  if (house_.shared.max_connections != snapshot.runtime.max_connections) {
+    throw Broken{fmt::format("\"reloaded\", but max_connections is {}, not {}", house_.shared.max_connections.load(),
+                             snapshot.runtime.max_connections)};
+  }
+}
+
+// What else than time limits and counts a connection is made by.
+void Invariants::note_ways(const config::Snapshot& snapshot) {
+  std::map<std::string, std::string> ways;
+  for (const auto& upstream : snapshot.upstreams) {
+    std::string way = fmt::format("{} {} ", static_cast<int>(upstream.protocol), static_cast<int>(upstream.proxy_protocol));
+    for (const runtime::Source& source : runtime::sources_of(upstream)) way += source.text + " ";
+    ways[upstream.name] = std::move(way);
+  }
+  for (const auto& [name, way] : ways_) {
+    if (!ways.contains(name) || ways[name] != way) rewired_.insert(name);
+  }
+  ways_ = std::move(ways);
+}
+
+void Invariants::pools() const {
+  if (off("pools")) return;
+  for (const metrics::Sample& sample : house_.registry.collect(Name::upstream_connections_closed_total)) {
+    const std::string& upstream = sample.labels.at(0);
+    if (sample.labels.at(1) == "reload" && sample.value > 0 && !rewired_.contains(upstream)) {
+      throw Broken{fmt::format("{} connections of {} were closed by a reload that left them as they were", sample.value, upstream)};
+    }
+  }
+}
+
+void Invariants::at_rest() {
+  gauges();
+  pools();
+  no_dead_series();
+  nothing_left();
+}
+
+// Every series stands for something that is configured.
+void Invariants::no_dead_series() const {
+  if (off("series")) return;
+  const config::Snapshot& snapshot = *house_.control->generation()->snapshot;
+  const auto has = [](const auto& all, const std::string& name) {
+    return name.empty() || std::ranges::any_of(all, [&](const auto& one) { return one.name == name; });
+  };
+  for (const metrics::Definition& definition : metrics::definitions) {
+    for (const metrics::Sample& sample : house_.registry.collect(definition.id)) {
+      for (size_t i = 0; i < sample.labels.size(); ++i) {
+        const std::string_view label = definition.labels[i];
+        const std::string& value = sample.labels[i];
+        const bool known = label == "listener"   ? has(snapshot.listeners, value)
+                           : label == "route"    ? has(snapshot.routes, value)
+                           : label == "upstream" ? has(snapshot.upstreams, value)
+                                                 : true;
+        if (!known) throw Broken{fmt::format("at rest {}{{{}}} stands for nothing", definition.name, labels_of(sample))};
+      }
+    }
+  }
+}
+
+void Invariants::nothing_left() const {
+  if (off("rest")) return;
+  if (house_.connections() != 0) throw Broken{fmt::format("{} clients are left", house_.connections())};
+  for (const Name name : {Name::downstream_connections, Name::requests_in_flight, Name::upstream_pool_waiting,
+                          Name::upstream_connections_leaving, Name::upstream_endpoint_in_flight}) {
+    for (const metrics::Sample& sample : house_.registry.collect(name)) {
+      if (sample.value != 0) {
+        throw Broken{fmt::format("at rest {}{{{}}} = {}", metrics::definition_of(name).name, labels_of(sample), sample.value)};
+      }
+    }
+  }
+  if (const size_t retired = house_.registry.retired(); retired != 0) {
+    throw Broken{fmt::format("at rest {} series that left still hold their cells", retired)};
+  }
+}
+
+}  // namespace sluice::house

@@ -1,0 +1,40 @@
+// Invariants: what is true of the process whatever happens (control-path.md 6). Each throws Broken.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+
+#include "house.h"
+
+namespace sluice::house {
+
+class Invariants {
+ public:
+  // `without`: names of invariants that are not looked at: "cap taken gauges".
+  Invariants(House& house, std::string without) : house_(house), without_(std::move(without)) {
+    note_ways(*house.control->generation()->snapshot);
+  }
+  void after_step();                               // cheap ones at once, the others every some steps
+  void reloaded();                                 // a reload was answered: it is in force
+  void at_rest();                                  // no client, and time has passed
+
+ private:
+  void cap();
+  void gauges() const;
+  void pools() const;
+  void note_ways(const config::Snapshot& snapshot);
+  void nothing_left() const;
+  void no_dead_series() const;
+
+  bool off(std::string_view name) const { return without_.find(name) != std::string::npos; }
+
+  House& house_;
+  std::string without_;
+  uint32_t connections_ = 0;                       // after the step before
+  std::map<std::string, std::string> ways_;        // by upstream: what decides whether its connections can be kept
+  std::set<std::string> rewired_;                  // upstreams whose connections a reload had a reason to close
+};
+
+}  // namespace sluice::house

@@ -1,0 +1,126 @@
+// The program behind scripts/sim: stories of the House by seed.
+//   house --seed N       one, told event by event
+//   house --seeds N [--first M]   N of them; at the first that breaks: its seed, and 1
+//   house --shrink N     the same story with as few events as still break it
+// --without "cap gauges": without these invariants.
+#include <sys/personality.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/log.h"
+#include "story.h"
+
+namespace {
+
+using namespace sluice;
+using house::Plot;
+
+volatile uint64_t under_way = 0;
+
+// For CHECKs and sanitizers, which end the process: says which story it was.
+void on_abort(int) {
+  char text[64];
+  const int length = std::snprintf(text, sizeof text, "seed %llu: aborted\n", static_cast<unsigned long long>(under_way));
+  if (length > 0) [[maybe_unused]]
+    const auto written = write(STDERR_FILENO, text, static_cast<size_t>(length));
+  std::_Exit(3);
+}
+
+std::optional<std::string> tell(const Plot& plot) {
+  under_way = plot.seed;
+  try {
+    house::Story(plot).run();
+    return std::nullopt;
+  } catch (const house::Broken& broken) {
+    return broken.what;
+  }
+}
+
+bool breaks(const Plot& plot) {
+  const pid_t child = fork();
+  if (child == 0) {
+    std::freopen("/dev/null", "w", stderr);
+    std::_Exit(tell(plot) ? 1 : 0);
+  }
+  int status = 0;
+  return waitpid(child, &status, 0) == child && !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+int one(uint64_t seed, const std::string& without) {
+  const auto broken = tell({.seed = seed, .told = true, .without = without});
+  if (broken) std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed), broken->c_str());
+  return broken ? 1 : 0;
+}
+
+int many(uint64_t first, uint64_t count, const std::string& without) {
+  for (uint64_t seed = first; seed < first + count; ++seed) {
+    if (const auto broken = tell({.seed = seed, .without = without})) {
+      std::printf("seed %llu: %s\n(scripts/sim --seed tells it, --shrink makes it short)\n", static_cast<unsigned long long>(seed),
+                  broken->c_str());
+      return 1;
+    }
+  }
+  std::printf("%llu stories, none broken\n", static_cast<unsigned long long>(count));
+  return 0;
+}
+
+// Leaves out runs of events, from half of them down to single ones, as long as the story still breaks.
+int shrink(uint64_t seed, const std::string& without) {
+  Plot plot{.seed = seed, .without = without};
+  plot.left_out.assign(house::Story::events, false);
+  if (!breaks(plot)) {
+    std::printf("seed %llu does not break\n", static_cast<unsigned long long>(seed));
+    return 0;
+  }
+  for (uint32_t run = house::Story::events / 2; run != 0; run /= 2) {
+    for (uint32_t at = 0; at + run <= house::Story::events; at += run) {
+      Plot shorter = plot;
+      for (uint32_t i = at; i < at + run; ++i) shorter.left_out[i] = true;
+      if (breaks(shorter)) plot = shorter;
+    }
+  }
+  plot.told = true;
+  const auto broken = tell(plot);
+  std::printf("seed %llu: %s\n", static_cast<unsigned long long>(seed), broken ? broken->c_str() : "aborted");
+  return 1;
+}
+
+// Hash tables keyed by address: the order they are walked in must be the seed's, too.
+void fix_addresses(char** arguments) {
+  const int now = personality(0xffffffff);
+  if (now < 0 || (now & ADDR_NO_RANDOMIZE) != 0) return;
+  if (personality(static_cast<unsigned long>(now) | ADDR_NO_RANDOMIZE) < 0) return;
+  execv("/proc/self/exe", arguments);
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  fix_addresses(arguments);
+  std::signal(SIGABRT, on_abort);
+  base::set_log(base::LogLevel::error, base::LogFormat::text);
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  const auto value = [&](std::string_view name) -> std::optional<uint64_t> {
+    for (int i = 1; i + 1 < count; ++i) {
+      if (arguments[i] == name) return std::strtoull(arguments[i + 1], nullptr, 10);
+    }
+    return std::nullopt;
+  };
+  std::string without;
+  for (int i = 1; i + 1 < count; ++i) {
+    if (std::string_view(arguments[i]) == "--without") without = arguments[i + 1];
+  }
+  if (const auto seed = value("--seed")) return one(*seed, without);
+  if (const auto seed = value("--shrink")) return shrink(*seed, without);
+  if (const auto seeds = value("--seeds")) return many(value("--first").value_or(1), *seeds, without);
+  std::fprintf(stderr, "usage: house --seed N | --seeds N [--first M] | --shrink N   [--without \"INVARIANT ...\"]\n");
+  return 2;
+}
