@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/counted_here.h"
 #include "base/log.h"
 #include "exchange/exchange.h"
 #include "http1/server_session.h"
@@ -58,7 +59,7 @@ void Acceptor::give_sockets(OpenSockets& to) {
 }
 
 void Acceptor::update(std::shared_ptr<const Listening> listening, exchange::Site& site, const ListenerCells& cells, OpenSockets& open) {
-  listening_ = std::move(listening);
+  listening_ = base::counted_here(std::move(listening));   // every connection copies it
   site_ = &site;
   cells_ = cells;
   for (const auto& socket : listening_->sockets) {

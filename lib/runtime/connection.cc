@@ -36,7 +36,8 @@ void Connection::on_proxy_failed(net::ProxyReader&, const net::Peer& peer, net::
 void Connection::secure() {
   if (listening_->tls == nullptr) return serve();
   const tls::HandshakeOptions options{listening_->options.downstream.handshake_timeout, &acceptor_.tls_events()};
-  transport_ = tls::accept(acceptor_.loop(), std::move(transport_), listening_->tls, options);
+  std::shared_ptr<const tls::ServerContext> context(listening_, listening_->tls.get());   // counted with the listener, by this worker
+  transport_ = tls::accept(acceptor_.loop(), std::move(transport_), std::move(context), options);
   transport_->start(*this);
 }
 

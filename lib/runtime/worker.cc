@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/counted_here.h"
 #include "base/pages.h"
 #include "base/slab.h"
 
@@ -97,7 +98,7 @@ upstream::ClusterImpl& Worker::place_cluster(const GenerationPtr& next, uint32_t
     connector = upstream::make_connector({.upstream = options.name,
                                           .loop = loop_,
                                           .network = network_,
-                                          .tls = backing.tls,
+                                          .tls = base::counted_here(backing.tls),
                                           .protocol = options.protocol,
                                           .proxy_protocol = options.proxy_protocol,
                                           .connect_timeout = options.pool.connect_timeout,

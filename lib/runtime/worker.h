@@ -26,8 +26,9 @@ struct Shared {
   metrics::Registry& registry;
   exchange::AccessLog* access_log = nullptr;      // nullptr: off
   std::string pseudonym;                          // ours in Via
-  std::atomic<uint32_t> connections{0};           // of clients, all workers
   std::atomic<uint32_t> max_connections{0};
+  // Of clients, all workers: the cap holds to the connection. Written at each accept and close: apart from what every request reads.
+  alignas(64) std::atomic<uint32_t> connections{0};
 };
 
 // One worker's part of /status.

@@ -109,8 +109,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   bool multiplexes() override;
   bool has_room() override;
   const UpstreamOptions& options() const override { return *options_; }
-  void count_request() override { shared_->retries().count_request(loop_.now()); }
-  bool admit_retry() override { return shared_->retries().admit(loop_.now(), options_->retry.budget); }
+  void count_request() override { shared_->retries().count_request(worker_, loop_.now()); }
+  bool admit_retry() override { return shared_->retries().admit(worker_, loop_.now(), options_->retry.budget); }
 
  private:
   enum class Placed : std::uint8_t { stream, dialling, full, nowhere };

@@ -90,7 +90,8 @@ class alignas(64) SharedEndpoint {
 
  private:
   friend class SharedUpstream;
-  // What every pick reads stands on the first cache line.
+  // A line of its own for what every pick reads. Every request here writes it: with requests in flight counted per worker, two workers
+  // would both think an endpoint idle. The rest of the line changes seldom.
   std::atomic<std::uint32_t> in_flight_{0};
   std::atomic<std::uint32_t> connecting_{0};
   std::atomic<std::int64_t> aside_until_{0};
@@ -103,7 +104,8 @@ class alignas(64) SharedEndpoint {
   mutable std::atomic<std::uint32_t> stream_limit_{0};
   std::atomic<bool> lacks_connect_{false};
   mutable std::atomic<bool> multiplexes_{true};
-  std::uint64_t id_;
+  // What never changes, apart: every request's log line reads it.
+  alignas(64) std::uint64_t id_;
   std::string name_;
   std::string host_;
   net::Address address_;
@@ -132,23 +134,40 @@ class alignas(64) Turns {
   std::atomic<std::uint64_t> next_;
 };
 
-// Retries / requests over the last 10 s, with a floor of 3 retries a second. Any thread; relaxed, so that requests counted
-// while a second turns over may be missed: it is a damper, not an account.
+// Retries / requests over the last 10 s (8.75 at least), with a floor of 3 retries a second, for the whole process. Each worker
+// counts in a share of its own, on a cache line that nobody else writes: a request costs a plain load and store. Who wants a retry,
+// which is rare, sums the shares. With one worker the limit is exact. Of n workers those that ask at the same moment do not see
+// each other: at most n - 1 retries beyond the limit.
 class RetryBudget {
  public:
   static constexpr std::uint32_t window_seconds = 10;
   static constexpr std::uint32_t floor_per_second = 3;
-  void count_request(base::Micros now);
-  bool admit(base::Micros now, double ratio);         // draws one retry if the budget allows it
+  explicit RetryBudget(std::uint32_t workers);
+  // On the thread of `worker`.
+  void count_request(std::uint32_t worker, base::Micros now);
+  bool admit(std::uint32_t worker, base::Micros now, double ratio);   // draws one retry if the budget allows it
 
  private:
-  struct Second {
-    std::atomic<std::int64_t> second{-1};
-    std::atomic<std::uint32_t> requests{0};
-    std::atomic<std::uint32_t> retries{0};
+  static constexpr std::size_t spans = 8;             // of the window: so a share is one cache line
+  static constexpr std::int64_t span_micros = std::int64_t{window_seconds} * 1'000'000 / spans;
+  static constexpr std::uint64_t span_mask = (std::uint64_t{1} << 20) - 1;
+  static constexpr std::uint64_t requests_most = (std::uint64_t{1} << 24) - 1;
+  static constexpr std::uint64_t retries_most = (std::uint64_t{1} << 20) - 1;
+  // What a worker counted in one span: in one word, so that nobody reads the counts of one span as those of another.
+  struct Tally {
+    std::uint64_t span : 20 = 0;                      // its number, modulo 15 days
+    std::uint64_t requests : 24 = 0;
+    std::uint64_t retries : 20 = 0;
   };
-  Second& current(std::int64_t second);
-  std::array<Second, window_seconds> seconds_;
+  static_assert(std::atomic<Tally>::is_always_lock_free);
+  struct alignas(64) Share {
+    std::array<std::atomic<Tally>, spans> tallies{};
+  };
+  static_assert(sizeof(Share) == 64);
+  static Tally current(const Share& share, std::uint64_t span);
+
+  std::uint32_t workers_;
+  std::unique_ptr<Share[]> shares_;
 };
 
 // A counted connection that one worker hands to another. Gives the slot back when it dies unused, so a lost message costs nothing.
@@ -213,10 +232,12 @@ class SharedUpstream {
 
   std::string name_;
   std::uint32_t workers_;
+  // Read by every pick or release, written when something changes.
   std::atomic<bool> panic_{false};
-  std::atomic<std::uint32_t> waiting_{0};
   std::atomic<std::uint32_t> waiting_workers_{0};
   std::unique_ptr<Announcement[]> announcements_;
+  // Written by requests that wait at the caps, and only by those: max_waiting holds to the request.
+  alignas(64) std::atomic<std::uint32_t> waiting_{0};
   Turns turns_;
   RetryBudget retries_;
   EndpointSetPtr set_;

@@ -1,6 +1,8 @@
 // What workers share: caps, tunnels, set-aside with its doubling, retry budget, announcements, identity of endpoints over changes.
 #include "upstream/shared.h"
 
+#include <array>
+#include <barrier>
 #include <string>
 #include <thread>
 #include <vector>
@@ -105,32 +107,81 @@ TEST_CASE("a race is remembered for a while") {
 }
 
 TEST_CASE("retry budget: a share of the requests of 10 s, with a floor of 30 in the window") {
-  RetryBudget budget;
-  for (int i = 0; i < 30; ++i) CHECK(budget.admit(at_ms(0), 0.2));
-  CHECK_FALSE(budget.admit(at_ms(0), 0.2));                 // the floor is drawn
-  CHECK_FALSE(budget.admit(at_ms(9'000), 0.2));
-  CHECK(budget.admit(at_ms(10'000), 0.2));                  // that second has left the window
+  RetryBudget budget(1);
+  for (int i = 0; i < 30; ++i) CHECK(budget.admit(0, at_ms(0), 0.2));
+  CHECK_FALSE(budget.admit(0, at_ms(0), 0.2));                 // the floor is drawn
+  CHECK_FALSE(budget.admit(0, at_ms(9'000), 0.2));
+  CHECK(budget.admit(0, at_ms(10'000), 0.2));                  // that second has left the window
 
-  RetryBudget busy;
-  for (int i = 0; i < 1'000; ++i) busy.count_request(at_ms(i * 5));
+  RetryBudget busy(1);
+  for (int i = 0; i < 1'000; ++i) busy.count_request(0, at_ms(i * 5));
   int admitted = 0;
-  while (busy.admit(at_ms(5'000), 0.2)) ++admitted;
+  while (busy.admit(0, at_ms(5'000), 0.2)) ++admitted;
   CHECK(admitted == 200);
-  CHECK_FALSE(busy.admit(at_ms(5'000), 0.2));
+  CHECK_FALSE(busy.admit(0, at_ms(5'000), 0.2));
 
-  RetryBudget none;
-  for (int i = 0; i < 1'000; ++i) none.count_request(at_ms(i));
+  RetryBudget none(1);
+  for (int i = 0; i < 1'000; ++i) none.count_request(0, at_ms(i));
   int floor_only = 0;
-  while (none.admit(at_ms(1'000), 0.0)) ++floor_only;
+  while (none.admit(0, at_ms(1'000), 0.0)) ++floor_only;
   CHECK(floor_only == 30);
 }
 
 TEST_CASE("requests of the window that is over no longer count") {
-  RetryBudget budget;
-  for (int i = 0; i < 1'000; ++i) budget.count_request(at_ms(0));
+  RetryBudget budget(1);
+  for (int i = 0; i < 1'000; ++i) budget.count_request(0, at_ms(0));
   int admitted = 0;
-  while (budget.admit(at_ms(10'000), 0.2)) ++admitted;
+  while (budget.admit(0, at_ms(10'000), 0.2)) ++admitted;
   CHECK(admitted == 30);
+}
+
+TEST_CASE("requests and retries of all workers count, whoever asks") {
+  RetryBudget budget(3);
+  for (int i = 0; i < 1'000; ++i) budget.count_request(static_cast<std::uint32_t>(i % 2), at_ms(i));
+  int admitted = 0;
+  while (budget.admit(static_cast<std::uint32_t>(admitted % 3), at_ms(2'000), 0.2)) ++admitted;
+  CHECK(admitted == 200);
+  for (std::uint32_t worker = 0; worker < 3; ++worker) CHECK_FALSE(budget.admit(worker, at_ms(2'000), 0.2));
+
+  RetryBudget ahead(2);                                     // its clock is a turn ahead of who asks
+  for (int i = 0; i < 30; ++i) CHECK(ahead.admit(1, at_ms(1'300), 0.2));
+  CHECK_FALSE(ahead.admit(0, at_ms(1'200), 0.2));
+  CHECK_FALSE(ahead.admit(0, at_ms(8'700), 0.2));
+  CHECK(ahead.admit(0, at_ms(11'300), 0.2));
+}
+
+TEST_CASE("a worker that was silent for days has nothing in the window") {
+  RetryBudget budget(2);
+  for (int i = 0; i < 30; ++i) REQUIRE(budget.admit(0, at_ms(0), 0.2));
+  for (const std::int64_t days : {1, 10, 15}) CHECK(budget.admit(1, at_ms(days * 86'400'000), 0.2));
+}
+
+// Those that ask at the same moment do not see each other: the bound that shared.h states.
+TEST_CASE("retries of workers that ask at once pass the limit by one for each other worker at most") {
+  constexpr std::uint32_t workers = 4;
+  constexpr int rounds = 300;
+  RetryBudget budget(workers);
+  std::vector<std::array<int, rounds>> admitted(workers);
+  std::barrier<> together(workers);
+  auto work = [&](std::uint32_t me) {
+    for (int round = 0; round < rounds; ++round) {
+      const base::Micros now = at_ms(std::int64_t{round} * 20'000);
+      for (int i = 0; i < 100; ++i) budget.count_request(me, now);
+      together.arrive_and_wait();
+      while (budget.admit(me, now, 0.2)) ++admitted[me][static_cast<std::size_t>(round)];
+      together.arrive_and_wait();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (std::uint32_t w = 0; w < workers; ++w) threads.emplace_back(work, w);
+  for (std::thread& t : threads) t.join();
+  for (std::size_t round = 0; round < rounds; ++round) {
+    int sum = 0;
+    for (const auto& one : admitted) sum += one[round];
+    CAPTURE(round);
+    CHECK(sum >= 80);                                       // 0.2 of 400
+    CHECK(sum <= 80 + static_cast<int>(workers) - 1);
+  }
 }
 
 TEST_CASE("max_waiting is the process's") {
