@@ -62,6 +62,7 @@ struct LineWriter::State {
   }
   void run();
   size_t collect();
+  void open_next();
   bool write_out();
   void tell_lost();
   void rest();
@@ -135,19 +136,23 @@ void LineWriter::State::wait_a_while() {
   changed.wait_for(lock, std::chrono::milliseconds(pause.count), [this] { return stopping.load(); });
 }
 
+// The output is chosen after the lines are taken: what was pushed after reopen() goes to the next one.
+void LineWriter::State::open_next() {
+  if (!reopening.exchange(false) || !hooks.reopen) return;
+  if (const int next = hooks.reopen(); next >= 0) ::close(std::exchange(fd, next));
+}
+
 void LineWriter::State::run() {
   while (true) {
-    if (reopening.exchange(false) && hooks.reopen) {
-      if (const int next = hooks.reopen(); next >= 0) ::close(std::exchange(fd, next));
-    }
     batch.clear();
     if (collect() == 0) {
       if (stopping.load()) break;
       asleep.store(true, std::memory_order_seq_cst);
       if (collect() == 0 && !stopping.load() && !reopening.load()) rest();
       asleep.store(false);
-      if (batch.empty()) continue;
     }
+    open_next();
+    if (batch.empty()) continue;
     if (write_out()) tell_lost();
     if (pause.count != 0 && !stopping.load()) wait_a_while();
   }

@@ -57,7 +57,7 @@ class LineWriter {
 
   // The line with its '\n'. False: the ring is full, it is dropped. `producer`: below Options::producers, one thread each.
   bool push(uint32_t producer, std::string_view line);
-  void reopen();                              // any thread: Hooks::reopen before the next batch
+  void reopen();                              // any thread: lines that are pushed after it go to what Hooks::reopen gives
   uint64_t dropped() const;                   // lines so far; any thread
 
  private:
