@@ -22,6 +22,20 @@ std::string key_of(Labels labels) {
   return key;
 }
 
+// What stands for one name in the set of those that are gone.
+std::string name_of(std::string_view label, std::string_view value) {
+  std::string name(label);
+  name.push_back('\0');
+  return name.append(value);
+}
+
+// The place of that label; label_count(): the metric has none of that name.
+size_t index_of(const Definition& definition, std::string_view label) {
+  size_t i = 0;
+  while (i < definition.label_count() && definition.labels[i] != label) ++i;
+  return i;
+}
+
 // Cells of one kind for one writer. Chunks are aligned to cache lines, so writers never share one.
 template <class Cell, size_t chunk_cells>
 class Pool {
@@ -101,21 +115,23 @@ Registry::~Registry() = default;
 Registry::Family& Registry::family(Name name) const { return *families_[static_cast<unsigned>(name)]; }
 
 // Under the family's lock.
-Registry::Series& Registry::find(Family& family, Labels labels) {
+Registry::Series& Registry::find(Family& family, Labels labels) const {
   CHECK(labels.size() == family.definition.label_count());
   std::string key = key_of(labels);
   if (const auto found = family.live.find(key); found != family.live.end()) return found->second;
-  if (family.live.size() >= family.definition.series_max) {
+  if (const auto found = family.retired.find(key); found != family.retired.end()) return found->second;
+  std::vector<std::string> values(labels.begin(), labels.end());
+  auto& place = gone(family.definition, values) ? family.retired : family.live;
+  if (place.size() >= family.definition.series_max) {
     ++family.overflows;
     key.clear();
     for (size_t i = 0; i < labels.size(); ++i) key.append(overflow_label).push_back('\0');
-    const auto [place, made] = family.live.try_emplace(key);
-    if (made) place->second.labels.assign(labels.size(), std::string(overflow_label));
-    return place->second;
+    const auto [other, made] = family.live.try_emplace(key);
+    if (made) other->second.labels.assign(labels.size(), std::string(overflow_label));
+    return other->second;
   }
-  if (auto node = family.retired.extract(key); !node.empty()) return family.live.insert(std::move(node)).position->second;
-  Series& series = family.live[std::move(key)];
-  series.labels.assign(labels.begin(), labels.end());
+  Series& series = place[std::move(key)];
+  series.labels = std::move(values);
   return series;
 }
 
@@ -156,52 +172,100 @@ void Registry::computed(Name name, Labels labels, std::function<double()> read) 
   find(f, labels).read = std::move(read);
 }
 
-void Registry::retire(std::string_view label, std::string_view value) { retire_where(label, value, label, nullptr); }
-
-void Registry::retire(std::string_view label, std::string_view value, std::string_view label2,
-                      const std::unordered_set<std::string_view>& values2) {
-  retire_where(label, value, label2, &values2);
-}
-
-void Registry::retire_where(std::string_view label, std::string_view value, std::string_view label2,
-                            const std::unordered_set<std::string_view>* values2) {
+// `visit` gets each family that has the label, under its lock, with the label's place.
+template <class Visit>
+void Registry::each_with(std::string_view label, Visit&& visit) {
   for (const auto& family : families_) {
-    const Definition& d = family->definition;
-    const auto index_of = [&d](std::string_view name) {
-      size_t i = 0;
-      while (i < d.label_count() && d.labels[i] != name) ++i;
-      return i;
-    };
-    const size_t first = index_of(label);
-    const size_t second = index_of(label2);
-    if (first == d.label_count() || second == d.label_count()) continue;
+    const size_t place = index_of(family->definition, label);
+    if (place == family->definition.label_count()) continue;
     const std::lock_guard lock(family->mutex);
-    for (auto it = family->live.begin(); it != family->live.end();) {
-      const auto here = it++;
-      const auto& labels = here->second.labels;
-      if (labels[first] != value || (values2 != nullptr && !values2->contains(labels[second]))) continue;
-      here->second.read = nullptr;
-      family->retired.insert(family->live.extract(here));
-    }
+    visit(*family, place);
   }
 }
 
-void Registry::reclaim() {
-  for (const auto& family : families_) {
-    const std::lock_guard lock(family->mutex);
-    for (auto& [key, series] : family->retired) {
-      const auto give = [this](auto& cell, size_t writer) {
-        Pools& pools = *pools_[writer];
-        const std::lock_guard pools_lock(pools.mutex);
-        pools.of(&cell).give(cell);
-      };
-      switch (family->definition.type) {
-        case Type::counter: series.each<Counter>(give); break;
-        case Type::gauge: series.each<Gauge>(give); break;
-        case Type::histogram: series.each<Histogram>(give); break;
-      }
+bool Registry::gone(const Definition& definition, const std::vector<std::string>& labels) const {
+  const std::lock_guard lock(gone_mutex_);
+  if (gone_.empty()) return false;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (gone_.contains(name_of(definition.labels[i], labels[i]))) return true;
+  }
+  return false;
+}
+
+void Registry::retire(std::string_view label, const Values& values) {
+  {
+    const std::lock_guard lock(gone_mutex_);
+    for (const std::string_view value : values) gone_.insert(name_of(label, value));
+  }
+  each_with(label, [&](Family& family, size_t place) {
+    for (auto it = family.live.begin(); it != family.live.end();) {
+      const auto here = it++;
+      if (!values.contains(here->second.labels[place])) continue;
+      here->second.read = nullptr;
+      family.retired.insert(family.live.extract(here));
     }
-    family->retired.clear();
+  });
+}
+
+void Registry::revive(std::string_view label, const Values& values) {
+  {
+    const std::lock_guard lock(gone_mutex_);
+    for (const std::string_view value : values) gone_.erase(name_of(label, value));
+  }
+  each_with(label, [&](Family& family, size_t place) {
+    for (auto it = family.retired.begin(); it != family.retired.end();) {
+      const auto here = it++;
+      if (!values.contains(here->second.labels[place]) || gone(family.definition, here->second.labels)) continue;
+      family.live.insert(family.retired.extract(here));
+    }
+  });
+}
+
+void Registry::reclaim(std::string_view label, const Values& values) {
+  {
+    const std::lock_guard lock(gone_mutex_);
+    for (const std::string_view value : values) gone_.erase(name_of(label, value));
+  }
+  each_with(label, [&](Family& family, size_t place) {
+    std::erase_if(family.retired, [&](const auto& entry) {
+      if (!values.contains(entry.second.labels[place])) return false;
+      give_back(family.definition, entry.second);
+      return true;
+    });
+  });
+}
+
+void Registry::remove(std::string_view label, std::string_view value, std::string_view label2, const Values& values2) {
+  each_with(label, [&](Family& family, size_t place) {
+    const size_t place2 = index_of(family.definition, label2);
+    if (place2 == family.definition.label_count()) return;
+    std::erase_if(family.live, [&](const auto& entry) {
+      if (entry.second.labels[place] != value || !values2.contains(entry.second.labels[place2])) return false;
+      give_back(family.definition, entry.second);
+      return true;
+    });
+  });
+}
+
+void Registry::remove(Name name, Labels labels) {
+  Family& f = family(name);
+  const std::lock_guard lock(f.mutex);
+  const auto found = f.live.find(key_of(labels));
+  if (found == f.live.end()) return;
+  give_back(f.definition, found->second);
+  f.live.erase(found);
+}
+
+void Registry::give_back(const Definition& definition, const Series& series) {
+  const auto give = [this](auto& cell, size_t writer) {
+    Pools& pools = *pools_[writer];
+    const std::lock_guard pools_lock(pools.mutex);
+    pools.of(&cell).give(cell);
+  };
+  switch (definition.type) {
+    case Type::counter: series.each<Counter>(give); break;
+    case Type::gauge: series.each<Gauge>(give); break;
+    case Type::histogram: series.each<Histogram>(give); break;
   }
 }
 

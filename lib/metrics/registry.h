@@ -7,6 +7,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -39,7 +40,7 @@ class Registry {
   unsigned control() const { return writers_ - 1; }
 
   // The cell of one writer, made at the first call; only that writer's thread may change it. Its address stays until reclaim()
-  // after the series was retired. Beyond the metric's series_max every new series is the one whose labels are all "other".
+  // or remove(). Of a name that is retired it is made too, but does not stand in the scrape: an old request ends. Beyond the metric's series_max every new series is the one whose labels are all "other".
   // Writers that must not differ for a gauge (a value set, not a share added) agree on one of them.
   Counter& counter(Name name, Labels labels, unsigned writer);
   Gauge& gauge(Name name, Labels labels, unsigned writer);
@@ -49,18 +50,22 @@ class Registry {
   // Registry. A second call for the same labels replaces the first. After retire() has returned it is not called any more.
   void computed(Name name, Labels labels, std::function<double()> read);
 
-  // A reload dropped what `label` = `value` stood for ("upstream", "app"): its series leave the scrape. Their cells stay valid
-  // (old requests still count into them), and asking for a series again brings it back with its counts.
-  void retire(std::string_view label, std::string_view value);
-  // The same of those whose `label2` is one of these as well (endpoints of one upstream): one look at each series, however many leave.
-  void retire(std::string_view label, std::string_view value, std::string_view label2, const std::unordered_set<std::string_view>& values2);
-  // Recycles the cells of retired series. Call it when no thread holds cells it asked for before the retire() any more.
-  void reclaim();
+  using Values = std::unordered_set<std::string_view>;
+  // A reload dropped what `label` = one of `values` stood for ("upstream", "app"): these series leave the scrape. Their cells stay
+  // valid, as old requests still count into them. One look at each series, however many leave; likewise the next two.
+  void retire(std::string_view label, const Values& values);
+  // What was retired is there again, with its counts; before its cells are asked for.
+  void revive(std::string_view label, const Values& values);
+  // What was retired is used by no thread any more, and none will ask for it: its cells go to others.
+  void reclaim(std::string_view label, const Values& values);
+  // At once: series of which no thread but the caller's holds a cell (computed ones, control's own). Those with both labels.
+  void remove(std::string_view label, std::string_view value, std::string_view label2, const Values& values2);
+  void remove(Name name, Labels labels);
 
   // All series of a metric, sorted by labels. Any thread.
   std::vector<Sample> collect(Name name) const;
   size_t series(Name name) const;  // live ones
-  size_t retired() const;          // of all metrics: those whose cells are not given back yet
+  size_t retired() const;  // of all metrics: those whose cells are not given back yet
   // Cells that somebody has written since reclaim() took them: a fault, whoever gets them next counts wrongly. For tests.
   size_t written_after_reclaim() const;
 
@@ -69,15 +74,19 @@ class Registry {
   struct Family;
   struct Pools;
   Family& family(Name name) const;
-  static Series& find(Family& family, Labels labels);
+  Series& find(Family& family, Labels labels) const;
   template <class Cell>
   Cell& cell(Name name, Labels labels, unsigned writer);
   std::vector<Sample> collect_overflow() const;
-  void retire_where(std::string_view label, std::string_view value, std::string_view label2,
-                    const std::unordered_set<std::string_view>* values2);
+  bool gone(const Definition& definition, const std::vector<std::string>& labels) const;
+  void give_back(const Definition& definition, const Series& series);
+  template <class Visit>
+  void each_with(std::string_view label, Visit&& visit);
 
   unsigned writers_;
   std::array<std::unique_ptr<Family>, names> families_;
+  mutable std::mutex gone_mutex_;  // taken inside a Family's
+  std::unordered_set<std::string> gone_;  // label and value of all that is retired
   std::vector<std::unique_ptr<Pools>> pools_;  // by writer
 };
 

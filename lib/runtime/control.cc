@@ -27,10 +27,11 @@ Control::Control(const Setup& setup, std::shared_ptr<const config::Snapshot> fir
     : cells_(setup.registry),
       random_(setup.seed),
       env_{setup.loop, setup.crew, setup.helper, setup.registry, setup.shared, cells_, random_},
-      series_(env_),
+      epochs_(setup.crew.size()),
+      series_(env_, epochs_),
       checks_(env_, setup.network),
       discovery_({setup.loop, setup.queries, setup.registry, setup.crew.size(), random_.next(), *this}),
-      readiness_(env_, discovery_),
+      readiness_(env_, discovery_, epochs_),
       leaving_(env_, first->drain),
       reloads_(env_, setup.reloads, *this),
       pages_(env_, {generation_, discovery_, readiness_, leaving_, reloads_}) {
@@ -39,21 +40,27 @@ Control::Control(const Setup& setup, std::shared_ptr<const config::Snapshot> fir
 
 void Control::publish(GenerationPtr next) {
   say_listening(*next, generation_.get());
-  if (generation_ != nullptr) {
-    series_.retire(*generation_->snapshot, *next->snapshot);
-  } else {
+  const Epoch epoch = epochs_.begin();
+  if (epoch == 1) {
     readiness_.begin(next->snapshot->runtime.warm_timeout);
+    env_.crew.to_all([this](Worker& worker) {
+      worker.report_held(
+          [this, index = worker.index()](const Held& held) { env_.crew.to_control([this, index, held] { on_held(index, held); }); });
+    });
   }
+  series_.publish(*next->snapshot);
   leaving_.set_options(next->snapshot->drain);
   base::MemoryLimit::set(memory_limit(next->snapshot->runtime.max_memory));
   EndpointSets sets = discovery_.publish(*next);
   cells_.certificates(*next);
   generation_ = std::move(next);
   checks_.place(*generation_, sets);
-  env_.crew.to_all([this, generation = generation_, sets = std::move(sets)](Worker& worker) {
-    worker.apply(generation, sets);
-    env_.crew.to_control([this] { readiness_.applied(); });
-  });
+  env_.crew.to_all([generation = generation_, sets = std::move(sets), epoch](Worker& worker) { worker.apply(generation, sets, epoch); });
+}
+
+void Control::on_held(uint32_t worker, Held held) {
+  epochs_.held(worker, std::move(held));
+  series_.look();
 }
 
 void Control::send_endpoints(const upstream::SharedUpstream& upstream, const upstream::EndpointSetPtr& set, std::function<void()> applied) {
@@ -62,11 +69,6 @@ void Control::send_endpoints(const upstream::SharedUpstream& upstream, const ups
     env_.crew.to_control(applied);
   });
   checks_.set_endpoints(upstream, set);
-}
-
-void Control::series_retired() {
-  if (generation_ != nullptr) cells_.certificates(*generation_);   // a certificate may bear a name that DNS had, too
-  series_.left();
 }
 
 }  // namespace sluice::runtime

@@ -11,6 +11,7 @@
 #include "runtime/control_cells.h"
 #include "runtime/control_env.h"
 #include "runtime/discovery.h"
+#include "runtime/epochs.h"
 #include "runtime/generation.h"
 #include "runtime/leaving.h"
 #include "runtime/pages.h"
@@ -51,7 +52,7 @@ class Control final : private Discovery::User, private Reloads::User {
   // Discovery::User
   void send_endpoints(const upstream::SharedUpstream& upstream, const upstream::EndpointSetPtr& set,
                       std::function<void()> applied) override;
-  void series_retired() override;
+  void on_held(uint32_t worker, Held held);
   // Reloads::User
   bool may_reload() const override { return leaving_.phase() == Phase::serving; }
   const GenerationPtr& in_force() const override { return generation_; }
@@ -60,6 +61,7 @@ class Control final : private Discovery::User, private Reloads::User {
   exchange::Random random_;
   ControlEnv env_;
   GenerationPtr generation_;
+  Epochs epochs_;
   Series series_;
   Checks checks_;
   Discovery discovery_;

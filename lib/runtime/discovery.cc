@@ -11,6 +11,11 @@
 #include "upstream/metrics.h"
 
 namespace sluice::runtime {
+namespace {
+
+constexpr std::string_view ignored = "ignored";   // the outcome of packets that are not believed
+
+}  // namespace
 
 // One name of one upstream.
 class Discovery::Name final : public dns::Follower {
@@ -192,7 +197,6 @@ void Discovery::publish(Followed& upstream) {
   std::function<void()> applied = [] {};
   if (!left.empty()) {
     applied = [change = departures_.begin(upstream.name, std::move(left), changed, workers_)] { change->applied(); };
-    user_.series_retired();
   }
   user_.send_endpoints(*upstream.shared, set, std::move(applied));
   prune_ = true;
@@ -218,7 +222,7 @@ void Discovery::on_lookup(std::string_view name, dns::Outcome outcome, base::Mic
 
 void Discovery::on_ignored(std::string_view name, dns::Ignored, std::uint32_t count) {
   metered_.emplace(name);
-  registry_.counter(metrics::Name::dns_lookups_total, {name, "ignored"}, registry_.control()).add(count);
+  registry_.counter(metrics::Name::dns_lookups_total, {name, ignored}, registry_.control()).add(count);
 }
 
 void Discovery::set_gauges() {
@@ -233,12 +237,15 @@ void Discovery::prune_series() {
   if (metered_.empty()) return;
   std::unordered_set<std::string> known;
   for (const dns::NameStatus& name : directory_.status()) known.insert(name.name);
-  const std::size_t gone = std::erase_if(metered_, [&](const std::string& name) {
+  std::erase_if(metered_, [&](const std::string& name) {
     if (known.contains(name)) return false;
-    registry_.retire("name", name);
+    for (std::size_t i = 0; i < dns::outcomes; ++i) {
+      registry_.remove(metrics::Name::dns_lookups_total, {name, dns::outcome_name(static_cast<dns::Outcome>(i))});
+    }
+    registry_.remove(metrics::Name::dns_lookups_total, {name, ignored});
+    registry_.remove(metrics::Name::dns_stale, {name});
     return true;
   });
-  if (gone > 0) user_.series_retired();
 }
 
 }  // namespace sluice::runtime

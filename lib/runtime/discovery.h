@@ -28,8 +28,6 @@ class Discovery final : private dns::Meter, private net::Runnable {
     // dns_removed. `applied` is called at control's loop once for each worker that has it.
     virtual void send_endpoints(const upstream::SharedUpstream& upstream, const upstream::EndpointSetPtr& set,
                                 std::function<void()> applied) = 0;
-    // Metric series were retired; cells may be used again once nobody holds them.
-    virtual void series_retired() = 0;
 
    protected:
     ~User() = default;

@@ -12,8 +12,8 @@ constexpr base::Millis look_every = base::millis(20);
 
 }  // namespace
 
-Readiness::Readiness(ControlEnv& env, const Discovery& discovery)
-    : env_(env), discovery_(discovery), timer_(this, net::timer_call<&Readiness::look>), started_(env.loop.now()) {}
+Readiness::Readiness(ControlEnv& env, const Discovery& discovery, const Epochs& epochs)
+    : env_(env), discovery_(discovery), epochs_(epochs), timer_(this, net::timer_call<&Readiness::look>), started_(env.loop.now()) {}
 
 void Readiness::begin(base::Millis warm_timeout) {
   limit_ = started_ + base::Micros(warm_timeout);
@@ -23,7 +23,7 @@ void Readiness::begin(base::Millis warm_timeout) {
 void Readiness::look() {
   if (warm_) return;
   timer_.arm(env_.loop, look_every);
-  if (applied_ < env_.crew.size()) return;
+  if (!epochs_.everywhere(1)) return;
   const bool resolved = discovery_.settled();
   if (env_.loop.now() >= limit_) {
     base::warn("after warm_timeout {}: ready all the same",
@@ -44,7 +44,7 @@ void Readiness::ask_warm() {
 }
 
 admin::Readiness Readiness::now() const {
-  if (applied_ < env_.crew.size()) return {false, "starting"};
+  if (!epochs_.everywhere(1)) return {false, "starting"};
   if (!warm_) return {false, "warming"};
   return {true, ""};
 }

@@ -8,15 +8,15 @@
 #include "net/timer.h"
 #include "runtime/control_env.h"
 #include "runtime/discovery.h"
+#include "runtime/epochs.h"
 
 namespace sluice::runtime {
 
 class Readiness {
  public:
-  Readiness(ControlEnv& env, const Discovery& discovery);
+  Readiness(ControlEnv& env, const Discovery& discovery, const Epochs& epochs);
   // Once, when the first generation is published.
   void begin(base::Millis warm_timeout);
-  void applied() { ++applied_; }                  // a worker has a generation
   // Ready for traffic, unless we are leaving.
   admin::Readiness now() const;
   base::Micros started() const { return started_; }
@@ -27,10 +27,10 @@ class Readiness {
 
   ControlEnv& env_;
   const Discovery& discovery_;
+  const Epochs& epochs_;
   net::Timer timer_;
   base::Micros started_;
   base::Micros limit_{};
-  uint32_t applied_ = 0;
   bool asked_ = false;
   bool warm_ = false;
 };

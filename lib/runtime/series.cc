@@ -1,45 +1,53 @@
 #include "runtime/series.h"
 
-#include <algorithm>
-#include <string_view>
+#include <unordered_set>
+#include <vector>
 
 namespace sluice::runtime {
-namespace {
 
-constexpr base::Millis settle_every = base::seconds(1);     // after a change: do the workers still use what it replaced?
-
-}  // namespace
-
-Series::Series(ControlEnv& env) : env_(env), timer_(this, net::timer_call<&Series::ask>), settling_(env.crew.size()) {}
-
-void Series::retire(const config::Snapshot& before, const config::Snapshot& after) {
-  const auto gone = [&](std::string_view label, const auto& old_ones, const auto& new_ones) {
-    for (const auto& old : old_ones) {
-      const auto same = [&](const auto& one) { return one.name == old.name; };
-      if (std::ranges::none_of(new_ones, same)) env_.registry.retire(label, old.name);
-    }
+void Series::publish(const config::Snapshot& snapshot) {
+  const auto names_of = [](const auto& all) {
+    std::vector<std::string_view> names;
+    for (const auto& one : all) names.emplace_back(one.name);
+    return names;
   };
-  gone("listener", before.listeners, after.listeners);
-  gone("route", before.routes, after.routes);
-  gone("upstream", before.upstreams, after.upstreams);
-  left();
+  publish(kinds_[0], names_of(snapshot.listeners));
+  publish(kinds_[1], names_of(snapshot.routes));
+  publish(kinds_[2], names_of(snapshot.upstreams));
 }
 
-void Series::left() {
-  settling_.changed();
-  timer_.arm(env_.loop, settle_every);
+// A name that comes back before its cells were given away goes on with them: its life began when it first came.
+void Series::publish(Kind& kind, const std::vector<std::string_view>& names) {
+  const metrics::Registry::Values wanted(names.begin(), names.end());
+  metrics::Registry::Values left;
+  for (auto it = kind.live.begin(); it != kind.live.end();) {
+    const auto here = it++;
+    if (wanted.contains(here->first)) continue;
+    here->second.end = epochs_.now();
+    left.insert(kind.gone.insert(kind.live.extract(here)).position->first);
+  }
+  metrics::Registry::Values back;
+  for (const std::string_view name : wanted) {
+    if (const auto gone = kind.gone.find(name); gone != kind.gone.end()) {
+      back.insert(kind.live.insert(kind.gone.extract(gone)).position->first);
+    } else if (!kind.live.contains(name)) {
+      kind.live.emplace(name, Life{epochs_.now(), 0});
+    }
+  }
+  if (!left.empty()) env_.registry.retire(kind.label, left);
+  if (!back.empty()) env_.registry.revive(kind.label, back);
 }
 
-void Series::ask() {
-  env_.crew.to_all([this, round = settling_.ask()](Worker& worker) {
-    env_.crew.to_control([this, round, settled = worker.settled()] {
-      switch (settling_.answer(round, settled)) {
-        case Settling::Verdict::open: break;
-        case Settling::Verdict::settled: env_.registry.reclaim(); break;
-        case Settling::Verdict::in_use: timer_.arm(env_.loop, settle_every); break;
-      }
-    });
-  });
+void Series::look() {
+  for (Kind& kind : kinds_) {
+    metrics::Registry::Values over;
+    for (const auto& [name, life] : kind.gone) {
+      if (epochs_.over(life)) over.insert(name);
+    }
+    if (over.empty()) continue;
+    env_.registry.reclaim(kind.label, over);
+    std::erase_if(kind.gone, [this](const auto& entry) { return epochs_.over(entry.second); });
+  }
 }
 
 }  // namespace sluice::runtime

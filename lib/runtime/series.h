@@ -1,30 +1,39 @@
 // Series: metric series of what left the configuration leave the scrape at once; their cells go to others only when no worker
-// writes them any more.
+// uses anything of the time in which the name was in force.
 #pragma once
 
-#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include "config/snapshot.h"
-#include "net/timer.h"
 #include "runtime/control_env.h"
-#include "runtime/settling.h"
+#include "runtime/epochs.h"
 
 namespace sluice::runtime {
 
 class Series {
  public:
-  explicit Series(ControlEnv& env);
-  // Those that `after` does not have any more.
-  void retire(const config::Snapshot& before, const config::Snapshot& after);
-  // Some were retired, by whomever: their cells are given to others when that is safe.
-  void left();
+  Series(ControlEnv& env, const Epochs& epochs) : env_(env), epochs_(epochs) {}
+  // The names in force from now on (epochs.now()): listeners, routes, upstreams. Before the workers ask for their cells.
+  void publish(const config::Snapshot& snapshot);
+  // After a worker's news: cells that nobody uses any more go back.
+  void look();
 
  private:
-  void ask();
+  using Names = std::map<std::string, Life, std::less<>>;
+  struct Kind {
+    std::string_view label;
+    Names live;                                   // end is not set
+    Names gone;
+  };
+  void publish(Kind& kind, const std::vector<std::string_view>& names);
 
   ControlEnv& env_;
-  net::Timer timer_;
-  Settling settling_;
+  const Epochs& epochs_;
+  Kind kinds_[3] = {{"listener", {}, {}}, {"route", {}, {}}, {"upstream", {}, {}}};
 };
 
 }  // namespace sluice::runtime

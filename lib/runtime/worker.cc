@@ -26,8 +26,8 @@ bool same_way(const Generation& a, size_t i, const Generation& b, size_t k) {
 }  // namespace
 
 struct Worker::Placed {
-  Placed(Worker& worker, GenerationPtr of)
-      : generation(std::move(of)), site(worker, *generation->router, worker.meter_.requests(labels(*generation->snapshot))) {}
+  Placed(Worker& worker, GenerationPtr of, Epoch began)
+      : generation(std::move(of)), epoch(began), site(worker, *generation->router, worker.meter_.requests(labels(*generation->snapshot))) {}
 
   static metrics::RequestLabels labels(const config::Snapshot& snapshot) {
     metrics::RequestLabels labels;
@@ -39,6 +39,7 @@ struct Worker::Placed {
   }
 
   GenerationPtr generation;                      // the router that the site refers to
+  Epoch epoch;
   exchange::Site site;
 };
 
@@ -67,11 +68,14 @@ Worker::~Worker() {
 
 // ---- generations ------------------------------------------------------------------------------------------------
 
-void Worker::apply(GenerationPtr next, const EndpointSets& sets) {
+void Worker::apply(GenerationPtr next, const EndpointSets& sets, Epoch epoch) {
+  const Epoch last = std::exchange(epoch_, epoch);
   for (uint32_t i = 0; i < next->upstreams.size(); ++i) place_cluster(next, i, sets[i]);
-  for (auto& [shared, cluster] : clusters_) {
+  for (auto& [shared, placement] : clusters_) {
     const auto stays = [&](const Backing& b) { return b.shared.get() == shared; };
-    if (std::ranges::none_of(next->upstreams, stays)) cluster->retire(http::CloseCause::reload);
+    if (placement.last != 0 || std::ranges::any_of(next->upstreams, stays)) continue;
+    placement.last = last;
+    placement.cluster->retire(http::CloseCause::reload);
   }
   exchange::Site& site = place_site(next);
   if (!draining_) place_acceptors(*next, site);
@@ -81,7 +85,7 @@ void Worker::apply(GenerationPtr next, const EndpointSets& sets) {
 
 upstream::ClusterImpl& Worker::place_cluster(const GenerationPtr& next, uint32_t index, const upstream::EndpointSetPtr& set) {
   const Backing& backing = next->upstreams[index];
-  auto& slot = clusters_[backing.shared.get()];
+  auto& slot = clusters_[backing.shared.get()].cluster;
   const bool made = slot == nullptr;
   if (made) {
     slot = upstream::make_cluster({loop_, backing.shared, index_, count_ > 1 ? this : nullptr, shared_.registry, random_.next()});
@@ -110,7 +114,7 @@ upstream::ClusterImpl& Worker::place_cluster(const GenerationPtr& next, uint32_t
 }
 
 exchange::Site& Worker::place_site(const GenerationPtr& next) {
-  auto placed = std::make_unique<Placed>(*this, next);
+  auto placed = std::make_unique<Placed>(*this, next, epoch_);
   exchange::Site& site = placed->site;
   for (const auto& listener : next->snapshot->listeners) {
     site.listeners.push_back({listener.name, listener.trusted_proxies, listener.forwarded_by, listener.downstream.body_timeout});
@@ -119,7 +123,7 @@ exchange::Site& Worker::place_site(const GenerationPtr& next) {
   site.routes.push_back(meter_.route(""));       // requests that found no route
   for (uint32_t i = 0; i < next->upstreams.size(); ++i) {
     site.upstreams.push_back(meter_.upstream(next->snapshot->upstreams[i].name));
-    site.clusters.push_back(clusters_.at(next->upstreams[i].shared.get()).get());
+    site.clusters.push_back(clusters_.at(next->upstreams[i].shared.get()).cluster.get());
   }
   site.ref();                                    // ours, while it is in force
   sites_.push_back(std::move(placed));
@@ -151,7 +155,7 @@ void Worker::place_acceptors(const Generation& next, exchange::Site& site) {
 
 void Worker::let_go(std::unique_ptr<Acceptor> acceptor) {
   acceptor->leave(http::CloseCause::reload);
-  leaving_.push_back(std::move(acceptor));
+  leaving_.push_back({std::move(acceptor), sites_[sites_.size() - 2]->epoch});
 }
 
 // Called inside an exchange's end: the memory goes later, in sweep().
@@ -164,16 +168,37 @@ void Worker::sweep() {
   const Placed* const in_force = sites_.empty() ? nullptr : sites_.back().get();
   std::erase_if(sites_, [&](const auto& placed) { return placed.get() != in_force && placed->site.unused(); });
   std::erase_if(closing_, [](const auto& socket) { return !socket->accepting(); });
-  std::erase_if(leaving_, [&](const auto& acceptor) { return acceptor->connections() == 0 && closing_.empty(); });
+  std::erase_if(leaving_, [&](const auto& left) { return left.acceptor->connections() == 0 && closing_.empty(); });
   std::erase_if(clusters_, [&](auto& entry) {
     const auto used = [&](const auto& placed) {
-      return std::ranges::find(placed->site.clusters, entry.second.get()) != placed->site.clusters.end();
+      return std::ranges::find(placed->site.clusters, entry.second.cluster.get()) != placed->site.clusters.end();
     };
-    return std::ranges::none_of(sites_, used) && entry.second->finished();
+    return entry.second.last != 0 && entry.second.cluster->finished() && std::ranges::none_of(sites_, used);
   });
   const bool more = sites_.size() > 1 || !leaving_.empty() || !closing_.empty() ||
                     (generation_ != nullptr && clusters_.size() > generation_->upstreams.size());
   if (more) sweep_timer_.arm(loop_, sweep_every);
+  tell_held();
+}
+
+// Everything that holds metric cells, or a generation, of before.
+Held Worker::held() const {
+  Held all{epoch_, {}};
+  for (size_t i = 0; i + 1 < sites_.size(); ++i) all.older.push_back(sites_[i]->epoch);
+  for (const Leaving& left : leaving_) all.older.push_back(left.last);
+  for (const auto& [shared, placement] : clusters_) {
+    if (placement.last != 0) all.older.push_back(placement.last);
+  }
+  std::ranges::sort(all.older);
+  all.older.erase(std::ranges::unique(all.older).begin(), all.older.end());
+  return all;
+}
+
+void Worker::tell_held() {
+  Held now = held();
+  if (!report_held_ || now == told_) return;
+  told_ = std::move(now);
+  report_held_(told_);
 }
 
 // ---- connections ------------------------------------------------------------------------------------------------
@@ -218,7 +243,7 @@ void Worker::trim() {
 
 upstream::ClusterImpl* Worker::find(const upstream::SharedUpstream* upstream) {
   const auto it = clusters_.find(upstream);
-  return it == clusters_.end() ? nullptr : it->second.get();
+  return it == clusters_.end() ? nullptr : it->second.cluster.get();
 }
 
 void Worker::set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set, http::CloseCause why_gone) {
@@ -254,19 +279,19 @@ void Worker::listener_stopped() {
 void Worker::abort_all() {
   const http::Failure why{http::Kind::shutdown, http::Where::proxy, http::Detail::none, false};
   for (auto& acceptor : acceptors_) acceptor->abort_all(why, http::CloseCause::drain);
-  for (auto& acceptor : leaving_) acceptor->abort_all(why, http::CloseCause::drain);
+  for (auto& left : leaving_) left.acceptor->abort_all(why, http::CloseCause::drain);
 }
 
 void Worker::bring(uint32_t listener, net::TransportPtr transport) { acceptors_.at(listener)->take(std::move(transport)); }
 
 bool Worker::warm() {
-  return std::ranges::all_of(clusters_, [](auto& entry) { return entry.second->warm(); });
+  return std::ranges::all_of(clusters_, [](auto& entry) { return entry.second.cluster->warm(); });
 }
 
 WorkerStatus Worker::status() {
   WorkerStatus all;
   for (const Backing& backing : generation_->upstreams) {
-    all.clusters.push_back(clusters_.at(backing.shared.get())->status());
+    all.clusters.push_back(clusters_.at(backing.shared.get()).cluster->status());
   }
   for (const auto& acceptor : acceptors_) {
     all.listener_connections.push_back(static_cast<uint32_t>(acceptor->connections()));

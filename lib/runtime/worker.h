@@ -16,6 +16,7 @@
 #include "runtime/acceptor.h"
 #include "runtime/cells.h"
 #include "runtime/crew.h"
+#include "runtime/epochs.h"
 #include "runtime/generation.h"
 #include "upstream/cluster_impl.h"
 
@@ -52,7 +53,10 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   ~Worker();
 
   // Requests that begin from now on see this generation; running ones keep theirs.
-  void apply(GenerationPtr next, const EndpointSets& sets);
+  // `epoch`: of its publishing.
+  void apply(GenerationPtr next, const EndpointSets& sets, Epoch epoch);
+  // Who is told what this worker still uses of former epochs, at the loop, whenever that changes.
+  void report_held(std::function<void(const Held&)> report) { report_held_ = std::move(report); }
   // Messages about one upstream; nothing happens if it is not known here any more.
   void set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set, http::CloseCause why_gone);
   void endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t endpoint_id);
@@ -64,7 +68,6 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   // A connection that came another way than through a socket of ours (simulations).
   void bring(uint32_t listener, net::TransportPtr transport);
   bool has_listener(uint32_t index) const { return index < acceptors_.size(); }
-  bool settled() const { return sites_.size() == 1 && leaving_.empty(); }   // nothing of an older generation is in use
   bool warm();                                    // every pool holds its share of min_idle
   WorkerStatus status();
 
@@ -80,6 +83,14 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   http::Sink* begin_exchange(exchange::Site& site, uint32_t listener, http::Stream& stream);
 
  private:
+  struct Placement {
+    std::unique_ptr<upstream::ClusterImpl> cluster;
+    Epoch last = 0;                               // in force until then; 0: in force
+  };
+  struct Leaving {
+    std::unique_ptr<Acceptor> acceptor;
+    Epoch last;
+  };
   struct Placed;                                  // a site with the generation it stands for
   void on_site_let_go(exchange::Site& site) override;
   upstream::ClusterImpl& place_cluster(const GenerationPtr& next, uint32_t index, const upstream::EndpointSetPtr& set);
@@ -88,6 +99,8 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void let_go(std::unique_ptr<Acceptor> acceptor);
   void trim_later();
   void trim();
+  Held held() const;
+  void tell_held();
   void sweep();                                   // frees what a reload dropped, once nothing uses it
   // upstream::PeerWorkers
   void ask_give_up(const upstream::SharedUpstream& upstream, uint32_t wanted) override;
@@ -107,10 +120,13 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   base::Slab<exchange::Exchange> exchanges_;
   base::Slab<Connection> connections_;
   GenerationPtr generation_;
-  std::unordered_map<const upstream::SharedUpstream*, std::unique_ptr<upstream::ClusterImpl>> clusters_;
+  Epoch epoch_ = 0;
+  std::function<void(const Held&)> report_held_;
+  Held told_;
+  std::unordered_map<const upstream::SharedUpstream*, Placement> clusters_;
   std::vector<std::unique_ptr<Placed>> sites_;    // the last one is in force; older ones until their last exchange ends
   std::vector<std::unique_ptr<Acceptor>> acceptors_;          // by name, in the order of the generation
-  std::vector<std::unique_ptr<Acceptor>> leaving_;            // their listener left the configuration; until the last connection ends
+  std::vector<Leaving> leaving_;                             // their listener left the configuration; until the last connection ends
   net::Timer sweep_timer_;
   net::Timer trim_timer_;
   std::function<void()> on_listeners_closed_;

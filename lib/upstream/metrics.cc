@@ -43,7 +43,7 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
   std::unordered_set<std::string_view> left;
   for (const EndpointEntry& old : before.entries) left.insert(old.endpoint->name());
   for (const EndpointEntry& e : now->entries) left.erase(e.endpoint->name());
-  if (!left.empty()) registry.retire("upstream", shared->name(), "endpoint", left);
+  if (!left.empty()) registry.remove("upstream", shared->name(), "endpoint", left);
   for (const EndpointEntry& entry : now->entries) {
     const std::shared_ptr<SharedEndpoint> e = entry.endpoint;
     registry.computed(Name::upstream_endpoint_healthy, {shared->name(), e->name()}, [e] { return e->healthy() ? 1.0 : 0.0; });

@@ -38,7 +38,7 @@ void Rig::apply(std::string_view toml) {
     const auto& options = generation->snapshot->upstreams[i];
     sets.push_back(generation->upstreams[i].shared->set_endpoints(options.endpoints, options.panic_threshold));
   }
-  worker->apply(generation, sets);
+  worker->apply(generation, sets, ++epoch_);
   sim.settle();
 }
 

@@ -40,6 +40,7 @@ class Rig {
   };
   void apply(std::string_view toml);
   NoPeers peers_;
+  runtime::Epoch epoch_ = 0;
   std::vector<std::unique_ptr<support::ScriptedPeer>> clients_;
 };
 

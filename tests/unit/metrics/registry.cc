@@ -112,36 +112,83 @@ TEST_CASE("the limit of series: what is beyond shares one, and is counted") {
   CHECK(value_of(registry, Name::requests_total, {"l", "0", "GET", "200"}) == 2);
 }
 
-TEST_CASE("retire takes series out of the scrape, their cells stay; asking again revives; reclaim recycles") {
+TEST_CASE("retire takes series out of the scrape, their cells stay; revive brings them back; reclaim recycles") {
   Registry registry(1);
   auto& app = registry.counter(Name::upstream_connections_opened_total, {"app"}, 0);
   auto& web = registry.counter(Name::upstream_connections_opened_total, {"web"}, 0);
-  registry.gauge(Name::upstream_endpoint_healthy, {"app", "a:1"}, 0).set(1);
-  registry.gauge(Name::upstream_endpoint_healthy, {"app", "b:1"}, 0).set(1);
-  registry.gauge(Name::upstream_endpoint_healthy, {"app", "c:1"}, 0).set(1);
-  registry.gauge(Name::upstream_endpoint_healthy, {"web", "a:1"}, 0).set(1);
   app.add(5);
   web.add(6);
 
-  registry.retire("upstream", "app", "endpoint", {"a:1", "c:1", "never was"});
-  CHECK(registry.series(Name::upstream_endpoint_healthy) == 2);
-  CHECK(value_of(registry, Name::upstream_endpoint_healthy, {"app", "a:1"}) == -1);
-  CHECK(registry.series(Name::upstream_connections_opened_total) == 2);  // has no endpoint
-
-  registry.retire("upstream", "app");
-  CHECK(registry.series(Name::upstream_endpoint_healthy) == 1);
+  registry.retire("upstream", {"app", "never was"});
   CHECK(value_of(registry, Name::upstream_connections_opened_total, {"app"}) == -1);
   CHECK(value_of(registry, Name::upstream_connections_opened_total, {"web"}) == 6);
   app.add();  // an old request ends
   CHECK(&registry.counter(Name::upstream_connections_opened_total, {"app"}, 0) == &app);
+  CHECK(value_of(registry, Name::upstream_connections_opened_total, {"app"}) == -1);   // asking alone shows nothing
+  registry.revive("upstream", {"app"});
   CHECK(value_of(registry, Name::upstream_connections_opened_total, {"app"}) == 6);
 
-  registry.retire("upstream", "app");
-  registry.reclaim();
+  registry.retire("upstream", {"app"});
+  CHECK(registry.retired() == 1);
+  registry.reclaim("upstream", {"app"});
+  CHECK(registry.retired() == 0);
   auto& fresh = registry.counter(Name::upstream_connections_opened_total, {"new"}, 0);
   CHECK(&fresh == &app);  // its memory is used again
   CHECK(fresh.value() == 0);
   CHECK(value_of(registry, Name::upstream_connections_opened_total, {"web"}) == 6);
+}
+
+TEST_CASE("a series that an old request makes of a name that is gone stands in no scrape") {
+  Registry registry(1);
+  registry.retire("route", {"old"});
+  registry.counter(Name::requests_total, {"in", "old", "GET", "200"}, 0).add();
+  CHECK(registry.series(Name::requests_total) == 0);
+  CHECK(registry.retired() == 1);
+  registry.retire("listener", {"in"});
+  registry.revive("route", {"old"});
+  CHECK(registry.series(Name::requests_total) == 0);   // its other name is gone, too
+  registry.revive("listener", {"in"});
+  CHECK(registry.series(Name::requests_total) == 1);
+  registry.retire("route", {"old"});
+  registry.reclaim("route", {"old"});
+  registry.counter(Name::requests_total, {"in", "old", "GET", "200"}, 0).add();   // a new one of that name
+  CHECK(registry.series(Name::requests_total) == 1);
+}
+
+TEST_CASE("names that are gone take no place from those that are there") {
+  Registry registry(1);
+  const auto max = metrics::definition_of(Name::upstream_connections_opened_total).series_max;
+  for (uint32_t round = 0; round < 2; ++round) {
+    std::vector<std::string> names;
+    for (uint32_t i = 0; i < max; ++i) names.push_back("up" + std::to_string(round) + "." + std::to_string(i));
+    for (const std::string& name : names) registry.counter(Name::upstream_connections_opened_total, {name}, 0);
+    CHECK(registry.series(Name::upstream_connections_opened_total) == max);
+    CHECK(value_of(registry, Name::upstream_connections_opened_total, {"other"}) == -1);
+    registry.retire("upstream", {names.begin(), names.end()});
+  }
+}
+
+TEST_CASE("remove takes series and their cells at once") {
+  Registry registry(1);
+  for (const char* const endpoint : {"a:1", "b:1", "c:1"}) registry.gauge(Name::upstream_endpoint_healthy, {"app", endpoint}, 0).set(1);
+  registry.gauge(Name::upstream_endpoint_healthy, {"web", "a:1"}, 0).set(1);
+  registry.remove("upstream", "app", "endpoint", {"a:1", "c:1", "never was"});
+  CHECK(registry.series(Name::upstream_endpoint_healthy) == 2);
+  CHECK(value_of(registry, Name::upstream_endpoint_healthy, {"app", "a:1"}) == -1);
+  registry.remove(Name::upstream_endpoint_healthy, {"web", "a:1"});
+  registry.remove(Name::upstream_endpoint_healthy, {"web", "none"});
+  CHECK(registry.series(Name::upstream_endpoint_healthy) == 1);
+  CHECK(registry.retired() == 0);
+}
+
+TEST_CASE("a cell that is written after it was given back is found") {
+  Registry registry(1);
+  auto& cell = registry.gauge(Name::upstream_pool_waiting, {"app"}, 0);
+  registry.retire("upstream", {"app"});
+  registry.reclaim("upstream", {"app"});
+  CHECK(registry.written_after_reclaim() == 0);
+  cell.add(-1);
+  CHECK(registry.written_after_reclaim() == 1);
 }
 
 TEST_CASE("computed values are read at each scrape, never after retire") {
@@ -155,7 +202,7 @@ TEST_CASE("computed values are read at each scrape, never after retire") {
   CHECK(value_of(registry, Name::certificate_expiry_seconds, {"a.pem"}) == 1.5);
   now = 2.5;
   CHECK(value_of(registry, Name::certificate_expiry_seconds, {"a.pem"}) == 2.5);
-  registry.retire("name", "a.pem");
+  registry.retire("name", {"a.pem"});
   CHECK(registry.collect(Name::certificate_expiry_seconds).empty());
   CHECK(calls == 2);
 }

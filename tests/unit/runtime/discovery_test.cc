@@ -64,7 +64,6 @@ struct Scene final : Discovery::User {
     sent.push_back(set);
     applied.push_back(std::move(told));
   }
-  void series_retired() override { ++retired; }
 
   // One upstream `app` with these endpoints, published.
   EndpointSets publish(std::vector<std::string> endpoints, base::Millis slow_start = {}) {
@@ -103,7 +102,6 @@ struct Scene final : Discovery::User {
   std::shared_ptr<upstream::SharedUpstream> shared = std::make_shared<upstream::SharedUpstream>("app", 2);
   std::vector<upstream::EndpointSetPtr> sent;
   std::vector<std::function<void()>> applied;
-  int retired = 0;
   Discovery discovery;
 };
 

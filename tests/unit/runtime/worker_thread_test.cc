@@ -97,7 +97,7 @@ class Site {
     const auto& options = generation_->snapshot->upstreams[0];
     sets_.push_back(generation_->upstreams[0].shared->set_endpoints(options.endpoints, options.panic_threshold));
     worker = std::make_unique<runtime::WorkerThread>(0, 1, shared_, peers_);
-    worker->post([this](runtime::Worker& w) { w.apply(generation_, sets_); });
+    worker->post([this](runtime::Worker& w) { w.apply(generation_, sets_, 1); });
   }
   const net::Address& address() const { return generation_->listeners[0]->sockets[0]->address(); }
 
