@@ -67,7 +67,7 @@ int run(const proxy::RunCommand& command) {
 
 struct Act {
   int operator()(const proxy::RunCommand& c) const { return run(c); }
-  int operator()(const proxy::CheckCommand& c) const { return show(config::check_command(c.file, c.format, load_options())); }
+  int operator()(const proxy::CheckCommand& c) const { return show(config::check_command(c.file, c.format, c.strict, load_options())); }
   int operator()(const proxy::ExplainUrlCommand& c) const { return show(config::explain_command(c.file, c.question, load_options())); }
   int operator()(const proxy::ExplainKeyCommand& c) const { return show(config::explain_command(c.file, c.key, load_options())); }
   int operator()(const proxy::VersionCommand&) const {

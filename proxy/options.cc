@@ -12,7 +12,7 @@ namespace {
 constexpr std::string_view help_all =
     "sluice: an HTTP reverse proxy\n\n"
     "  sluice run --config FILE            run in the foreground; logs go to stderr\n"
-    "  sluice check FILE [--json]          load and cross-check a configuration; print every problem\n"
+    "  sluice check FILE [--strict]        load and cross-check a configuration; print every problem\n"
     "  sluice explain FILE --url URL       which listener, route, upstream and limits a request would meet\n"
     "  sluice explain FILE --key KEY       a value, where it comes from, and why its default is what it is\n"
     "  sluice version                      version, compiler, libraries\n\n"
@@ -22,9 +22,10 @@ constexpr std::string_view help_run =
     "Runs in the foreground and logs to stderr. It is ready when GET /readyz of the admin listener answers 200.\n"
     "SIGTERM, SIGINT: drain, then exit 0 (a second one: at once). SIGHUP: reload. SIGUSR1: reopen log files.\n";
 constexpr std::string_view help_check =
-    "sluice check FILE [--json]\n\n"
+    "sluice check FILE [--strict] [--json]\n\n"
     "Loads and cross-checks FILE and prints every problem with its line. Opens no port. Exit code 0: good, 2: bad.\n"
-    "  --json   an array of {file, line, column, severity, message, suggestion}\n";
+    "  --strict   a warning makes it bad, too\n"
+    "  --json     an array of {file, line, column, severity, message, suggestion}\n";
 constexpr std::string_view help_explain =
     "sluice explain FILE --url URL [--method METHOD] [--header 'NAME: VALUE']...\n"
     "sluice explain FILE --key KEY\n\n"
@@ -109,8 +110,10 @@ Parsed parse_check(Arguments arguments) {
   while (arguments.next()) {
     if (arguments.current() == "--json" && !arguments.has_value()) {
       command.format = config::CheckFormat::json;
+    } else if (arguments.current() == "--strict" && !arguments.has_value()) {
+      command.strict = config::Strict::yes;
     } else if (arguments.is_option()) {
-      return arguments.unknown({"--json", "--help"});
+      return arguments.unknown({"--json", "--strict", "--help"});
     } else if (file) {
       return arguments.second_file();
     } else {

@@ -21,6 +21,7 @@ struct RunCommand {
 struct CheckCommand {
   std::string file;
   config::CheckFormat format = config::CheckFormat::text;
+  config::Strict strict = config::Strict::no;
 };
 struct ExplainUrlCommand {
   std::string file;

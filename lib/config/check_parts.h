@@ -53,5 +53,7 @@ void show_file_problems(Report& report, Position at, std::vector<base::Error> pr
 void check_listeners(Snapshot& snapshot, const Node& root, Report& report, const FileChecks& files);
 void check_upstreams(Snapshot& snapshot, const Node& root, Report& report, const FileChecks& files);
 void check_routes(Snapshot& snapshot, const Node& root, Report& report);
+// After all others: names are resolved.
+void check_arithmetic(const Snapshot& snapshot, const Node& root, Report& report);
 
 }  // namespace sluice::config

@@ -24,18 +24,20 @@ Outcome explain(const std::string& file, const LoadOptions& options, Answer answ
 
 }  // namespace
 
-Outcome check_command(const std::string& file, CheckFormat format, const LoadOptions& options) {
+Outcome check_command(const std::string& file, CheckFormat format, Strict strict, const LoadOptions& options) {
   const auto loaded = load_file(file, options);
   const Problems& problems = loaded ? loaded->warnings : loaded.error();
-  Outcome outcome{loaded ? exit_good : exit_bad, "", ""};
+  const bool refused = strict == Strict::yes && !problems.empty();
+  Outcome outcome{loaded && !refused ? exit_good : exit_bad, "", ""};
   switch (format) {
     case CheckFormat::json: outcome.out = to_json(problems); return outcome;
     case CheckFormat::text: outcome.out = to_text(problems); break;
   }
   if (!loaded) return outcome;
   const Snapshot& s = *loaded->snapshot;
-  outcome.out += concat({file, ": good: ", count(s.listeners.size(), "listener"), ", ", count(s.upstreams.size(), "upstream"), ", ",
-                         count(s.routes.size(), "route"), problems.empty() ? "" : ", " + count(problems.size(), "warning"), "\n"});
+  outcome.out += concat({file, refused ? ": refused by --strict: " : ": good: ", count(s.listeners.size(), "listener"), ", ",
+                         count(s.upstreams.size(), "upstream"), ", ", count(s.routes.size(), "route"),
+                         problems.empty() ? "" : ", " + count(problems.size(), "warning"), "\n"});
   return outcome;
 }
 

@@ -56,6 +56,10 @@ void visit_runtime(Visitor& v, RuntimeOptions& o) {
       {"warm_timeout", "how long /readyz waits at most for the `min_idle` connections of upstreams",
        "an upstream that is down must not keep the whole instance out of service"},
       Duration(o.warm_timeout));
+  key(v,
+      {"replicas", "processes with this configuration that use the same upstreams: `check` multiplies by it, see `server_limit`",
+       "no file can count them"},
+      Number(o.replicas, 1, 100'000));
 }
 
 void visit_drain(Visitor& v, DrainOptions& o) {

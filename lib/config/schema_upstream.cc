@@ -176,6 +176,12 @@ void visit_upstream(Visitor& v, upstream::UpstreamOptions& o) {
       {"panic_threshold", "percent healthy below which health is ignored; 0 = never",
        "when most checks fail the checks are the likelier fault, and the few left would fall, too"},
       Number(o.panic_threshold, 0, 100));
+  key(v,
+      {"server_limit",
+       "connections that what stands behind the endpoints bears from all `replicas` together; 0 = not stated; `check` warns when "
+       "`pool.min_idle` alone is more",
+       "only the service knows: workers of its server, `max_connections` of a database"},
+      Number(o.server_limit, 0, std::numeric_limits<std::uint32_t>::max()));
   key(v, {"source_addresses", "local addresses to connect from", "the system chooses; more than one where ports run out"},
       SourceAddresses(o.source_addresses));
   key(v, {"proxy_protocol", "off, v1, v2: sent first on a new connection", "a server that does not expect it takes it for a bad request"},

@@ -185,9 +185,22 @@ def test_host_that_differs_from_the_server_name_warns(check):
     assert done.returncode == 0 and re.search(r"warning:.*", done.all) and "two.test" in done.all, done.all
 
 
+def test_strict_makes_a_warning_bad(check):
+    """The values of GOOD go together; a route that may take longer than the drain does not."""
+    assert check(GOOD, "--strict").returncode == 0
+    odd = GOOD.replace('timeout = "9s"', 'timeout = "2m"')
+    loose, strict = check(odd), check(odd, "--strict")
+    assert (loose.returncode, strict.returncode) == (0, 2), strict.all
+    page = re.search(r":17:11: warning: drain.deadline .* see docs/configuration.md#(\S+)", strict.all)
+    assert page, strict.all
+    headings = re.findall(r"^##+ (.*)$", (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8"), re.M)
+    assert page[1] in {re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings}
+    assert check(odd, "--strict", "--json").returncode == 2 and len(json.loads(check(odd, "--json").stdout)) == 1
+
+
 # Every key of the schema is known: accepted or "not available yet", never unknown and never ignored.
 SCHEMA = {
-    "[runtime]": ['workers = "auto"', "workers = 2", "max_connections = 65536", 'warm_timeout = "10s"'],
+    "[runtime]": ['workers = "auto"', "workers = 2", "max_connections = 65536", 'warm_timeout = "10s"', "replicas = 3"],
     "[drain]": ['deregister_wait = "5s"', 'deadline = "25s"'],
     "[admin]": ['address = "127.0.0.1:9901"', 'address = ""'],
     "[log]": ['level = "info"', 'level = "debug"', 'format = "text"', 'format = "json"'],
@@ -199,7 +212,7 @@ SCHEMA = {
         "max_requests = 10000", 'max_request_line = "16KiB"', 'max_header_bytes = "64KiB"', "max_header_count = 100", "max_streams = 128", 'stream_window = "256KiB"', 'connection_buffer = "4MiB"', "max_resets = 200"],
     "[[upstream]]\nname = \"x\"\nendpoints = [\"127.0.0.1:1\"]": [
         'protocol = "http/1.1"', 'protocol = "h2"', 'protocol = "auto"\ntls = {}', 'host = "preserve"', 'host = "endpoint"', 'host = "x.test"', 'balance = "p2c"', 'balance = "round_robin"', 'balance = "least_requests"',
-        'balance = "ring_hash"', 'hash_on = "client_ip"', 'slow_start = "0s"', 'slow_start = "10s"', "panic_threshold = 50", "source_addresses = []", 'proxy_protocol = "v1"', 'proxy_protocol = "v2"',
+        'balance = "ring_hash"', 'hash_on = "client_ip"', 'slow_start = "0s"', 'slow_start = "10s"', "panic_threshold = 50", "server_limit = 100", "source_addresses = []", 'proxy_protocol = "v1"', 'proxy_protocol = "v2"',
         "[upstream.pool]\nmax_connections = 128", "[upstream.pool]\nmin_idle = 0", '[upstream.pool]\nacquire_timeout = "1s"', "[upstream.pool]\nmax_waiting = 1024", '[upstream.pool]\nconnect_timeout = "1s"',
         '[upstream.pool]\nidle_timeout = "50s"', '[upstream.pool]\nmax_lifetime = "10m"', '[upstream.pool]\nmax_lifetime = "0s"', "[upstream.pool]\nmax_requests = 0", "[upstream.pool]\nmax_tunnels = 4096",
         "[upstream.tls]\nverify = true", '[upstream.tls]\nserver_name = "x.test"', "[upstream.tls]\nverify = false", '[upstream.health]\nkind = "http"', '[upstream.health]\nkind = "tcp"', 'protocol = "h2"\n[upstream.health]\nkind = "grpc"',

@@ -133,24 +133,33 @@ class TemporaryFile {
 
 TEST_CASE("check: text, JSON and exit codes") {
   const TemporaryFile good_file(text);
-  Outcome outcome = check_command(good_file.path(), CheckFormat::text);
+  Outcome outcome = check_command(good_file.path(), CheckFormat::text, Strict::no);
   CHECK(outcome.code == 0);
   CHECK(outcome.out == good_file.path() + ": good: 2 listeners, 1 upstream, 3 routes\n");
-  CHECK(check_command(good_file.path(), CheckFormat::json).out == "[]\n");
+  CHECK(check_command(good_file.path(), CheckFormat::json, Strict::no).out == "[]\n");
 
   const TemporaryFile bad_file("[drain]\ndeadlin = 1\n");
-  outcome = check_command(bad_file.path(), CheckFormat::text);
+  outcome = check_command(bad_file.path(), CheckFormat::text, Strict::no);
   CHECK(outcome.code == 2);
   CHECK_HAS(outcome.out, bad_file.path() + ":2:1: error: unknown key");
-  outcome = check_command(bad_file.path(), CheckFormat::json);
+  outcome = check_command(bad_file.path(), CheckFormat::json, Strict::no);
   CHECK(outcome.code == 2);
   CHECK_HAS(outcome.out, "\"suggestion\": \"deadline\"");
 
   const TemporaryFile odd_file(std::string(text) + "[[upstream]]\nname = \"unused\"\nendpoints = [\"127.0.0.1:1\"]\n");
-  outcome = check_command(odd_file.path(), CheckFormat::text);
+  outcome = check_command(odd_file.path(), CheckFormat::text, Strict::no);
   CHECK(outcome.code == 0);
   CHECK_HAS(outcome.out, "warning: no route uses the upstream \"unused\"");
   CHECK_HAS(outcome.out, "3 routes, 1 warning\n");
+
+  // --strict: a warning is enough. What has none is as good as before.
+  outcome = check_command(odd_file.path(), CheckFormat::text, Strict::yes);
+  CHECK(outcome.code == 2);
+  CHECK_HAS(outcome.out, odd_file.path() + ": refused by --strict: 2 listeners, 2 upstreams, 3 routes, 1 warning\n");
+  CHECK(check_command(odd_file.path(), CheckFormat::json, Strict::yes).code == 2);
+  CHECK(check_command(odd_file.path(), CheckFormat::json, Strict::no).code == 0);
+  CHECK(check_command(good_file.path(), CheckFormat::text, Strict::yes).code == 0);
+  CHECK(check_command(bad_file.path(), CheckFormat::text, Strict::yes).code == 2);
 }
 
 TEST_CASE("explain: exit codes, and which stream says what") {

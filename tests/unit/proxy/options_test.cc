@@ -40,6 +40,10 @@ TEST_CASE("check") {
   CHECK(good<CheckCommand>({"check", "a.toml"}).format == config::CheckFormat::text);
   CHECK(good<CheckCommand>({"check", "--json", "a.toml"}).format == config::CheckFormat::json);
   CHECK(good<CheckCommand>({"check", "a.toml", "--json"}).file == "a.toml");
+  CHECK(good<CheckCommand>({"check", "a.toml"}).strict == config::Strict::no);
+  CHECK(good<CheckCommand>({"check", "a.toml", "--strict", "--json"}).strict == config::Strict::yes);
+  CHECK(bad({"check", "--strikt", "x"}) == "sluice: check has no option --strikt: did you mean --strict?");
+  CHECK(bad({"check", "--strict=1", "x"}) == "sluice: check has no option --strict: did you mean --strict?");
   CHECK(bad({"check"}) == "sluice: check needs a FILE");
   CHECK(bad({"check", "a", "b"}) == "sluice: check takes one file, not also b");
   CHECK(bad({"check", "--nonsense", "x"}) == "sluice: check has no option --nonsense");
