@@ -39,8 +39,9 @@ class Control final : private Discovery::User, private Reloads::User {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  // For `required_at_start`, before publish(): turns the loop until every name is resolved; one problem for each that is not.
-  config::Problems await_names() { return discovery_.await_all(); }
+  // For `required_at_start`, before publish(): turns the loop until every name is resolved; one problem for each that is not. Less
+  // is awaited once `given_up` is true.
+  config::Problems await_names(const std::function<bool()>& given_up) { return discovery_.await_all(given_up); }
   // From now on this generation is in force: to the workers, the health checks, the scrape.
   void publish(GenerationPtr next) override;
   const GenerationPtr& generation() const { return generation_; }

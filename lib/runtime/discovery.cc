@@ -140,11 +140,12 @@ bool Discovery::settled() const {
   });
 }
 
-config::Problems Discovery::await_all() {
+config::Problems Discovery::await_all(const std::function<bool()>& given_up) {
   // A service takes two rounds of lookups; each has all its attempts, and a little for the turns in between.
   const dns::DnsOptions& options = snapshot_->dns;
   const base::Micros limit = loop_.now() + base::Millis{2 * options.timeout.count * options.attempts + 1'000};
-  while (!settled() && loop_.now() < limit) loop_.turn(limit - loop_.now());
+  while (!settled() && !given_up() && loop_.now() < limit) loop_.turn(limit - loop_.now());
+  if (given_up()) return {};
   config::Problems problems;
   for (const auto& upstream : upstreams_) {
     for (std::size_t i = 0; i < upstream->names.size(); ++i) {

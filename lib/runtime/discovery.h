@@ -56,8 +56,8 @@ class Discovery final : private dns::Meter, private net::Runnable {
   // Has every name had its first resolution, good or bad, and are the workers told?
   bool settled() const;
   // For `required_at_start`: turns the loop until settled, at most as long as the attempts may take; then what does not
-  // resolve, one problem a name. Nothing else runs on the loop yet.
-  config::Problems await_all();
+  // resolve, one problem a name. Nothing but signals runs on the loop yet: none once `given_up` is true after a turn.
+  config::Problems await_all(const std::function<bool()>& given_up);
 
   std::vector<dns::NameStatus> status() const { return directory_.status(); }
   void set_gauges();                 // what control sets before a scrape: dns_stale

@@ -18,13 +18,16 @@ constexpr std::array<PhaseRule, 5> table{{
 
 const PhaseRule& rule_of(Phase phase) { return table[static_cast<size_t>(phase)]; }
 
-void Drain::begin(base::Micros now) {
+void Drain::begin(base::Micros now, Ask by) {
+  const auto bit = static_cast<uint8_t>(1U << static_cast<unsigned>(by));
+  const bool again = (asked_ & bit) != 0;
+  asked_ |= bit;
   if (phase_ == Phase::serving) {
     phase_ = Phase::deregistering;
     began_ = now;
     return;
   }
-  if (phase_ != Phase::gone) {
+  if (again && phase_ < Phase::closing) {
     phase_ = Phase::closing;
     closing_since_ = now;
   }

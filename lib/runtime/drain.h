@@ -18,6 +18,10 @@ enum class Phase : uint8_t {
   gone,            // nothing is left: exit 0
 };
 
+// Who asks us to leave. A second time in the same way means "at once"; another way beside it changes nothing: Kubernetes runs a
+// preStop hook, which may have called POST /drain, and sends SIGTERM then.
+enum class Ask : uint8_t { terminate, interrupt, admin };
+
 // What a phase means to the others.
 struct PhaseRule {
   Phase phase;
@@ -32,8 +36,8 @@ class Drain {
  public:
   explicit Drain(const config::DrainOptions& options) : options_(options) {}
 
-  // The signal: leaves `serving`. Asked again: goes to `closing` at once.
-  void begin(base::Micros now);
+  // Leaves `serving`. Asked again in the same way: goes to `closing` at once.
+  void begin(base::Micros now, Ask by);
   // Where we are at `now` with `left` connections of clients. Moves on by at most one phase per call.
   Phase step(base::Micros now, uint64_t left);
   Phase phase() const { return phase_; }
@@ -47,6 +51,7 @@ class Drain {
  private:
   config::DrainOptions options_;
   Phase phase_ = Phase::serving;
+  uint8_t asked_ = 0;                  // a bit for each Ask
   base::Micros began_{};
   base::Micros closing_since_{};
 };

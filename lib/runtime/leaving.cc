@@ -12,9 +12,10 @@ constexpr base::Millis tick_every = base::millis(20);
 Leaving::Leaving(ControlEnv& env, const config::DrainOptions& options)
     : env_(env), timer_(this, net::timer_call<&Leaving::tick>), drain_(options) {}
 
-void Leaving::begin() {
-  drain_.begin(env_.loop.now());
-  enter(drain_.phase());
+void Leaving::begin(Ask by) {
+  const Phase before = drain_.phase();
+  drain_.begin(env_.loop.now(), by);
+  if (drain_.phase() != before) enter(drain_.phase());
   tick();
 }
 

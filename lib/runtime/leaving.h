@@ -13,8 +13,8 @@ namespace sluice::runtime {
 class Leaving {
  public:
   Leaving(ControlEnv& env, const config::DrainOptions& options);
-  // Begins to leave. Asked again: at once.
-  void begin();
+  // Begins to leave. Asked again in the same way: at once.
+  void begin(Ask by);
   Phase phase() const { return drain_.phase(); }
   base::Micros time_left() const { return drain_.time_left(env_.loop.now()); }
   void set_options(const config::DrainOptions& options) { drain_.set_options(options); }   // only while serving

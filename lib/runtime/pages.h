@@ -28,7 +28,7 @@ class Pages final : public admin::Backend {
   void status(Done done) override;
   void config(Done done) override;
   void reload(Done done) override { rooms_.reloads.reload(std::move(done)); }
-  void drain() override { rooms_.leaving.begin(); }
+  void drain() override { rooms_.leaving.begin(Ask::admin); }
 
  private:
   void on_helper(std::function<admin::Page()> make, const Done& done);

@@ -80,6 +80,10 @@ Problems Process::set_up(const config::Loaded& loaded) {
   if (!log) return {std::move(log.error())};
   access_log_ = std::move(*log);
   shared_.access_log = access_log_.get();
+  auto signals = Signals::open(loop_);
+  if (!signals) return {std::move(signals.error())};
+  signals_ = std::move(*signals);
+  signals_->watch(*this);
   helper_ = std::make_unique<admin::HelperThread>(mailbox_);
 
   const auto load = [file = loaded.file](base::Micros wall) { return config::load_file(file, {.files = file_checks(wall)}); };
@@ -89,20 +93,20 @@ Problems Process::set_up(const config::Loaded& loaded) {
       loaded.snapshot);
   control_->cells().log_dropped(access_log_.get());
   if (snapshot.dns.required_at_start == dns::AtStart::require) {
-    if (Problems problems = control_->await_names(); !problems.empty()) return problems;
+    if (Problems problems = control_->await_names([this] { return asked_to_end(); }); !problems.empty()) return problems;
+    if (asked_to_end()) return {};                // nothing serves yet: see run()
   }
 
   Problems warnings;
   auto built = build_generation(loaded, nullptr, workers_.size(), loop_.wall(), warnings);
   if (!built) return std::move(built.error());
   log_all(warnings);
-  auto signals = Signals::open(loop_);
-  if (!signals) return {std::move(signals.error())};
-  signals_ = std::move(*signals);
   if (Problems problems = start_admin(snapshot.admin); !problems.empty()) return problems;
   workers_.start(shared_);
   control_->publish(std::move(*built));
-  signals_->watch(*this);
+  for (const int number : {SIGUSR1, SIGHUP, SIGINT, SIGTERM}) {
+    if ((early_signals_ >> number & 1) != 0) on_signal(number);
+  }
   return {};
 }
 
@@ -116,16 +120,27 @@ Problems Process::start_admin(const config::AdminOptions& options) {
 }
 
 int Process::run() {
+  if (!started()) {
+    base::info("asked to end before the start was over, exit 0");
+    return 0;
+  }
   base::info("sluice {} runs with {} worker{}", version(), workers_.size(), workers_.size() == 1 ? "" : "s");
   loop_.run();
   base::info("drained, exit 0");
   return 0;
 }
 
+bool Process::asked_to_end() const { return !started() && (early_signals_ >> SIGTERM & 1) + (early_signals_ >> SIGINT & 1) != 0; }
+
+// While names are awaited at the start there is nothing to drain or to reload: what comes then is done afterwards, if there is any.
 void Process::on_signal(int number) {
+  if (!started()) {
+    early_signals_ |= uint64_t{1} << number;
+    return;
+  }
   switch (number) {
-    case SIGTERM:
-    case SIGINT: return control_->pages().drain();
+    case SIGTERM: return control_->leaving().begin(Ask::terminate);
+    case SIGINT: return control_->leaving().begin(Ask::interrupt);
     case SIGHUP: return control_->pages().reload([](const admin::Page&) {});
     case SIGUSR1: return reopen_logs();
     default: return;

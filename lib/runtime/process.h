@@ -28,7 +28,7 @@ class Process final : private Signals::User {
   Process& operator=(const Process&) = delete;
   ~Process();
 
-  // Until a drain has ended; 0.
+  // Until a drain has ended, or at once if we were asked to end before the start was over; 0.
   int run();
   // What runs now (tests, before or while run()).
   const GenerationPtr& generation() const { return control_->generation(); }
@@ -37,6 +37,8 @@ class Process final : private Signals::User {
   config::Problems set_up(const config::Loaded& loaded);
   config::Problems start_admin(const config::AdminOptions& options);
   void on_signal(int number) override;
+  bool started() const { return control_ != nullptr && control_->generation() != nullptr; }
+  bool asked_to_end() const;                      // before the start was over
   void reopen_logs();
 
   metrics::Registry registry_;
@@ -50,6 +52,7 @@ class Process final : private Signals::User {
   std::unique_ptr<admin::HelperThread> helper_;
   std::unique_ptr<Control> control_;
   std::unique_ptr<Signals> signals_;
+  uint64_t early_signals_ = 0;                    // a bit for each number that came before the start was over
   std::unique_ptr<admin::AdminServer> admin_;
 };
 

@@ -1,11 +1,13 @@
 """DNS discovery against a real name server: traffic follows the records, and no request fails or waits for it."""
+import signal
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
-from harness.base import TIMEOUT, free_address, wait_for
+from harness.base import TIMEOUT, binary, free_address, wait_for
 from harness.client import build
 from harness.dns import SERVFAIL, Dnsmasq, ScriptedDns
 from harness.load import Load
@@ -290,6 +292,28 @@ def test_required_at_start(start, site, dns):
     server.set("missing.test", site.addresses[0])
     sluice = start.sluice(text)
     assert sluice.request().status == 200
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_names_are_awaited_at_the_start_ends_it(start, site, scripted, how):
+    """The name server is silent; without the signal the start would go on for minutes."""
+    scripted.silent = True
+    text = config(scripted.address, f'dns = "{NAME}:{site.port}"', dns=f'required_at_start = true\ntimeout = "{int(TIMEOUT * 2)}s"\nattempts = 10')
+    directory = start.directory()
+    path = directory / "sluice.toml"
+    path.write_text(text.replace("@DIR@", str(directory)))
+    with open(directory / "stderr.log", "w+", encoding="utf-8") as log, \
+            subprocess.Popen([binary(), "run", "--config", str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log) as process:
+        try:
+            wait_for(lambda: scripted.asked, what="it has asked")
+            process.send_signal(signal.SIGHUP)            # nothing to reload yet: harmless
+            process.send_signal(how)
+            assert process.wait(TIMEOUT) == 0
+        finally:
+            process.kill()
+        log.seek(0)
+        said = log.read()
+    assert "asked to end before the start was over" in said and "listening" not in said, said
 
 
 def test_a_slow_server_delays_no_request(start, site, scripted):

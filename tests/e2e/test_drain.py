@@ -178,18 +178,38 @@ def test_the_deadline_cuts_what_is_left(start, held):
     held.gate.set()
 
 
-@pytest.mark.parametrize("first,second", [("SIGTERM", "SIGTERM"), ("SIGTERM", "SIGINT"), ("POST", "SIGTERM"), ("POST", "POST"), ("SIGTERM", "POST")])
-def test_a_second_one_ends_it_at_once(start, held, first, second):
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "POST"])
+def test_a_second_one_of_the_same_kind_ends_it_at_once(start, held, how):
     origin = start.origin(held)
     sluice = start.sluice(config(origin.address, deregister_wait="100s", deadline="200s"))
     with sluice.client() as client:
         client.send(build(path="/held"))
         origin.wait_heads(1)
-        drain(sluice, first)
+        drain(sluice, how)
         sluice.wait_metric(1, "sluice_drain_phase")
-        drain(sluice, second)
+        drain(sluice, how)
         assert sluice.wait_exit() == 0
     held.gate.set()
+
+
+@pytest.mark.parametrize("first,second", [("POST", "SIGTERM"), ("POST", "SIGINT"), ("SIGTERM", "POST"), ("SIGTERM", "SIGINT")])
+def test_one_of_another_kind_goes_on_draining(start, held, first, second):
+    """Kubernetes: the preStop hook calls POST /drain, SIGTERM comes when it is done. What is under way is served to its end."""
+    origin = start.origin(held)
+    sluice = start.sluice(config(origin.address, deadline="200s"))
+    with sluice.client() as client:
+        client.send(build(path="/held"))
+        origin.wait_heads(1)
+        drain(sluice, first)
+        sluice.wait_metric(2, "sluice_drain_phase")
+        left = sluice.metric("sluice_drain_seconds_left")
+        drain(sluice, second)
+        sluice.wait_metric(lambda v: v < left, "sluice_drain_seconds_left")   # it has been seen, and did not begin anew
+        assert phase(sluice) == 2 and sluice.readyz()[0] == 503
+        held.gate.set()
+        assert client.response().status == 200
+        assert client.ended()
+    assert sluice.wait_exit() == 0
 
 
 @pytest.mark.parametrize("acquire", ["20ms", "60s"])

@@ -258,7 +258,7 @@ void Story::end() {
   }
   invariants_.at_rest();
   say("drain");
-  house_.control->leaving().begin();
+  house_.control->leaving().begin(runtime::Ask::terminate);
   house_.run_for(base::seconds(10));
   if (house_.control->leaving().phase() != runtime::Phase::gone) throw Broken{"the drain does not end"};
 }

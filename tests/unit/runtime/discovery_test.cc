@@ -193,9 +193,21 @@ TEST_CASE("required at start: every name that does not resolve is named, within 
   options.name = "app";
   for (const char* const text : {"a.test:80", "gone.test:80"}) options.endpoints.emplace_back().name = text;
   s.discovery.follow(snapshot);
-  const config::Problems problems = s.discovery.await_all();
+  const config::Problems problems = s.discovery.await_all([] { return false; });
   REQUIRE(problems.size() == 1);
   CHECK(problems[0].message.find("upstream app: gone.test:80 does not resolve: ") == 0);
+}
+
+TEST_CASE("required at start: nothing is awaited, and nothing complained of, once it is given up") {
+  Scene s;
+  auto snapshot = std::make_shared<config::Snapshot>();
+  upstream::UpstreamOptions& options = snapshot->upstreams.emplace_back();
+  options.name = "app";
+  options.endpoints.emplace_back().name = "gone.test:80";
+  s.discovery.follow(snapshot);
+  int turns = 0;
+  CHECK(s.discovery.await_all([&] { return ++turns > 1; }).empty());
+  CHECK_FALSE(s.discovery.settled());
 }
 
 }  // namespace

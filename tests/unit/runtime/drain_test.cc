@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 using namespace sluice;
+using runtime::Ask;
 using runtime::Drain;
 using runtime::Phase;
 
@@ -20,7 +21,7 @@ TEST_CASE("nothing happens before the signal") {
 
 TEST_CASE("the phases follow the clock, and the deadline counts from the signal") {
   Drain drain(five_and_twenty());
-  drain.begin(at(0));
+  drain.begin(at(0), Ask::terminate);
   CHECK(drain.step(at(4'999), 0) == Phase::deregistering);   // still served, however little is open
   CHECK(drain.step(at(5'000), 3) == Phase::draining);
   CHECK(drain.time_left(at(5'000)) == base::Micros(base::seconds(20)));
@@ -32,22 +33,39 @@ TEST_CASE("the phases follow the clock, and the deadline counts from the signal"
 
 TEST_CASE("as soon as nothing is left it is gone") {
   Drain drain(five_and_twenty());
-  drain.begin(at(0));
+  drain.begin(at(0), Ask::terminate);
   CHECK(drain.step(at(5'000), 1) == Phase::draining);
   CHECK(drain.step(at(5'001), 0) == Phase::gone);
 }
 
-TEST_CASE("a second signal closes at once") {
+TEST_CASE("a second time in the same way closes at once, and a third time does not begin anew") {
+  for (const Ask by : {Ask::terminate, Ask::interrupt, Ask::admin}) {
+    Drain drain(five_and_twenty());
+    drain.begin(at(0), by);
+    drain.begin(at(10), by);
+    CHECK(drain.phase() == Phase::closing);
+    drain.begin(at(900), by);
+    CHECK(drain.step(at(1'009), 1) == Phase::closing);
+    CHECK(drain.step(at(1'010), 1) == Phase::gone);
+  }
+}
+
+TEST_CASE("another way beside the first goes on as begun: POST /drain, then SIGTERM") {
   Drain drain(five_and_twenty());
-  drain.begin(at(0));
-  drain.begin(at(10));
+  drain.begin(at(0), Ask::admin);
+  drain.begin(at(3'000), Ask::terminate);
+  CHECK(drain.phase() == Phase::deregistering);
+  CHECK(drain.step(at(5'000), 1) == Phase::draining);           // counted from the first
+  drain.begin(at(6'000), Ask::interrupt);
+  CHECK(drain.step(at(24'999), 1) == Phase::draining);
+  CHECK(drain.time_left(at(24'999)) == base::Micros(base::millis(1)));
+  drain.begin(at(24'999), Ask::terminate);
   CHECK(drain.phase() == Phase::closing);
-  CHECK(drain.step(at(11), 0) == Phase::gone);
 }
 
 TEST_CASE("a deregister_wait beyond the deadline ends at the deadline") {
   Drain drain({base::seconds(60), base::seconds(10)});
-  drain.begin(at(0));
+  drain.begin(at(0), Ask::terminate);
   CHECK(drain.step(at(10'000), 1) == Phase::draining);
   CHECK(drain.step(at(10'000), 1) == Phase::closing);
 }
