@@ -2,12 +2,14 @@
 // throws the peer's address away.
 #include "net/listener.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +17,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "net/listeners_elsewhere.h"
 #include "net/tcp_socket.h"
 
 namespace sluice::net {
@@ -22,15 +25,15 @@ namespace {
 
 constexpr int backlog_max = 4096;  // the kernel caps it at net.core.somaxconn
 
-enum class Share : uint8_t { no, yes };
+using Share = ListenOptions::Share;
 
 base::Error failed(std::string_view what, const Address& address, int error) {
   std::string message = fmt::format("cannot {} {}: {}", what, address.text(), std::strerror(error));
   switch (error) {
     case EADDRINUSE:
       if (address.is_ip()) {
-        message += fmt::format("; another process has it (\"ss -ltnp 'sport = :{}'\" tells which): stop it or choose another port",
-                               address.port());
+        message +=
+            fmt::format("; it is taken (\"ss -ltnp 'sport = :{}'\" tells by whom): stop that or choose another port", address.port());
       } else {
         message += "; another process serves it: stop it or choose another path";
       }
@@ -54,21 +57,31 @@ int enable(int fd, int level, int name) {
   return ::setsockopt(fd, level, name, &one, sizeof one);
 }
 
-base::Result<Fd> bind_socket(const Address& address, Share share) {
+bool has_file(const Address& address) { return address.family() == Address::Family::unix_path && !address.path().starts_with('@'); }
+
+// What the system refused, and errno.
+struct Refusal {
+  std::string_view what;
+  int error = 0;
+};
+
+std::expected<Fd, Refusal> bind_socket(const Address& address, const ListenOptions& options) {
   sockaddr_storage raw;
   const socklen_t length = address.to_sockaddr(raw);
   CHECK(length != 0);
   Fd fd(::socket(raw.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return std::unexpected(failed("open a socket for", address, errno));
+  if (!fd) return std::unexpected(Refusal{"open a socket for", errno});
   int bad = 0;
   if (address.is_ip()) {
     bad |= enable(fd.value(), SOL_SOCKET, SO_REUSEADDR);
     bad |= enable(fd.value(), IPPROTO_TCP, TCP_NODELAY);
-    if (share == Share::yes) bad |= enable(fd.value(), SOL_SOCKET, SO_REUSEPORT);
+    if (options.share == Share::yes) bad |= enable(fd.value(), SOL_SOCKET, SO_REUSEPORT);
   }
   if (address.family() == Address::Family::ipv6) bad |= enable(fd.value(), IPPROTO_IPV6, IPV6_V6ONLY);
-  if (bad != 0) return std::unexpected(failed("set up a socket for", address, errno));
-  if (::bind(fd.value(), reinterpret_cast<const sockaddr*>(&raw), length) != 0) return std::unexpected(failed("bind to", address, errno));
+  // The file gets this mode less what the umask takes away (unix(7)): never more. Changing the umask would hit other threads' files.
+  if (has_file(address)) bad |= ::fchmod(fd.value(), options.unix_mode);
+  if (bad != 0) return std::unexpected(Refusal{"set up a socket for", errno});
+  if (::bind(fd.value(), reinterpret_cast<const sockaddr*>(&raw), length) != 0) return std::unexpected(Refusal{"bind to", errno});
   return fd;
 }
 
@@ -109,20 +122,40 @@ bool hold_new_clients(const Fd& socket) {
 
 base::Result<void> probe_address(const Address& address) {
   if (!address.is_ip()) return remove_stale(address);
-  auto socket = bind_socket(address, Share::no);
-  if (!socket) return std::unexpected(std::move(socket.error()));
+  if (address.port() == 0) return {};
+  auto socket = bind_socket(address, {.share = Share::no});
   // With SO_REUSEADDR two sockets may bind as long as neither listens.
-  if (::listen(socket->value(), 1) != 0) return std::unexpected(failed("listen on", address, errno));
-  return {};
+  if (socket && ::listen(socket->value(), 1) != 0) socket = std::unexpected(Refusal{"listen on", errno});
+  if (socket || (socket.error().error == EADDRINUSE && !another_listens(address))) return {};
+  return std::unexpected(failed(socket.error().what, address, socket.error().error));
 }
 
-base::Result<Fd> open_socket(const Address& address) {
+base::Result<Fd> open_socket(const Address& address, const ListenOptions& options) {
   if (!address.is_ip()) {
     if (auto ready = remove_stale(address); !ready) return std::unexpected(std::move(ready.error()));
   }
-  auto socket = bind_socket(address, Share::yes);
-  if (socket && ::listen(socket->value(), backlog_max) != 0) return std::unexpected(failed("listen on", address, errno));
-  return socket;
+  auto socket = bind_socket(address, options);
+  if (!socket) return std::unexpected(failed(socket.error().what, address, socket.error().error));
+  const auto give_up = [&](base::Error error) {
+    if (has_file(address)) ::unlink(std::string(address.path()).c_str());
+    return std::unexpected(std::move(error));
+  };
+  if (auto done = set_unix_mode(address, options.unix_mode); !done) return give_up(std::move(done.error()));
+  if (::listen(socket->value(), backlog_max) != 0) return give_up(failed("listen on", address, errno));
+  return std::move(*socket);
+}
+
+// Only if it is not so already: a file system that knows no modes is no obstacle. Never through a link that stands there meanwhile.
+base::Result<void> set_unix_mode(const Address& address, uint32_t mode) {
+  if (!has_file(address)) return {};
+  const std::string path(address.path());
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) != 0) return std::unexpected(failed("find", address, errno));
+  if ((info.st_mode & 07777) == mode) return {};
+  if (::fchmodat(AT_FDCWD, path.c_str(), mode, AT_SYMLINK_NOFOLLOW) != 0) {
+    return std::unexpected(failed("set the mode of", address, errno));
+  }
+  return {};
 }
 
 base::Result<Address> bound_address(const Fd& socket) {

@@ -12,14 +12,23 @@
 
 namespace sluice::net {
 
-// Is the address free? Asked once at a cold start, before open_socket(): with SO_REUSEPORT a second instance would get half of
-// the traffic and no error. The error names the address and what to do. A Unix socket file that nobody serves is removed.
+// Is the address free of other processes? Asked before open_socket(): with SO_REUSEPORT we would get half of another's clients, and
+// no error. Sockets of our own do not count ("0.0.0.0:80" beside "127.0.0.1:80", or one that is closing). The error names the address
+// and what to do. A Unix socket file that nobody serves is removed. Not for a loop.
 base::Result<void> probe_address(const Address& address);
 
-// Bound and listening, non-blocking. TCP: SO_REUSEPORT (one socket a worker), TCP_NODELAY (inherited by what is accepted),
-// IPv6 is V6ONLY. Port 0: the kernel chooses, see bound_address(). Unix: bound once, workers get Fd::duplicate()s.
-base::Result<Fd> open_socket(const Address& address);
+struct ListenOptions {
+  enum class Share : uint8_t { no, yes };   // TCP: SO_REUSEPORT, a socket for each worker
+  Share share = Share::yes;
+  uint32_t unix_mode = 0660;                // of the file of a Unix socket, whatever the umask
+};
+// Bound and listening, non-blocking. TCP: TCP_NODELAY (inherited by what is accepted), IPv6 is V6ONLY. Port 0: the kernel chooses, see
+// bound_address(). Unix: bound once, workers get Fd::duplicate()s; at no time does its file allow more than `unix_mode`.
+base::Result<Fd> open_socket(const Address& address, const ListenOptions& options = {});
 base::Result<Address> bound_address(const Fd& socket);
+
+// The mode of the file of a Unix socket that is open. An abstract one has none: nothing happens.
+base::Result<void> set_unix_mode(const Address& address, uint32_t mode);
 
 class Listener final : private FdWatch::User, private Runnable {
  public:

@@ -5,10 +5,15 @@
 #include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "loopback.h"
@@ -23,6 +28,25 @@ namespace {
 
 const net::Address any_port = net::Address::ipv4(INADDR_LOOPBACK, 0);
 
+// A process that holds everything that is open here when it is made, until it goes.
+class Elsewhere {
+ public:
+  Elsewhere() : child_(::fork()) {
+    REQUIRE(child_ >= 0);
+    if (child_ > 0) return;
+    for (;;) ::pause();
+  }
+  Elsewhere(const Elsewhere&) = delete;
+  Elsewhere& operator=(const Elsewhere&) = delete;
+  ~Elsewhere() {
+    ::kill(child_, SIGKILL);
+    ::waitpid(child_, nullptr, 0);
+  }
+
+ private:
+  pid_t child_;
+};
+
 bool mentions(const base::Error& error, std::string_view text) { return error.message.find(text) != std::string::npos; }
 
 }  // namespace
@@ -34,14 +58,88 @@ TEST_CASE("workers share an address, a second instance is told whose it is") {
   CHECK(address.port() != 0);
   auto second = net::open_socket(address);
   CHECK(second.has_value());
-  const auto probe = net::probe_address(address);
-  REQUIRE(!probe.has_value());
-  CHECK(mentions(probe.error(), address.text()));
-  CHECK(mentions(probe.error(), "another process has it"));
+  for (const net::Address& same : {address, net::Address::ipv4(INADDR_ANY, address.port())}) {
+    CAPTURE(same.text());
+    CHECK(net::probe_address(same).has_value());   // ours: a listener of a wider or narrower address may stand beside it
+    const Elsewhere elsewhere;                     // has all that is open here
+    first->reset();
+    second->reset();
+    const auto probe = net::probe_address(same);
+    REQUIRE(!probe.has_value());
+    CHECK(mentions(probe.error(), same.text()));
+    CHECK(mentions(probe.error(), "it is taken"));
+    first = net::open_socket(address);             // and part of its clients would be ours: hence the question
+    CHECK(first.has_value());
+    CHECK(!net::probe_address(same).has_value());
+    CHECK(net::probe_address(net::Address::ipv4(INADDR_LOOPBACK + 1, address.port())).has_value());
+  }
   first->reset();
-  second->reset();
   CHECK(net::probe_address(address).has_value());
   CHECK(net::probe_address(address).has_value());
+}
+
+TEST_CASE("IPv6: its own addresses, and IPv4's where [::] is not for IPv6 alone") {
+  auto six = net::open_socket(*net::Address::parse_ip("::1", 0));
+  if (!six.has_value()) return;                    // machines without IPv6 exist
+  const net::Address address = *net::bound_address(*six);
+  net::Address any = *net::Address::parse_ip("::", address.port());
+  CHECK(net::probe_address(any).has_value());
+  const Elsewhere elsewhere;
+  six->reset();
+  CHECK(!net::probe_address(address).has_value());
+  CHECK(!net::probe_address(any).has_value());
+  CHECK(net::probe_address(net::Address::ipv4(INADDR_LOOPBACK, address.port())).has_value());
+}
+
+TEST_CASE("a socket that is not shared is nobody else's") {
+  auto alone = net::open_socket(any_port, {.share = net::ListenOptions::Share::no});
+  REQUIRE(alone.has_value());
+  const auto second = net::open_socket(*net::bound_address(*alone));
+  REQUIRE(!second.has_value());
+  CHECK(mentions(second.error(), "it is taken"));
+}
+
+TEST_CASE("the file of a Unix socket has its mode whatever the umask, and never more on the way") {
+  const Folder folder;
+  const std::string path = folder.path + "/s";
+  const auto mode_of = [&]() -> uint32_t {
+    struct stat info{};
+    return ::lstat(path.c_str(), &info) == 0 ? info.st_mode & 07777 : 0;
+  };
+  std::atomic<bool> over{false};
+  std::atomic<uint32_t> seen{0};                   // every bit that any look has found
+  std::thread looks([&] {
+    while (!over) seen |= mode_of();
+  });
+  const mode_t before = ::umask(0);
+  for (const mode_t mask : {0U, 022U, 077U, 0777U}) {
+    ::umask(mask);
+    for (const uint32_t mode : {0600U, 0660U, 0620U, 0600U}) {
+      for (int i = 0; i < 20; ++i) {
+        const auto socket = net::open_socket(net::Address::unix_socket(path), {.unix_mode = mode});
+        REQUIRE(socket.has_value());
+        CHECK(mode_of() == mode);
+      }
+    }
+    REQUIRE(net::open_socket(net::Address::unix_socket("@sluice-test-" + std::to_string(::getpid()))).has_value());
+  }
+  ::umask(before);
+  over = true;
+  looks.join();
+  CHECK((seen & ~0660U) == 0);
+  CHECK(net::set_unix_mode(net::Address::unix_socket(path), 0606).has_value());
+  CHECK(mode_of() == 0606);
+  CHECK(!net::set_unix_mode(net::Address::unix_socket(folder.path + "/none"), 0600).has_value());
+}
+
+TEST_CASE("the mode goes to the socket, never to what a link leads to") {
+  const Folder folder;
+  const std::string plain = folder.path + "/plain";
+  std::ofstream(plain) << "mine";
+  std::filesystem::permissions(plain, std::filesystem::perms::owner_read);
+  std::filesystem::create_symlink(plain, folder.path + "/link");
+  CHECK(!net::set_unix_mode(net::Address::unix_socket(folder.path + "/link"), 0666).has_value());
+  CHECK(std::filesystem::status(plain).permissions() == std::filesystem::perms::owner_read);
 }
 
 TEST_CASE("sockets are set up: shared, without Nagle, IPv6 only for IPv6") {
