@@ -35,7 +35,7 @@ void HelperThread::run() {
       jobs_.pop_front();
     }
     job.work();
-    if (job.then) back_.push(std::move(job.then));
+    if (job.then) back_.post(std::move(job.then));
   }
 }
 

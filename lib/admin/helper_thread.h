@@ -16,7 +16,7 @@ class HelperThread final : public Helper {
  public:
   static constexpr size_t jobs_max = 64;      // waiting; more is refused, so a flood of scrapes cannot pile up
 
-  explicit HelperThread(net::Mailbox& back) : back_(back), thread_([this] { run(); }) {}
+  explicit HelperThread(net::Mailbox<std::function<void()>>& back) : back_(back), thread_([this] { run(); }) {}
   HelperThread(const HelperThread&) = delete;
   HelperThread& operator=(const HelperThread&) = delete;
   ~HelperThread();
@@ -29,7 +29,7 @@ class HelperThread final : public Helper {
   };
   void run();
 
-  net::Mailbox& back_;
+  net::Mailbox<std::function<void()>>& back_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Job> jobs_;

@@ -60,8 +60,8 @@ void Loop::wait_over() {
 }
 
 void Loop::deliver_mail() {
-  for (Mailbox* box = mailboxes_.front(); box != nullptr;) {
-    Mailbox& now = *box;
+  for (Mail* box = mailboxes_.front(); box != nullptr;) {
+    Mail& now = *box;
     box = mailboxes_.next(now);
     now.deliver();
   }

@@ -96,7 +96,7 @@ class Loop {
   bool work_left() const { return !later_.empty() || !dirty_.empty() || !dead_.empty(); }
 
  private:
-  friend class Mailbox;
+  friend class Mail;
   void wait_over();
   void run_pending();
   void deliver_mail();
@@ -110,7 +110,7 @@ class Loop {
   base::List<Runnable, RunTag> later_;
   base::List<Flushable, FlushTag> dirty_;
   base::List<Reapable, ReapTag> dead_;
-  base::List<class Mailbox, class MailTag> mailboxes_;
+  base::List<class Mail, class MailTag> mailboxes_;
   std::atomic<bool> mail_{false};                   // set by any thread, before wake()
   uint32_t turns_ = 0;
   uint32_t dirty_count_ = 0;                        // joins since the last flush (some may have left by dying)

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/mail.h"
+
 namespace sluice::runtime {
 
 class Worker;
@@ -15,7 +17,7 @@ class Worker;
 // How one worker reaches the others (caps of endpoints are per process).
 class Peers {
  public:
-  using Message = std::function<void(Worker&)>;
+  using Message = WorkerMail;
   virtual void post(uint32_t worker, Message message) = 0;   // any thread; dropped if that worker has gone
 
  protected:

@@ -60,7 +60,7 @@ Process::Process(Started, const config::Loaded& loaded)
     : registry_(worker_count(*loaded.snapshot)),
       shared_{registry_, nullptr, make_pseudonym()},
       loop_(base::steady_clock(), net::make_uv_driver()),
-      mailbox_(loop_),
+      mailbox_(loop_, *this),
       resolver_(loop_),
       workers_(worker_count(*loaded.snapshot), mailbox_) {}
 

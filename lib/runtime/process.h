@@ -3,6 +3,7 @@
 #pragma once
 
 #include <expected>
+#include <functional>
 #include <memory>
 
 #include "admin/admin.h"
@@ -15,7 +16,8 @@
 
 namespace sluice::runtime {
 
-class Process final : private Signals::User {
+class Process final : private Signals::User, private net::Mailbox<std::function<void()>>::User {
+  using Message = std::function<void()>;
   struct Started {                                // what only start() has
     explicit Started() = default;
   };
@@ -37,6 +39,7 @@ class Process final : private Signals::User {
   config::Problems set_up(const config::Loaded& loaded);
   config::Problems start_admin(const config::AdminOptions& options);
   void on_signal(int number) override;
+  void on_message(Message&& message) override { message(); }
   bool started() const { return control_ != nullptr && control_->generation() != nullptr; }
   bool asked_to_end() const;                      // before the start was over
   void reopen_logs();
@@ -45,7 +48,7 @@ class Process final : private Signals::User {
   std::unique_ptr<exchange::AccessLog> access_log_;
   Shared shared_;
   net::Loop loop_;
-  net::Mailbox mailbox_;
+  net::Mailbox<Message> mailbox_;
   net::TcpNetwork network_;
   dns::Resolver resolver_;
   WorkerThreads workers_;

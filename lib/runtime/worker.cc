@@ -258,6 +258,14 @@ void Worker::endpoint_is_up(const upstream::SharedUpstream* upstream) {
   if (auto* cluster = find(upstream)) cluster->endpoint_up();
 }
 
+void Worker::give_up_idle(const upstream::SharedUpstream* upstream, uint32_t wanted) {
+  if (auto* cluster = find(upstream)) cluster->give_up_idle(wanted);
+}
+
+void Worker::accept_slot(const upstream::SharedUpstream* upstream, const std::shared_ptr<upstream::PassedSlot>& slot) {
+  if (auto* cluster = find(upstream)) cluster->accept_slot(slot);
+}
+
 void Worker::leave(std::function<void()> closed) {
   if (draining_) return;
   draining_ = true;
@@ -303,22 +311,17 @@ WorkerStatus Worker::status() {
 
 void Worker::ask_give_up(const upstream::SharedUpstream& upstream, uint32_t wanted) {
   for (uint32_t i = 0; i < count_; ++i) {
-    if (i == index_) continue;
-    peers_.post(i, [shared = &upstream, wanted](Worker& w) {
-      if (auto* cluster = w.find(shared)) cluster->give_up_idle(wanted);
-    });
+    if (i != index_) peers_.post(i, GiveUpIdle{&upstream, wanted});
   }
 }
 
 void Worker::pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker, std::shared_ptr<upstream::PassedSlot> slot) {
-  peers_.post(worker, [shared = &upstream, slot = std::move(slot)](Worker& w) {
-    if (auto* cluster = w.find(shared)) cluster->accept_slot(slot);
-  });
+  peers_.post(worker, TakeSlot{&upstream, std::move(slot)});
 }
 
 void Worker::endpoint_down(const upstream::SharedUpstream& upstream, uint64_t endpoint_id) {
   for (uint32_t i = 0; i < count_; ++i) {
-    if (i != index_) peers_.post(i, [shared = &upstream, endpoint_id](Worker& w) { w.endpoint_is_down(shared, endpoint_id); });
+    if (i != index_) peers_.post(i, EndpointDown{&upstream, endpoint_id});
   }
 }
 

@@ -12,7 +12,6 @@
 #include "exchange/access_log.h"
 #include "exchange/exchange.h"
 #include "metrics/registry.h"
-#include "net/mailbox.h"
 #include "runtime/acceptor.h"
 #include "runtime/cells.h"
 #include "runtime/crew.h"
@@ -61,6 +60,8 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set, http::CloseCause why_gone);
   void endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t endpoint_id);
   void endpoint_is_up(const upstream::SharedUpstream* upstream);
+  void give_up_idle(const upstream::SharedUpstream* upstream, uint32_t wanted);
+  void accept_slot(const upstream::SharedUpstream* upstream, const std::shared_ptr<upstream::PassedSlot>& slot);
   // Drain: listeners close after what stands in their queues (then `closed` is called, once), connections end as they fall idle.
   // Asked again: nothing.
   void leave(std::function<void()> closed);

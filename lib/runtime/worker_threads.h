@@ -1,8 +1,9 @@
 // WorkerThreads: the crew of a process: each worker on a thread of its own.
 #pragma once
 
+#include <functional>
 #include <memory>
-#include <mutex>
+#include <utility>
 #include <vector>
 
 #include "net/mailbox.h"
@@ -14,7 +15,7 @@ namespace sluice::runtime {
 class WorkerThreads final : public Crew {
  public:
   // None runs yet. `control` is where messages to control go.
-  WorkerThreads(uint32_t count, net::Mailbox& control) : count_(count), control_(control) {}
+  WorkerThreads(uint32_t count, net::Mailbox<std::function<void()>>& control) : count_(count), control_(control) {}
   WorkerThreads(const WorkerThreads&) = delete;
   WorkerThreads& operator=(const WorkerThreads&) = delete;
   ~WorkerThreads() { stop(); }
@@ -23,12 +24,13 @@ class WorkerThreads final : public Crew {
 
   uint32_t size() const override { return count_; }
   void post(uint32_t worker, Message message) override;
-  void to_control(std::function<void()> message) override { control_.push(std::move(message)); }
+  void to_control(std::function<void()> message) override { control_.post(std::move(message)); }
 
  private:
   uint32_t count_;
-  net::Mailbox& control_;
-  std::mutex mutex_;                              // over threads_: the workers reach each other through it
+  net::Mailbox<std::function<void()>>& control_;
+  // Constant while a worker may read it, so without a lock: none writes to another before the first message of control, which comes
+  // after start(), nor after await_silence().
   std::vector<std::unique_ptr<WorkerThread>> threads_;
 };
 

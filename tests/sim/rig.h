@@ -36,7 +36,7 @@ class Rig {
 
  private:
   struct NoPeers final : runtime::Peers {
-    void post(uint32_t, std::function<void(runtime::Worker&)>) override {}
+    void post(uint32_t, Message) override {}
   };
   void apply(std::string_view toml);
   NoPeers peers_;

@@ -14,7 +14,7 @@ class SimLoop::Driver final : public net::LoopDriver {
   explicit Driver(base::FakeClock& clock) : clock_(clock) {}
 
   void poll(base::Micros timeout) override {
-    if (!has_due() && !std::exchange(woken_, false)) {
+    if (const bool woken = std::exchange(woken_, false); !woken && !has_due()) {
       const bool next_first = !events_.empty() && (timeout.count < 0 || next() - clock_.now() < timeout);
       const base::Micros wait = next_first ? next() - clock_.now() : timeout;
       if (wait.count > 0) clock_.advance(wait);

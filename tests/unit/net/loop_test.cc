@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "net/mailbox.h"
 #include "net/uv_driver.h"
 #include "support/sim_loop.h"
 
@@ -115,37 +114,6 @@ TEST_CASE("an event after a long wait sees the time it came at") {
   sim.post(base::Micros{base::seconds(50)}, [&] { seen = sim.loop().now(); });
   sim.run_for(base::seconds(60));
   CHECK(seen - start == base::Micros{base::seconds(50)});
-}
-
-TEST_CASE("messages of other threads run at the loop in their order, and wake it") {
-  net::Loop loop(base::steady_clock(), net::make_uv_driver());
-  net::Mailbox box(loop);
-  std::vector<int> got;
-  const std::thread::id here = std::this_thread::get_id();
-  std::jthread other([&] {
-    for (int i = 0; i < 1000; ++i) {
-      box.push([&got, &loop, here, i] {
-        CHECK(std::this_thread::get_id() == here);
-        got.push_back(i);
-        if (i == 999) loop.stop();
-      });
-    }
-  });
-  loop.run();
-  REQUIRE(got.size() == 1000);
-  for (int i = 0; i < 1000; ++i) CHECK(got[static_cast<size_t>(i)] == i);
-}
-
-TEST_CASE("a message pushed by a message is delivered too") {
-  net::Loop loop(base::steady_clock(), net::make_uv_driver());
-  net::Mailbox box(loop);
-  int steps = 0;
-  box.push([&] {
-    ++steps;
-    box.push([&] { ++steps, loop.stop(); });
-  });
-  loop.run();
-  CHECK(steps == 2);
 }
 
 TEST_CASE("an idle loop on libuv turns a few times a timer, not once a millisecond") {

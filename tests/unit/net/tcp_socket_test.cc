@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "loopback.h"
+#include "net/mailbox.h"
+#include "net/uv_driver.h"
 #include "support/count_allocations.h"
 #include "support/random.h"
 
@@ -448,4 +450,23 @@ TEST_CASE("an echo in steady state touches no heap, and an idle socket is small"
   world.until([&] { return echoed >= 10'000; });
   CHECK(support::allocations() - before == 0);
   CHECK(net::idle_socket_bytes() <= 448);
+}
+
+TEST_CASE("mail allocates nothing while there is room") {
+  struct Reader final : net::Mailbox<int>::User {
+    void on_message(int&&) override { ++got; }
+    int got = 0;
+  } reader;
+  net::Loop loop(base::steady_clock(), net::make_uv_driver());
+  net::Mailbox<int> box(loop, reader, 16);
+  const uint64_t before = support::allocations();
+  for (int round = 0; round < 100; ++round) {
+    for (int i = 0; i < 8; ++i) {
+      REQUIRE(box.offer(i));
+      box.post(i);
+    }
+    loop.turn(base::Micros{0});
+  }
+  CHECK(support::allocations() == before);
+  CHECK(reader.got == 1'600);
 }

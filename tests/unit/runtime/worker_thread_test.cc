@@ -76,7 +76,7 @@ class Silent {
 };
 
 struct NoPeers final : runtime::Peers {
-  void post(uint32_t, std::function<void(runtime::Worker&)>) override {}
+  void post(uint32_t, Message) override {}
 };
 
 // One worker between a listener and that upstream, as control makes it.

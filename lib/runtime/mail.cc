@@ -1,0 +1,22 @@
+#include "runtime/mail.h"
+
+#include "runtime/worker.h"
+
+namespace sluice::runtime {
+namespace {
+
+struct Reader {
+  Worker& worker;
+
+  void operator()(std::monostate) const {}
+  void operator()(const GiveUpIdle& what) const { worker.give_up_idle(what.upstream, what.wanted); }
+  void operator()(const TakeSlot& what) const { worker.accept_slot(what.upstream, what.slot); }
+  void operator()(const EndpointDown& what) const { worker.endpoint_is_down(what.upstream, what.endpoint); }
+  void operator()(const WorkerMail::Task& task) const { task(worker); }
+};
+
+}  // namespace
+
+void WorkerMail::operator()(Worker& to) const { std::visit(Reader{to}, what_); }
+
+}  // namespace sluice::runtime
