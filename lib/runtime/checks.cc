@@ -12,28 +12,24 @@ void Checks::place(const Generation& generation, const EndpointSets& sets) {
   for (size_t i = 0; i < generation.upstreams.size(); ++i) {
     const Backing& backing = generation.upstreams[i];
     const upstream::UpstreamOptions& options = generation.snapshot->upstreams[i];
-    auto& checker = checkers_[backing.shared.get()];
-    if (!options.health && checker == nullptr) continue;
-    if (checker == nullptr) {
-      checker =
+    Placement& placement = checkers_[backing.shared.get()];
+    if (!options.health && placement.checker == nullptr) continue;
+    if (placement.checker == nullptr) {
+      placement.checker =
           std::make_unique<upstream::HealthChecker>(upstream::HealthChecker::Setup{env_.loop, backing.shared, *this, env_.random.next()});
     }
-    const base::Millis timeout = options.health ? options.health->timeout : options.pool.connect_timeout;
-    auto connector = upstream::make_connector({.upstream = options.name,
-                                               .loop = env_.loop,
-                                               .network = network_,
-                                               .tls = backing.tls,
-                                               .protocol = options.protocol,
-                                               .proxy_protocol = options.proxy_protocol,
-                                               .connect_timeout = timeout,
-                                               .source_addresses = options.source_addresses});
-    checker->update({generation.snapshot, &options}, sets[i], std::move(connector));
+    std::unique_ptr<upstream::Connector> connector;
+    if (placement.way != backing.way) {
+      placement.way = backing.way;
+      connector = upstream::make_connector({.upstream = options.name, .loop = env_.loop, .network = network_, .way = backing.way});
+    }
+    placement.checker->update({generation.snapshot, &options}, sets[i], std::move(connector));
   }
 }
 
 void Checks::set_endpoints(const upstream::SharedUpstream& upstream, const upstream::EndpointSetPtr& set) {
-  const auto checker = checkers_.find(&upstream);
-  if (checker != checkers_.end() && checker->second != nullptr) checker->second->set_endpoints(set);
+  const auto found = checkers_.find(&upstream);
+  if (found != checkers_.end() && found->second.checker != nullptr) found->second.checker->set_endpoints(set);
 }
 
 void Checks::on_health(const upstream::SharedUpstream& upstream, const upstream::SharedEndpoint& endpoint, upstream::Health health) {

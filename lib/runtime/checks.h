@@ -22,9 +22,14 @@ class Checks final : private upstream::HealthListener {
  private:
   void on_health(const upstream::SharedUpstream& upstream, const upstream::SharedEndpoint& endpoint, upstream::Health health) override;
 
+  struct Placement {
+    std::unique_ptr<upstream::HealthChecker> checker;   // nullptr: the upstream has none
+    upstream::WayPtr way;                         // of its connector
+  };
+
   ControlEnv& env_;
   net::Network& network_;
-  std::unordered_map<const upstream::SharedUpstream*, std::unique_ptr<upstream::HealthChecker>> checkers_;
+  std::unordered_map<const upstream::SharedUpstream*, Placement> checkers_;
 };
 
 }  // namespace sluice::runtime

@@ -40,7 +40,10 @@ class Builder {
     const std::optional<size_t> before = former_upstream(options.name);
     Backing made;
     made.shared = before ? previous_->upstreams[*before].shared : shared_upstream(options.name);
-    if (options.tls) client_context(options, before, made);
+    upstream::Way way{options.protocol, options.proxy_protocol, options.source_addresses, nullptr};
+    if (options.tls) client_context(options, before, made, way);
+    const bool stays = before && *previous_->upstreams[*before].way == way;
+    made.way = stays ? previous_->upstreams[*before].way : std::make_shared<const upstream::Way>(std::move(way));
     to.upstreams.push_back(std::move(made));
   }
 
@@ -112,19 +115,19 @@ class Builder {
   }
 
   // The context before goes on while nothing of it changed: connections made with it stay.
-  void client_context(const upstream::UpstreamOptions& options, std::optional<size_t> before, Backing& to) {
+  void client_context(const upstream::UpstreamOptions& options, std::optional<size_t> before, Backing& to, upstream::Way& way) {
     to.tls_files = identity(options.tls->ca.empty() ? tls::system_authorities() : options.tls->ca) + identity(options.tls->cert) +
                    identity(options.tls->key);
     if (before) {
       const upstream::UpstreamOptions& old = previous_->snapshot->upstreams[*before];
       const Backing& backing = previous_->upstreams[*before];
       if (old.tls == options.tls && old.protocol == options.protocol && backing.tls_files == to.tls_files) {
-        to.tls = backing.tls;
+        way.tls = backing.way->tls;
         return;
       }
     }
     const std::vector<std::string> alpn = protocols(options.protocol);
-    take(tls::ClientContext::load(*options.tls, alpn, wall_, warnings_), to.tls);
+    take(tls::ClientContext::load(*options.tls, alpn, wall_, warnings_), way.tls);
   }
 
   // Changes when the file is replaced or written.

@@ -13,6 +13,7 @@
 #include "runtime/listen_socket.h"
 #include "tls/context.h"
 #include "upstream/shared.h"
+#include "upstream/way.h"
 
 namespace sluice::runtime {
 
@@ -25,11 +26,11 @@ struct Listening {
   std::vector<std::shared_ptr<ListenSocket>> sockets;   // one per address
 };
 
-// One upstream: what the process shares about it, and how to speak TLS to it.
+// One upstream: what the process shares about it, and how connections to it are made.
 struct Backing {
   std::shared_ptr<upstream::SharedUpstream> shared;
-  std::shared_ptr<const tls::ClientContext> tls;        // nullptr: in the clear. The same object while options and files stay
-  std::string tls_files;                                // what identifies the files it was made from
+  upstream::WayPtr way;                                 // the same object as long as nothing of it changes
+  std::string tls_files;                                // what identifies the files that its context was made from
 };
 
 struct Generation {

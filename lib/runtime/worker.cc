@@ -15,14 +15,6 @@ namespace {
 constexpr base::Millis sweep_every = base::seconds(1);
 constexpr base::Millis trim_every = base::seconds(4);
 
-// Everything that decides how a connection to the upstream is made: if it changes, the pooled ones mean something else.
-bool same_way(const Generation& a, size_t i, const Generation& b, size_t k) {
-  const upstream::UpstreamOptions& x = a.snapshot->upstreams[i];
-  const upstream::UpstreamOptions& y = b.snapshot->upstreams[k];
-  return x.protocol == y.protocol && x.proxy_protocol == y.proxy_protocol && x.source_addresses == y.source_addresses &&
-         x.pool.connect_timeout == y.pool.connect_timeout && a.upstreams[i].tls == b.upstreams[k].tls;
-}
-
 }  // namespace
 
 struct Worker::Placed {
@@ -85,32 +77,21 @@ void Worker::apply(GenerationPtr next, const EndpointSets& sets, Epoch epoch) {
 
 upstream::ClusterImpl& Worker::place_cluster(const GenerationPtr& next, uint32_t index, const upstream::EndpointSetPtr& set) {
   const Backing& backing = next->upstreams[index];
-  auto& slot = clusters_[backing.shared.get()].cluster;
-  const bool made = slot == nullptr;
-  if (made) {
-    slot = upstream::make_cluster({loop_, backing.shared, index_, count_ > 1 ? this : nullptr, shared_.registry, random_.next()});
-  }
   const upstream::UpstreamOptions& options = next->snapshot->upstreams[index];
-  std::unique_ptr<upstream::Connector> connector;
-  bool keep = false;
-  if (!made && generation_ != nullptr) {
-    for (size_t i = 0; i < generation_->upstreams.size() && !keep; ++i) {
-      keep = generation_->upstreams[i].shared == backing.shared && same_way(*generation_, i, *next, index);
-    }
+  Placement& placement = clusters_[backing.shared.get()];
+  if (placement.cluster == nullptr) {
+    placement.cluster =
+        upstream::make_cluster({loop_, backing.shared, index_, count_ > 1 ? this : nullptr, shared_.registry, random_.next()});
   }
-  if (!keep) {
-    connector = upstream::make_connector({.upstream = options.name,
-                                          .loop = loop_,
-                                          .network = network_,
-                                          .tls = base::counted_here(backing.tls),
-                                          .protocol = options.protocol,
-                                          .proxy_protocol = options.proxy_protocol,
-                                          .connect_timeout = options.pool.connect_timeout,
-                                          .source_addresses = options.source_addresses});
+  std::unique_ptr<upstream::Connector> connector;
+  if (placement.way != backing.way) {
+    placement.way = backing.way;
+    connector =
+        upstream::make_connector({.upstream = options.name, .loop = loop_, .network = network_, .way = base::counted_here(backing.way)});
   }
   // The options live in the snapshot: the pointer keeps that alive.
-  slot->configure({next->snapshot, &options}, set, std::move(connector));
-  return *slot;
+  placement.cluster->configure({next->snapshot, &options}, set, std::move(connector));
+  return *placement.cluster;
 }
 
 exchange::Site& Worker::place_site(const GenerationPtr& next) {

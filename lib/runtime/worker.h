@@ -86,6 +86,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
  private:
   struct Placement {
     std::unique_ptr<upstream::ClusterImpl> cluster;
+    upstream::WayPtr way;                         // of its connector
     Epoch last = 0;                               // in force until then; 0: in force
   };
   struct Leaving {

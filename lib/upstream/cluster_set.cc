@@ -54,7 +54,12 @@ void ClusterImpl::configure(std::shared_ptr<const UpstreamOptions> options, Endp
     }
   }
   if (connector != nullptr) connector_ = std::move(connector);
+  const bool shorter = options_ != nullptr && (options_->pool.idle_timeout > options->pool.idle_timeout ||
+                                               options_->pool.max_lifetime != options->pool.max_lifetime);
   options_ = std::move(options);
+  if (shorter) {
+    for (const auto& e : endpoints_) e->options_changed();
+  }
   set_endpoints(std::move(set), http::CloseCause::reload);
 }
 

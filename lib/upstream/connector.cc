@@ -39,11 +39,63 @@ DialFailure failure_of(net::EndReason why) {
   UNREACHABLE();
 }
 
-class ConnectorImpl;
+// What a dial needs of how it is made. Dials share it with the connector: it lives as long as the last of them.
+class Making {
+ public:
+  explicit Making(ConnectorSetup setup) : setup_(std::move(setup)) {}
+
+  net::Loop& loop() { return setup_.loop; }
+  const Way& way() const { return *setup_.way; }
+  net::TransportPtr connect(const DialTarget& target) {
+    const net::Address& address = target.endpoint.address();
+    return setup_.network.dial(setup_.loop, address, {target.timeout, next_source(address.family())});
+  }
+  // Place two of two that know HTTP versions.
+  http::ClientSessionPtr make_session(net::TransportPtr transport, const SharedEndpoint& endpoint, base::Millis patience,
+                                      http::ClientHost& host) {
+    if (speaks_http2(transport->peer())) {
+      return http2::make_client_session(setup_.loop, std::move(transport), setup_.limits, host, &endpoint.stream_limit(), patience);
+    }
+    return http1::make_client_session(setup_.loop, std::move(transport), setup_.limits, host);
+  }
+  // By ALPN over TLS, else by what the configuration knows.
+  bool speaks_http2(const net::Peer& peer) const {
+    switch (way().protocol) {
+      case Protocol::http1: return false;
+      case Protocol::http2: return true;
+      case Protocol::any: return peer.alpn == alpn_http2;
+    }
+    UNREACHABLE();
+  }
+  // One version was asked for, so what a peer that does not agree to it would make of our bytes is not to be tried. `only_http1`: it
+  // is known to speak HTTP/2 by ALPN, and silence is no word for the other.
+  bool agreed(const net::Peer& peer, bool only_http1) const {
+    if (only_http1) return !peer.tls || peer.alpn == alpn_http1;
+    return way().protocol != Protocol::http2 || !peer.tls || peer.alpn == alpn_http2;
+  }
+  void log_failure(const SharedEndpoint& endpoint, const DialFailure& why, std::string_view detail) {
+    if (!failures_.admit()) return;
+    base::warn("upstream {}: {} {}{}{}", setup_.upstream, endpoint.name(), http::reason_word(why.kind), detail.empty() ? "" : ": ", detail);
+  }
+
+ private:
+  net::Address next_source(net::Address::Family family) {
+    const std::size_t n = way().source_addresses.size();
+    for (std::size_t tried = 0; tried < n; ++tried) {
+      const net::Address& source = way().source_addresses[next_source_++ % n];
+      if (source.family() == family) return source;
+    }
+    return {};
+  }
+
+  ConnectorSetup setup_;
+  std::size_t next_source_ = 0;
+  base::LogSite failures_;
+};
 
 class DialImpl final : public Dial, private net::Transport::User, private net::Reapable {
  public:
-  DialImpl(ConnectorImpl& home, const DialTarget& target, DialUser& user, http::ClientHost& host);
+  DialImpl(std::shared_ptr<Making> making, const DialTarget& target, DialUser& user, http::ClientHost& host);
   void retire() noexcept override;
 
  private:
@@ -63,13 +115,14 @@ class DialImpl final : public Dial, private net::Transport::User, private net::R
   void finish();
   void fail(const DialFailure& why, std::string_view detail);
 
-  ConnectorImpl& home_;
+  std::shared_ptr<Making> making_;
   const SharedEndpoint& endpoint_;
   tls::SessionSlot* sessions_;
   DialUser& user_;
   http::ClientHost& host_;
   net::TransportPtr transport_;
   net::ByteQueue header_;
+  base::Millis timeout_;
   bool only_http1_;
   base::Micros began_;
   base::Micros connected_{};
@@ -79,81 +132,38 @@ class DialImpl final : public Dial, private net::Transport::User, private net::R
 
 class ConnectorImpl final : public Connector {
  public:
-  explicit ConnectorImpl(ConnectorSetup setup) : setup_(std::move(setup)) {}
+  explicit ConnectorImpl(ConnectorSetup setup) : making_(std::make_shared<Making>(std::move(setup))) {}
   DialPtr dial(const DialTarget& target, DialUser& user, http::ClientHost& host) override {
-    return DialPtr(std::make_unique<DialImpl>(*this, target, user, host).release());
-  }
-
-  net::Loop& loop() { return setup_.loop; }
-  const ConnectorSetup& setup() const { return setup_; }
-  net::TransportPtr connect(const SharedEndpoint& endpoint) {
-    return setup_.network.dial(setup_.loop, endpoint.address(), {setup_.connect_timeout, next_source(endpoint.address().family())});
-  }
-  // Place two of two that know HTTP versions.
-  http::ClientSessionPtr make_session(net::TransportPtr transport, const SharedEndpoint& endpoint, http::ClientHost& host) {
-    if (speaks_http2(transport->peer())) {
-      return http2::make_client_session(setup_.loop, std::move(transport), setup_.limits, host, &endpoint.stream_limit(),
-                                        setup_.connect_timeout);
-    }
-    return http1::make_client_session(setup_.loop, std::move(transport), setup_.limits, host);
-  }
-  // By ALPN over TLS, else by what the configuration knows.
-  bool speaks_http2(const net::Peer& peer) const {
-    switch (setup_.protocol) {
-      case Protocol::http1: return false;
-      case Protocol::http2: return true;
-      case Protocol::any: return peer.alpn == alpn_http2;
-    }
-    UNREACHABLE();
-  }
-  // One version was asked for, so what a peer that does not agree to it would make of our bytes is not to be tried. `only_http1`: it
-  // is known to speak HTTP/2 by ALPN, and silence is no word for the other.
-  bool agreed(const net::Peer& peer, bool only_http1) const {
-    if (only_http1) return !peer.tls || peer.alpn == alpn_http1;
-    return setup_.protocol != Protocol::http2 || !peer.tls || peer.alpn == alpn_http2;
-  }
-  void log_failure(const SharedEndpoint& endpoint, const DialFailure& why, std::string_view detail) {
-    if (!failures_.admit()) return;
-    base::warn("upstream {}: {} {}{}{}", setup_.upstream, endpoint.name(), http::reason_word(why.kind), detail.empty() ? "" : ": ", detail);
+    return DialPtr(std::make_unique<DialImpl>(making_, target, user, host).release());
   }
 
  private:
-  net::Address next_source(net::Address::Family family) {
-    const std::size_t n = setup_.source_addresses.size();
-    for (std::size_t tried = 0; tried < n; ++tried) {
-      const net::Address& source = setup_.source_addresses[next_source_++ % n];
-      if (source.family() == family) return source;
-    }
-    return {};
-  }
-
-  ConnectorSetup setup_;
-  std::size_t next_source_ = 0;
-  base::LogSite failures_;
+  std::shared_ptr<Making> making_;
 };
 
-DialImpl::DialImpl(ConnectorImpl& home, const DialTarget& target, DialUser& user, http::ClientHost& host)
-    : home_(home),
+DialImpl::DialImpl(std::shared_ptr<Making> making, const DialTarget& target, DialUser& user, http::ClientHost& host)
+    : making_(std::move(making)),
       endpoint_(target.endpoint),
       sessions_(target.sessions),
       user_(user),
       host_(host),
+      timeout_(target.timeout),
       only_http1_(target.only_http1),
-      began_(home.loop().now()) {
-  if (home_.setup().proxy_protocol != net::ProxyProtocolOut::off) {
+      began_(making_->loop().now()) {
+  if (making_->way().proxy_protocol != net::ProxyProtocolOut::off) {
     const net::Address none;
-    net::append_proxy_header(header_, home_.setup().proxy_protocol, target.client != nullptr ? target.client->remote : none,
+    net::append_proxy_header(header_, making_->way().proxy_protocol, target.client != nullptr ? target.client->remote : none,
                              target.client != nullptr ? target.client->local : none);
   }
-  deadline_.arm(home_.loop(), home_.setup().connect_timeout);
-  transport_ = home_.connect(endpoint_);
+  deadline_.arm(making_->loop(), timeout_);
+  transport_ = making_->connect(target);
   transport_->start(*this);
 }
 
 void DialImpl::on_open() {
   switch (step_) {
     case Step::connecting:
-      connected_ = home_.loop().now();
+      connected_ = making_->loop().now();
       if (header_.empty()) return secure();
       step_ = Step::header;
       return transport_->touch();
@@ -169,32 +179,32 @@ void DialImpl::on_drained() {
 }
 
 void DialImpl::secure() {
-  const std::shared_ptr<const tls::ClientContext>& context = home_.setup().tls;
+  const std::shared_ptr<const tls::ClientContext>& context = making_->way().tls;
   if (context == nullptr) return finish();
   step_ = Step::handshake;
-  transport_ = tls::connect(home_.loop(), std::move(transport_), context, context->server_name(host_of(endpoint_.host())), sessions_,
+  transport_ = tls::connect(making_->loop(), std::move(transport_), context, context->server_name(host_of(endpoint_.host())), sessions_,
                             {.timeout = {}, .events = nullptr, .only_http1 = only_http1_});
   transport_->start(*this);
 }
 
 void DialImpl::finish() {
-  if (!home_.agreed(transport_->peer(), only_http1_)) {
+  if (!making_->agreed(transport_->peer(), only_http1_)) {
     return fail({http::Kind::tls_failed},
                 only_http1_ ? "it does not speak http/1.1 (no such ALPN answer)" : "it does not speak h2 (no such ALPN answer)");
   }
-  if (!only_http1_) endpoint_.note_multiplexes(home_.speaks_http2(transport_->peer()));
-  const base::Micros now = home_.loop().now();
-  const DialTimes times{connected_ - began_, home_.setup().tls != nullptr ? now - connected_ : base::Micros{}};
+  if (!only_http1_) endpoint_.note_multiplexes(making_->speaks_http2(transport_->peer()));
+  const base::Micros now = making_->loop().now();
+  const DialTimes times{connected_ - began_, making_->way().tls != nullptr ? now - connected_ : base::Micros{}};
   step_ = Step::over;
   deadline_.disarm();
-  user_.on_dialled(home_.make_session(std::move(transport_), endpoint_, host_), times);   // lets go of us
+  user_.on_dialled(making_->make_session(std::move(transport_), endpoint_, timeout_, host_), times);   // lets go of us
 }
 
 void DialImpl::fail(const DialFailure& why, std::string_view detail) {
   if (step_ == Step::over) return;
   step_ = Step::over;
   deadline_.disarm();
-  home_.log_failure(endpoint_, why, detail);
+  making_->log_failure(endpoint_, why, detail);
   user_.on_dial_failed(why);   // lets go of us
 }
 
@@ -203,7 +213,7 @@ void DialImpl::retire() noexcept {
   deadline_.disarm();
   if (transport_ != nullptr) transport_->close(net::Close::reset);
   transport_ = nullptr;
-  home_.loop().reap_later(*this);
+  making_->loop().reap_later(*this);
 }
 
 }  // namespace

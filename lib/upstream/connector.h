@@ -12,6 +12,7 @@
 #include "tls/context.h"
 #include "upstream/options.h"
 #include "upstream/shared.h"
+#include "upstream/way.h"
 
 namespace sluice::upstream {
 
@@ -48,9 +49,10 @@ class Dial {
 using DialPtr = net::Owned<Dial>;
 
 struct DialTarget {
-  const SharedEndpoint& endpoint;
+  const SharedEndpoint& endpoint;         // outlives the dial
   tls::SessionSlot* sessions = nullptr;   // to resume with; outlives the connection; nullptr = none
   const net::Peer* client = nullptr;      // for the PROXY header, read in dial(); nullptr: ours (LOCAL, UNKNOWN)
+  base::Millis timeout{1'000};            // TCP and TLS together; HTTP/2: as long may one be silent that is asked whether it lives
   bool only_http1 = false;                // HTTP/2 is not offered, where ALPN settles it
 };
 
@@ -63,15 +65,12 @@ class Connector {
 
 struct ConnectorSetup {
   std::string upstream;                            // for the log
-  net::Loop& loop;
+  net::Loop& loop;                                 // outlives its dials, as the network does
   net::Network& network;
-  std::shared_ptr<const tls::ClientContext> tls;   // nullptr = in the clear
-  Protocol protocol = Protocol::http1;
-  net::ProxyProtocolOut proxy_protocol = net::ProxyProtocolOut::off;
-  base::Millis connect_timeout{1'000};             // TCP and TLS together
+  WayPtr way = std::make_shared<Way>();
   http::HttpLimits limits{};                       // of answers
-  std::vector<net::Address> source_addresses{};    // taken in turn; a family that does not fit the endpoint's is passed over
 };
+// It may go while dials that it made are under way.
 std::unique_ptr<Connector> make_connector(ConnectorSetup setup);
 
 }  // namespace sluice::upstream

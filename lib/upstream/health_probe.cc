@@ -31,6 +31,15 @@ bool Verdict::note(Health seen, const HealthOptions& options) {
   return true;
 }
 
+namespace {
+
+// Times and counts may differ: they are looked at when they matter.
+bool same_question(const HealthOptions& a, const HealthOptions& b) {
+  return a.kind == b.kind && a.path == b.path && a.host == b.host && a.service == b.service && a.expect == b.expect;
+}
+
+}  // namespace
+
 // The checks of one endpoint, one at a time.
 class HealthChecker::Probe final : private DialUser, private http::ClientHost, private http::Sink {
  public:
@@ -43,12 +52,18 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
   Verdict& verdict() { return verdict_; }
   const std::string& last_error() const { return last_error_; }
   void schedule(base::Millis after) { next_.arm(home_.loop_, after); }
+  // The interval may be shorter now.
+  void hurry() {
+    if (!next_.armed() || rests_since_.count == 0) return;
+    const base::Micros due = rests_since_ + home_.interval(permille_);
+    if (due < next_.due()) schedule(base::Millis{std::max<std::int64_t>(0, (due - home_.loop_.now()).count / 1000)});
+  }
   // Lets go of the check under way, if any; the next one is scheduled as usual.
   void restart() {
     const bool under_way = asking_;
     stop();
     session_ = nullptr;
-    if (under_way) schedule(home_.next_in());
+    if (under_way) rest();
   }
 
  private:
@@ -60,7 +75,8 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
     session_ = nullptr;   // of the last check, should it still be closing
     asking_ = true;
     deadline_.arm(home_.loop_, options().timeout);
-    dial_ = home_.connector_->dial(DialTarget{*endpoint_, &tls_sessions_, nullptr}, *this, *this);
+    dial_ =
+        home_.connector_->dial(DialTarget{.endpoint = *endpoint_, .sessions = &tls_sessions_, .timeout = options().timeout}, *this, *this);
   }
   // We may be inside an upcall of the session: it is told to end and let go of when it has.
   void stop() {
@@ -73,8 +89,13 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
   void done(Health seen, std::string error) {
     stop();
     last_error_ = std::move(error);
-    schedule(home_.next_in());
+    rest();
     home_.judge(*this, seen);
+  }
+  void rest() {
+    rests_since_ = home_.loop_.now();
+    permille_ = home_.jitter();
+    schedule(home_.interval(permille_));
   }
   void on_deadline() { done(Health::down, "no answer in time"); }
 
@@ -177,6 +198,8 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
   http::ClientSessionPtr session_;
   http::Stream* stream_ = nullptr;
   std::string answer_;    // grpc: the body so far
+  base::Micros rests_since_{};         // when the last check was over; 0: there was none
+  std::uint32_t permille_ = 1'000;     // of the interval, until the next
   bool asking_ = false;   // a check is under way
   net::Timer next_{this, net::timer_call<&Probe::begin>};
   net::Timer deadline_{this, net::timer_call<&Probe::on_deadline>};
@@ -188,20 +211,24 @@ HealthChecker::HealthChecker(const Setup& setup)
 HealthChecker::~HealthChecker() = default;
 
 // +-10 %, so that the checks of many endpoints and instances spread.
-base::Millis HealthChecker::next_in() {
-  const std::int64_t interval = options_->health->interval.count;
-  return base::Millis{std::max<std::int64_t>(1, interval * (900 + random_.below(201)) / 1000)};
+std::uint32_t HealthChecker::jitter() { return 900 + random_.below(201); }
+
+base::Millis HealthChecker::interval(std::uint32_t permille) const {
+  return base::Millis{std::max<std::int64_t>(1, options_->health->interval.count * permille / 1000)};
 }
 
 void HealthChecker::update(std::shared_ptr<const UpstreamOptions> options, const EndpointSetPtr& set,
                            std::unique_ptr<Connector> connector) {
-  CHECK(options != nullptr && connector != nullptr);
+  CHECK(options != nullptr && (connector != nullptr || connector_ != nullptr));
+  const bool asks_on = connector == nullptr && options_->health && options->health && same_question(*options_->health, *options->health);
+  if (connector != nullptr) connector_ = std::move(connector);
   options_ = std::move(options);
   for (const auto& p : probes_) {
-    if (options_->health.has_value()) p->restart();   // they use the former connector
+    if (!options_->health) break;
+    if (!asks_on) p->restart();
+    p->hurry();
   }
-  std::unique_ptr<Connector> former = std::exchange(connector_, std::move(connector));
-  set_endpoints(set);   // probes that end let go of the former one first
+  set_endpoints(set);
 }
 
 void HealthChecker::set_endpoints(const EndpointSetPtr& set) {

@@ -54,7 +54,8 @@ class HealthChecker {
   ~HealthChecker();                  // checks under way are abandoned
 
   // At first, and after every reload or change of the set: endpoints that stay keep their run of checks. `options.health` empty
-  // (checks switched off): endpoints that were down are up again. The connector's connect_timeout is the check's timeout.
+  // (checks switched off): endpoints that were down are up again. `connector`: nullptr keeps the one before. A check under way is let go of
+  // only if what is asked, or the way there, changed; a shorter interval counts from the check before.
   void update(std::shared_ptr<const UpstreamOptions> options, const EndpointSetPtr& set, std::unique_ptr<Connector> connector);
   // DNS changed the set, and nothing else: checks under way of those that stay go on.
   void set_endpoints(const EndpointSetPtr& set);
@@ -62,7 +63,7 @@ class HealthChecker {
   struct Status {
     std::string endpoint;
     Health health = Health::up;
-    std::string last_error;          // of the last check; "" = it was good, or there was none yet
+    std::string last_error;  // of the last check; "" = it was good, or there was none yet
   };
   std::vector<Status> status() const;
 
@@ -70,7 +71,8 @@ class HealthChecker {
   class Probe;
   friend class Probe;
   void judge(Probe& probe, Health seen);
-  base::Millis next_in();
+  std::uint32_t jitter();  // per mille of the interval
+  base::Millis interval(std::uint32_t permille) const;
 
   net::Loop& loop_;
   std::shared_ptr<SharedUpstream> upstream_;

@@ -84,7 +84,12 @@ void Connection::start(const net::Peer* client, bool only_http1) {
   shared.begin_connect();
   set_phase(Phase::connecting);
   move_to(endpoint_.connecting_);
-  dial_ = host.connector().dial(DialTarget{shared, &endpoint_.tls_sessions_, client, only_http1}, *this, *this);
+  dial_ = host.connector().dial(DialTarget{.endpoint = shared,
+                                           .sessions = &endpoint_.tls_sessions_,
+                                           .client = client,
+                                           .timeout = host.pool_options().connect_timeout,
+                                           .only_http1 = only_http1},
+                                *this, *this);
 }
 
 void Connection::on_dialled(http::ClientSessionPtr session, const DialTimes& times) {
@@ -97,10 +102,8 @@ void Connection::on_dialled(http::ClientSessionPtr session, const DialTimes& tim
   endpoint_.shared_->connected();
   host.metrics().opened.add();
   host.metrics().connect_seconds.observe(times.connect + times.tls);
-  if (const std::int64_t life = base::Micros(host.pool_options().max_lifetime).count; life > 0) {
-    const auto jitter = static_cast<std::int64_t>(host.random().below(401));   // 0.8 .. 1.2
-    expires_ = host.loop().now() + base::Micros{life / 1000 * (800 + jitter)};
-  }
+  began_ = host.loop().now();
+  life_permille_ = static_cast<std::uint16_t>(800 + host.random().below(401));
   settle();
   offer();
 }
@@ -120,11 +123,16 @@ void Connection::abandon_dial(http::CloseCause cause) {
   end(cause);
 }
 
+base::Micros Connection::expires() const {
+  const std::int64_t life = base::Micros(endpoint_.host_.pool_options().max_lifetime).count;
+  return life <= 0 ? base::Micros{} : base::Micros{began_.count + life / 1000 * life_permille_};
+}
+
 base::Micros Connection::idle_deadline() const {
   base::Millis timeout = endpoint_.host_.pool_options().idle_timeout;
   if (const base::Millis peer = session_->peer_idle_timeout(); peer.count >= 0) timeout = std::min(timeout, peer);
   const base::Micros deadline = session_->idle_since() + timeout;
-  return expires_.count != 0 ? std::min(deadline, expires_) : deadline;
+  return expires().count != 0 ? std::min(deadline, expires()) : deadline;
 }
 
 void Connection::settle() {

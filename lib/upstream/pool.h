@@ -76,7 +76,8 @@ class Connection final : public base::ListHook<class PoolTag>,
   bool validate(http::Borrow how);                            // false: it ends by itself and is not offered again
   void close_when_idle(http::CloseCause cause);               // takes no new stream
   void abandon_dial(http::CloseCause cause);                  // connecting -> ended
-  bool worn_out(base::Micros now) const { return expires_.count != 0 && now >= expires_; }
+  base::Micros expires() const;                               // by the option in force; 0 = never
+  bool worn_out(base::Micros now) const { return expires().count != 0 && now >= expires(); }
   void tear_down() noexcept;                                  // its endpoint dies: everything now, memory too
   base::Micros idle_deadline() const;                         // while idle
 
@@ -103,7 +104,8 @@ class Connection final : public base::ListHook<class PoolTag>,
   http::ClientSessionPtr session_;
   Waiter* dialled_for_ = nullptr;
   DialTimes times_{};
-  base::Micros expires_{};                                    // 0 = never
+  base::Micros began_{};                                      // when it was ready
+  std::uint16_t life_permille_ = 1'000;                       // of max_lifetime: jitter
   Phase phase_ = Phase::ended;                                // until start()
   SharedEndpoint::Trial trial_ = SharedEndpoint::Trial::no;
   bool closing_ = false;                                      // takes no new stream
@@ -122,6 +124,7 @@ class Endpoint {
   const std::shared_ptr<SharedEndpoint>& shared_owner() const { return shared_; }
   std::uint32_t weight() const { return weight_; }
   void set_weight(std::uint32_t weight) { weight_ = weight; }
+  void options_changed() { note_idle(host_.loop().now()); }   // they may say that connections are idle for too long
   std::uint32_t index() const { return index_; }              // in the balancer; Balancer::none once it left the set
   void set_index(std::uint32_t index) { index_ = index; }
   bool in_set() const { return index_ != Balancer::none; }

@@ -10,6 +10,8 @@ namespace {
 
 constexpr uint64_t late_in = 64;                   // one step in so many happens a moment later than it could
 constexpr base::Micros late_at_most{3'000};
+constexpr uint64_t nap_in = 128;                   // one step in so many a thread loses the processor,
+constexpr uint64_t nap_most = 256;                 // for as many steps at most
 constexpr uint32_t connections_max = 1'000'000;    // until the first configuration says less
 
 }  // namespace
@@ -85,13 +87,21 @@ bool House::step() {
   constexpr uint32_t choices_max = members + members * members + 1;
   uint32_t choices[choices_max];
   uint32_t count = 0;
+  if (random_.one_in(nap_in)) awake_at_[random_.below(members)] = steps_ + random_.below(nap_most);
+  bool asleep = false;
+  const auto may = [&](uint32_t member) {
+    if (awake_at_[member] <= steps_) return true;
+    asleep = true;
+    return false;
+  };
   for (uint32_t i = 0; i < members; ++i) {
-    if (members_[i].sim->work_now()) choices[count++] = i;
+    if (members_[i].sim->work_now() && may(i)) choices[count++] = i;
   }
   for (uint32_t i = 0; i < members * members; ++i) {
-    if (!mail_[i / members][i % members].empty()) choices[count++] = members + i;
+    if (!mail_[i / members][i % members].empty() && may(i % members)) choices[count++] = members + i;
   }
   if (!jobs_.empty()) choices[count++] = choices_max - 1;
+  if (count == 0 && asleep) return ++steps_ != 0;
   if (count == 0) return pass_time();
   if (random_.one_in(late_in)) clock_.advance(base::Micros{static_cast<int64_t>(random_.below(late_at_most.count))});
   take(choices[random_.below(count)]);

@@ -94,6 +94,7 @@ class House final : private runtime::Crew, private admin::Helper {
   std::deque<Job> jobs_;
   uint32_t sender_ = at_control;                   // who runs now
   uint64_t steps_ = 0;
+  uint64_t awake_at_[members] = {};                // a thread that does not get the processor until then; in steps
 };
 
 }  // namespace sluice::house

@@ -69,7 +69,7 @@ void Invariants::note_ways(const config::Snapshot& snapshot) {
   std::map<std::string, std::string> ways;
   for (const auto& upstream : snapshot.upstreams) {
     std::string way = fmt::format("{} {} ", static_cast<int>(upstream.protocol), static_cast<int>(upstream.proxy_protocol));
-    for (const runtime::Source& source : runtime::sources_of(upstream)) way += source.text + " ";
+    for (const runtime::Source& source : runtime::sources_of(upstream)) way += (source.fixed ? source.fixed->name : source.text) + " ";
     ways[upstream.name] = std::move(way);
   }
   for (const auto& [name, way] : ways_) {

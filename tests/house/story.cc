@@ -127,7 +127,10 @@ void Story::event(uint32_t number) {
   switch (random.below(10)) {
     case 0:
     case 1:
-    case 2: reload(random); break;
+    case 2:
+      reload(random);
+      if (random.one_in(3)) reload(random);
+      break;
     case 3: arrive(random); break;
     case 4: storm(random); break;
     case 5:

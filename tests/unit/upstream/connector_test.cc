@@ -49,7 +49,8 @@ struct Dialler final : DialUser, http::ClientHost {
 
 struct Bench {
   explicit Bench(net::ProxyProtocolOut proxy = net::ProxyProtocolOut::off) : network(sim) {
-    connector = make_connector({.upstream = "app", .loop = sim.loop(), .network = network, .tls = nullptr, .proxy_protocol = proxy});
+    connector = make_connector(
+        {.upstream = "app", .loop = sim.loop(), .network = network, .way = std::make_shared<Way>(Way{.proxy_protocol = proxy})});
   }
   ~Bench() {
     user.dial = nullptr;
@@ -102,6 +103,33 @@ TEST_CASE("refused, unreachable, out of descriptors, black hole: each as what it
   CHECK(b.user.failure.kind == Kind::connect_timeout);
 }
 
+TEST_CASE("a dial goes on when the connector that made it has gone") {
+  for (const bool in_time : {true, false}) {
+    CAPTURE(in_time);
+    Bench b(in_time ? net::ProxyProtocolOut::v1 : net::ProxyProtocolOut::off);
+    if (in_time) {
+      b.network.serve(place, [](ScriptedPeer&) {});
+      b.network.set_latency(base::Micros{500});
+    } else {
+      b.network.black_hole(place);
+    }
+    b.dial();
+    b.connector = nullptr;                   // a reload brings another
+    REQUIRE(b.sim.until([&] { return b.user.upcalls == 1; }, base::seconds(2)));
+    CHECK((b.user.session != nullptr) == in_time);
+  }
+}
+
+TEST_CASE("the time limit is the dial's") {
+  Bench b;
+  b.network.black_hole(place);
+  b.user.dial = b.connector->dial(DialTarget{.endpoint = b.endpoint, .timeout = base::Millis{200}}, b.user, b.user);
+  b.sim.run_for(base::Millis{198});
+  CHECK(b.user.upcalls == 0);
+  b.sim.run_for(base::Millis{5});
+  CHECK(b.user.failure.kind == Kind::connect_timeout);
+}
+
 TEST_CASE("a dial that is let go of tells nothing and leaves nothing") {
   Bench b;
   b.network.serve(place, [](ScriptedPeer&) {});
@@ -144,7 +172,7 @@ struct House {
     options->endpoints = {EndpointSpec{"10.0.0.1:80", place, 1}};
     cluster = make_cluster(ClusterSetup{sim.loop(), shared, 0, nullptr, registry, 3});
     cluster->configure(options, shared->set_endpoints(options->endpoints, 50),
-                       make_connector({.upstream = "app", .loop = sim.loop(), .network = network, .tls = nullptr}));
+                       make_connector({.upstream = "app", .loop = sim.loop(), .network = network}));
   }
   ~House() {
     requests.clear();
@@ -288,11 +316,13 @@ struct Clinic : HealthListener {
   }
   void start() {
     checker->update(options, upstream->set_endpoints(options->endpoints, options->panic_threshold),
-                    make_connector({.upstream = "app",
-                                    .loop = sim.loop(),
-                                    .network = network,
-                                    .tls = nullptr,
-                                    .connect_timeout = options->health.has_value() ? options->health->timeout : base::Millis{1'000}}));
+                    make_connector({.upstream = "app", .loop = sim.loop(), .network = network}));
+  }
+  // A reload that changed nothing of how connections are made.
+  void reload(const std::function<void(UpstreamOptions&)>& change = [](UpstreamOptions&) {}) {
+    options = std::make_shared<UpstreamOptions>(*options);
+    change(*options);
+    checker->update(options, upstream->set_endpoints(options->endpoints, options->panic_threshold), nullptr);
   }
   void on_health(const SharedUpstream&, const SharedEndpoint& e, Health h) override {
     told.push_back(e.name() + (h == Health::up ? " up" : " down"));
@@ -367,6 +397,53 @@ TEST_CASE("an origin that takes the connect and says nothing is down after the t
   c.start();
   CHECK(c.sim.until([&] { return !c.healthy(0); }, base::seconds(30)));
   CHECK(c.checker->status()[0].last_error == "no answer in time");
+}
+
+TEST_CASE("reloads that change nothing of a check do not restart it: a hung origin is found down between them") {
+  Clinic c;
+  c.network.serve(place, [](ScriptedPeer&) {});
+  c.start();
+  for (int reloads = 0; reloads < 40 && c.healthy(0); ++reloads) {
+    c.reload([&](UpstreamOptions& options) { options.pool.max_waiting = 100 + static_cast<std::uint32_t>(reloads); });
+    c.sim.run_for(base::Millis{700});
+  }
+  CHECK_FALSE(c.healthy(0));
+  CHECK(c.checker->status()[0].last_error == "no answer in time");
+}
+
+TEST_CASE("a shorter interval counts from the check before") {
+  Clinic c;
+  c.options->health->interval = base::Millis{3'600'000};
+  c.network.serve(place, answer_all);
+  c.start();
+  REQUIRE(c.sim.until([&] { return c.network.dials(place) == 1; }, base::minutes(10)));
+  c.sim.run_for(base::seconds(10));
+  c.reload([](UpstreamOptions& options) { options.health->interval = base::Millis{1'000}; });
+  c.sim.run_for(base::Millis{100});
+  CHECK(c.network.dials(place) == 2);        // it is due
+  c.reload([](UpstreamOptions& options) { options.health->interval = base::Millis{3'600'000}; });
+  c.sim.run_for(base::Millis{1'200});
+  CHECK(c.network.dials(place) == 3);        // a longer one begins with the next
+  c.sim.run_for(base::minutes(10));
+  CHECK(c.network.dials(place) == 3);
+}
+
+TEST_CASE("another question is asked from now on; the check under way is let go of") {
+  Clinic c;
+  std::string asked;
+  c.network.serve(place, [&](ScriptedPeer& peer) {
+    peer.on_event = [&](ScriptedPeer& p) {
+      if (p.received().find("\r\n\r\n") == std::string::npos) return;
+      asked = p.take();
+      if (asked.starts_with("GET /ready ")) p.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    };
+  });
+  c.start();
+  REQUIRE(c.sim.until([&] { return asked.starts_with("GET /healthz "); }, base::seconds(5)));
+  c.reload([](UpstreamOptions& options) { options.health->path = "/ready"; });
+  REQUIRE(c.sim.until([&] { return asked.starts_with("GET /ready "); }, base::seconds(10)));
+  c.sim.run_for(base::seconds(10));
+  CHECK(c.told.empty());
 }
 
 TEST_CASE("refused, closed at once, nonsense: all count as bad") {

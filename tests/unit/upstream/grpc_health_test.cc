@@ -109,13 +109,10 @@ struct Clinic : HealthListener {
     CHECK(support::pipes_live() == 0);
   }
   void start() {
-    checker->update(options, upstream->set_endpoints(options->endpoints, options->panic_threshold),
-                    make_connector({.upstream = "app",
-                                    .loop = sim.loop(),
-                                    .network = network,
-                                    .tls = nullptr,
-                                    .protocol = Protocol::http2,
-                                    .connect_timeout = options->health->timeout}));
+    checker->update(
+        options, upstream->set_endpoints(options->endpoints, options->panic_threshold),
+        make_connector(
+            {.upstream = "app", .loop = sim.loop(), .network = network, .way = std::make_shared<Way>(Way{.protocol = Protocol::http2})}));
   }
   void on_health(const SharedUpstream&, const SharedEndpoint&, Health) override {}
   bool healthy() { return upstream->endpoints()->entries[0].endpoint->healthy(); }

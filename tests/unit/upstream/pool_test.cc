@@ -124,6 +124,32 @@ TEST_CASE("a connection in use does not fall to the idle timeout of its past") {
   CHECK(w.dials() == 1);
 }
 
+TEST_CASE("a shorter idle_timeout or max_lifetime reaches the connections that exist, and nothing else of them changes") {
+  for (const bool idle : {true, false}) {
+    CAPTURE(idle);
+    World w;
+    w.some_endpoints(1);
+    w.options->pool.idle_timeout = base::Millis{3'600'000};
+    w.options->pool.max_lifetime = base::Millis{idle ? 0 : 3'600'000};
+    w.start();
+    Request& r = w.ask();
+    w.sim.run_for(base::Millis{100});
+    r.finish();
+    w.sim.run_for(base::seconds(20));
+    w.options = std::make_shared<UpstreamOptions>(*w.options);
+    w.options->pool.connect_timeout = base::Millis{250};
+    w.clusters[0]->configure(w.options, w.shared->endpoints(), nullptr);
+    w.sim.run_for(base::seconds(1));
+    CHECK(w.gauge(metrics::Name::upstream_connections, "idle") == 1);
+    w.options = std::make_shared<UpstreamOptions>(*w.options);
+    (idle ? w.options->pool.idle_timeout : w.options->pool.max_lifetime) = base::seconds(10);
+    w.clusters[0]->configure(w.options, w.shared->endpoints(), nullptr);
+    w.sim.run_for(base::Millis{10});
+    CHECK(w.gauge(metrics::Name::upstream_connections, "idle") == 0);
+    CHECK(w.closed(idle ? CloseCause::idle_timeout : CloseCause::max_lifetime) == 1);
+  }
+}
+
 TEST_CASE("max_lifetime with its jitter: idle ones close, active ones after their request") {
   std::set<std::int64_t> ages;
   World w;

@@ -78,7 +78,10 @@ struct Bench {
       o.transport = tls::accept(sim.loop(), std::move(raw), server_context, {});
       o.transport->start(o);
     });
-    connector = make_connector({.upstream = "app", .loop = sim.loop(), .network = network, .tls = *loaded, .proxy_protocol = proxy});
+    connector = make_connector({.upstream = "app",
+                                .loop = sim.loop(),
+                                .network = network,
+                                .way = std::make_shared<Way>(Way{.proxy_protocol = proxy, .tls = *loaded})});
   }
   ~Bench() {
     caller.dial = nullptr;
