@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from harness.base import TIMEOUT, wait_for
+from harness.base import TIMEOUT, limit, wait_for
 from harness.client import Client, Closed, build
 from harness.origin import ok
 from harness.proxy import config
@@ -46,7 +46,7 @@ def phase(sluice):
 def test_phases(start, held, how):
     """503 on /readyz while everything is served as before, then closed listeners, then the end."""
     origin = start.origin(held)
-    sluice = start.sluice(config(origin.address, deregister_wait="2s", deadline="30s"))
+    sluice = start.sluice(config(origin.address, deregister_wait=limit(2), deadline="30s"))
     address = sluice.address()
     busy, kept, idle = sluice.client(), sluice.client(), sluice.client()
     busy.send(build(path="/held"))
@@ -270,7 +270,7 @@ def test_a_tunnel_is_held_until_the_deadline(start):
         while True:
             connection.send(connection.read(1))
     origin = start.origin(on_connection=script)
-    sluice = start.sluice(config(origin.address, deadline="3s"))
+    sluice = start.sluice(config(origin.address, deadline=limit(3)))
     with sluice.client() as client:
         client.send(build(headers={"Connection": "Upgrade", "Upgrade": "websocket"}))
         assert client.response().status == 101
@@ -302,7 +302,7 @@ def test_sighup_during_a_drain_changes_nothing(start, held):
 def test_load_through_a_drain_loses_nothing(start):
     """Clients that stop opening connections when /readyz says 503, as a balancer does."""
     origin = start.origin()
-    sluice = start.sluice(config(origin.address, workers=2, deregister_wait="2s", deadline="30s"))
+    sluice = start.sluice(config(origin.address, workers=2, deregister_wait=limit(2), deadline="30s"))
     leave, failures, served = threading.Event(), [], []
 
     def load(number):

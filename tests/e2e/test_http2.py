@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from harness.base import TIMEOUT, wait_for
+from harness.base import TIMEOUT, limit, wait_for
 from harness.h2 import CANCEL, ENHANCE_YOUR_CALM, INTERNAL_ERROR, MAX_STREAMS, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, H2Client
 from harness.origin import ok
 from harness.proxy import config
@@ -300,7 +300,7 @@ def test_sigterm_with_100_connections_loses_no_stream(start):
     """Each has a stream open, and opens new ones until it hears the last GOAWAY; what was taken is answered, and all is
     over before the deadline."""
     gate = Gate(start)
-    sluice = start.sluice(to_h2(gate.origin.address, deadline="10s", pool='acquire_timeout = "10s"'))
+    sluice = start.sluice(to_h2(gate.origin.address, deadline="30s", pool='acquire_timeout = "30s"'))
     clients = [H2Client(sluice.address()) for _ in range(100)]
     opened = [client.start("/open") for client in clients]
     gate.wait(100)
@@ -371,7 +371,7 @@ def test_a_reload_loses_no_stream(start):
 
 
 def test_idle_connections_end_by_goaway(start):
-    sluice = start.sluice(to_h2(start.h2_origin().address, listener='idle_timeout = "300ms"'))
+    sluice = start.sluice(to_h2(start.h2_origin().address, listener=f'idle_timeout = "{limit(0.5)}"'))
     with H2Client(sluice.address()) as client:
         assert client.request().status == 200
         assert client.ended()

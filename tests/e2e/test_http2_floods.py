@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from harness.base import sanitized
+from harness.base import limit, sanitized
 from harness.h2 import (ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, INITIAL_WINDOW, PADDED, PING, PRIORITY,
                         RST_STREAM, SETTINGS, WINDOW_UPDATE, H2Client, frame)
 from harness.proxy import config
@@ -181,7 +181,7 @@ def test_ten_offenders_at_once_cost_little(proxy):
 
 def test_a_head_that_stops_in_the_middle_is_late(start):
     """Row 22, in HTTP/2: it blocks the connection, so the connection ends."""
-    sluice = start.sluice(config(start.origin().address, protocols=("h2", "http/1.1"), listener='header_timeout = "300ms"'))
+    sluice = start.sluice(config(start.origin().address, protocols=("h2", "http/1.1"), listener=f'header_timeout = "{limit(0.3)}"'))
     with H2Client(sluice.address()) as client:
         client.send_raw(frame(HEADERS, END_STREAM, 1, HEAD))
         assert client.ended()
@@ -191,7 +191,7 @@ def test_a_head_that_stops_in_the_middle_is_late(start):
 
 def test_a_zero_window_is_reset_at_write_timeout(start):
     """Row 38: never ended as if complete; what other streams of the connection do goes on."""
-    sluice = start.sluice(config(start.origin().address, protocols=("h2", "http/1.1"), listener='write_timeout = "500ms"'))
+    sluice = start.sluice(config(start.origin().address, protocols=("h2", "http/1.1"), listener=f'write_timeout = "{limit(0.5)}"'))
     with H2Client(sluice.address(), settings={INITIAL_WINDOW: 0}) as client:
         stream = client.start("/stalled")
         seen = client.finish(stream)

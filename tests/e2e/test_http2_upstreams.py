@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from harness.base import TIMEOUT
+from harness.base import TIMEOUT, limit
 from harness.certs import server_context
 from harness.h2 import ACK, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame
 from harness.origin import ok
@@ -116,7 +116,7 @@ def test_a_connection_that_falls_silent_loses_one_request(start):
             frames.send(answer(frames.request()))
 
     origin = start.origin(on_connection=serve)
-    sluice = start.sluice(config(origin.address, upstream='protocol = "h2"', route='timeout = "1s"'))
+    sluice = start.sluice(config(origin.address, upstream='protocol = "h2"', route=f'timeout = "{limit(1)}"'))
     assert sluice.request(path="/").status == 200
     statuses = [sluice.request(path="/").status for _ in range(32)]
     assert statuses.count(200) >= 31, statuses
@@ -215,7 +215,7 @@ def test_a_connection_whose_packets_are_dropped(start):
             frames.send(answer(frames.request()))
 
     origin = start.origin(on_connection=serve)
-    sluice = start.sluice(config(origin.address, upstream='protocol = "h2"', pool='max_connections = 4\nconnect_timeout = "300ms"', route=f'timeout = "{int(10 * TIMEOUT)}s"'))
+    sluice = start.sluice(config(origin.address, upstream='protocol = "h2"', pool=f'max_connections = 4\nconnect_timeout = "{limit(0.3)}"', route=f'timeout = "{int(10 * TIMEOUT)}s"'))
     assert sluice.request(path="/").status == 200
     assert dead.wait(TIMEOUT)
     try:

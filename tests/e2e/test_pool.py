@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from harness.base import TIMEOUT, free_address, refused_address, wait_for
+from harness.base import TIMEOUT, free_address, limit, refused_address, wait_for
 from harness.client import build
 from harness.origin import Origin, ok
 from harness.proxy import config
@@ -77,7 +77,7 @@ def test_cap_of_one_starves_no_worker(start):
 
 def test_acquire_timeout(start, gate):
     origin = start.origin(gate)
-    sluice = start.sluice(config(origin.address, pool='max_connections = 1\nacquire_timeout = "300ms"'))
+    sluice = start.sluice(config(origin.address, pool=f'max_connections = 1\nacquire_timeout = "{limit(0.3)}"'))
     client, = held_clients(sluice, 1)
     origin.wait_heads(1)
     answer = sluice.request(path="/waited")
@@ -378,7 +378,7 @@ def test_per_try_timeout(start):
             connection.send(ok(b"second"))
         connection.wait_eof()
     origin = start.origin(on_connection=script)
-    sluice = start.sluice(config(origin.address, retry='per_try_timeout = "300ms"'))
+    sluice = start.sluice(config(origin.address, retry=f'per_try_timeout = "{limit(0.5)}"'))
     assert sluice.request().body == b"second"
     assert origin.heads == 2
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from harness.base import TIMEOUT, sanitized, wait_for
+from harness.base import TIMEOUT, limit, sanitized, wait_for
 from harness.certs import certificate_lines
 from harness.client import build
 from harness.load import Load
@@ -187,7 +187,7 @@ def test_load_through_reloads_a_certificate_swap_and_sigterm(start):
 
     def text(i):
         secure = f'[[listener]]\nname = "tls"\naddress = "127.0.0.1:0"\nprotocols = ["http/1.1"]\n[listener.tls]\n{certificate_lines(live)}\n'
-        return text_for(origin, f"{i + 10}s", workers=2, deregister_wait="2s", deadline="20s", extra=secure)
+        return text_for(origin, f"{i + 10}s", workers=2, deregister_wait=limit(2), deadline="20s", extra=secure)
     sluice = start.sluice(text(0))
     plain = Load(sluice.address(), rate=120, threads=4)
     secure = Load(sluice.address("tls"), rate=80, threads=4, tls=ca.client_context(), server_name="a.test")

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness.base import TIMEOUT, wait_for
+from harness.base import TIMEOUT, limit, slowness, wait_for
 from harness.certs import certificate_lines
 from harness.client import Closed, build, chunked
 from harness.origin import ok
@@ -51,7 +51,7 @@ def test_head_deadline_is_absolute(start):
 
 def test_a_connection_without_a_request_ends(start):
     origin = start.origin()
-    sluice = start.sluice(config(origin.address, listener='header_timeout = "500ms"\nidle_timeout = "500ms"'))
+    sluice = start.sluice(config(origin.address, listener=f'header_timeout = "{limit(0.5)}"\nidle_timeout = "{limit(0.5)}"'))
     with sluice.client() as client:
         with contextlib.suppress(Closed):             # silently, or told 408 once
             assert client.response().status == 408
@@ -61,7 +61,7 @@ def test_a_connection_without_a_request_ends(start):
 
 def test_idle_keep_alive_connection_closes(start):
     origin = start.origin()
-    sluice = start.sluice(config(origin.address, listener='idle_timeout = "300ms"'))
+    sluice = start.sluice(config(origin.address, listener=f'idle_timeout = "{limit(0.5)}"'))
     with sluice.client() as client:
         assert client.request().status == 200
         assert client.ended()
@@ -158,13 +158,13 @@ def test_silence_that_nobody_owes_is_ruled_by_stream_idle_alone(start):
         connection.send(b"7\r\nsecond\n\r\n0\r\n\r\n")
         connection.wait_eof()
     origin = start.origin(on_connection=on_connection)
-    limits = "\n".join(f'{key} = "200ms"' for key in ("header_timeout", "body_timeout", "write_timeout", "idle_timeout"))
-    sluice = start.sluice(config(origin.address, listener=limits, route='timeout = "200ms"', pool='idle_timeout = "200ms"'))
+    limits = "\n".join(f'{key} = "{limit(0.5)}"' for key in ("header_timeout", "body_timeout", "write_timeout", "idle_timeout"))
+    sluice = start.sluice(config(origin.address, listener=limits, route=f'timeout = "{limit(0.5)}"', pool=f'idle_timeout = "{limit(0.5)}"'))
     with sluice.client() as client:
         client.send(build())
         answer = client.head()
         begun = time.monotonic()
-        wait_for(lambda: time.monotonic() - begun > 1.0, what="a second of silence")
+        wait_for(lambda: time.monotonic() - begun > 1.0 * slowness(), what="twice as long as every limit")
         go.set()
         assert client.body(answer).body == b"first\nsecond\n"
 
@@ -220,11 +220,11 @@ def test_origin_that_drips_its_head(start):
 def test_timeout_starts_with_the_last_byte_of_the_request(start):
     """A slow upload is ruled by the body limits, not by `timeout`."""
     origin = start.origin()
-    sluice = start.sluice(config(origin.address, route='timeout = "500ms"'))
+    sluice = start.sluice(config(origin.address, route=f'timeout = "{limit(0.5)}"'))
     with sluice.client() as client:
         client.send(build("POST", "/", {"Transfer-Encoding": "chunked"}) + b"1\r\nx\r\n")
         begun = time.monotonic()
-        wait_for(lambda: time.monotonic() - begun > 1.2, what="longer than the timeout")
+        wait_for(lambda: time.monotonic() - begun > 1.2 * slowness(), what="longer than the timeout")
         client.send(chunked(b"y"))
         assert client.response("POST").status == 200
     assert origin.requests[0].body == b"xy"
@@ -257,7 +257,7 @@ def test_connect_timeout(start):
 def test_tls_handshake_deadline(start):
     ca = start.authority()
     origin = start.origin()
-    sluice = start.sluice(config(origin.address, listener='handshake_timeout = "500ms"', tls=certificate_lines(ca.issue("a.test"))))
+    sluice = start.sluice(config(origin.address, listener=f'handshake_timeout = "{limit(0.5)}"', tls=certificate_lines(ca.issue("a.test"))))
     for first in (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"):
         with sluice.client() as client:
             client.send(first)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness.base import TIMEOUT
+from harness.base import TIMEOUT, limit, slowness
 from harness.certs import certificate_lines
 from harness.client import build
 from harness.h2 import H2Client
@@ -110,12 +110,12 @@ def echo_lines(connection):
 def test_two_way_streams_outlive_body_timeout(start):
     """HTTP/1 chunked both ways and a plain HTTP/2 stream: longer than every limit of the client, below min_rate."""
     origin = start.origin(on_connection=echo_lines)
-    limits = 'body_timeout = "600ms"\nwrite_timeout = "600ms"'
+    limits = f'body_timeout = "{limit(1)}"\nwrite_timeout = "{limit(1)}"'
     sluice = start.sluice(config(origin.address, listener=limits, protocols=("h2", "http/1.1")))
-    silences = 3
+    silences = 2
 
     def pause():
-        time.sleep(1)                                    # longer than the limit: that is what is shown
+        time.sleep(1.6 * slowness())                     # longer than the limit: that is what is shown
 
     with sluice.client() as client:
         client.send(build("POST", "/h1", {"Transfer-Encoding": "chunked"}) + b"5\r\nhello\r\n")
@@ -145,7 +145,7 @@ def test_two_way_streams_outlive_body_timeout(start):
 def test_silent_requests_that_call_themselves_grpc_leave_room_for_the_live(start):
     """128 of them, by HTTP/2, to a pool of eight connections of HTTP/1: the live are served, the silent are told."""
     origin = start.origin()
-    limits = 'body_timeout = "4s"'
+    limits = 'body_timeout = "10s"'                      # far from the 2 s after which a body pauses
     sluice = start.sluice(config(origin.address, listener=limits, pool="max_connections = 8", protocols=("h2", "http/1.1")))
     with H2Client(sluice.address()) as h2:
         fields = [("content-type", "application/grpc"), ("te", "trailers")]

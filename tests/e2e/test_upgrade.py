@@ -6,7 +6,7 @@ import threading
 import pytest
 import websockets
 
-from harness.base import TIMEOUT
+from harness.base import TIMEOUT, limit
 from harness.client import build
 from harness.origin import ok
 from harness.proxy import config
@@ -158,7 +158,7 @@ def test_upgraded_connections_leave_the_pool_count(start):
                 return
             connection.send(ok())
     origin = start.origin(on_connection=script)
-    sluice = start.sluice(config(origin.address, pool='max_connections = 1\nmax_tunnels = 2\nacquire_timeout = "300ms"'))
+    sluice = start.sluice(config(origin.address, pool=f'max_connections = 1\nmax_tunnels = 2\nacquire_timeout = "{limit(0.5)}"'))
     clients = [sluice.client() for _ in range(2)]
     for client in clients:
         client.send(build(headers=UPGRADE))

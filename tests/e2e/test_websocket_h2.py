@@ -9,7 +9,7 @@ import pytest
 import websockets
 from websockets.frames import Opcode
 
-from harness.base import TIMEOUT
+from harness.base import TIMEOUT, limit
 from harness.h2 import CANCEL, H2Client
 from harness.origin import ok
 from harness.proxy import config
@@ -322,7 +322,7 @@ def test_tunnels_leave_the_pool_count_up_to_max_tunnels(start):
                 return
             connection.send(ok())
     origin = start.origin(on_connection=script)
-    sluice = start.sluice(config(origin.address, protocols=BOTH, pool='max_connections = 1\nmax_tunnels = 2\nacquire_timeout = "300ms"'))
+    sluice = start.sluice(config(origin.address, protocols=BOTH, pool=f'max_connections = 1\nmax_tunnels = 2\nacquire_timeout = "{limit(0.5)}"'))
     with H2Client(sluice.address()) as client:
         for _ in range(2):
             assert Tunnel(client).open() == 200

@@ -40,6 +40,17 @@ def scale() -> float:
     return float(named) if named else (0.1 if sanitized() else 1.0)
 
 
+@functools.lru_cache(maxsize=None)
+def slowness() -> float:
+    """How much longer an honest exchange may take here: under a sanitizer, on a busy machine."""
+    return float(os.environ.get("SLUICE_E2E_SLOWNESS", "3" if sanitized() else "1"))
+
+
+def limit(seconds) -> str:
+    """A time limit for a configuration which an honest exchange of the same test must not run into by being slow: `1500ms`."""
+    return f"{int(seconds * slowness() * 1000)}ms"
+
+
 # The longest any single wait may take before the test fails. An upper bound, not an expectation.
 TIMEOUT = float(os.environ.get("SLUICE_E2E_TIMEOUT", "20"))
 
