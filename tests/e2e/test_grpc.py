@@ -190,7 +190,7 @@ def test_access_log_and_metrics(way):
     stub.unary("Name")
     line = sluice.wait_log_path(SERVICE + "Name")[-1]
     assert (line["method"], line["protocol"], line["status"], line["grpc_status"]) == ("POST", "HTTP/2.0", 200, 0)
-    assert sluice.metric("sluice_requests_total", method="POST", code="200") > 0
+    sluice.wait_metric(lambda v: v > 0, "sluice_requests_total", method="POST", code="200")
 
 
 # --- deadlines ------------------------------------------------------------------------------------
@@ -439,7 +439,7 @@ def test_two_workers(start, serve, connect):
     for thread in threads:
         thread.join(TIMEOUT * 2)
     assert results == [True] * 400
-    assert sluice.metric("sluice_requests_total", code="200") == 400
+    sluice.wait_metric(400, "sluice_requests_total", code="200")
 
 
 def test_drain_lets_streams_finish(start, serve, connect):
