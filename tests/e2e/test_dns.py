@@ -298,7 +298,7 @@ def test_required_at_start(start, site, dns):
 def test_a_signal_while_names_are_awaited_at_the_start_ends_it(start, site, scripted, how):
     """The name server is silent; without the signal the start would go on for minutes."""
     scripted.silent = True
-    text = config(scripted.address, f'dns = "{NAME}:{site.port}"', dns=f'required_at_start = true\ntimeout = "{int(TIMEOUT * 2)}s"\nattempts = 10')
+    text = config(scripted.address, f'dns = "{NAME}:{site.port}"', dns="required_at_start = true\nattempts = 10", timeout=f"{int(TIMEOUT * 2)}s")
     directory = start.directory()
     path = directory / "sluice.toml"
     path.write_text(text.replace("@DIR@", str(directory)))
