@@ -20,7 +20,7 @@ constexpr std::string_view help_all =
 constexpr std::string_view help_run =
     "sluice run --config FILE\n\n"
     "Runs in the foreground and logs to stderr. It is ready when GET /readyz of the admin listener answers 200.\n"
-    "SIGTERM, SIGINT: drain, then exit 0 (a second one: at once). SIGHUP: reload. SIGUSR1: reopen log files.\n";
+    "SIGTERM, SIGINT: drain, then exit 0 (the same a second time: at once). SIGHUP: reload. SIGUSR1: reopen log files.\n";
 constexpr std::string_view help_check =
     "sluice check FILE [--strict] [--json]\n\n"
     "Loads and cross-checks FILE and prints every problem with its line. Opens no port. Exit code 0: good, 2: bad.\n"

@@ -19,6 +19,17 @@ class ListenAddresses final : public Codec {
   std::vector<ListenAddress>& to_;
 };
 
+// `unix_mode`: "0660", the permissions of a file in octal digits.
+class FileMode final : public Codec {
+ public:
+  explicit FileMode(std::uint32_t& to) : to_(to) {}
+  void read(const Node& node, Reader& reader) override;
+  std::string print() const override;
+
+ private:
+  std::uint32_t& to_;
+};
+
 // `admin.address`: "" or an address.
 class AdminAddress final : public Codec {
  public:

@@ -73,6 +73,24 @@ std::string ListenAddresses::print() const {
   return print_list(items);
 }
 
+void FileMode::read(const Node& node, Reader& reader) {
+  constexpr std::string_view wanted = "octal digits in quotes, such as \"0660\"";
+  const auto text = read_text(node, reader, wanted);
+  if (!text) return;
+  std::string_view digits = *text;
+  if (digits.size() == 4 && digits.front() == '0') digits.remove_prefix(1);
+  const bool octal = digits.size() == 3 && digits.find_first_not_of("01234567") == std::string_view::npos;
+  if (!octal) return reader.error(node.at, concat({"takes ", wanted, ", from \"0000\" to \"0777\""}));
+  to_ = 0;
+  for (const char digit : digits) to_ = to_ * 8 + static_cast<std::uint32_t>(digit - '0');
+}
+
+std::string FileMode::print() const {
+  std::string digits = "\"0000\"";
+  for (std::size_t i = 0; i < 3; ++i) digits[4 - i] = static_cast<char>('0' + (to_ >> (3 * i) & 7));
+  return digits;
+}
+
 void AdminAddress::read(const Node& node, Reader& reader) {
   const auto text = read_text(node, reader);
   if (!text) return;

@@ -12,7 +12,7 @@ namespace sluice::config {
 namespace {
 
 // Settings that a running process cannot take over.
-constexpr std::string_view restart_keys[] = {"runtime.workers", "admin.address"};
+constexpr std::string_view restart_keys[] = {"runtime.workers", "admin.address", "admin.unix_mode"};
 
 // Keys and printed values of everything, in one map per item: "listener.https." -> { "address" -> "\"...\"" }.
 using Values = std::map<std::string, std::string, std::less<>>;

@@ -210,6 +210,10 @@ void visit_listener(Visitor& v, ListenerOptions& o) {
       {"address", "where it listens: \"0.0.0.0:8080\", \"[::]:8443\", \"unix:/run/sluice.sock\", or an array of these; port 0 = any",
        "needed", Feature::none, "\"127.0.0.1:8080\""},
       ListenAddresses(o.addresses));
+  key(v,
+      {"unix_mode", "permissions of the file of a unix socket, whatever the umask",
+       "owner and group connect; the folder says who comes near"},
+      FileMode(o.unix_mode));
   key(v, {"protocols", "in TLS by ALPN, in this order; in the clear \"h2\" means prior knowledge", "what is built, the newest first"},
       Choices(o.protocols, listener_protocols));
   key(v, {"proxy_protocol", "off, or required (v1 and v2 are told apart)", "a client could name any address if it were optional"},
@@ -246,6 +250,10 @@ void visit(Visitor& v, Snapshot& s, const Availability& available) {
                     {"hosts", "names it is asked by, without port; IP addresses and localhost always are",
                      "none: a name that somebody else's DNS points at it must not open it to a browser's pages"},
                     TextList(o.hosts, bare_host, Fold::lower));
+                key(inner,
+                    {"unix_mode", "permissions of its file, if it is a unix socket; whatever the umask",
+                     "owner and group: whoever connects may drain and reload"},
+                    FileMode(o.unix_mode));
               });
   visit_table(v, {"log", "The process log on stderr."}, s.log, [](Visitor& inner, LogOptions& o) { visit_log(inner, o.level, o.format); });
   visit_table(v, {"access_log", "One line per request."}, s.access_log, visit_access_log);

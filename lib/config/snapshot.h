@@ -39,6 +39,7 @@ struct AdminOptions {
   std::string address = "127.0.0.1:9901";  // empty = switched off
   std::optional<net::Address> parsed;      // set when address is not empty
   std::vector<std::string> hosts;          // names it answers to besides addresses and localhost; lower case
+  std::uint32_t unix_mode = 0660;          // of the file, if it is a Unix socket
   bool operator==(const AdminOptions&) const = default;
 };
 
@@ -58,6 +59,7 @@ struct ListenAddress {
 struct ListenerOptions {
   std::string name;  // unique; the first address if the file gives none
   std::vector<ListenAddress> addresses;
+  std::uint32_t unix_mode = 0660;         // of the files of those that are Unix sockets, whatever the umask
   std::vector<http::Protocol> protocols;  // in order of preference, never empty
   net::ProxyProtocolIn proxy_protocol = net::ProxyProtocolIn::off;
   std::vector<net::Cidr> trusted_proxies;

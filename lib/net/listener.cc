@@ -14,7 +14,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 #include "base/check.h"
 #include "net/listeners_elsewhere.h"
@@ -24,6 +26,9 @@ namespace sluice::net {
 namespace {
 
 constexpr int backlog_max = 4096;  // the kernel caps it at net.core.somaxconn
+
+constexpr int looks_for_a_close = 100;
+constexpr std::chrono::milliseconds look_again{10};
 
 using Share = ListenOptions::Share;
 
@@ -85,7 +90,23 @@ std::expected<Fd, Refusal> bind_socket(const Address& address, const ListenOptio
   return fd;
 }
 
-// The file of a Unix socket stays behind when its process dies. Removes it if nobody answers there.
+// Who answers at the path of a Unix socket.
+enum class Server : uint8_t { none, ourselves, another };
+
+Server server_at(const sockaddr_storage& raw, socklen_t length) {
+  const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return Server::another;                 // not known
+  if (::connect(fd.value(), reinterpret_cast<const sockaddr*>(&raw), length) != 0) {
+    return errno == ECONNREFUSED || errno == ENOENT ? Server::none : Server::another;   // EAGAIN: its queue is full
+  }
+  ucred who{};                                     // of the process that called listen(2)
+  socklen_t size = sizeof who;
+  const bool known = ::getsockopt(fd.value(), SOL_SOCKET, SO_PEERCRED, &who, &size) == 0;
+  return known && who.pid == ::getpid() ? Server::ourselves : Server::another;
+}
+
+// The file of a Unix socket stays behind when its process dies. Removes it if nobody answers there. A listener of ours that the reload
+// before took away may still be about to close.
 base::Result<void> remove_stale(const Address& address) {
   const std::string path(address.path());
   struct stat info{};
@@ -96,12 +117,19 @@ base::Result<void> remove_stale(const Address& address) {
   }
   sockaddr_storage raw;
   const socklen_t length = address.to_sockaddr(raw);
-  const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return std::unexpected(failed("open a socket for", address, errno));
-  if (::connect(fd.value(), reinterpret_cast<const sockaddr*>(&raw), length) == 0 || errno == EAGAIN) {
-    return std::unexpected(failed("bind to", address, EADDRINUSE));
+  Server server = server_at(raw, length);
+  for (int n = 0; server == Server::ourselves && n < looks_for_a_close; ++n) {
+    std::this_thread::sleep_for(look_again);
+    server = server_at(raw, length);
   }
-  if (errno == ECONNREFUSED && ::unlink(path.c_str()) != 0) return std::unexpected(failed("replace the old socket", address, errno));
+  switch (server) {
+    case Server::another: return std::unexpected(failed("bind to", address, EADDRINUSE));
+    case Server::ourselves:
+      return base::fail(fmt::format("cannot bind to {}: this process serves it, maybe as [admin], whose address changes at a restart only",
+                                    address.text()));
+    case Server::none: break;
+  }
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return std::unexpected(failed("replace the old socket", address, errno));
   return {};
 }
 
@@ -137,7 +165,7 @@ base::Result<Fd> open_socket(const Address& address, const ListenOptions& option
   auto socket = bind_socket(address, options);
   if (!socket) return std::unexpected(failed(socket.error().what, address, socket.error().error));
   const auto give_up = [&](base::Error error) {
-    if (has_file(address)) ::unlink(std::string(address.path()).c_str());
+    remove_unix_file(address);
     return std::unexpected(std::move(error));
   };
   if (auto done = set_unix_mode(address, options.unix_mode); !done) return give_up(std::move(done.error()));
@@ -156,6 +184,10 @@ base::Result<void> set_unix_mode(const Address& address, uint32_t mode) {
     return std::unexpected(failed("set the mode of", address, errno));
   }
   return {};
+}
+
+void remove_unix_file(const Address& address) {
+  if (has_file(address)) ::unlink(std::string(address.path()).c_str());
 }
 
 base::Result<Address> bound_address(const Fd& socket) {

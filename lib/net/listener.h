@@ -29,6 +29,8 @@ base::Result<Address> bound_address(const Fd& socket);
 
 // The mode of the file of a Unix socket that is open. An abstract one has none: nothing happens.
 base::Result<void> set_unix_mode(const Address& address, uint32_t mode);
+// Removes it. Only who has bound it may.
+void remove_unix_file(const Address& address);
 
 class Listener final : private FdWatch::User, private Runnable {
  public:

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "tls/authorities.h"
@@ -28,9 +30,9 @@ class Builder {
     made->options = snapshot_.listeners[index];
     const Listening* const before = former_listener(made->options.name);
     if (made->options.tls) made->tls = server_context(made->options, before);
-    for (const config::ListenAddress& address : made->options.addresses) {
+    for (const config::ListenAddress& address : snapshot_.listeners[index].addresses) {
       if (sockets_ == Sockets::none) break;
-      if (auto socket = socket_of(address, before)) made->sockets.push_back(std::move(socket));
+      if (auto socket = socket_of(address, made->options.unix_mode)) made->sockets.push_back(std::move(socket));
     }
     to.listeners.push_back(std::move(made));
   }
@@ -45,6 +47,30 @@ class Builder {
     const bool stays = before && *previous_->upstreams[*before].way == way;
     made.way = stays ? previous_->upstreams[*before].way : std::make_shared<const upstream::Way>(std::move(way));
     to.upstreams.push_back(std::move(made));
+  }
+
+  // Which open socket each address goes on with: one is known by its address, whatever its listener is called and where it stands. An
+  // address that may be there more than once (port 0) goes first to the listener that had it.
+  void keep_sockets() {
+    if (previous_ == nullptr) return;
+    for (const config::ListenerOptions& listener : snapshot_.listeners) keep_sockets(listener, former_listener(listener.name));
+    for (const config::ListenerOptions& listener : snapshot_.listeners) {
+      for (const auto& old : previous_->listeners) keep_sockets(listener, old.get());
+    }
+  }
+
+  // The last step, when nothing else has failed. What fails here leaves all modes as they were.
+  void set_modes() {
+    for (auto it = modes_.begin(); it != modes_.end() && problems.empty(); ++it) {
+      auto done = net::set_unix_mode(it->address, it->after);
+      if (done) continue;
+      problems.push_back(std::move(done.error()));
+      while (it != modes_.begin()) {
+        --it;
+        static_cast<void>(net::set_unix_mode(it->address, it->before));   // it was possible a moment ago; the problem is told already
+      }
+      return;
+    }
   }
 
   Problems problems;
@@ -76,28 +102,25 @@ class Builder {
     return made;
   }
 
-  // The open socket of that address, from the generation before or newly opened. Each goes to one listener only, and first to
-  // the one of the same name: an address may be written twice ("127.0.0.1:0").
-  std::shared_ptr<ListenSocket> socket_of(const config::ListenAddress& address, const Listening* before) {
-    std::shared_ptr<ListenSocket> made = before == nullptr ? nullptr : unused_socket(*before, address);
-    if (made == nullptr && previous_ != nullptr) {
-      for (const auto& listening : previous_->listeners) {
-        const bool stays =
-            std::ranges::find(snapshot_.listeners, listening->options.name, &config::ListenerOptions::name) != snapshot_.listeners.end();
-        if (!stays && made == nullptr) made = unused_socket(*listening, address);
+  void keep_sockets(const config::ListenerOptions& listener, const Listening* old) {
+    if (old == nullptr) return;
+    for (const config::ListenAddress& address : listener.addresses) {
+      if (kept_.contains(&address)) continue;
+      for (size_t i = 0; i < old->sockets.size(); ++i) {
+        if (old->options.addresses[i].parsed != address.parsed || !used_.insert(old->sockets[i].get()).second) continue;
+        kept_.emplace(&address, old->sockets[i]);
+        if (old->options.unix_mode != listener.unix_mode) modes_.push_back({address.parsed, old->options.unix_mode, listener.unix_mode});
+        break;
       }
     }
-    if (made == nullptr) take(ListenSocket::open(address.parsed, workers_, previous_ == nullptr ? Probe::yes : Probe::no), made);
-    used_.push_back(made);
-    return made;
   }
 
-  std::shared_ptr<ListenSocket> unused_socket(const Listening& of, const config::ListenAddress& address) const {
-    for (size_t i = 0; i < of.sockets.size(); ++i) {
-      const bool same = of.options.addresses[i].parsed == address.parsed;
-      if (same && std::ranges::find(used_, of.sockets[i]) == used_.end()) return of.sockets[i];
-    }
-    return nullptr;
+  // The one that goes on, or a new one.
+  std::shared_ptr<ListenSocket> socket_of(const config::ListenAddress& address, uint32_t unix_mode) {
+    if (const auto it = kept_.find(&address); it != kept_.end()) return it->second;
+    std::shared_ptr<ListenSocket> made;
+    take(ListenSocket::open(address.parsed, workers_, {.unix_mode = unix_mode}), made);
+    return made;
   }
 
   const Listening* former_listener(const std::string& name) const {
@@ -154,7 +177,14 @@ class Builder {
   uint32_t workers_;
   base::Micros wall_;
   Problems& warnings_;
-  std::vector<std::shared_ptr<ListenSocket>> used_;
+  std::map<const config::ListenAddress*, std::shared_ptr<ListenSocket>> kept_;
+  std::set<const ListenSocket*> used_;   // by kept_
+  struct Mode {
+    net::Address address;
+    uint32_t before = 0;
+    uint32_t after = 0;
+  };
+  std::vector<Mode> modes_;              // of kept ones, that change
 };
 
 }  // namespace
@@ -170,8 +200,10 @@ std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& lo
   } else {
     builder.problems.push_back(std::move(router.error()));
   }
+  builder.keep_sockets();
   for (uint32_t i = 0; i < loaded.snapshot->listeners.size(); ++i) builder.listener(*made, i);
   for (uint32_t i = 0; i < loaded.snapshot->upstreams.size(); ++i) builder.upstream(*made, i);
+  if (builder.problems.empty()) builder.set_modes();
   if (!builder.problems.empty()) return std::unexpected(std::move(builder.problems));
   return made;
 }

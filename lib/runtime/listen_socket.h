@@ -12,12 +12,15 @@
 
 namespace sluice::runtime {
 
-enum class Probe : uint8_t { no, yes };
-
 class ListenSocket {
  public:
-  // Probe::yes: refuse an address that somebody else serves (a second instance would get half of the traffic).
-  static base::Result<std::shared_ptr<ListenSocket>> open(const net::Address& address, uint32_t workers, Probe probe);
+  // Refuses an address that another process serves: with SO_REUSEPORT we would get half of its clients. Not for a loop.
+  static base::Result<std::shared_ptr<ListenSocket>> open(const net::Address& address, uint32_t workers, const net::ListenOptions& options);
+  ListenSocket() = default;
+  ListenSocket(const ListenSocket&) = delete;
+  ListenSocket& operator=(const ListenSocket&) = delete;
+  // One that nobody took was never served: the file of a Unix socket goes with it.
+  ~ListenSocket();
 
   const net::Address& address() const { return address_; }   // as bound: with the port that port 0 became
   // The descriptor of that worker; once each. Any thread.

@@ -112,7 +112,7 @@ Problems Process::set_up(const config::Loaded& loaded) {
 
 Problems Process::start_admin(const config::AdminOptions& options) {
   if (!options.parsed) return {};
-  auto socket = ListenSocket::open(*options.parsed, 1, Probe::yes);
+  auto socket = ListenSocket::open(*options.parsed, 1, {.share = net::ListenOptions::Share::no, .unix_mode = options.unix_mode});
   if (!socket) return {std::move(socket.error())};
   base::info("listening listener=admin address={}", (*socket)->address().text());
   admin_ = std::make_unique<admin::AdminServer>(loop_, (*socket)->take(0), make_admin_session, control_->pages());

@@ -202,12 +202,12 @@ def test_strict_makes_a_warning_bad(check):
 SCHEMA = {
     "[runtime]": ['workers = "auto"', "workers = 2", "max_connections = 65536", 'warm_timeout = "10s"', "replicas = 3"],
     "[drain]": ['deregister_wait = "5s"', 'deadline = "25s"'],
-    "[admin]": ['address = "127.0.0.1:9901"', 'address = ""'],
+    "[admin]": ['address = "127.0.0.1:9901"', 'address = ""', 'unix_mode = "0600"'],
     "[log]": ['level = "info"', 'level = "debug"', 'format = "text"', 'format = "json"'],
     "[access_log]": ['output = "stdout"', 'output = "off"', 'output = "/tmp/x.log"', 'format = "json"', 'format = "common"'],
     "[dns]": ["servers = []", 'timeout = "2s"', "attempts = 2", 'min_ttl = "1s"', 'max_ttl = "5m"', 'negative_ttl_max = "30s"', 'stale_max = "1h"', 'nx_hold = "30s"', "required_at_start = false"],
     "[[listener]]\naddress = \"127.0.0.1:0\"": [
-        'name = "x"', 'protocols = ["http/1.1"]', 'protocols = ["h2", "http/1.1"]', 'proxy_protocol = "off"', 'proxy_protocol = "required"', 'trusted_proxies = ["10.0.0.0/8", "::1/128"]', 'forwarded_by = "x-forwarded-for"', 'forwarded_by = "forwarded"',
+        'name = "x"', 'unix_mode = "0660"', 'protocols = ["http/1.1"]', 'protocols = ["h2", "http/1.1"]', 'proxy_protocol = "off"', 'proxy_protocol = "required"', 'trusted_proxies = ["10.0.0.0/8", "::1/128"]', 'forwarded_by = "x-forwarded-for"', 'forwarded_by = "forwarded"',
         'handshake_timeout = "10s"', 'header_timeout = "10s"', 'half_close_grace = "1s"', 'body_timeout = "30s"', 'write_timeout = "30s"', "min_rate = 240", 'idle_timeout = "75s"', 'underscore_headers = "drop"',
         "max_requests = 10000", 'max_request_line = "16KiB"', 'max_header_bytes = "64KiB"', "max_header_count = 100", "max_streams = 128", 'stream_window = "256KiB"', 'connection_buffer = "4MiB"', "max_resets = 200"],
     "[[upstream]]\nname = \"x\"\nendpoints = [\"127.0.0.1:1\"]": [

@@ -141,6 +141,37 @@ def test_an_error_of_the_start_that_nobody_reads(start):
     os.close(writer)
 
 
+@pytest.mark.parametrize("umask", [0, 0o022, 0o077])
+def test_unix_sockets_have_their_mode_whatever_the_umask(start, umask):
+    """Of a listener, by default and as asked, and of the admin; a reload takes another one."""
+    origin = start.origin()
+    directory = start.directory()
+    text = config(origin.address).replace("@DIR@", str(directory)).replace('[admin]\naddress = "127.0.0.1:0"', f'[admin]\naddress = "unix:{directory}/admin"\nunix_mode = "0600"')
+    text = text.replace('address = "127.0.0.1:0"', f'address = "unix:{directory}/plain"')
+    asked = '[[listener]]\naddress = "unix:{}/asked"\nunix_mode = "{}"\n'
+    path = directory / "sluice.toml"
+    path.write_text(text + asked.format(directory, "0666"), encoding="utf-8")
+
+    def modes():
+        try:
+            return {name: os.stat(directory / name).st_mode & 0o7777 for name in ("admin", "plain", "asked")}
+        except FileNotFoundError:
+            return {}
+    process = subprocess.Popen([binary(), "run", "--config", str(path)], umask=umask, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: modes() == {"admin": 0o600, "plain": 0o660, "asked": 0o666}, what="the sockets have their modes")
+        with Client(f"unix:{directory}/asked") as client:
+            wait_for(lambda: client.request().status == 200)
+        path.write_text(text + asked.format(directory, "0620"), encoding="utf-8")
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: modes() == {"admin": 0o600, "plain": 0o660, "asked": 0o620}, what="the reload took the mode")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT) == 0
+    finally:
+        process.kill()
+        process.wait(TIMEOUT)
+
+
 @pytest.mark.parametrize("closed", [(0, 1, 2), (1, 2), (2,), (0,)])
 def test_descriptors_closed_at_the_start(start, closed):
     """They are opened on /dev/null first, so that no socket gets their numbers and no log line goes to a client."""

@@ -8,7 +8,7 @@ import pytest
 
 from harness.base import TIMEOUT, limit, sanitized, wait_for
 from harness.certs import certificate_lines
-from harness.client import build
+from harness.client import Client, build
 from harness.load import Load
 from harness.origin import ok
 from harness.proxy import config
@@ -134,6 +134,60 @@ def test_a_port_that_is_taken_fails_the_reload_as_a_whole(start):
     assert blocker.address in sluice.stderr()
     assert sluice.request(path="/new").status == 200   # the old file still rules
     assert not blocker.connections
+
+
+def test_an_address_that_another_process_serves_fails_the_reload(start):
+    """A second sluice serves it with SO_REUSEPORT, as we would: half of its clients would come to us."""
+    mine, theirs = start.origin(lambda c, r: c.send(ok(b"mine"))), start.origin(lambda c, r: c.send(ok(b"theirs")))
+    sluice, other = start.sluice(config(mine.address)), start.sluice(config(theirs.address))
+    port = other.address().rsplit(":", 1)[1]
+    for address in (other.address(), f"0.0.0.0:{port}"):
+        for by in ("POST", "signal"):
+            bad = config(mine.address, extra=f'[[listener]]\nname = "taken"\naddress = "{address}"\nprotocols = ["http/1.1"]\n')
+            answer = sluice.reload(bad, by, outcome="failed")
+            assert answer is None or (answer[0] == 400 and address in answer[1]), answer
+            assert address in sluice.stderr()
+            for _ in range(20):
+                assert other.request().body == b"theirs"
+                assert sluice.request().body == b"mine"
+    other.stop()
+    sluice.reload(config(mine.address, extra=f'[[listener]]\nname = "taken"\naddress = "0.0.0.0:{port}"\nprotocols = ["http/1.1"]\n'))
+    with Client(f"127.0.0.1:{port}") as client:
+        assert client.request().body == b"mine"
+
+
+def test_a_listener_goes_from_one_address_to_all_and_back(start):
+    """0.0.0.0 beside, then in place of, 127.0.0.1 on one port: the socket that is in the way is our own."""
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, workers=2))
+    port = sluice.address().rsplit(":", 1)[1]
+    fixed, everywhere = (config(origin.address, workers=2).replace('address = "127.0.0.1:0"\nprotocols', f'address = "{at}:{port}"\nprotocols') for at in ("127.0.0.1", "0.0.0.0"))
+    for text in (everywhere, fixed, everywhere + f'[[listener]]\nname = "narrow"\naddress = "127.0.0.1:{port}"\nprotocols = ["http/1.1"]\n', fixed):
+        sluice.reload(text)
+        for _ in range(10):
+            with Client(f"127.0.0.1:{port}") as client:
+                assert client.request().status == 200
+
+
+def test_sockets_are_known_by_their_address(start):
+    """Three unnamed listeners of unix sockets: the first goes, two exchange their places, and no client of the others notices."""
+    origin = start.origin()
+    base = config(origin.address)
+
+    def text(*names):
+        return base + "".join(f'[[listener]]\naddress = "unix:@DIR@/{name}"\nprotocols = ["http/1.1"]\n' for name in names)
+    sluice = start.sluice(text("a", "b", "c"))
+    clients = {name: Client(f"unix:{sluice.directory}/{name}") for name in "bc"}
+    inodes = {name: os.stat(f"{sluice.directory}/{name}").st_ino for name in "bc"}
+    for names in ("bc", "cb", "bca", "cab"):
+        sluice.reload(text(*names))
+        for name, client in clients.items():
+            assert client.request().status == 200
+            with Client(f"unix:{sluice.directory}/{name}") as fresh:
+                assert fresh.request().status == 200
+            assert os.stat(f"{sluice.directory}/{name}").st_ino == inodes[name]
+    for client in clients.values():
+        client.close()
 
 
 def test_changing_workers_needs_a_restart_and_says_so(start):

@@ -71,6 +71,14 @@ TEST_CASE("numbers at and beyond their limits") {
 }
 
 TEST_CASE("max_memory is auto or a size, at the least there may be and below") {
+  // File modes.
+  CHECK(good(whole("[admin]\nunix_mode = \"0600\"")).admin.unix_mode == 0600);
+  CHECK(good(whole("[admin]\nunix_mode = \"777\"")).admin.unix_mode == 0777);
+  CHECK(good(concat({listener, "unix_mode = \"0000\"\n", upstream, route})).listeners[0].unix_mode == 0);
+  for (const std::string_view mode : {"\"1777\"", "\"0668\"", "\"66\"", "\"\"", "\"rw-rw----\"", "\"00660\""}) {
+    CHECK_HAS(bad(whole(concat({"[admin]\nunix_mode = ", mode}))), "unix_mode takes octal digits in quotes, such as \"0660\", from");
+  }
+  CHECK_HAS(bad(whole("[admin]\nunix_mode = 660")), "unix_mode takes octal digits in quotes");
   CHECK(good(whole("[runtime]\nmax_memory = \"auto\"")).runtime.max_memory == 0);
   CHECK(good(whole("[runtime]\nmax_memory = \"16MiB\"")).runtime.max_memory == 16 << 20);
   CHECK_HAS(bad(whole("[runtime]\nmax_memory = \"16383KiB\"")), "max_memory must be at least \"16MiB\"");

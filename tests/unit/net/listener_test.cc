@@ -3,6 +3,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -12,6 +13,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -28,13 +30,24 @@ namespace {
 
 const net::Address any_port = net::Address::ipv4(INADDR_LOOPBACK, 0);
 
-// A process that holds everything that is open here when it is made, until it goes.
+// A process that holds everything that is open here when it is made, and what `first` opens there, until it goes.
 class Elsewhere {
  public:
-  Elsewhere() : child_(::fork()) {
+  explicit Elsewhere(const std::function<void()>& first = [] {}) {
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const net::Fd ready(ends[0]);
+    net::Fd tell(ends[1]);
+    child_ = ::fork();
     REQUIRE(child_ >= 0);
-    if (child_ > 0) return;
-    for (;;) ::pause();
+    if (child_ == 0) {
+      first();
+      tell.reset();
+      for (;;) ::pause();
+    }
+    tell.reset();
+    char byte;
+    CHECK(::read(ready.value(), &byte, 1) == 0);   // the end: it has done so
   }
   Elsewhere(const Elsewhere&) = delete;
   Elsewhere& operator=(const Elsewhere&) = delete;
@@ -44,8 +57,14 @@ class Elsewhere {
   }
 
  private:
-  pid_t child_;
+  pid_t child_ = -1;
 };
+
+// Does a client stand in the queue?
+bool has_waiting(const net::Fd& listener) {
+  pollfd one{listener.value(), POLLIN, 0};
+  return ::poll(&one, 1, 0) == 1;
+}
 
 bool mentions(const base::Error& error, std::string_view text) { return error.message.find(text) != std::string::npos; }
 
@@ -178,6 +197,21 @@ TEST_CASE("Unix sockets: a stale file is replaced, a served one and a plain file
     REQUIRE(socket.has_value());
     const net::Fd other_worker = socket->duplicate();
     CHECK(other_worker.value() >= 0);
+    const auto ours = net::probe_address(address);
+    REQUIRE(!ours.has_value());
+    CHECK(mentions(ours.error(), "this process serves it"));
+    // One that is about to close, as after a reload that took its listener away.
+    for (int fd = 0; (fd = ::accept(socket->value(), nullptr, nullptr)) >= 0;) ::close(fd);
+    std::thread closes([&] {
+      while (!has_waiting(*socket)) {
+      }             // it has been looked at
+      ::shutdown(socket->value(), SHUT_RD);
+    });
+    CHECK(net::probe_address(address).has_value());
+    closes.join();
+  }
+  {
+    const Elsewhere other([&] { net::open_socket(address).value().release(); });
     const auto taken = net::probe_address(address);
     REQUIRE(!taken.has_value());
     CHECK(mentions(taken.error(), "another process serves it"));
