@@ -107,6 +107,19 @@ TEST_CASE("a message sent by a message is for the next turn") {
   CHECK(turns[2] > turns[1]);
 }
 
+TEST_CASE("what is sent during a delivery, past a full ring, keeps its order") {
+  support::SimLoop sim;
+  Reader reader;
+  net::Mailbox<Mail> box(sim.loop(), reader, 4);
+  reader.on_number = [&](const Number& number) {
+    if (number.value != 0) return;
+    for (int i = 1; i <= 6; ++i) box.post(Number{0, i});   // four stand in the ring, two behind it
+  };
+  box.post(Number{0, 0});
+  sim.settle();
+  CHECK(reader.values() == std::vector<int>{0, 1, 2, 3, 4, 5, 6});
+}
+
 TEST_CASE("what a message holds goes with its delivery, or with the mailbox") {
   support::SimLoop sim;
   Reader reader;
