@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -44,7 +45,8 @@ struct World {
 struct Probe final : Transport::User {
   TransportPtr transport;
   std::string got;
-  std::string to_send;
+  std::string to_send;                        // from `sent` on; empty when all of it has been given
+  size_t sent = 0;
   int opens = 0, eofs = 0, fins_behind = 0, drains = 0, fills = 0;
   std::vector<EndReason> ends;
   std::function<void(ByteQueue&)> on_data;
@@ -65,9 +67,12 @@ struct Probe final : Transport::User {
   }
   void fill(ByteQueue& out, size_t room) override {
     ++fills;
-    const size_t n = std::min(room, to_send.size());
-    out.append_copy(std::string_view(to_send).substr(0, n));
-    to_send.erase(0, n);
+    const size_t n = std::min(room, to_send.size() - sent);
+    out.append_copy(std::string_view(to_send).substr(sent, n));
+    sent += n;
+    if (sent != to_send.size()) return;       // 32 MiB are not moved for each 64 KiB
+    to_send.clear();
+    sent = 0;
   }
   void on_eof(bool) override { ++eofs; }
   void on_fin_behind() override { ++fins_behind; }
@@ -135,8 +140,10 @@ struct RawClient {
 };
 
 inline std::string pattern(size_t bytes) {
+  constexpr size_t period = size_t{251} * 26;
   std::string s(bytes, '\0');
-  for (size_t i = 0; i < bytes; ++i) s[i] = static_cast<char>('a' + (i * 7 + i / 251) % 26);
+  for (size_t i = 0; i < std::min(bytes, period); ++i) s[i] = static_cast<char>('a' + (i * 7 + i / 251) % 26);
+  for (size_t i = period; i < bytes; i += period) s.replace(i, std::min(period, bytes - i), s, 0, std::min(period, bytes - i));
   return s;
 }
 
