@@ -109,7 +109,8 @@ TEST_CASE("the reference in docs/configuration.md is what the schema writes") {
 TEST_CASE("what is dumped loads again to the same") {
   const std::string text =
       "[runtime]\nworkers = 2\n[access_log]\noutput = \"/var/log/a b.log\"\n"
-      "[[listener]]\nname = \"x\"\naddress = [\"127.0.0.1:1\", \"unix:/run/x\"]\nunix_mode = \"0602\"\ntrusted_proxies = [\"10.0.0.0/8\", \"fd00::/8\"]\n"
+      "[[listener]]\nname = \"x\"\naddress = [\"127.0.0.1:1\", \"unix:/run/x\"]\nunix_mode = \"0602\"\ntrusted_proxies = [\"10.0.0.0/8\", "
+      "\"fd00::/8\"]\n"
       "[[upstream]]\nname = \"app\"\nendpoints = [\"127.0.0.1:3000\", { address = \"[::1]:1\", weight = 7 }]\nhost = "
       "\"a.test\"\nsource_addresses = [\"127.0.0.2\"]\n"
       "[upstream.tls]\nserver_name = \"a.test\"\nca = \"/etc/ca.pem\"\n[upstream.health]\nexpect = \"200,300-302\"\n[upstream.retry]\non = "
