@@ -122,7 +122,7 @@ struct UpstreamOptions {
   std::string hash_name;                 // lower case for a header
   base::Millis slow_start{0};            // 0 = off
   std::uint32_t panic_threshold = 50;    // percent healthy below which health is ignored; 0 = never
-  std::uint32_t server_limit = 0;        // connections that what stands behind it bears from the whole fleet, for `check`; 0 = not stated
+  std::uint32_t server_limit = 0;        // connections that all its endpoints bear from the whole fleet, for `check`; 0 = not stated
   std::vector<net::Address> source_addresses;  // port 0; empty = the system chooses
   net::ProxyProtocolOut proxy_protocol = net::ProxyProtocolOut::off;
   PoolOptions pool;
