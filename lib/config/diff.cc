@@ -5,14 +5,12 @@
 #include <map>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "config/catalog.h"
 
 namespace sluice::config {
 namespace {
-
-// Settings that a running process cannot take over.
-constexpr std::string_view restart_keys[] = {"runtime.workers", "admin.address", "admin.unix_mode"};
 
 // Keys and printed values of everything, in one map per item: "listener.https." -> { "address" -> "\"...\"" }.
 using Values = std::map<std::string, std::string, std::less<>>;
@@ -56,74 +54,44 @@ std::vector<std::string> changed_keys(const Values& before, const Values& after)
   return keys;
 }
 
-template <class T>
+// `same(before, after)`: of the items at these indices.
+template <class T, class Same>
 std::vector<ItemChange> compare_items(std::string_view table, const std::vector<T>& before, const std::vector<T>& after,
-                                      const ValueTable& old_values, const ValueTable& new_values) {
+                                      const ValueTable& old_values, const ValueTable& new_values, Same&& same) {
   std::unordered_map<std::string_view, std::uint32_t> old_index;
   for (std::uint32_t i = 0; i < before.size(); ++i) old_index.emplace(before[i].name, i);
   std::vector<ItemChange> changes;
   for (std::uint32_t i = 0; i < after.size(); ++i) {
-    ItemChange change{.name = after[i].name, .after = i};
     const auto had = old_index.find(after[i].name);
     if (had == old_index.end()) {
-      change.change = Change::added;
-    } else {
-      change.before = had->second;
-      old_index.erase(had);
-      if (!(before[change.before] == after[i])) {
-        change.change = Change::changed;
-        change.keys = changed_keys(old_values.of(table, change.before), new_values.of(table, i));
-      }
+      changes.push_back({Change::added, after[i].name, {}});
+      continue;
     }
-    changes.push_back(std::move(change));
+    const std::uint32_t was = had->second;
+    old_index.erase(had);
+    if (same(before[was], after[i])) continue;
+    changes.push_back({Change::changed, after[i].name, changed_keys(old_values.of(table, was), new_values.of(table, i))});
   }
-  for (std::uint32_t i = 0; i < before.size(); ++i) {
-    if (old_index.contains(before[i].name)) changes.push_back({.change = Change::removed, .name = before[i].name, .before = i});
+  for (const T& item : before) {
+    if (old_index.contains(item.name)) changes.push_back({Change::removed, item.name, {}});
   }
   return changes;
 }
 
-// Addresses by their text; port 0 (any port) is told apart by its listener's name, so a reload keeps the port it got.
-std::map<std::string, std::uint32_t> sockets_of(const Snapshot& snapshot) {
-  std::map<std::string, std::uint32_t> sockets;
-  for (std::uint32_t i = 0; i < snapshot.listeners.size(); ++i) {
-    for (const ListenAddress& address : snapshot.listeners[i].addresses) {
-      const bool any_port = address.parsed.is_ip() && address.parsed.port() == 0;
-      sockets.emplace(any_port ? concat({address.parsed.text(), " of ", snapshot.listeners[i].name}) : address.parsed.text(), i);
-    }
-  }
-  return sockets;
-}
+constexpr std::size_t named_at_most = 20;   // items of one kind in one line of the log
 
-std::vector<SocketChange> compare_sockets(const Snapshot& before, const Snapshot& after) {
-  const auto old_sockets = sockets_of(before);
-  const auto new_sockets = sockets_of(after);
-  std::vector<SocketChange> changes;
-  for (const auto& [address, index] : new_sockets) {
-    const auto had = old_sockets.find(address);
-    const bool kept = had != old_sockets.end();
-    changes.push_back({kept ? Change::kept : Change::added, address, kept ? had->second : no_index, index});
-  }
-  for (const auto& [address, index] : old_sockets) {
-    if (!new_sockets.contains(address)) changes.push_back({Change::removed, address, index, no_index});
-  }
-  return changes;
-}
-
-bool all_kept(const std::vector<ItemChange>& changes) {
-  return std::all_of(changes.begin(), changes.end(), [](const ItemChange& change) { return change.change == Change::kept; });
-}
-
-std::string words(std::string_view what, const std::vector<ItemChange>& changes) {
+std::string words(std::string_view what, const std::vector<ItemChange>& changes, bool reordered = false) {
   std::string text;
-  for (const ItemChange& change : changes) {
-    switch (change.change) {
-      case Change::kept: break;
-      case Change::changed: text += " ~" + change.name; break;
-      case Change::added: text += " +" + change.name; break;
-      case Change::removed: text += " -" + change.name; break;
-    }
+  for (std::size_t i = 0; i < changes.size() && i < named_at_most; ++i) {
+    const ItemChange& change = changes[i];
+    const char sign = change.change == Change::changed ? '~' : change.change == Change::added ? '+' : '-';
+    text += " " + (sign + change.name);
+    std::string keys;
+    for (const std::string& key : change.keys) keys += (keys.empty() ? "" : ", ") + key;
+    if (!keys.empty()) text += " (" + keys + ")";
   }
+  if (changes.size() > named_at_most) text += concat({" and ", std::to_string(changes.size() - named_at_most), " more"});
+  if (reordered) text += " another order";
   return text.empty() ? text : concat({what, ":", text, "; "});
 }
 
@@ -133,45 +101,76 @@ std::string words(std::string_view what, const std::vector<std::string>& keys) {
   return text.empty() ? text : concat({what, ":", text, "; "});
 }
 
-// Routes by value; what the indices in them point at is compared by name.
-bool same_routes(const Snapshot& before, const Snapshot& after) {
-  if (before.routes.size() != after.routes.size()) return false;
-  for (std::size_t i = 0; i < before.routes.size(); ++i) {
-    route::RouteOptions a = before.routes[i];
-    route::RouteOptions b = after.routes[i];
-    a.listener_indices.clear();
-    b.listener_indices.clear();
-    for (route::Target& target : a.targets) target.upstream_index = 0;
-    for (route::Target& target : b.targets) target.upstream_index = 0;
-    if (!(a == b)) return false;
-  }
-  return true;
+// By value; what the indices in them point at is compared by name.
+bool same_route(const route::RouteOptions& before, const route::RouteOptions& after) {
+  route::RouteOptions a = before;
+  route::RouteOptions b = after;
+  a.listener_indices.clear();
+  b.listener_indices.clear();
+  for (route::Target& target : a.targets) target.upstream_index = 0;
+  for (route::Target& target : b.targets) target.upstream_index = 0;
+  return a == b;
+}
+
+// Do the routes that both have stand in the same order?
+bool same_order(const std::vector<route::RouteOptions>& before, const std::vector<route::RouteOptions>& after) {
+  const auto shared = [](const auto& all, const auto& others) {
+    std::unordered_set<std::string_view> names;
+    for (const auto& other : others) names.insert(other.name);
+    std::vector<std::string_view> in_both;
+    for (const auto& one : all) {
+      if (names.contains(one.name)) in_both.emplace_back(one.name);
+    }
+    return in_both;
+  };
+  return shared(before, after) == shared(after, before);
+}
+
+// Every key with Takes::restart, and nothing else: a test made from the schema says so.
+void keep(const Snapshot& running, Snapshot& next) {
+  next.runtime.workers = running.runtime.workers;
+  next.runtime.warm_timeout = running.runtime.warm_timeout;
+  next.admin.address = running.admin.address;
+  next.admin.parsed = running.admin.parsed;
+  next.admin.unix_mode = running.admin.unix_mode;
+  next.access_log = running.access_log;
+  next.dns.required_at_start = running.dns.required_at_start;
 }
 
 }  // namespace
 
-bool Diff::empty() const { return all_kept(listeners) && all_kept(upstreams) && !routes && settings.empty(); }
+bool Diff::empty() const { return listeners.empty() && upstreams.empty() && routes.empty() && !route_order && settings.empty(); }
 
 Diff diff(const Snapshot& before, const Snapshot& after) {
   const ValueTable old_values(before);
   const ValueTable new_values(after);
+  const auto equal = [](const auto& a, const auto& b) { return a == b; };
   Diff result;
-  result.listeners = compare_items("listener", before.listeners, after.listeners, old_values, new_values);
-  result.upstreams = compare_items("upstream", before.upstreams, after.upstreams, old_values, new_values);
-  result.sockets = compare_sockets(before, after);
-  result.routes = !same_routes(before, after);
+  result.listeners = compare_items("listener", before.listeners, after.listeners, old_values, new_values, equal);
+  result.upstreams = compare_items("upstream", before.upstreams, after.upstreams, old_values, new_values, equal);
+  result.routes = compare_items("route", before.routes, after.routes, old_values, new_values, same_route);
+  result.route_order = !same_order(before.routes, after.routes);
   result.settings = changed_keys(old_values.process(), new_values.process());
-  for (const std::string& key : result.settings) {
-    if (std::find(std::begin(restart_keys), std::end(restart_keys), key) != std::end(restart_keys)) result.restart.push_back(key);
-  }
   return result;
 }
 
+std::vector<Waiting> keep_until_restart(const Snapshot& running, Snapshot& next) {
+  std::vector<Setting> wanted = settings(next, Availability::everything());
+  keep(running, next);
+  const std::vector<Setting> kept = settings(next, Availability::everything());
+  std::vector<Waiting> waiting;
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i].key.takes == Takes::restart && wanted[i].value != kept[i].value) {
+      waiting.push_back({wanted[i].place, std::move(wanted[i].value)});
+    }
+  }
+  return waiting;
+}
+
 std::string to_text(const Diff& diff) {
-  std::string text = words("listeners", diff.listeners) + words("upstreams", diff.upstreams);
-  if (diff.routes) text += "routes changed; ";
-  text += words("settings", diff.settings) + words("needs a restart", diff.restart);
-  if (text.empty()) return "no change";
+  std::string text = words("listeners", diff.listeners) + words("upstreams", diff.upstreams) +
+                     words("routes", diff.routes, diff.route_order) + words("settings", diff.settings);
+  if (text.empty()) return "nothing changed";
   return text.substr(0, text.size() - 2);
 }
 

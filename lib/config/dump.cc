@@ -97,6 +97,7 @@ class FullVisitor final : public Visitor {
     const bool live = built && !off_ && (key.example.empty() || is_needed(key.name));
     const bool has_default = key.example.empty();
     std::string words = concat({key.what, has_default ? ". Default: " : " (", key.why, has_default ? "." : ")."});
+    if (key.takes == Takes::restart) words += " A change takes a restart.";
     if (!built) words += concat({" Not available yet (", config::words(key.needs), ")."});
     text += comment(indent(), words) + concat({indent(), live ? "" : "#", key.name, " = ", value, "\n"});
   }
@@ -158,7 +159,8 @@ class ReferenceVisitor final : public Visitor {
   void key(const Key& key, Codec& codec) override {
     const std::string value = key.example.empty() ? codec.print() : concat({"e.g. ", key.example});
     const std::string later = available_.has(key.needs) ? "" : concat({" *Not available yet (", words(key.needs), ").*"});
-    text += concat({"| `", key.name, "` | `", cell(value), "` | ", cell(key.what), later, " | ", cell(key.why), " |\n"});
+    text += concat({"| `", key.name, "` | `", cell(value), "` | ", cell(key.what), later,
+                    key.takes == Takes::restart ? " *A change takes a restart.*" : "", " | ", cell(key.why), " |\n"});
   }
   bool enter(const TableKey& table, Held) override {
     heading(headings_.table(table.name), table.what);

@@ -36,16 +36,16 @@ void key(Visitor& v, const Key& key, Codec&& codec) { v.key(key, codec); }
 
 void visit_runtime(Visitor& v, RuntimeOptions& o) {
   key(v,
-      {"workers", "threads that serve traffic, each with a loop of its own; \"auto\" or a number",
+      {"workers", Takes::restart, "threads that serve traffic, each with a loop of its own; \"auto\" or a number",
        "auto is the smaller of CPU affinity and cgroup cpu.max, rounded up: more threads than CPUs only wait for each other"},
       WorkerCount(o.workers));
   key(v,
-      {"max_connections", "client connections of the whole process; at the limit the oldest idle one is closed",
+      {"max_connections", Takes::now, "client connections of the whole process; at the limit the oldest idle one is closed",
        "about 32 MiB of idle connections in the clear; RLIMIT_NOFILE is raised to its hard limit at start and this is lowered to fit it, "
        "with a warning"},
       Number(o.max_connections, 1, 16'777'216));
   key(v,
-      {"max_memory",
+      {"max_memory", Takes::now,
        "bytes held for traffic, all workers together; as it fills, HTTP/2 connections are offered fewer streams, and one that holds "
        "64 KiB of bodies is not read until they have gone on; above it new requests get 503 `overloaded`; above 5/4 of it new connections "
        "are closed and new streams refused; \"auto\" or a size",
@@ -53,83 +53,94 @@ void visit_runtime(Visitor& v, RuntimeOptions& o) {
        "grow with traffic"},
       MemorySize(o.max_memory));
   key(v,
-      {"warm_timeout", "how long /readyz waits at most for the `min_idle` connections of upstreams",
+      {"warm_timeout", Takes::restart, "how long /readyz waits at most for the `min_idle` connections of upstreams",
        "an upstream that is down must not keep the whole instance out of service"},
       Duration(o.warm_timeout));
   key(v,
-      {"replicas", "processes with this configuration that use the same upstreams: `check` multiplies by it, see `server_limit`",
+      {"replicas", Takes::now,
+       "processes with this configuration that use the same upstreams: `check` multiplies by it, see `server_limit`",
        "no file can count them"},
       Number(o.replicas, 1, 100'000));
 }
 
 void visit_drain(Visitor& v, DrainOptions& o) {
   key(v,
-      {"deregister_wait", "after the signal /readyz says 503 while everything is served as before",
+      {"deregister_wait", Takes::now, "after the signal /readyz says 503 while everything is served as before",
        "load balancers need a few seconds to see the 503 and stop sending"},
       Duration(o.deregister_wait));
   key(v,
-      {"deadline", "from the signal to the close of what is left, deregister_wait included; sluice exits as soon as nothing is left",
+      {"deadline", Takes::now,
+       "from the signal to the close of what is left, deregister_wait included; sluice exits as soon as nothing is left",
        "Kubernetes kills after 30 s: five are left to end in good order"},
       Duration(o.deadline));
 }
 
 void visit_log(Visitor& v, base::LogLevel& level, base::LogFormat& format) {
   key(v,
-      {"level", "least severity written to stderr: debug, info, warn, error",
+      {"level", Takes::now, "least severity written to stderr: debug, info, warn, error",
        "info tells of starts, reloads and failures; debug adds lines per connection"},
       Choice(level, log_levels));
-  key(v, {"format", "text or json", "text is for people; json for collectors"}, Choice(format, log_formats));
+  key(v, {"format", Takes::now, "text or json", "text is for people; json for collectors"}, Choice(format, log_formats));
 }
 
 void visit_access_log(Visitor& v, exchange::AccessLogOptions& o) {
   key(v,
-      {"output", "stdout, off, or a file; lines go through a bounded ring to one writer thread",
+      {"output", Takes::restart, "stdout, off, or a file; lines go through a bounded ring to one writer thread",
        "containers collect stdout; a full disk or pipe drops lines (counted) and never stalls traffic"},
       AccessLogTarget(o));
-  key(v, {"format", "json or common (Apache's combined line)", "json holds the parts of the latency, common does not"},
+  key(v, {"format", Takes::restart, "json or common (Apache's combined line)", "json holds the parts of the latency, common does not"},
       Choice(o.format, access_formats));
 }
 
 void visit_dns(Visitor& v, dns::DnsOptions& o) {
   constexpr Feature needs = Feature::dns;
-  key(v, {"servers", "name servers, e.g. [\"127.0.0.1:5353\"]", "empty: as the system is configured", needs}, ServerAddresses(o.servers));
-  key(v, {"timeout", "one query", "a resolver on the same network answers in milliseconds, a recursive one within a second", needs},
+  key(v, {"servers", Takes::now, "name servers, e.g. [\"127.0.0.1:5353\"]", "empty: as the system is configured", needs},
+      ServerAddresses(o.servers));
+  key(v,
+      {"timeout", Takes::now, "one query", "a resolver on the same network answers in milliseconds, a recursive one within a second",
+       needs},
       Duration(o.timeout, above_zero));
-  key(v, {"attempts", "queries in all before the look-up has failed", "one datagram may be lost; more only delays the news", needs},
+  key(v,
+      {"attempts", Takes::now, "queries in all before the look-up has failed", "one datagram may be lost; more only delays the news",
+       needs},
       Number(o.attempts, 1, 10));
-  key(v, {"min_ttl", "answers live at least this long", "a TTL of 0 must not mean a query a request", needs},
+  key(v, {"min_ttl", Takes::now, "answers live at least this long", "a TTL of 0 must not mean a query a request", needs},
       Duration(o.min_ttl, {.min = base::millis(100)}));
-  key(v, {"max_ttl", "answers live at most this long", "a TTL of a day would hold a move up for a day", needs},
+  key(v, {"max_ttl", Takes::now, "answers live at most this long", "a TTL of a day would hold a move up for a day", needs},
       Duration(o.max_ttl, above_zero));
   key(v,
-      {"negative_ttl_max", "\"no such name\" lives as long as the SOA minimum says (RFC 2308), but not longer than this",
+      {"negative_ttl_max", Takes::now, "\"no such name\" lives as long as the SOA minimum says (RFC 2308), but not longer than this",
        "a name that is born must be found soon", needs},
       Duration(o.negative_ttl_max, above_zero));
   key(v,
-      {"stale_max", "the last good answer serves this long while DNS fails", "an outage of DNS must not become an outage of the service",
-       needs},
+      {"stale_max", Takes::now, "the last good answer serves this long while DNS fails",
+       "an outage of DNS must not become an outage of the service", needs},
       Duration(o.stale_max));
   key(v,
-      {"nx_hold", "\"no such name\" and empty answers must repeat for this long before known addresses are given up",
+      {"nx_hold", Takes::now, "\"no such name\" and empty answers must repeat for this long before known addresses are given up",
        "a wrong push of a zone must not be an outage at once", needs},
       Duration(o.nx_hold));
-  key(v, {"required_at_start", "true: refuse to start while a name does not resolve", "a start must not depend on DNS being up", needs},
+  key(v,
+      {"required_at_start", Takes::restart, "true: refuse to start while a name does not resolve",
+       "a start must not depend on DNS being up", needs},
       Flag(o.required_at_start));
 }
 
 void visit_http2(Visitor& v, http::Http2Options& o) {
   constexpr Feature needs = Feature::http2;
   key(v,
-      {"max_streams", "HTTP/2: concurrent streams of a connection", "browsers ask for 100; each stream may hold a window of memory", needs},
+      {"max_streams", Takes::now, "HTTP/2: concurrent streams of a connection",
+       "browsers ask for 100; each stream may hold a window of memory", needs},
       Number(o.max_streams, 1, 65'535));
-  key(v, {"stream_window", "HTTP/2: receive window of one stream", "256 KiB fill a 100 Mbit/s path of 20 ms", needs},
+  key(v, {"stream_window", Takes::now, "HTTP/2: receive window of one stream", "256 KiB fill a 100 Mbit/s path of 20 ms", needs},
       Size(o.stream_window, {.min = 16'384, .max = 0x7fffffff}));
   key(v,
-      {"connection_buffer", "HTTP/2: request bytes of one connection held at once; stream windows shrink before the sum can exceed it",
+      {"connection_buffer", Takes::now,
+       "HTTP/2: request bytes of one connection held at once; stream windows shrink before the sum can exceed it",
        "16 full windows: a client with 128 uploads may not hold 32 MiB", needs},
       Size(o.connection_buffer, {.min = 65'535, .max = 0x7fffffff}));
   key(v,
-      {"max_resets",
+      {"max_resets", Takes::now,
        "HTTP/2: streams cancelled within 1 s of opening, in 10 s, before GOAWAY: of those at upstreams, and of all if they are more than "
        "half",
        "rapid reset (CVE-2023-44487) cancels thousands a second; a browser that leaves a page cancels some dozens", needs},
@@ -137,93 +148,110 @@ void visit_http2(Visitor& v, http::Http2Options& o) {
 }
 
 void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
-  key(v, {"handshake_timeout", "the whole TLS handshake", "three round trips of the worst mobile line, with losses"},
+  key(v, {"handshake_timeout", Takes::now, "the whole TLS handshake", "three round trips of the worst mobile line, with losses"},
       Duration(o.handshake_timeout, above_zero));
   key(v,
-      {"header_timeout", "the whole request head, a PROXY header too, from its first byte", "absolute: a slowloris sends a byte at a time"},
+      {"header_timeout", Takes::now, "the whole request head, a PROXY header too, from its first byte",
+       "absolute: a slowloris sends a byte at a time"},
       Duration(o.header_timeout, above_zero));
   key(v,
-      {"half_close_grace", "HTTP/1: a client that sent FIN behind its request is still answered if that begins, and goes on, within this",
+      {"half_close_grace", Takes::now,
+       "HTTP/1: a client that sent FIN behind its request is still answered if that begins, and goes on, within this",
        "it has most likely left; old clients half-close and wait, and a second serves them"},
       Duration(o.half_close_grace, above_zero));
   key(v,
-      {"body_timeout", "between two reads of a request body, while we are ready to take more",
+      {"body_timeout", Takes::now, "between two reads of a request body, while we are ready to take more",
        "a stalled upload holds a connection and maybe an upstream's"},
       Duration(o.body_timeout, above_zero));
-  key(v, {"write_timeout", "a client that takes no byte of its answer", "a zero window must not hold an upstream connection for ever"},
+  key(v,
+      {"write_timeout", Takes::now, "a client that takes no byte of its answer",
+       "a zero window must not hold an upstream connection for ever"},
       Duration(o.write_timeout, above_zero));
   key(v,
-      {"min_rate",
+      {"min_rate", Takes::now,
        "bytes a second, body and answer, over a window as long as the timeout beside it (at least 10 s), while the client owes us "
        "something; 0 = none",
        "below the slowest modem; one byte every 29 s would pass the time limits above"},
       Number(o.min_rate, 0, count_max));
   key(v,
-      {"idle_timeout", "keep-alive: from the last answer to the next request",
+      {"idle_timeout", Takes::now, "keep-alive: from the last answer to the next request",
        "longer than the 60 s at which most load balancers in front give up: they close first, without a race"},
       Duration(o.idle_timeout, above_zero));
   key(v,
-      {"underscore_headers",
+      {"underscore_headers", Takes::now,
        "field names of requests, trailers too, with other characters than letters, digits and '-': drop, reject (400) or pass",
        "backends of the CGI kind take '_', '.', '~' and the like for '-', so X_Real_IP or X.Real.IP would be believed"},
       Choice(o.limits.underscore_headers, underscores));
   key(v,
-      {"max_requests", "requests of one connection, then a clean close or GOAWAY", "long-lived clients spread over a grown fleet in time"},
+      {"max_requests", Takes::now, "requests of one connection, then a clean close or GOAWAY",
+       "long-lived clients spread over a grown fleet in time"},
       Number(o.max_requests, 1, count_max));
-  key(v, {"max_request_line", "request line; above it 414", "twice what browsers and common servers allow"},
+  key(v, {"max_request_line", Takes::now, "request line; above it 414", "twice what browsers and common servers allow"},
       Size(o.limits.max_request_line, {.min = 256, .max = 96 * 1024}));
   key(v,
-      {"max_header_bytes", "names and values of all fields, and every blank around them but the one behind the colon; above it 431",
+      {"max_header_bytes", Takes::now,
+       "names and values of all fields, and every blank around them but the one behind the colon; above it 431",
        "large cookies and tokens fit; more is an attack or a bug"},
       Size(o.limits.max_header_bytes, {.min = 1024, .max = 96 * 1024}));
-  key(v, {"max_header_count", "fields of a head; above it 431", "browsers send about 20; nginx and Envoy stop at 100, too"},
+  key(v, {"max_header_count", Takes::now, "fields of a head; above it 431", "browsers send about 20; nginx and Envoy stop at 100, too"},
       Number(o.limits.max_header_count, 1, 10'000));
   visit_http2(v, o.http2);
 }
 
 void visit_server_tls(Visitor& v, tls::ServerTlsOptions& o) {
   key(v,
-      {"certificates",
+      {"certificates", Takes::now,
        "PEM files, leaf first, and their keys; by SNI, the first answers names that none covers; several keys a name (ECDSA and RSA) "
        "allowed",
        "needed", Feature::none, "[{ cert = \"example.pem\", key = \"example.key\" }]"},
       Certificates(o.certificates));
-  key(v, {"min_version", "\"1.2\" or \"1.3\"", "1.3 has no renegotiation and no weak ciphers; 1.2 must be asked for"},
+  key(v, {"min_version", Takes::now, "\"1.2\" or \"1.3\"", "1.3 has no renegotiation and no weak ciphers; 1.2 must be asked for"},
       Choice(o.min_version, tls_versions));
-  key(v, {"client_ca", "file with the CAs of client certificates; \"\" = none", "most services do not ask clients for certificates"},
-      FilePath(o.client_ca));
-  key(v, {"client_auth", "off, optional, required", "as client_ca"}, Choice(o.client_auth, client_auths));
   key(v,
-      {"early_data", "TLS 1.3 0-RTT, on routes with replayable = true only", "early data can be replayed by anybody on the path (RFC 8470)",
-       Feature::early_data},
+      {"client_ca", Takes::now, "file with the CAs of client certificates; \"\" = none",
+       "most services do not ask clients for certificates"},
+      FilePath(o.client_ca));
+  key(v, {"client_auth", Takes::now, "off, optional, required", "as client_ca"}, Choice(o.client_auth, client_auths));
+  key(v,
+      {"early_data", Takes::now, "TLS 1.3 0-RTT, on routes with replayable = true only",
+       "early data can be replayed by anybody on the path (RFC 8470)", Feature::early_data},
       Flag(o.early_data));
-  key(v, {"ticket_keys", "file shared by a fleet, newest key first", "\"\": made here and rotated, so that a key that leaks opens little"},
+  key(v,
+      {"ticket_keys", Takes::now, "file shared by a fleet, newest key first",
+       "\"\": made here and rotated, so that a key that leaks opens little"},
       FilePath(o.ticket_keys));
-  key(v, {"ticket_lifetime", "how long a session can be resumed", "a working day; RFC 8446 allows a week, with less forward secrecy"},
+  key(v,
+      {"ticket_lifetime", Takes::now, "how long a session can be resumed",
+       "a working day; RFC 8446 allows a week, with less forward secrecy"},
       Duration(o.ticket_lifetime, {.min = base::seconds(1), .max = base::hours(24 * 7)}));
 }
 
 void visit_listener(Visitor& v, ListenerOptions& o) {
-  key(v, {"name", "label in routes, logs and metrics; unique", "the (first) address if absent", Feature::none, "\"https\""},
+  key(v, {"name", Takes::now, "label in routes, logs and metrics; unique", "the (first) address if absent", Feature::none, "\"https\""},
       Text(o.name, label_text));
   key(v,
-      {"address", "where it listens: \"0.0.0.0:8080\", \"[::]:8443\", \"unix:/run/sluice.sock\", or an array of these; port 0 = any",
-       "needed", Feature::none, "\"127.0.0.1:8080\""},
+      {"address", Takes::now,
+       "where it listens: \"0.0.0.0:8080\", \"[::]:8443\", \"unix:/run/sluice.sock\", or an array of these; port 0 = any", "needed",
+       Feature::none, "\"127.0.0.1:8080\""},
       ListenAddresses(o.addresses));
   key(v,
-      {"unix_mode", "permissions of the file of a unix socket, whatever the umask",
+      {"unix_mode", Takes::now, "permissions of the file of a unix socket, whatever the umask",
        "owner and group connect; the folder says who comes near"},
       FileMode(o.unix_mode));
-  key(v, {"protocols", "in TLS by ALPN, in this order; in the clear \"h2\" means prior knowledge", "what is built, the newest first"},
+  key(v,
+      {"protocols", Takes::now, "in TLS by ALPN, in this order; in the clear \"h2\" means prior knowledge",
+       "what is built, the newest first"},
       Choices(o.protocols, listener_protocols));
-  key(v, {"proxy_protocol", "off, or required (v1 and v2 are told apart)", "a client could name any address if it were optional"},
+  key(v,
+      {"proxy_protocol", Takes::now, "off, or required (v1 and v2 are told apart)", "a client could name any address if it were optional"},
       Choice(o.proxy_protocol, proxy_in));
   key(v,
-      {"trusted_proxies", "addresses and blocks of proxies that are believed: see `forwarded_by`",
+      {"trusted_proxies", Takes::now, "addresses and blocks of proxies that are believed: see `forwarded_by`",
        "nobody: what a client says of itself is no evidence"},
       Cidrs(o.trusted_proxies));
   key(v,
-      {"forwarded_by", "the one field in which trusted proxies name the client: x-forwarded-for or forwarded; the other is dropped",
+      {"forwarded_by", Takes::now,
+       "the one field in which trusted proxies name the client: x-forwarded-for or forwarded; the other is dropped",
        "nearly all balancers write X-Forwarded-For and hand Forwarded on as the client wrote it"},
       Choice(o.forwarded_by, forwarded_bys));
   visit_downstream(v, o.downstream);
@@ -243,18 +271,18 @@ ListenerOptions default_listener(const Availability& available) {
 void visit(Visitor& v, Snapshot& s, const Availability& available) {
   visit_table(v, {"runtime", "The process."}, s.runtime, visit_runtime);
   visit_table(v, {"drain", "Leaving on SIGTERM, SIGINT and POST /drain."}, s.drain, visit_drain);
-  visit_table(v, {"admin", "Metrics, probes and status, on a listener and a thread of their own."}, s.admin,
-              [](Visitor& inner, AdminOptions& o) {
-                key(inner, {"address", "where it listens; \"\" switches it off", "loopback: it has no password"}, AdminAddress(o));
-                key(inner,
-                    {"hosts", "names it is asked by, without port; IP addresses and localhost always are",
-                     "none: a name that somebody else's DNS points at it must not open it to a browser's pages"},
-                    TextList(o.hosts, bare_host, Fold::lower));
-                key(inner,
-                    {"unix_mode", "permissions of its file, if it is a unix socket; whatever the umask",
-                     "owner and group: whoever connects may drain and reload"},
-                    FileMode(o.unix_mode));
-              });
+  visit_table(
+      v, {"admin", "Metrics, probes and status, on a listener and a thread of their own."}, s.admin, [](Visitor& inner, AdminOptions& o) {
+        key(inner, {"address", Takes::restart, "where it listens; \"\" switches it off", "loopback: it has no password"}, AdminAddress(o));
+        key(inner,
+            {"hosts", Takes::now, "names it is asked by, without port; IP addresses and localhost always are",
+             "none: a name that somebody else's DNS points at it must not open it to a browser's pages"},
+            TextList(o.hosts, bare_host, Fold::lower));
+        key(inner,
+            {"unix_mode", Takes::restart, "permissions of its file, if it is a unix socket; whatever the umask",
+             "owner and group: whoever connects may drain and reload"},
+            FileMode(o.unix_mode));
+      });
   visit_table(v, {"log", "The process log on stderr."}, s.log, [](Visitor& inner, LogOptions& o) { visit_log(inner, o.level, o.format); });
   visit_table(v, {"access_log", "One line per request."}, s.access_log, visit_access_log);
   visit_table(v, {"dns", "Names in `endpoints`, `dns` and `srv`.", Feature::dns}, s.dns, visit_dns);

@@ -13,8 +13,20 @@
 
 namespace sluice::config {
 
+// When a changed value is in force.
+class Takes {
+ public:
+  enum Value : std::uint8_t { now, restart };   // with a reload (for connections and requests from then on); with the next start
+  constexpr Takes(Value value) : value_(value) {}   // NOLINT: a key is written with one of the two; without it does not compile
+  constexpr operator Value() const { return value_; }   // NOLINT
+
+ private:
+  Value value_;
+};
+
 struct Key {
   std::string_view name;
+  Takes takes;
   std::string_view what;          // what it limits or chooses
   std::string_view why;           // why the default; for a key without one, what is good to know
   Feature needs = Feature::none;

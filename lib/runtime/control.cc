@@ -24,7 +24,8 @@ void say_listening(const Generation& now, const Generation* before) {
 }  // namespace
 
 Control::Control(const Setup& setup, std::shared_ptr<const config::Snapshot> first)
-    : cells_(setup.registry),
+    : fit_connections_(setup.fit_connections),
+      cells_(setup.registry),
       random_(setup.seed),
       env_{setup.loop, setup.crew, setup.helper, setup.registry, setup.shared, cells_, random_},
       epochs_(setup.crew.size()),
@@ -49,13 +50,20 @@ void Control::publish(GenerationPtr next) {
     });
   }
   series_.publish(*next->snapshot);
-  leaving_.set_options(next->snapshot->drain);
-  base::MemoryLimit::set(memory_limit(next->snapshot->runtime.max_memory));
+  apply_process(*next->snapshot);
   EndpointSets sets = discovery_.publish(*next);
   cells_.certificates(*next);
   generation_ = std::move(next);
   checks_.place(*generation_, sets);
   env_.crew.to_all([generation = generation_, sets = std::move(sets), epoch](Worker& worker) { worker.apply(generation, sets, epoch); });
+}
+
+// Keys of the process; those of listeners, routes and upstreams come with the generation.
+void Control::apply_process(const config::Snapshot& next) {
+  base::set_log(static_cast<base::LogLevel>(next.log.level), static_cast<base::LogFormat>(next.log.format));
+  leaving_.set_options(next.drain);
+  base::MemoryLimit::set(memory_limit(next.runtime.max_memory));
+  env_.shared.max_connections = fit_connections_(next.runtime.max_connections);
 }
 
 void Control::on_held(uint32_t worker, Held held) {

@@ -32,6 +32,7 @@ class Control final : private Discovery::User, private Reloads::User {
     metrics::Registry& registry;
     Shared& shared;
     uint64_t seed;
+    std::function<uint32_t(uint32_t)> fit_connections;   // how many of the max_connections wanted there are descriptors for
     Reloads::Setup reloads;
   };
   // All that `setup` refers to outlives it. Nothing is in force until publish().
@@ -58,6 +59,9 @@ class Control final : private Discovery::User, private Reloads::User {
   bool may_reload() const override { return leaving_.phase() == Phase::serving; }
   const GenerationPtr& in_force() const override { return generation_; }
 
+  void apply_process(const config::Snapshot& next);
+
+  std::function<uint32_t(uint32_t)> fit_connections_;
   ControlCells cells_;
   exchange::Random random_;
   ControlEnv env_;

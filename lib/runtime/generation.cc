@@ -190,8 +190,10 @@ class Builder {
 }  // namespace
 
 std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& loaded, const Generation* previous, uint32_t workers,
-                                                        base::Micros wall, Problems& warnings, Sockets sockets) {
+                                                        base::Micros wall, Problems& warnings, Sockets sockets,
+                                                        std::vector<config::Waiting> waiting) {
   auto made = std::make_shared<Generation>();
+  made->waiting = std::move(waiting);
   made->snapshot = loaded.snapshot;
   Builder builder(*loaded.snapshot, previous, workers, wall, warnings, sockets);
   auto router = route::Router::build(loaded.snapshot->routes);

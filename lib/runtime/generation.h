@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "config/diff.h"
 #include "config/load.h"
 #include "route/router.h"
 #include "runtime/listen_socket.h"
@@ -38,6 +39,7 @@ struct Generation {
   std::unique_ptr<const route::Router> router;
   std::vector<std::shared_ptr<const Listening>> listeners;   // by index
   std::vector<Backing> upstreams;                            // by index
+  std::vector<config::Waiting> waiting;                      // what the file says and only a restart takes
 };
 using GenerationPtr = std::shared_ptr<const Generation>;
 
@@ -51,7 +53,7 @@ enum class Sockets : uint8_t { open, none };
 // `previous`; when it fails, nothing has changed at all. Warnings are appended. May run on any thread, one at a time.
 std::expected<GenerationPtr, config::Problems> build_generation(const config::Loaded& loaded, const Generation* previous, uint32_t workers,
                                                                 base::Micros wall, config::Problems& warnings,
-                                                                Sockets sockets = Sockets::open);
+                                                                Sockets sockets = Sockets::open, std::vector<config::Waiting> waiting = {});
 
 // What config::load() asks about files, answered by the TLS library.
 config::FileChecks file_checks(base::Micros wall);

@@ -31,7 +31,13 @@ void Pages::metrics(Done done) {
 }
 
 void Pages::config(Done done) {
-  const auto make = [snapshot = rooms_.in_force->snapshot] { return admin::Page{200, "application/toml", config::dump(*snapshot)}; };
+  const auto make = [generation = rooms_.in_force] {
+    std::string text;
+    for (const config::Waiting& one : generation->waiting) {
+      text += "# waits for a restart: " + one.key + " = " + one.value + "\n";
+    }
+    return admin::Page{200, "application/toml", text + config::dump(*generation->snapshot)};
+  };
   on_helper(make, done);
 }
 

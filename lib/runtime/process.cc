@@ -75,7 +75,6 @@ Process::~Process() {
 
 Problems Process::set_up(const config::Loaded& loaded) {
   const config::Snapshot& snapshot = *loaded.snapshot;
-  shared_.max_connections = fit_connections(snapshot.runtime.max_connections);
   auto log = exchange::AccessLog::open(snapshot.access_log, workers_.size());
   if (!log) return {std::move(log.error())};
   access_log_ = std::move(*log);
@@ -87,10 +86,17 @@ Problems Process::set_up(const config::Loaded& loaded) {
   helper_ = std::make_unique<admin::HelperThread>(mailbox_);
 
   const auto load = [file = loaded.file](base::Micros wall) { return config::load_file(file, {.files = file_checks(wall)}); };
-  control_ = std::make_unique<Control>(
-      Control::Setup{
-          loop_, network_, resolver_, workers_, *helper_, registry_, shared_, exchange::Random::from_system().next(), {loaded.file, load}},
-      loaded.snapshot);
+  control_ = std::make_unique<Control>(Control::Setup{loop_,
+                                                      network_,
+                                                      resolver_,
+                                                      workers_,
+                                                      *helper_,
+                                                      registry_,
+                                                      shared_,
+                                                      exchange::Random::from_system().next(),
+                                                      fit_connections,
+                                                      {loaded.file, load}},
+                                       loaded.snapshot);
   control_->cells().log_dropped(access_log_.get());
   if (snapshot.dns.required_at_start == dns::AtStart::require) {
     if (Problems problems = control_->await_names([this] { return asked_to_end(); }); !problems.empty()) return problems;

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/log.h"
-#include "config/diff.h"
 
 namespace sluice::runtime {
 namespace {
@@ -32,11 +31,6 @@ void log_all(const Problems& problems) {
   }
 }
 
-struct Reloads::Outcome {
-  std::expected<GenerationPtr, Problems> generation;
-  Problems warnings;
-};
-
 void Reloads::reload(Backend::Done done) {
   if (!user_.may_reload()) return done({409, plain_text, "409: draining, nothing is loaded any more\n"});
   if (under_way_) {
@@ -44,31 +38,27 @@ void Reloads::reload(Backend::Done done) {
     return;
   }
   under_way_ = true;
+  using Outcome = std::expected<Plan, Problems>;
   auto outcome = std::make_shared<Outcome>();
-  const auto work = [this, outcome, before = user_.in_force(), wall = env_.loop.wall()] {
+  const auto work = [this, outcome, running = user_.in_force(), wall = env_.loop.wall()] {
     auto loaded = setup_.load(wall);
-    if (!loaded) {
-      outcome->generation = std::unexpected(std::move(loaded.error()));
-      return;
-    }
-    outcome->warnings = loaded->warnings;
-    outcome->generation = build_generation(*loaded, before.get(), env_.crew.size(), wall, outcome->warnings, setup_.sockets);
+    *outcome = loaded ? make_plan(std::move(*loaded), *running, env_.crew.size(), wall, setup_.sockets)
+                      : Outcome(std::unexpected(std::move(loaded.error())));
   };
-  if (!env_.helper.submit(work, [this, outcome, done] { finish(*outcome, done); })) {
+  if (!env_.helper.submit(work, [this, outcome, done] { finish(std::move(*outcome), done); })) {
     under_way_ = false;
     done({503, plain_text, "503: busy, try again\n"});
   }
 }
 
-void Reloads::finish(Outcome& outcome, const Backend::Done& done) {
+void Reloads::finish(std::expected<Plan, Problems> outcome, const Backend::Done& done) {
   under_way_ = false;
-  log_all(outcome.warnings);
-  if (!outcome.generation) {
-    refuse(outcome.generation.error(), done);
+  if (!outcome) {
+    refuse(outcome.error(), done);
   } else if (!user_.may_reload()) {
     refuse({base::Error{"draining, nothing is loaded any more"}}, done);
   } else {
-    take(std::move(*outcome.generation), outcome.warnings, done);
+    take(std::move(*outcome), done);
   }
   if (again_.empty()) return;
   reload([waiting = std::exchange(again_, {})](const admin::Page& page) {
@@ -76,14 +66,17 @@ void Reloads::finish(Outcome& outcome, const Backend::Done& done) {
   });
 }
 
-void Reloads::take(GenerationPtr next, const Problems& warnings, const Backend::Done& done) {
-  for (const std::string& key : config::diff(*user_.in_force()->snapshot, *next->snapshot).restart) {
-    base::warn("{} has changed, but only a restart takes it: the running value stays", key);
+// What it will do is told before it is done.
+void Reloads::take(Plan plan, const Backend::Done& done) {
+  log_all(plan.warnings);
+  base::info("reload of {}: {}", setup_.file, plan.words);
+  for (const config::Waiting& one : plan.next->waiting) {
+    base::warn("{} has changed, but only a restart takes it: the running value stays", one.key);
   }
-  user_.publish(std::move(next));
+  user_.publish(std::move(plan.next));
   env_.cells.reloaded(true);
   base::info("reloaded {}", setup_.file);
-  done({200, plain_text, "reloaded\n" + text_of(warnings)});
+  done({200, plain_text, "reloaded: " + plan.words + "\n" + text_of(plan.warnings)});
 }
 
 void Reloads::refuse(const Problems& problems, const Backend::Done& done) {

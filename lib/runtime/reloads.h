@@ -11,6 +11,7 @@
 #include "config/load.h"
 #include "runtime/control_env.h"
 #include "runtime/generation.h"
+#include "runtime/plan.h"
 
 namespace sluice::runtime {
 
@@ -37,9 +38,8 @@ class Reloads {
   void reload(admin::Backend::Done done);
 
  private:
-  struct Outcome;
-  void finish(Outcome& outcome, const admin::Backend::Done& done);
-  void take(GenerationPtr next, const config::Problems& warnings, const admin::Backend::Done& done);
+  void finish(std::expected<Plan, config::Problems> outcome, const admin::Backend::Done& done);
+  void take(Plan plan, const admin::Backend::Done& done);
   void refuse(const config::Problems& problems, const admin::Backend::Done& done);
 
   ControlEnv& env_;

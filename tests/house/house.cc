@@ -10,9 +10,9 @@ namespace {
 
 constexpr uint64_t late_in = 64;                   // one step in so many happens a moment later than it could
 constexpr base::Micros late_at_most{3'000};
+constexpr uint64_t lost_in = 32;                   // one message in so many of those that may get lost
 constexpr uint64_t nap_in = 128;                   // one step in so many a thread loses the processor,
 constexpr uint64_t nap_most = 256;                 // for as many steps at most
-constexpr uint32_t connections_max = 1'000'000;    // until the first configuration says less
 
 }  // namespace
 
@@ -25,7 +25,6 @@ House::House(uint64_t seed, std::string toml) : file(std::move(toml)), random_(s
   dns = std::make_unique<support::DnsScript>(*members_[at_control].sim);
   const auto loaded = load();
   if (!loaded) throw Broken{"the first configuration: " + base::to_text(loaded.error().front())};
-  shared.max_connections = std::min(connections_max, loaded->snapshot->runtime.max_connections);
   for (uint32_t i = 0; i < workers; ++i) {
     members_[i].worker = std::make_unique<runtime::Worker>(
         runtime::Worker::Setup{i, workers, members_[i].sim->loop(), *members_[i].network, shared, *this, random_.next()});
@@ -39,6 +38,7 @@ House::House(uint64_t seed, std::string toml) : file(std::move(toml)), random_(s
                                                                        registry,
                                                                        shared,
                                                                        random_.next(),
+                                                                       [](uint32_t wanted) { return wanted; },
                                                                        {"house.toml", load_again, runtime::Sockets::none}},
                                                loaded->snapshot);
   config::Problems warnings;
@@ -73,6 +73,7 @@ House::~House() {
 std::expected<config::Loaded, config::Problems> House::load() const { return config::load(*config::Source::of("house.toml", file)); }
 
 void House::post(uint32_t worker, Message message) {
+  if (message.may_get_lost() && random_.one_in(lost_in)) return;
   runtime::Worker* const to = members_[worker].worker.get();
   mail_[sender_][worker].push_back([to, message = std::move(message)] { message(*to); });
 }
