@@ -40,7 +40,9 @@ void visit_runtime(Visitor& v, RuntimeOptions& o) {
        "auto is the smaller of CPU affinity and cgroup cpu.max, rounded up: more threads than CPUs only wait for each other"},
       WorkerCount(o.workers));
   key(v,
-      {"max_connections", Takes::now, "client connections of the whole process; at the limit the oldest idle one is closed",
+      {"max_connections", Takes::now,
+       "client connections of the whole process; at the limit one that makes no request, else the longest idle one, is closed for each "
+       "that comes",
        "about 32 MiB of idle connections in the clear; RLIMIT_NOFILE is raised to its hard limit at start and this is lowered to fit it, "
        "with a warning"},
       Number(o.max_connections, 1, 16'777'216));

@@ -93,6 +93,11 @@ class ServerHost {
  public:
   // A request begins (its head was read, or it is malformed): who takes it? Called at the loop; the Sink's first upcall follows.
   virtual Sink& on_stream(ServerSession& session, Stream& stream) = 0;
+  // Since its latest request, or since it began, all streams have ended and their answers are with the kernel: nothing is lost if the
+  // host lets go of the session now. Both are the last thing that a session does in its call. on_leaving: nothing more is taken or
+  // sent, only the client's own close is awaited.
+  virtual void on_idle(ServerSession&) {}
+  virtual void on_leaving(ServerSession&) {}
   // Once, last: no stream is open. The host lets go of the session (Owned).
   virtual void on_session_end(ServerSession& session, CloseCause cause) = 0;
   // protocol_errors_total{side="downstream"}: faults that have no stream to be told on (HTTP/2 connection errors).

@@ -281,7 +281,8 @@ void Server::fill(net::ByteQueue& out, size_t room) {
 void Server::on_drained() {
   answer_since_ = base::Micros{-1};
   if (stream_ != nullptr && stream_->silent_since_.count >= 0) restart_grace();
-  if (phase_ == Phase::closing) close_or_linger();
+  if (phase_ == Phase::closing) return close_or_linger();
+  if (phase_ == Phase::idle || phase_ == Phase::head || phase_ == Phase::rest) host_.on_idle(*this);
 }
 
 void Server::answer_done() {
@@ -355,6 +356,7 @@ void Server::close_or_linger() {
   transport_->shut_write();
   schedule(since_ + base::Micros{options_.header_timeout});
   resume(0xff);
+  host_.on_leaving(*this);
 }
 
 void Server::cut(const Failure& why, CloseCause cause) {

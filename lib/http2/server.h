@@ -167,6 +167,7 @@ class Server final : public http::ServerSession,
   void read_on();
   void request_begins(ServerStream& stream);
   void request_over();
+  void tell_idle();
   void leave_now();
   void leave_if_done();
   void begin_closing(http::CloseCause cause);
@@ -205,6 +206,7 @@ class Server final : public http::ServerSession,
   uint64_t given_ = 0;                        // bytes given to the transport
   uint64_t answer_mark_ = 0;                  // of those, what the client had taken when the window opened
   uint32_t open_ = 0;                         // streams the host knows
+  uint32_t answering_ = 0;                    // streams the host was told of that are not freed: of one it let go an answer may wait
   uint32_t alive_ = 0;                        // streams that are not freed
   uint32_t requests_ = 0;
   uint32_t dropped_ = 0;
@@ -214,6 +216,7 @@ class Server final : public http::ServerSession,
   http::CloseCause cause_ = http::CloseCause::peer_closed;
   uint8_t cut_turns_ = 0;
   bool answer_marked_ = false;                // answer_mark_ was taken
+  bool busy_ = false;                         // a request has begun since on_idle()
   bool held_back_ = false;                    // not read, for want of memory
 };
 

@@ -77,6 +77,7 @@ void Server::reclaim() noexcept { slabs().sessions.recycle(this); }
 
 void Server::free(ServerStream& stream) {
   --alive_;
+  if (stream.told_) --answering_;
   stream.base::ListHook<OpenTag>::unlink();
   engine_.forget(stream);
   slabs().streams.recycle(&stream);
@@ -112,6 +113,7 @@ void Server::on_bytes(net::ByteQueue& in) {
   }
   leave_if_done();
   touch();
+  tell_idle();
 }
 
 // A stream that was cancelled counts until its sink has heard of it, and the work for it has ended (row 33).
@@ -180,6 +182,8 @@ void Server::request_begins(ServerStream& stream) {
   ++requests_;
   ++open_;
   stream.told_ = true;
+  ++answering_;
+  busy_ = true;
   if (requests_ >= options_.max_requests) drain(CloseCause::max_requests);
   stream.sink_ = &host_.on_stream(*this, stream);
 }
@@ -236,7 +240,15 @@ void Server::fill(net::ByteQueue& out, size_t room) {
 
 void Server::on_drained() {
   answer_since_ = base::Micros{-1};
-  if (phase_ == Phase::closing && !engine_.wants_write()) close_or_linger();
+  if (phase_ == Phase::closing && !engine_.wants_write()) return close_or_linger();
+  tell_idle();
+}
+
+void Server::tell_idle() {
+  const bool open = phase_ == Phase::open || phase_ == Phase::noticed || phase_ == Phase::leaving;
+  if (!busy_ || !open || answering_ != 0 || engine_.wants_write() || transport_->unsent() != 0) return;
+  busy_ = false;
+  host_.on_idle(*this);
 }
 
 // ---- leaving ----------------------------------------------------------------------------------------------------
@@ -282,6 +294,7 @@ void Server::close_or_linger() {
   since_ = loop_.now();
   transport_->shut_write();
   schedule(since_ + base::Micros{last_wait});
+  host_.on_leaving(*this);
 }
 
 // The connection is broken and its GOAWAY is out: what is open ends.

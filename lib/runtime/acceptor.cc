@@ -6,17 +6,16 @@
 #include "base/check.h"
 #include "base/counted_here.h"
 #include "base/log.h"
+#include "base/pages.h"
 #include "exchange/exchange.h"
 #include "http1/server_session.h"
 #include "http2/frame.h"
 #include "http2/server_session.h"
+#include "runtime/clients.h"
 #include "runtime/worker.h"
 
 namespace sluice::runtime {
 namespace {
-
-// How many of the connections with the oldest requests are looked at for an idle one: bounded work at the cap.
-constexpr int shed_looks_max = 64;
 
 bool offers(const Listening& listening, http::Protocol protocol) {
   const auto& protocols = listening.options.protocols;
@@ -35,10 +34,6 @@ constexpr std::string_view alpn_http2 = "h2";
 }  // namespace
 
 Acceptor::~Acceptor() {
-  while (Connection* connection = connections_.front()) {
-    connection->leave_order();
-    worker_.connections().recycle(connection);
-  }
   if (keeps_site_) site_->unref();
 }
 
@@ -92,16 +87,19 @@ void Acceptor::accept_failed(int error) {
 }
 
 void Acceptor::take(net::TransportPtr transport) {
-  if (!worker_.admit_connection()) {              // counted there; the transport closes as it dies
-    transport->close(net::Close::reset);
-    return;
+  if (base::MemoryLimit::far_above()) {           // nobody is let in
+    worker_.meter().rejected_for_memory();
+    return transport->close(net::Close::reset);
   }
-  Connection* const connection = worker_.connections().make(*this, std::move(transport));
-  connections_.push_back(*connection);
+  Client& client = worker_.clients().make(*this, std::move(transport));
+  here_.push_back(client);
   ++count_;
+  worker_.clients().arrive(client);
+}
+
+void Acceptor::begun() {
   cells_.connections->add(1);
   cells_.connections_total->add(1);
-  connection->start();
 }
 
 // Place one of two that know HTTP versions (the other: upstream/connector.cc).
@@ -112,7 +110,7 @@ FirstBytes::Judge Acceptor::judge_of_first_bytes(const Listening& listening) con
 
 // By ALPN over TLS; in the clear by what the client sends, or by what alone is offered.
 http::ServerSessionPtr Acceptor::make_session(net::TransportPtr transport, const Listening& listening, std::string_view first_bytes,
-                                              Connection& host) {
+                                              Client& host) {
   const bool tls = listening.tls != nullptr;
   const auto scheme = tls ? http::Scheme::https : http::Scheme::http;
   const bool only_http2 = !offers(listening, http::Protocol::http1);
@@ -128,9 +126,10 @@ http::ServerSessionPtr make_admin_session(net::Loop& loop, net::TransportPtr tra
   return http1::make_server_session(loop, std::move(transport), options, http::Scheme::http, host);
 }
 
-http::Sink& Acceptor::begin_exchange(Connection& connection, http::Stream& stream) {
-  connection.leave_order();
-  connections_.push_back(connection);
+Clients& Acceptor::clients() { return worker_.clients(); }
+
+http::Sink& Acceptor::begin_exchange(Client& client, http::Stream& stream) {
+  worker_.clients().on_busy(client);
   return *worker_.begin_exchange(*site_, listening_->index, stream);
 }
 
@@ -142,20 +141,21 @@ void Acceptor::proxy_header_refused(const net::Peer& peer, std::string_view deta
   if (site.admit()) base::warn("listener {}: {} sent no valid PROXY header: {}", listening_->options.name, peer.remote.text(), detail);
 }
 
-void Acceptor::ended(Connection& connection, http::CloseCause cause) {
-  connection.leave_order();
+void Acceptor::ended(Client& client, http::CloseCause cause) {
+  client.leave_listener();
   --count_;
-  cells_.connections->add(-1);
-  worker_.connection_closed(cause);
-  worker_.loop().reap_later(connection);
+  worker_.clients().gone(client);
+  if (client.begun()) {
+    cells_.connections->add(-1);
+    worker_.connection_closed(cause);
+  }
+  worker_.loop().reap_later(client);
 }
-
-base::Slab<Connection>& Acceptor::connection_slab() { return worker_.connections(); }
 
 void Acceptor::drain(http::CloseCause cause) {
   draining_ = true;
-  for (Connection* c = connections_.front(); c != nullptr;) {
-    Connection* const next = connections_.next(*c);
+  for (Client* c = here_.front(); c != nullptr;) {
+    Client* const next = here_.next(*c);
     c->drain(cause);
     c = next;
   }
@@ -169,21 +169,11 @@ void Acceptor::leave(http::CloseCause cause) {
 }
 
 void Acceptor::abort_all(const http::Failure& why, http::CloseCause cause) {
-  for (Connection* c = connections_.front(); c != nullptr;) {
-    Connection* const next = connections_.next(*c);
+  for (Client* c = here_.front(); c != nullptr;) {
+    Client* const next = here_.next(*c);
     c->abort(why, cause);
     c = next;
   }
-}
-
-bool Acceptor::shed_one() {
-  int looks = shed_looks_max;
-  for (Connection* c = connections_.front(); c != nullptr && looks-- > 0; c = connections_.next(*c)) {
-    if (!c->idle()) continue;
-    c->drain(http::CloseCause::shed);
-    return true;
-  }
-  return false;
 }
 
 void Acceptor::on_handshake(const tls::HandshakeFacts& facts) {

@@ -1,5 +1,5 @@
 // Acceptor: one listener on one worker: takes connections in, chooses the session of the agreed HTTP version (the one place
-// on this side that knows versions), and keeps the connections until they end.
+// on this side that knows versions), and what holds for all of its clients. They themselves are in Clients.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 #include "base/list.h"
 #include "metrics/cell.h"
 #include "net/listener.h"
-#include "runtime/connection.h"
+#include "runtime/client.h"
 #include "runtime/generation.h"
 #include "tls/events.h"
 
@@ -18,6 +18,7 @@ class Site;
 
 namespace sluice::runtime {
 
+class Clients;
 class Worker;
 
 // Cells of one listener on one worker.
@@ -69,27 +70,25 @@ class Acceptor final : private tls::TlsEvents {
   // Its listener left the configuration: stops and drains. What still comes on its connections is routed as before.
   void leave(http::CloseCause cause);
   void abort_all(const http::Failure& why, http::CloseCause cause);
-  // Closes the connection that has been idle longest among the oldest ones. False: none is idle.
-  bool shed_one();
-  size_t connections() const { return count_; }
+  size_t connections() const { return count_; }   // those that wait for a place among them
   bool listening_now() const;                     // a socket is not closed yet
   const Listening& options() const { return *listening_; }
   net::Loop& loop();
 
-  // For Connection
+  // For Client
+  Clients& clients();
   const std::shared_ptr<const Listening>& listening() const { return listening_; }
   tls::TlsEvents& tls_events() { return *this; }
   // What tells the session apart by a connection's first bytes; nullptr: it is known without.
   FirstBytes::Judge judge_of_first_bytes(const Listening& listening) const;
-  http::ServerSessionPtr make_session(net::TransportPtr transport, const Listening& listening, std::string_view first_bytes,
-                                      Connection& host);
-  http::Sink& begin_exchange(Connection& connection, http::Stream& stream);
+  http::ServerSessionPtr make_session(net::TransportPtr transport, const Listening& listening, std::string_view first_bytes, Client& host);
+  http::Sink& begin_exchange(Client& client, http::Stream& stream);
   void protocol_error(http::Detail detail);
   void proxy_header_refused(const net::Peer& peer, std::string_view detail);
   void accept_failed(int error);
   void listener_stopped();
-  void ended(Connection& connection, http::CloseCause cause);
-  base::Slab<Connection>& connection_slab();
+  void begun();
+  void ended(Client& client, http::CloseCause cause);
 
  private:
   void on_handshake(const tls::HandshakeFacts& facts) override;
@@ -100,7 +99,7 @@ class Acceptor final : private tls::TlsEvents {
   exchange::Site* site_ = nullptr;
   ListenerCells cells_;
   OpenSockets open_;                              // those that stopped stay until we go
-  base::List<Connection, ByAge> connections_;     // in the order of their latest request
+  base::List<Client, OfListener> here_;
   size_t count_ = 0;
   bool draining_ = false;
   bool keeps_site_ = false;                       // site_ is not in force any more, and goes when we do

@@ -1,4 +1,4 @@
-// FirstBytes: keeps an accepted connection until its first bytes tell which session it is for. Owned by its Connection, and
+// FirstBytes: keeps an accepted connection until its first bytes tell which session it is for. Owned by its Client, and
 // gone before the first request; what the bytes mean is asked of acceptor.cc.
 #pragma once
 
@@ -30,7 +30,6 @@ class FirstBytes final : private net::Transport::User, private net::Reapable {
 
   static net::Owned<FirstBytes> make(net::Loop& loop, net::TransportPtr transport, base::Millis patience, Judge judge, Host& host);
   void hurry(base::Millis patience);               // from now on it waits no longer than this
-  bool silent() const { return silent_; }          // no byte has come
   void retire() noexcept;                          // for Owned
 
  private:

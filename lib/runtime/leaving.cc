@@ -49,7 +49,7 @@ void Leaving::tell_workers() {
 // its listeners are closed.
 uint64_t Leaving::connections_left() const {
   const bool listening = drain_.phase() != Phase::serving && closed_ < env_.crew.size();
-  return uint64_t{env_.shared.connections.load()} + (listening ? 1 : 0);
+  return uint64_t{env_.shared.places.taken.load()} + (listening ? 1 : 0);
 }
 
 }  // namespace sluice::runtime

@@ -12,10 +12,18 @@ struct Reader {
   void operator()(const GiveUpIdle& what) const { worker.give_up_idle(what.upstream, what.wanted); }
   void operator()(const TakeSlot& what) const { worker.accept_slot(what.upstream, what.slot); }
   void operator()(const EndpointDown& what) const { worker.endpoint_is_down(what.upstream, what.endpoint); }
+  void operator()(const MakeRoom& what) const { worker.clients().make_room_for(what.worker); }
+  void operator()(const RoomMade& what) const { worker.clients().room_made(what.made); }
+  void operator()(const ShedClients&) const { worker.clients().shed(); }
   void operator()(const WorkerMail::Task& task) const { task(worker); }
 };
 
 }  // namespace
+
+bool WorkerMail::may_get_lost() const {
+  return std::holds_alternative<GiveUpIdle>(what_) || std::holds_alternative<TakeSlot>(what_) ||
+         std::holds_alternative<EndpointDown>(what_);
+}
 
 void WorkerMail::operator()(Worker& to) const { std::visit(Reader{to}, what_); }
 

@@ -1,5 +1,6 @@
 // WorkerMail: what a worker is told by others: a closed list of what workers say to each other, and tasks of control. What workers
-// say may get lost: it is asked again, given back, or found out in another way.
+// say about upstreams may get lost: it is asked again, given back, or found out in another way. What they say about clients may not: a
+// newcomer waits for it, or a place goes with it; there is never more of it than Clients::waiting_max for each of them.
 #pragma once
 
 #include <concepts>
@@ -29,6 +30,15 @@ struct EndpointDown {                             // lost: each idle connection 
   uint64_t endpoint;
 };
 
+// For `worker`: end the client that has to go first; its answer says whether a place comes with it.
+struct MakeRoom {
+  uint32_t worker;
+};
+struct RoomMade {
+  bool made;
+};
+struct ShedClients {};                            // more places are taken than there are: yours has to go first
+
 class WorkerMail {
  public:
   using Task = std::function<void(Worker&)>;      // of control: rare, never lost
@@ -37,14 +47,17 @@ class WorkerMail {
   WorkerMail(GiveUpIdle what) : what_(what) {}                  // NOLINT: one word for the message and its envelope
   WorkerMail(TakeSlot what) : what_(std::move(what)) {}         // NOLINT
   WorkerMail(EndpointDown what) : what_(what) {}                // NOLINT
+  WorkerMail(MakeRoom what) : what_(what) {}                    // NOLINT
+  WorkerMail(RoomMade what) : what_(what) {}                    // NOLINT
+  WorkerMail(ShedClients what) : what_(what) {}                 // NOLINT
   template <std::invocable<Worker&> Work>
   WorkerMail(Work task) : what_(Task(std::move(task))) {}       // NOLINT
 
   void operator()(Worker& to) const;              // at its loop
-  bool may_get_lost() const { return !std::holds_alternative<Task>(what_); }
+  bool may_get_lost() const;
 
  private:
-  std::variant<std::monostate, GiveUpIdle, TakeSlot, EndpointDown, Task> what_;
+  std::variant<std::monostate, GiveUpIdle, TakeSlot, EndpointDown, MakeRoom, RoomMade, ShedClients, Task> what_;
 };
 
 }  // namespace sluice::runtime

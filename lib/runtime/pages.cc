@@ -56,7 +56,7 @@ void Pages::status(Done done) {
                                     facts.phase = rooms_.leaving.phase();
                                     facts.uptime = env_.loop.now() - rooms_.readiness.started();
                                     facts.drain_left = rooms_.leaving.time_left();
-                                    facts.connections = env_.shared.connections.load();
+                                    facts.connections = env_.shared.places.taken.load();
                                     done({200, "application/json", status_json(*generation, facts)});
                                   });
 }

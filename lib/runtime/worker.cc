@@ -45,6 +45,7 @@ Worker::Worker(const Setup& setup)
       random_(setup.seed),
       meter_(setup.shared.registry, setup.index),
       env_{setup.loop, random_, meter_, setup.shared.access_log, setup.index, setup.shared.pseudonym},
+      clients_(setup.loop, setup.index, setup.shared.places, setup.peers, meter_),
       sweep_timer_(this, net::timer_call<&Worker::sweep>),
       trim_timer_(this, net::timer_call<&Worker::trim>) {
   loop_.watch_turns(&meter_);
@@ -54,6 +55,7 @@ Worker::Worker(const Setup& setup)
 Worker::~Worker() {
   loop_.watch_turns(nullptr);
   closing_.clear();
+  clients_.clear();
   acceptors_.clear();
   leaving_.clear();
 }
@@ -184,23 +186,7 @@ void Worker::tell_held() {
 
 // ---- connections ------------------------------------------------------------------------------------------------
 
-// Far above max_memory nobody is let in. At max_connections the client that has been idle longest makes room; if none is idle here, the new one goes.
-bool Worker::admit_connection() {
-  if (base::MemoryLimit::far_above()) {
-    meter_.rejected_for_memory();
-    return false;
-  }
-  if (shared_.connections.fetch_add(1, std::memory_order_relaxed) < shared_.max_connections.load(std::memory_order_relaxed)) return true;
-  for (auto& acceptor : acceptors_) {
-    if (acceptor->shed_one()) return true;
-  }
-  shared_.connections.fetch_sub(1, std::memory_order_relaxed);
-  meter_.rejected_at_cap();
-  return false;
-}
-
 void Worker::connection_closed(http::CloseCause cause) {
-  shared_.connections.fetch_sub(1, std::memory_order_relaxed);
   meter_.connection_closed(cause);
   trim_later();
 }

@@ -14,6 +14,7 @@
 #include "metrics/registry.h"
 #include "runtime/acceptor.h"
 #include "runtime/cells.h"
+#include "runtime/clients.h"
 #include "runtime/crew.h"
 #include "runtime/epochs.h"
 #include "runtime/generation.h"
@@ -26,9 +27,7 @@ struct Shared {
   metrics::Registry& registry;
   exchange::AccessLog* access_log = nullptr;      // nullptr: off
   std::string pseudonym;                          // ours in Via
-  std::atomic<uint32_t> max_connections{0};
-  // Of clients, all workers: the cap holds to the connection. Written at each accept and close: apart from what every request reads.
-  alignas(64) std::atomic<uint32_t> connections{0};
+  Places places{registry.control()};              // for clients
 };
 
 // One worker's part of /status.
@@ -72,12 +71,11 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   bool warm();                                    // every pool holds its share of min_idle
   WorkerStatus status();
 
-  // For Acceptor and Connection
+  // For Acceptor and Client
   net::Loop& loop() { return loop_; }
   uint32_t index() const { return index_; }
   WorkerMeter& meter() { return meter_; }
-  base::Slab<Connection>& connections() { return connections_; }
-  bool admit_connection();
+  Clients& clients() { return clients_; }
   void connection_closed(http::CloseCause cause);
   void listener_stopped();
   void handshake_error(tls::HandshakeError why) { meter_.handshake_error(why); }
@@ -120,7 +118,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   WorkerMeter meter_;
   exchange::Env env_;
   base::Slab<exchange::Exchange> exchanges_;
-  base::Slab<Connection> connections_;
+  Clients clients_;
   GenerationPtr generation_;
   Epoch epoch_ = 0;
   std::function<void(const Held&)> report_held_;

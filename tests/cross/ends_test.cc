@@ -399,7 +399,7 @@ TEST_CASE("drain: what is under way finishes") {
     s.settle();
     s.rig.worker->leave([] {});
     s.rig.sim.run_for(base::seconds(3));
-    CHECK(s.rig.shared.connections.load() == 1);
+    CHECK(s.rig.shared.places.taken.load() == 1);
     call.send("two");
     call.end();
     s.settle();
@@ -410,7 +410,7 @@ TEST_CASE("drain: what is under way finishes") {
     CHECK(call.answer().text() == "200 | first second | whole");
     s.rig.sim.run_for(base::seconds(15));
     CHECK(client.closing());
-    CHECK(s.rig.shared.connections.load() == 0);
+    CHECK(s.rig.shared.places.taken.load() == 0);
   });
 }
 
@@ -430,7 +430,7 @@ TEST_CASE("drain: at the deadline what is cut looks cut") {
       CHECK(turn.request().ending == Ending::cut);
       CHECK(turn.left());
       s.rig.sim.run_for(base::seconds(15));
-      CHECK(s.rig.shared.connections.load() == 0);
+      CHECK(s.rig.shared.places.taken.load() == 0);
     });
   }
 }

@@ -178,6 +178,8 @@ std::unique_ptr<support::ScriptedPeer> House::client(uint32_t worker, uint32_t l
   sender_ = worker;
   member.worker->bring(listener, std::move(pair.transport));
   sender_ = at_control;
+  ++steps_;
+  if (after_step) after_step();                    // an arrival is one, too: what is true before it may not be after it
   return std::move(pair.peer);
 }
 

@@ -52,7 +52,7 @@ class House final : private runtime::Crew, private admin::Helper {
   // For all networks: each worker's and that of control.
   void each_network(const std::function<void(support::SimNetwork&)>& what);
   runtime::Worker& worker(uint32_t index) { return *members_[index].worker; }
-  uint32_t connections() const { return shared.connections.load(); }
+  uint32_t connections() const { return shared.places.taken.load(); }
   bool quiet() const;                              // no step is left but by time
   base::Micros now() const { return clock_.now(); }
   uint64_t steps() const { return steps_; }

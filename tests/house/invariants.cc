@@ -34,8 +34,8 @@ void Invariants::after_step() {
 void Invariants::cap() {
   if (off("cap")) return;
   const uint32_t now = house_.connections();
-  if (now > house_.shared.max_connections && now > connections_) {
-    throw Broken{fmt::format("{} clients at max_connections = {}", now, house_.shared.max_connections.load())};
+  if (now > house_.shared.places.most && now > connections_) {
+    throw Broken{fmt::format("{} clients at max_connections = {}", now, house_.shared.places.most.load())};
   }
   connections_ = now;
 }
@@ -58,9 +58,9 @@ void Invariants::reloaded() {
   const config::Snapshot& snapshot = *house_.control->generation()->snapshot;
   note_ways(snapshot);
   if (off("taken")) return;
-  if (house_.shared.max_connections != snapshot.runtime.max_connections) {
-    throw Broken{fmt::format("\"reloaded\", but max_connections is {}, not {}", house_.shared.max_connections.load(),
-                             snapshot.runtime.max_connections)};
+  if (house_.shared.places.most != snapshot.runtime.max_connections) {
+    throw Broken{
+        fmt::format("\"reloaded\", but max_connections is {}, not {}", house_.shared.places.most.load(), snapshot.runtime.max_connections)};
   }
 }
 

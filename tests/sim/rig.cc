@@ -9,7 +9,7 @@
 namespace sluice::sim {
 
 Rig::Rig(std::string_view toml) {
-  shared.max_connections = 1000;
+  shared.places.most = 1000;
   worker = std::make_unique<runtime::Worker>(runtime::Worker::Setup{0, 1, sim.loop(), network, shared, peers_});
   apply(toml);
 }

@@ -213,6 +213,7 @@ class ProbeServerHost final : public http::ServerHost {
   http::ServerSessionPtr session;
   std::vector<std::unique_ptr<ProbeSink>> sinks;
   std::vector<http::Detail> protocol_errors;
+  unsigned idle_told = 0;
   bool ended = false;
   http::CloseCause cause{};
 
@@ -224,12 +225,13 @@ class ProbeServerHost final : public http::ServerHost {
     if (prepare) prepare(*sinks.back());
     return *sinks.back();
   }
+  void on_idle(http::ServerSession&) override {
+    at_rest("on_idle");
+    ++idle_told;
+  }
+  void on_leaving(http::ServerSession&) override { at_rest("on_leaving"); }
   void on_session_end(http::ServerSession&, http::CloseCause why) override {
-    contract_.up();
-    if (ended) contract_.broken("on_session_end twice");
-    for (const auto& s : sinks) {
-      if (s->stream != nullptr) contract_.broken("on_session_end with an open stream");
-    }
+    at_rest("on_session_end");
     ended = true;
     cause = why;
     session.reset();
@@ -243,6 +245,14 @@ class ProbeServerHost final : public http::ServerHost {
   }
 
  private:
+  void at_rest(const std::string& upcall) {
+    contract_.up();
+    if (ended) contract_.broken(upcall + " after on_session_end");
+    for (const auto& s : sinks) {
+      if (s->stream != nullptr) contract_.broken(upcall + " with an open stream");
+    }
+  }
+
   Contract& contract_;
 };
 

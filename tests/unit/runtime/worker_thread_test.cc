@@ -84,7 +84,7 @@ class Site {
  public:
   explicit Site(const std::string& upstream) {
     ::signal(SIGPIPE, SIG_IGN);                      // as main() does
-    shared_.max_connections = 100;
+    shared_.places.most = 100;
     const std::string toml =
         "[[listener]]\naddress = \"127.0.0.1:0\"\nprotocols = [\"h2\", \"http/1.1\"]\n[[upstream]]\nname = \"app\"\nendpoints = [\"" +
         upstream + "\"]\n[[route]]\nupstream = \"app\"\n";

@@ -1,5 +1,5 @@
-// Connection: one client connection from accept to its end: PROXY protocol, TLS, then the session of the version that was
-// agreed on. Owned by its acceptor; the only place, with upstream/connector.cc, that knows HTTP versions is acceptor.cc.
+// Client: one client connection from accept to its end: PROXY protocol, TLS, then the session of the version that was agreed on.
+// Owned by its worker's Clients, which count it and may end it; its acceptor says what holds for it.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,7 @@
 #include "http/stream.h"
 #include "net/proxy_protocol.h"
 #include "net/transport.h"
+#include "runtime/client_lists.h"
 #include "runtime/first_bytes.h"
 
 namespace sluice::runtime {
@@ -16,21 +17,25 @@ namespace sluice::runtime {
 class Acceptor;
 struct Listening;
 
-class Connection final : public http::ServerHost,
-                         private net::Transport::User,
-                         private net::ProxyReader::Host,
-                         private FirstBytes::Host,
-                         public net::Reapable,
-                         public base::ListHook<struct ByAge> {
+class Client final : public http::ServerHost,
+                     private net::Transport::User,
+                     private net::ProxyReader::Host,
+                     private FirstBytes::Host,
+                     public net::Reapable,
+                     public ListedClient,
+                     public base::ListHook<struct OfListener> {
  public:
-  Connection(Acceptor& acceptor, net::TransportPtr transport);
-  ~Connection();
+  Client(base::Slab<Client>& home, Acceptor& acceptor, net::TransportPtr transport);
+  ~Client();
 
-  void start();
-  void leave_order() { base::ListHook<struct ByAge>::unlink(); }
-  bool idle() const { return session_ != nullptr ? session_->open_streams() == 0 : first_ != nullptr && first_->silent(); }
-  bool serving() const { return session_ != nullptr; }
-  http::ServerSession* session() { return session_.get(); }
+  // It has a place. Nothing of it was read before.
+  void begin();
+  bool begun() const { return begun_; }
+  void refuse();                                  // it gets none: reset
+  uint8_t asked_again() { return ++asked_; }      // for a place
+  // Closed now: whoever comes next finds its descriptor free. No request of it may be open (abort() is for those).
+  void end(http::CloseCause cause);
+  void leave_listener() { base::ListHook<struct OfListener>::unlink(); }
   // The connection's part of a drain: see http::ServerSession::drain(). One without a session yet just ends, or has a moment for
   // the bytes that are on their way.
   void drain(http::CloseCause cause);
@@ -40,10 +45,11 @@ class Connection final : public http::ServerHost,
   void secure();
   void serve();
   void begin_session(net::TransportPtr transport, std::string_view first_bytes);
-  void end(http::CloseCause cause);
 
   // http::ServerHost
   http::Sink& on_stream(http::ServerSession& session, http::Stream& stream) override;
+  void on_idle(http::ServerSession& session) override;
+  void on_leaving(http::ServerSession& session) override;
   void on_session_end(http::ServerSession& session, http::CloseCause cause) override;
   void on_protocol_error(http::Detail detail) override;
   // net::ProxyReader::Host
@@ -61,12 +67,14 @@ class Connection final : public http::ServerHost,
   void reclaim() noexcept override;
 
   Acceptor& acceptor_;                                   // may be gone before our memory is
-  base::Slab<Connection>& home_;
+  base::Slab<Client>& home_;
   std::shared_ptr<const Listening> listening_;   // the settings it was accepted under
   net::TransportPtr transport_;                          // until there is a session
   net::Owned<net::ProxyReader> proxy_;                   // while a PROXY header is awaited
   net::Owned<FirstBytes> first_;                         // while it is not known which session it is for
   http::ServerSessionPtr session_;
+  uint8_t asked_ = 0;
+  bool begun_ = false;
   bool ended_ = false;
 };
 

@@ -1,8 +1,9 @@
-#include "runtime/connection.h"
+#include "runtime/client.h"
 
 #include "base/check.h"
 #include "base/pages.h"
 #include "runtime/acceptor.h"
+#include "runtime/clients.h"
 #include "tls/transport.h"
 
 namespace sluice::runtime {
@@ -12,28 +13,30 @@ constexpr base::Millis first_bytes_grace = base::seconds(1);   // of a drain
 
 }  // namespace
 
-Connection::Connection(Acceptor& acceptor, net::TransportPtr transport)
-    : acceptor_(acceptor), home_(acceptor.connection_slab()), listening_(acceptor.listening()), transport_(std::move(transport)) {}
+Client::Client(base::Slab<Client>& home, Acceptor& acceptor, net::TransportPtr transport)
+    : acceptor_(acceptor), home_(home), listening_(acceptor.listening()), transport_(std::move(transport)) {}
 
-Connection::~Connection() = default;
+Client::~Client() = default;
 
-void Connection::start() {
+void Client::begin() {
+  begun_ = true;
+  acceptor_.begun();
   if (listening_->options.proxy_protocol == net::ProxyProtocolIn::off) return secure();
   proxy_ = net::ProxyReader::make(acceptor_.loop(), std::move(transport_), listening_->options.downstream.header_timeout, *this);
 }
 
-void Connection::on_proxy_header(net::ProxyReader&, net::TransportPtr transport) {
+void Client::on_proxy_header(net::ProxyReader&, net::TransportPtr transport) {
   proxy_.reset();
   transport_ = std::move(transport);
   secure();
 }
 
-void Connection::on_proxy_failed(net::ProxyReader&, const net::Peer& peer, net::ProxyReader::Failed why, std::string_view detail) {
+void Client::on_proxy_failed(net::ProxyReader&, const net::Peer& peer, net::ProxyReader::Failed why, std::string_view detail) {
   acceptor_.proxy_header_refused(peer, detail);
   end(why == net::ProxyReader::Failed::timeout ? http::CloseCause::timeout : http::CloseCause::protocol_error);
 }
 
-void Connection::secure() {
+void Client::secure() {
   if (listening_->tls == nullptr) return serve();
   const tls::HandshakeOptions options{listening_->options.downstream.handshake_timeout, &acceptor_.tls_events()};
   std::shared_ptr<const tls::ServerContext> context(listening_, listening_->tls.get());   // counted with the listener, by this worker
@@ -41,28 +44,28 @@ void Connection::secure() {
   transport_->start(*this);
 }
 
-void Connection::serve() {
+void Client::serve() {
   const FirstBytes::Judge judge = acceptor_.judge_of_first_bytes(*listening_);
   if (judge == nullptr) return begin_session(std::move(transport_), {});
   first_ = FirstBytes::make(acceptor_.loop(), std::move(transport_), listening_->options.downstream.idle_timeout, judge, *this);
 }
 
 // One that was let in before memory was short, and has asked for nothing yet, goes before it costs a session.
-void Connection::on_open() { base::MemoryLimit::far_above() ? end(http::CloseCause::shed) : serve(); }
+void Client::on_open() { base::MemoryLimit::far_above() ? end(http::CloseCause::shed) : serve(); }
 
-void Connection::on_first_bytes(net::TransportPtr transport, std::string_view bytes) {
+void Client::on_first_bytes(net::TransportPtr transport, std::string_view bytes) {
   if (!base::MemoryLimit::far_above()) return begin_session(std::move(transport), bytes);
   transport->close(net::Close::reset);
   end(http::CloseCause::shed);
 }
 
-void Connection::begin_session(net::TransportPtr transport, std::string_view first_bytes) {
+void Client::begin_session(net::TransportPtr transport, std::string_view first_bytes) {
   first_.reset();
   session_ = acceptor_.make_session(std::move(transport), *listening_, first_bytes, *this);
 }
 
 // The handshake failed or the client left; tls_events has counted why.
-void Connection::on_end(net::EndReason why) {
+void Client::on_end(net::EndReason why) {
   switch (why) {
     case net::EndReason::closed: return end(http::CloseCause::peer_closed);
     case net::EndReason::reset: return end(http::CloseCause::peer_reset);
@@ -76,23 +79,27 @@ void Connection::on_end(net::EndReason why) {
   }
 }
 
-http::Sink& Connection::on_stream(http::ServerSession&, http::Stream& stream) { return acceptor_.begin_exchange(*this, stream); }
+http::Sink& Client::on_stream(http::ServerSession&, http::Stream& stream) { return acceptor_.begin_exchange(*this, stream); }
 
-void Connection::on_session_end(http::ServerSession&, http::CloseCause cause) { end(cause); }
+void Client::on_session_end(http::ServerSession&, http::CloseCause cause) { end(cause); }
 
-void Connection::on_protocol_error(http::Detail detail) { acceptor_.protocol_error(detail); }
+void Client::on_protocol_error(http::Detail detail) { acceptor_.protocol_error(detail); }
 
-void Connection::drain(http::CloseCause cause) {
+void Client::on_idle(http::ServerSession&) { acceptor_.clients().on_idle(*this); }
+
+void Client::on_leaving(http::ServerSession&) { acceptor_.clients().on_leaving(*this); }
+
+void Client::drain(http::CloseCause cause) {
   if (session_ != nullptr) {
     session_->drain(cause);
-  } else if (first_ != nullptr && cause != http::CloseCause::shed) {
+  } else if (first_ != nullptr) {
     first_->hurry(first_bytes_grace);
   } else {
     end(cause);
   }
 }
 
-void Connection::abort(const http::Failure& why, http::CloseCause cause) {
+void Client::abort(const http::Failure& why, http::CloseCause cause) {
   if (session_ != nullptr) {
     session_->abort(why, cause);
   } else {
@@ -100,7 +107,12 @@ void Connection::abort(const http::Failure& why, http::CloseCause cause) {
   }
 }
 
-void Connection::end(http::CloseCause cause) {
+void Client::refuse() {
+  transport_->close(net::Close::reset);
+  end(http::CloseCause::shed);
+}
+
+void Client::end(http::CloseCause cause) {
   if (ended_) return;
   ended_ = true;
   proxy_.reset();
@@ -110,6 +122,6 @@ void Connection::end(http::CloseCause cause) {
   acceptor_.ended(*this, cause);
 }
 
-void Connection::reclaim() noexcept { home_.recycle(this); }
+void Client::reclaim() noexcept { home_.recycle(this); }
 
 }  // namespace sluice::runtime
