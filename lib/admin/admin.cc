@@ -105,7 +105,7 @@ class Request final : public http::Sink {
 class AdminServer::Impl final : public net::Listener::Host {
  public:
   Impl(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend)
-      : loop_(loop), make_session_(make_session), backend_(backend), listener_(loop, std::move(socket), *this) {}
+      : loop_(loop), make_session_(make_session), backend_(backend), listener_(loop, std::move(socket), *this, net::Takes::kept_ones_too) {}
   ~Impl() {
     while (Connection* c = connections_.front()) drop(*c);
   }

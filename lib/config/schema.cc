@@ -188,6 +188,12 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
       {"max_requests", Takes::now, "requests of one connection, then a clean close or GOAWAY",
        "long-lived clients spread over a grown fleet in time"},
       Number(o.max_requests, 1, count_max));
+  key(v,
+      {"max_age", Takes::now,
+       "of a connection, +-20 % jitter; then a clean close, or GOAWAY, when its requests have ended; 0 = none; a reload: for new "
+       "connections",
+       "most fleets change seldom, and max_requests moves busy clients; with it long-lived ones reach a grown fleet within this"},
+      Duration(o.max_age));
   key(v, {"max_request_line", Takes::now, "request line; above it 414", "twice what browsers and common servers allow"},
       Size(o.limits.max_request_line, {.min = 256, .max = 96 * 1024}));
   key(v,

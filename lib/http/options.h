@@ -42,6 +42,7 @@ struct DownstreamOptions {
   base::Millis idle_timeout{75'000};       // keep-alive
   std::uint64_t min_rate = 240;            // bytes a second after 10 s, body and answer; 0 = no limit
   std::uint32_t max_requests = 10'000;     // per connection, then a clean close or GOAWAY
+  base::Millis max_age{0};                 // of a connection, then as max_requests; +-20 % jitter; 0 = none
   bool operator==(const DownstreamOptions&) const = default;
 };
 

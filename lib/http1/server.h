@@ -75,6 +75,7 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
 
   // http::ServerSession
   void drain(http::CloseCause cause) override;
+  void limit_age(base::Millis age) override;
   void abort(const http::Failure& why, http::CloseCause cause) override;
   uint32_t open_streams() const override { return stream_ != nullptr && stream_->sink_ != nullptr ? 1 : 0; }
   base::Micros idle_since() const override { return since_; }
@@ -132,6 +133,7 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   void resume(uint8_t whys);
   void schedule(base::Micros deadline);
   void on_timer();
+  void check_age(base::Micros now);
   void check_request(base::Micros now);
   bool has_left(base::Micros now);
   void restart_grace();
@@ -150,6 +152,7 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   net::Timer timer_{this, net::timer_call<&Server::on_timer>};
   base::Micros since_;  // of the phase: idle, head, linger
   base::Micros answer_since_{-1};             // the window for min_rate of what waits in the transport; -1: nothing does
+  base::Micros drain_at_{-1};                 // -1: at no age
   uint64_t given_ = 0;  // bytes given to the transport
   uint64_t answer_mark_ = 0;                  // of those, what the client had taken when the window opened
   uint32_t requests_ = 0;

@@ -31,6 +31,7 @@ void Server::schedule(base::Micros deadline) {
 void Server::on_timer() {
   const base::Micros now = loop_.now();
   if (answer_too_slow(now)) return fail({Kind::request_timeout, Where::downstream, Detail::slow_read, false}, CloseCause::write_stalled);
+  check_age(now);
   switch (phase_) {
     case Phase::idle: {
       const base::Micros due = since_ + base::Micros{draining_ ? std::min(drain_grace, options_.idle_timeout) : options_.idle_timeout};
@@ -49,6 +50,17 @@ void Server::on_timer() {
     case Phase::cut:
     case Phase::ended: return;
   }
+}
+
+void Server::limit_age(base::Millis age) {
+  drain_at_ = loop_.now() + base::Micros{age};
+  schedule(drain_at_);
+}
+
+void Server::check_age(base::Micros now) {
+  if (drain_at_.count < 0 || draining_) return;
+  if (now < drain_at_) return schedule(drain_at_);
+  drain(CloseCause::max_lifetime);
 }
 
 void Server::check_request(base::Micros now) {

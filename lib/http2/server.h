@@ -122,6 +122,7 @@ class Server final : public http::ServerSession,
 
   // http::ServerSession
   void drain(http::CloseCause cause) override;
+  void limit_age(base::Millis age) override;
   void abort(const http::Failure& why, http::CloseCause cause) override;
   uint32_t open_streams() const override { return open_; }
   base::Micros idle_since() const override { return since_; }
@@ -180,6 +181,7 @@ class Server final : public http::ServerSession,
 
   void schedule(base::Micros deadline);
   void on_timer();
+  void check_age(base::Micros now);
   void check_idle(base::Micros now);
   void check_head(base::Micros now);
   void check_streams(base::Micros now);
@@ -203,6 +205,7 @@ class Server final : public http::ServerSession,
   base::Micros block_since_{-1};              // a header block has begun and is not whole
   base::Micros moved_at_{};                   // some stream's bytes left
   base::Micros answer_since_{-1};             // the window for min_rate of what waits in the transport; -1: nothing does
+  base::Micros drain_at_{-1};                 // -1: at no age
   uint64_t given_ = 0;                        // bytes given to the transport
   uint64_t answer_mark_ = 0;                  // of those, what the client had taken when the window opened
   uint32_t open_ = 0;                         // streams the host knows

@@ -38,6 +38,7 @@ void Server::on_timer() {
     case Phase::noticed:
     case Phase::leaving:
       if (connection_too_slow(now)) return fail(slow_read, CloseCause::write_stalled);
+      check_age(now);
       read_on();
       if (held_back_) return schedule(now + base::Micros{look_again});   // what the client owes, it may have sent
       check_head(now);
@@ -49,6 +50,17 @@ void Server::on_timer() {
     case Phase::cut:
     case Phase::ended: return;
   }
+}
+
+void Server::limit_age(base::Millis age) {
+  drain_at_ = loop_.now() + base::Micros{age};
+  schedule(drain_at_);
+}
+
+void Server::check_age(base::Micros now) {
+  if (drain_at_.count < 0 || phase_ != Phase::open) return;
+  if (now < drain_at_) return schedule(drain_at_);
+  drain(CloseCause::max_lifetime);
 }
 
 void Server::check_idle(base::Micros now) {

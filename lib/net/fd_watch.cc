@@ -12,8 +12,6 @@
 
 namespace sluice::net {
 
-Fd Fd::duplicate() const { return Fd(::fcntl(fd_, F_DUPFD_CLOEXEC, 0)); }
-
 struct FdWatch::Cell {
   uv_poll_t handle{};
   Loop* loop = nullptr;

@@ -199,7 +199,7 @@ base::Result<Address> bound_address(const Fd& socket) {
   return Address::from_sockaddr(reinterpret_cast<sockaddr*>(&raw), length);
 }
 
-Listener::Listener(Loop& loop, Fd socket, Host& host) : loop_(loop), host_(host), socket_(std::move(socket)) {
+Listener::Listener(Loop& loop, Fd socket, Host& host, Takes takes) : loop_(loop), host_(host), socket_(std::move(socket)), takes_(takes) {
   if (auto bound = bound_address(socket_)) address_ = *bound;   // else the kernel is out of memory: none is named
   const auto ip = address_.ip_bytes();
   wildcard_ = std::all_of(ip.begin(), ip.end(), [](uint8_t b) { return b == 0; }) && address_.is_ip();
@@ -237,8 +237,10 @@ bool Listener::accept_one() {
   if (wildcard_) {
     if (auto asked = bound_address(fd)) local = *asked;
   }
+  const bool too_many = state_ == State::accepting && !may_take(fd.value(), takes_);   // this one has it now
   host_.on_accept(accepted_socket(loop_, std::move(fd), remote, local));
-  return true;
+  if (too_many) paused_by(EMFILE);
+  return !too_many;
 }
 
 // The readiness does not go away, so without a pause we would spin.
@@ -249,7 +251,10 @@ void Listener::paused_by(int error) {
 }
 
 void Listener::pause_over() {
-  if (state_ == State::accepting) return watch_->watch(FdWatch::For::reading);
+  if (state_ == State::accepting) {
+    if (!one_is_left(socket_, takes_)) return paused_by(EMFILE);
+    return watch_->watch(FdWatch::For::reading);
+  }
   watch_.reset();
   run();
 }

@@ -38,7 +38,8 @@ class Listener final : private FdWatch::User, private Runnable {
    public:
     // At the loop. Must not destroy the listener. The connection is open and reads once it is started; let it go to refuse it.
     virtual void on_accept(TransportPtr connection) = 0;
-    // EMFILE, ENFILE, ENOBUFS, ENOMEM: accepting pauses for `accept_pause`, clients wait in the backlog.
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM, again and again while it lasts: accepting pauses for `accept_pause`, clients wait in the
+    // backlog. EMFILE, too, when what is left is kept for others (fd.h).
     virtual void on_accept_error(int error) = 0;
     // stop_accepting() is done: the descriptor is closed. At the loop; may destroy the listener.
     virtual void on_stopped() {}
@@ -51,7 +52,7 @@ class Listener final : private FdWatch::User, private Runnable {
   // What a client far away needs for the last step of its handshake. Below the second after which a SYN is sent again.
   static constexpr base::Millis handshake_grace = base::millis(100);
 
-  Listener(Loop& loop, Fd socket, Host& host);
+  Listener(Loop& loop, Fd socket, Host& host, Takes takes = Takes::what_traffic_may);
   // No connection that a client takes for open is reset: from now on none begins, those whose handshakes have begun are accepted
   // for `handshake_grace`, then the socket closes and on_stopped() follows. Again: nothing.
   void stop_accepting();
@@ -72,6 +73,7 @@ class Listener final : private FdWatch::User, private Runnable {
   std::optional<FdWatch> watch_;  // goes before the descriptor does
   Address address_;    // as bound
   bool wildcard_;      // then the local address of each connection is asked for
+  Takes takes_;
   State state_ = State::accepting;
   uint32_t batch_ = 1;
   Timer pause_{this, timer_call<&Listener::pause_over>};

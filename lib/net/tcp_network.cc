@@ -5,6 +5,10 @@
 
 namespace sluice::net {
 
-TransportPtr TcpNetwork::dial(Loop& loop, const Address& to, const DialOptions& options) { return dial_socket(loop, to, options); }
+TransportPtr TcpNetwork::dial(Loop& loop, const Address& to, const DialOptions& options) {
+  DialOptions ours = options;
+  ours.takes = takes_;
+  return dial_socket(loop, to, ours);
+}
 
 }  // namespace sluice::net

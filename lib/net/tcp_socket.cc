@@ -128,6 +128,7 @@ int TcpSocket::connect(const Address& to, const DialOptions& options) {
   if (length == 0) return UV_EADDRNOTAVAIL;
   Fd fd(::socket(raw_to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return -errno;
+  if (!may_take(fd.value(), options.takes)) return UV_EMFILE;
   if (to.is_ip()) {
     int error = set_option(fd.value(), IPPROTO_TCP, TCP_NODELAY, 1);
     if (error == 0) error = set_option(fd.value(), SOL_SOCKET, SO_KEEPALIVE, 1);

@@ -8,6 +8,7 @@
 
 #include "net/address.h"
 #include "net/byte_queue.h"
+#include "net/fd.h"
 #include "net/loop.h"
 
 namespace sluice::net {
@@ -122,6 +123,7 @@ using TransportPtr = Owned<Transport>;
 struct DialOptions {
   base::Millis connect_timeout = base::seconds(1);
   Address source{};  // Family::none: the kernel chooses
+  Takes takes = Takes::what_traffic_may;
 };
 
 // Where connections to upstreams come from: real sockets, or the simulation's wires.

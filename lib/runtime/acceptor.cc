@@ -1,6 +1,7 @@
 #include "runtime/acceptor.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "base/check.h"
@@ -16,6 +17,20 @@
 
 namespace sluice::runtime {
 namespace {
+
+// One line for a spell of something, whichever listener and worker meets it: the spell is over when nobody has met it for a while.
+class Spell {
+ public:
+  static constexpr base::Micros over_after = base::minutes(1);
+  bool begins(base::Micros now) {
+    const int64_t before = met_.exchange(now.count, std::memory_order_relaxed);
+    return before == never || now.count - before > over_after.count;
+  }
+
+ private:
+  static constexpr int64_t never = -1;
+  std::atomic<int64_t> met_{never};
+};
 
 bool offers(const Listening& listening, http::Protocol protocol) {
   const auto& protocols = listening.options.protocols;
@@ -79,8 +94,8 @@ bool Acceptor::listening_now() const {
 void Acceptor::listener_stopped() { worker_.listener_stopped(); }
 
 void Acceptor::accept_failed(int error) {
-  static thread_local base::LogSite site;
-  if (site.admit()) {
+  static Spell spell;                              // of the process
+  if (spell.begins(loop().now())) {
     base::error("listener {}: accept failed: {}; clients wait in the backlog (raise the limit of open files, or lower max_connections)",
                 listening_->options.name, std::strerror(error));
   }
@@ -117,6 +132,7 @@ http::ServerSessionPtr Acceptor::make_session(net::TransportPtr transport, const
   const bool speaks_http2 = only_http2 || (tls ? transport->peer().alpn == alpn_http2 : first_bytes == http2::preface);
   const auto make = speaks_http2 ? http2::make_server_session : http1::make_server_session;
   auto session = make(worker_.loop(), std::move(transport), listening.options.downstream, scheme, host);
+  if (const base::Millis age = listening_->options.downstream.max_age; age.count != 0) session->limit_age(worker_.jittered(age));
   if (draining_) session->drain(http::CloseCause::drain);
   return session;
 }

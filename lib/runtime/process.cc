@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <cerrno>
+#include <climits>
 #include <csignal>
 #include <cstring>
 #include <utility>
@@ -19,12 +20,10 @@ namespace {
 
 using config::Problems;
 
-constexpr uint32_t files_besides_clients = 256;   // libraries, logs, listeners, admin; upstream connections come on top
-
-// The hard limit is ours to use. Each client needs a descriptor, and so does each request's upstream connection.
-uint32_t fit_connections(uint32_t wanted) {
+// The hard limit is ours to use.
+uint64_t raise_descriptor_limit() {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return wanted;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return UINT32_MAX;
   if (limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0) {
@@ -32,13 +31,7 @@ uint32_t fit_connections(uint32_t wanted) {
     }
     getrlimit(RLIMIT_NOFILE, &limit);
   }
-  const uint64_t fit = limit.rlim_cur > 2 * files_besides_clients ? (limit.rlim_cur - files_besides_clients) / 2 : 1;
-  if (wanted <= fit) return wanted;
-  base::warn(
-      "max_connections {} needs {} open files, but the limit is {}: lowered to {} (raise it with ulimit -n or "
-      "LimitNOFILE=)",
-      wanted, 2 * uint64_t{wanted} + files_besides_clients, limit.rlim_cur, fit);
-  return static_cast<uint32_t>(fit);
+  return limit.rlim_cur;
 }
 
 std::string make_pseudonym() {
@@ -75,6 +68,7 @@ Process::~Process() {
 
 Problems Process::set_up(const config::Loaded& loaded) {
   const config::Snapshot& snapshot = *loaded.snapshot;
+  share_descriptors(snapshot);
   auto log = exchange::AccessLog::open(snapshot.access_log, workers_.size());
   if (!log) return {std::move(log.error())};
   access_log_ = std::move(*log);
@@ -94,7 +88,7 @@ Problems Process::set_up(const config::Loaded& loaded) {
                                                       registry_,
                                                       shared_,
                                                       exchange::Random::from_system().next(),
-                                                      fit_connections,
+                                                      [this](uint32_t wanted) { return fit_clients(wanted); },
                                                       {loaded.file, load}},
                                        loaded.snapshot);
   control_->cells().log_dropped(access_log_.get());
@@ -114,6 +108,29 @@ Problems Process::set_up(const config::Loaded& loaded) {
     if ((early_signals_ >> number & 1) != 0) on_signal(number);
   }
   return {};
+}
+
+// Each client needs a descriptor, and so does each request's upstream connection.
+void Process::share_descriptors(const config::Snapshot& snapshot) {
+  uint32_t addresses = 0;
+  for (const auto& listener : snapshot.listeners) addresses += static_cast<uint32_t>(listener.addresses.size());
+  descriptor_limit_ = raise_descriptor_limit();
+  shares_ = runtime::share_descriptors(descriptor_limit_, own_descriptors(workers_.size(), addresses));
+  const uint64_t first_kept = descriptor_limit_ - kept_descriptors(descriptor_limit_);
+  if (first_kept < INT_MAX) net::keep_descriptors(static_cast<int>(first_kept));
+  const auto share = [this](std::string_view use, auto read) { registry_.computed(metrics::Name::descriptors_share, {use}, read); };
+  share("clients", [this] { return static_cast<double>(shared_.places.most); });
+  share("upstreams", [this] { return static_cast<double>(shares_.clients) + shares_.upstreams - shared_.places.most; });
+  share("reserve", [this] { return static_cast<double>(shares_.reserve); });
+}
+
+uint32_t Process::fit_clients(uint32_t wanted) const {
+  if (wanted <= shares_.clients) return wanted;
+  base::warn(
+      "max_connections {} is lowered to {}: of {} open files {} are kept for the process itself and half of the others for upstreams "
+      "(raise the limit with ulimit -n or LimitNOFILE=)",
+      wanted, shares_.clients, descriptor_limit_, shares_.reserve);
+  return shares_.clients;
 }
 
 Problems Process::start_admin(const config::AdminOptions& options) {

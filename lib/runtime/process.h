@@ -11,6 +11,7 @@
 #include "dns/resolver.h"
 #include "net/tcp_network.h"
 #include "runtime/control.h"
+#include "runtime/descriptors.h"
 #include "runtime/signals.h"
 #include "runtime/worker_threads.h"
 
@@ -36,6 +37,8 @@ class Process final : private Signals::User, private net::Mailbox<std::function<
   const GenerationPtr& generation() const { return control_->generation(); }
 
  private:
+  void share_descriptors(const config::Snapshot& snapshot);
+  uint32_t fit_clients(uint32_t wanted) const;
   config::Problems set_up(const config::Loaded& loaded);
   config::Problems start_admin(const config::AdminOptions& options);
   void on_signal(int number) override;
@@ -44,12 +47,14 @@ class Process final : private Signals::User, private net::Mailbox<std::function<
   bool asked_to_end() const;                      // before the start was over
   void reopen_logs();
 
+  uint64_t descriptor_limit_ = 0;
+  DescriptorShares shares_;
   metrics::Registry registry_;
   std::unique_ptr<exchange::AccessLog> access_log_;
   Shared shared_;
   net::Loop loop_;
   net::Mailbox<Message> mailbox_;
-  net::TcpNetwork network_;
+  net::TcpNetwork network_{net::Takes::kept_ones_too};   // health checks
   dns::Resolver resolver_;
   WorkerThreads workers_;
   std::unique_ptr<admin::HelperThread> helper_;

@@ -76,6 +76,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   uint32_t index() const { return index_; }
   WorkerMeter& meter() { return meter_; }
   Clients& clients() { return clients_; }
+  base::Millis jittered(base::Millis span) { return {span.count * (800 + static_cast<int64_t>(random_.next() % 401)) / 1000}; }  // +-20 %
   void connection_closed(http::CloseCause cause);
   void listener_stopped();
   void handshake_error(tls::HandshakeError why) { meter_.handshake_error(why); }
@@ -84,14 +85,14 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
  private:
   struct Placement {
     std::unique_ptr<upstream::ClusterImpl> cluster;
-    upstream::WayPtr way;                         // of its connector
-    Epoch last = 0;                               // in force until then; 0: in force
+    upstream::WayPtr way;  // of its connector
+    Epoch last = 0;  // in force until then; 0: in force
   };
   struct Leaving {
     std::unique_ptr<Acceptor> acceptor;
     Epoch last;
   };
-  struct Placed;                                  // a site with the generation it stands for
+  struct Placed;  // a site with the generation it stands for
   void on_site_let_go(exchange::Site& site) override;
   upstream::ClusterImpl& place_cluster(const GenerationPtr& next, uint32_t index, const upstream::EndpointSetPtr& set);
   exchange::Site& place_site(const GenerationPtr& next);
@@ -101,7 +102,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void trim();
   Held held() const;
   void tell_held();
-  void sweep();                                   // frees what a reload dropped, once nothing uses it
+  void sweep();  // frees what a reload dropped, once nothing uses it
   // upstream::PeerWorkers
   void ask_give_up(const upstream::SharedUpstream& upstream, uint32_t wanted) override;
   void pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker, std::shared_ptr<upstream::PassedSlot> slot) override;
@@ -124,13 +125,13 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   std::function<void(const Held&)> report_held_;
   Held told_;
   std::unordered_map<const upstream::SharedUpstream*, Placement> clusters_;
-  std::vector<std::unique_ptr<Placed>> sites_;    // the last one is in force; older ones until their last exchange ends
-  std::vector<std::unique_ptr<Acceptor>> acceptors_;          // by name, in the order of the generation
-  std::vector<Leaving> leaving_;                             // their listener left the configuration; until the last connection ends
+  std::vector<std::unique_ptr<Placed>> sites_;  // the last one is in force; older ones until their last exchange ends
+  std::vector<std::unique_ptr<Acceptor>> acceptors_;  // by name, in the order of the generation
+  std::vector<Leaving> leaving_;  // their listener left the configuration; until the last connection ends
   net::Timer sweep_timer_;
   net::Timer trim_timer_;
   std::function<void()> on_listeners_closed_;
-  OpenSockets closing_;                           // left the configuration; until their accept queues are empty
+  OpenSockets closing_;  // left the configuration; until their accept queues are empty
   bool draining_ = false;
 };
 

@@ -1,5 +1,6 @@
-"""The cap on clients (row 58) with real sockets, TLS and several workers."""
+"""The cap on clients (row 58) with real sockets, TLS and several workers; and a process whose descriptors are all taken."""
 import contextlib
+import signal
 import threading
 
 import pytest
@@ -116,3 +117,39 @@ def test_busy_ones_stay_and_the_next_is_refused(start):
             assert served(held.enter_context(sluice.client()))
         assert clients(sluice) == CAP
         assert sluice.metric("sluice_downstream_connections_closed_total", cause="shed") == 8
+
+
+@pytest.mark.parametrize("files", [64, 160, 512])
+def test_the_share_of_descriptors_has_no_cliff(start, files):
+    sluice = start.sluice(config(start.origin().address), open_files=files)
+    share = {use: sluice.metric("sluice_descriptors_share", use=use) for use in ("clients", "upstreams", "reserve")}
+    assert sum(share.values()) == files
+    assert share["clients"] >= {64: 8, 160: 45, 512: 190}[files]
+    assert f"max_connections 65536 is lowered to {share['clients']:.0f}" in sluice.stderr()
+
+
+def test_with_every_descriptor_taken(start):
+    """An upstream's pool takes all that there are: connected clients are served, admin answers, logs open again, a reload works; newcomers
+    wait in the backlog; the log says it once. When descriptors are free again newcomers are let in."""
+    origin = start.origin()
+    text = config(origin.address, pool="max_connections = 2000\nmin_idle = {idle}", workers=2).replace("[runtime]", '[runtime]\nwarm_timeout = "100ms"')
+    sluice = start.sluice(text.replace("{idle}", "0"), open_files=160)
+    with sluice.client() as connected, contextlib.ExitStack() as held:
+        assert served(connected)
+        sluice.reload(text.replace("{idle}", "1000"))
+        failed = "accept failed"
+
+        def nobody_gets_in():
+            held.enter_context(sluice.client())
+            return failed in sluice.stderr()
+        wait_for(nobody_gets_in, what="every descriptor is taken")
+        newcomer = held.enter_context(sluice.client())
+        newcomer.send(build())
+        for _ in range(20):
+            assert served(connected)
+            assert sluice.readyz()[0] in (200, 503)
+        sluice.signal(signal.SIGUSR1)
+        wait_for(lambda: "log files are opened again" in sluice.stderr())
+        sluice.reload(text.replace("{idle}", "0").replace("2000", "50"))
+        assert served(connected)
+        assert sluice.stderr().count(failed) == 1

@@ -209,7 +209,7 @@ SCHEMA = {
     "[[listener]]\naddress = \"127.0.0.1:0\"": [
         'name = "x"', 'unix_mode = "0660"', 'protocols = ["http/1.1"]', 'protocols = ["h2", "http/1.1"]', 'proxy_protocol = "off"', 'proxy_protocol = "required"', 'trusted_proxies = ["10.0.0.0/8", "::1/128"]', 'forwarded_by = "x-forwarded-for"', 'forwarded_by = "forwarded"',
         'handshake_timeout = "10s"', 'header_timeout = "10s"', 'half_close_grace = "1s"', 'body_timeout = "30s"', 'write_timeout = "30s"', "min_rate = 240", 'idle_timeout = "75s"', 'underscore_headers = "drop"',
-        "max_requests = 10000", 'max_request_line = "16KiB"', 'max_header_bytes = "64KiB"', "max_header_count = 100", "max_streams = 128", 'stream_window = "256KiB"', 'connection_buffer = "4MiB"', "max_resets = 200"],
+        "max_requests = 10000", 'max_age = "1h"', 'max_request_line = "16KiB"', 'max_header_bytes = "64KiB"', "max_header_count = 100", "max_streams = 128", 'stream_window = "256KiB"', 'connection_buffer = "4MiB"', "max_resets = 200"],
     "[[upstream]]\nname = \"x\"\nendpoints = [\"127.0.0.1:1\"]": [
         'protocol = "http/1.1"', 'protocol = "h2"', 'protocol = "auto"\ntls = {}', 'host = "preserve"', 'host = "endpoint"', 'host = "x.test"', 'balance = "p2c"', 'balance = "round_robin"', 'balance = "least_requests"',
         'balance = "ring_hash"', 'hash_on = "client_ip"', 'slow_start = "0s"', 'slow_start = "10s"', "panic_threshold = 50", "server_limit = 100", "source_addresses = []", 'proxy_protocol = "v1"', 'proxy_protocol = "v2"',

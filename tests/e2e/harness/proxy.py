@@ -87,7 +87,7 @@ def threads_of(pid):
 class Sluice:
     """A running sluice. Use with `with`, or start() and stop()."""
 
-    def __init__(self, text, directory, ready=True, env=None):
+    def __init__(self, text, directory, ready=True, env=None, open_files=None):
         self.directory = str(directory)
         os.makedirs(self.directory, exist_ok=True)
         self.config_path = os.path.join(self.directory, "sluice.toml")
@@ -97,6 +97,7 @@ class Sluice:
         self.await_ready = ready
         self.env = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0"),
                     **(env or {})}
+        self.open_files = open_files                     # a limit of its own
         self.process = None
         self.addresses = {}
 
@@ -112,7 +113,8 @@ class Sluice:
     # --- life ---------------------------------------------------------------------------------
     def start(self):
         with open(self.stderr_path, "wb") as err, open(os.path.join(self.directory, "stdout.log"), "wb") as out:
-            self.process = subprocess.Popen([binary(), "run", "--config", self.config_path], stdin=subprocess.DEVNULL,
+            limit = ["prlimit", f"--nofile={self.open_files}:{self.open_files}"] if self.open_files else []
+            self.process = subprocess.Popen([*limit, binary(), "run", "--config", self.config_path], stdin=subprocess.DEVNULL,
                                             stdout=out, stderr=err, env=self.env, cwd=self.directory)
         try:
             wait_for(self._listening, what="every listener logs its address")

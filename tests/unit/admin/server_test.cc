@@ -58,6 +58,7 @@ struct FakeSession final : http::ServerSession, http::Stream {
   }
   // http::ServerSession
   void drain(http::CloseCause) override {}
+  void limit_age(base::Millis) override {}
   void abort(const http::Failure&, http::CloseCause) override {}
   uint32_t open_streams() const override { return 1; }
   base::Micros idle_since() const override { return {}; }
