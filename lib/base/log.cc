@@ -148,7 +148,8 @@ bool LogSite::admit(uint32_t burst) {
   const int64_t window = steady_clock().now().count / window_micros + 1;  // never 0, so the first call opens a window
   if (window_.exchange(window, std::memory_order_relaxed) != window) {
     const uint32_t seen = count_.exchange(0, std::memory_order_relaxed);
-    if (seen > burst) log_line(LogLevel::warn, std::to_string(seen - burst) + " lines like the next one were left out");
+    if (seen > burst && log_enabled(LogLevel::warn))
+      log_line(LogLevel::warn, std::to_string(seen - burst) + " lines like the next one were left out");
   }
   return count_.fetch_add(1, std::memory_order_relaxed) < burst;
 }
