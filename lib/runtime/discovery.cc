@@ -123,6 +123,10 @@ void Discovery::follow(const std::shared_ptr<const config::Snapshot>& snapshot) 
 }
 
 EndpointSets Discovery::publish(const Generation& generation) {
+  // An answer may have come of which nobody was told yet: what leaves by it is no doing of the reload, and is followed.
+  for (const auto& upstream : upstreams_) {
+    if (upstream->shared != nullptr && upstream->has_names()) publish(*upstream);
+  }
   follow(generation.snapshot);
   EndpointSets sets;
   for (std::size_t i = 0; i < generation.upstreams.size(); ++i) {
