@@ -44,9 +44,23 @@ FirstBytes::Verdict judge_preface(std::string_view bytes) {
   return may_be && bytes.size() < http2::preface.size() ? FirstBytes::Verdict::more : FirstBytes::Verdict::decided;
 }
 
-constexpr std::string_view alpn_http2 = "h2";
+// The versions that clients may speak, in the order of http::Protocol.
+struct Wire {
+  http::Protocol protocol;
+  std::string_view alpn;
+  http::ServerSessionPtr (*make_session)(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
+                                         http::Scheme scheme, http::ServerHost& host);
+};
+constexpr Wire wires[] = {{http::Protocol::http1, "http/1.1", http1::make_server_session},
+                          {http::Protocol::http2, "h2", http2::make_server_session}};
+
+constexpr const Wire& wire_of(http::Protocol protocol) { return wires[static_cast<size_t>(protocol)]; }
+static_assert(wire_of(http::Protocol::http1).protocol == http::Protocol::http1 &&
+              wire_of(http::Protocol::http2).protocol == http::Protocol::http2);
 
 }  // namespace
+
+std::string_view alpn_of(http::Protocol protocol) { return wire_of(protocol).alpn; }
 
 Acceptor::~Acceptor() {
   if (keeps_site_) site_->unref();
@@ -129,9 +143,9 @@ http::ServerSessionPtr Acceptor::make_session(net::TransportPtr transport, const
   const bool tls = listening.tls != nullptr;
   const auto scheme = tls ? http::Scheme::https : http::Scheme::http;
   const bool only_http2 = !offers(listening, http::Protocol::http1);
-  const bool speaks_http2 = only_http2 || (tls ? transport->peer().alpn == alpn_http2 : first_bytes == http2::preface);
-  const auto make = speaks_http2 ? http2::make_server_session : http1::make_server_session;
-  auto session = make(worker_.loop(), std::move(transport), listening.options.downstream, scheme, host);
+  const bool speaks_http2 = only_http2 || (tls ? transport->peer().alpn == alpn_of(http::Protocol::http2) : first_bytes == http2::preface);
+  const Wire& wire = wire_of(speaks_http2 ? http::Protocol::http2 : http::Protocol::http1);
+  auto session = wire.make_session(worker_.loop(), std::move(transport), listening.options.downstream, scheme, host);
   if (const base::Millis age = listening_->options.downstream.max_age; age.count != 0) session->limit_age(worker_.jittered(age));
   if (draining_) session->drain(http::CloseCause::drain);
   return session;

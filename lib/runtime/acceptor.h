@@ -29,6 +29,9 @@ struct ListenerCells {
   metrics::Counter* handshakes[2][2] = {};        // [TLS 1.3?][resumed?]
 };
 
+// What a listener offers in ALPN for this version.
+std::string_view alpn_of(http::Protocol protocol);
+
 class Acceptor;
 
 // A socket of this worker and what listens on it, for the acceptor it belongs to now: a reload may give an address to a listener

@@ -10,8 +10,10 @@
 #include <set>
 #include <utility>
 
+#include "runtime/acceptor.h"
 #include "tls/authorities.h"
 #include "tls/tickets.h"
+#include "upstream/connector.h"
 
 namespace sluice::runtime {
 namespace {
@@ -94,7 +96,7 @@ class Builder {
   std::shared_ptr<const tls::ServerContext> server_context(const config::ListenerOptions& options, const Listening* before) {
     tls::ServerContext::Setup setup;
     setup.listener = options.name;
-    for (const http::Protocol protocol : options.protocols) setup.alpn.emplace_back(alpn_name(protocol));
+    for (const http::Protocol protocol : options.protocols) setup.alpn.emplace_back(alpn_of(protocol));
     setup.previous = before == nullptr ? nullptr : before->tls.get();
     setup.wall = wall_;
     std::shared_ptr<const tls::ServerContext> made;
@@ -149,8 +151,7 @@ class Builder {
         return;
       }
     }
-    const std::vector<std::string> alpn = protocols(options.protocol);
-    take(tls::ClientContext::load(*options.tls, alpn, wall_, warnings_), way.tls);
+    take(tls::ClientContext::load(*options.tls, upstream::alpn_of(options.protocol), wall_, warnings_), way.tls);
   }
 
   // Changes when the file is replaced or written.
@@ -158,17 +159,6 @@ class Builder {
     struct stat facts{};
     if (file.empty() || ::stat(file.c_str(), &facts) != 0) return "-;";
     return fmt::format("{}.{}.{}.{};", facts.st_ino, facts.st_size, facts.st_mtim.tv_sec, facts.st_mtim.tv_nsec);
-  }
-
-  static std::string_view alpn_name(http::Protocol protocol) { return protocol == http::Protocol::http2 ? "h2" : "http/1.1"; }
-
-  static std::vector<std::string> protocols(upstream::Protocol protocol) {
-    switch (protocol) {
-      case upstream::Protocol::http1: return {};   // no ALPN: some servers refuse what they do not know
-      case upstream::Protocol::http2: return {"h2"};
-      case upstream::Protocol::any: return {"h2", "http/1.1"};
-    }
-    return {};
   }
 
   Sockets sockets_;

@@ -218,6 +218,15 @@ void DialImpl::retire() noexcept {
 
 }  // namespace
 
+std::vector<std::string> alpn_of(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::http1: return {};               // no ALPN: some servers refuse what they do not know
+    case Protocol::http2: return {std::string(alpn_http2)};
+    case Protocol::any: return {std::string(alpn_http2), std::string(alpn_http1)};
+  }
+  UNREACHABLE();
+}
+
 std::unique_ptr<Connector> make_connector(ConnectorSetup setup) { return std::make_unique<ConnectorImpl>(std::move(setup)); }
 
 }  // namespace sluice::upstream

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "http/options.h"
 #include "http/stream.h"
@@ -70,6 +72,8 @@ struct ConnectorSetup {
   WayPtr way = std::make_shared<Way>();
   http::HttpLimits limits{};                       // of answers
 };
+// What a client context for this protocol offers in ALPN.
+std::vector<std::string> alpn_of(Protocol protocol);
 // It may go while dials that it made are under way.
 std::unique_ptr<Connector> make_connector(ConnectorSetup setup);
 

@@ -1,3 +1,4 @@
+// How descriptors are shared out, at usual limits and at every one of small ones.
 #include "runtime/descriptors.h"
 
 #include <initializer_list>
