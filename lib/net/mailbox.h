@@ -65,9 +65,12 @@ class Mailbox final : private Mail {
 
  private:
   void deliver() override {
-    Message message{};
     // What the messages send is for the next turn.
-    for (size_t n = ring_.size(); n != 0 && ring_.pop(message); --n) user_.on_message(std::exchange(message, Message{}));
+    for (size_t n = ring_.size(); n != 0; --n) {
+      Message message{};
+      if (!ring_.pop(message)) break;
+      user_.on_message(std::move(message));
+    }
     if (!behind_.load(std::memory_order_acquire)) return;
     std::vector<Message> now;
     {
