@@ -1,5 +1,7 @@
 #include "runtime/control_cells.h"
 
+#include <utility>
+
 #include "base/log_thread.h"
 #include "base/pages.h"
 #include "exchange/access_log.h"
@@ -35,11 +37,16 @@ void ControlCells::reloaded(bool good) {
 }
 
 void ControlCells::certificates(const Generation& generation) {
+  const std::set<std::string> before = std::exchange(certificates_, {});
   for (const auto& listening : generation.listeners) {
     if (listening->tls == nullptr) continue;
     for (const tls::CertificateFacts& facts : listening->tls->certificates()) {
       registry_.gauge(Name::certificate_expiry_seconds, {facts.name}, registry_.control()).set(static_cast<double>(facts.not_after));
+      certificates_.insert(facts.name);
     }
+  }
+  for (const std::string& name : before) {
+    if (!certificates_.contains(name)) registry_.remove(Name::certificate_expiry_seconds, {name});
   }
 }
 

@@ -1,6 +1,9 @@
 // The metric cells that control writes: drain, reloads, certificates, build, the log's losses.
 #pragma once
 
+#include <set>
+#include <string>
+
 #include "metrics/registry.h"
 #include "runtime/drain.h"
 #include "runtime/generation.h"
@@ -16,7 +19,7 @@ class ControlCells {
   explicit ControlCells(metrics::Registry& registry);
   void drain(Phase phase, base::Micros left, uint64_t connections);
   void reloaded(bool good);
-  void certificates(const Generation& generation);
+  void certificates(const Generation& generation);   // of this one, and no others, in the scrape
   void log_dropped(const exchange::AccessLog* access);   // computed at each scrape; nullptr: there is no access log
 
  private:
@@ -27,6 +30,7 @@ class ControlCells {
   metrics::Counter& reload_good_;
   metrics::Counter& reload_bad_;
   metrics::Gauge& last_good_;
+  std::set<std::string> certificates_;            // that have a series
 };
 
 }  // namespace sluice::runtime

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <utility>
 #include <vector>
 
 namespace sluice::runtime {
@@ -25,29 +25,18 @@ struct Life {
 
 class Epochs {
  public:
-  using Action = std::function<void()>;
-
   explicit Epochs(uint32_t workers) : held_(workers) {}
   Epoch begin() { return ++now_; }
   Epoch now() const { return now_; }
-  // News of a worker. Runs the actions of what is over now, last.
-  void held(uint32_t worker, Held held);
+  void held(uint32_t worker, Held held) { held_[worker] = std::move(held); }   // news of a worker
   // Has every worker what was published as `epoch`?
   bool everywhere(Epoch epoch) const;
   // Nobody uses anything of that life any more. A WebSocket from before holds its own epoch, not those that came after it.
   bool over(const Life& life) const;
-  // `action` runs once, within held().
-  void when_over(const Life& life, Action action) { waiting_.push_back({life, std::move(action)}); }
 
  private:
-  struct Waiting {
-    Life life;
-    Action action;
-  };
-
   Epoch now_ = 0;
   std::vector<Held> held_;                        // by worker
-  std::vector<Waiting> waiting_;
 };
 
 }  // namespace sluice::runtime

@@ -226,6 +226,18 @@ def test_expired_certificate_is_a_warning_and_is_served(start, ca):
     assert list(sluice.metrics().series("sluice_certificate_expiry_seconds").values()) == [1580515200]   # 2020-02-01
 
 
+def test_a_certificate_that_left_leaves_the_scrape(start, ca):
+    origin = start.origin()
+    cert, key = ca.issue("left.test", label="left")
+    tls = f'[[listener]]\nname = "tls"\naddress = "127.0.0.1:0"\n[listener.tls]\ncertificates = [{{ cert = "{cert}", key = "{key}" }}]\n'
+    sluice = start.sluice(config(origin.address, extra=tls))
+    assert len(sluice.metrics().series("sluice_certificate_expiry_seconds")) == 1
+    sluice.reload(config(origin.address))
+    assert not sluice.metrics().series("sluice_certificate_expiry_seconds")
+    sluice.reload(config(origin.address, extra=tls))
+    assert len(sluice.metrics().series("sluice_certificate_expiry_seconds")) == 1
+
+
 def broken_files(ca, directory):
     cert, key = ca.issue("x.test")
     _, other = ca.issue("y.test")

@@ -33,26 +33,3 @@ TEST_CASE("a WebSocket of an old epoch holds that one, not those that came and w
   CHECK(epochs.over({3, 5}));
   CHECK_FALSE(epochs.over({3, 6}));                // not replaced yet
 }
-
-TEST_CASE("actions run once, when their time is over; one may begin another") {
-  Epochs epochs(1);
-  epochs.begin();
-  epochs.begin();
-  int first = 0;
-  int second = 0;
-  epochs.when_over({1, 2}, [&] {
-    ++first;
-    epochs.when_over({2, 3}, [&] { ++second; });
-  });
-  epochs.held(0, {2, {1}});
-  CHECK(first == 0);
-  epochs.held(0, {2, {}});
-  CHECK(first == 1);
-  epochs.begin();
-  epochs.held(0, {3, {2}});
-  CHECK(second == 0);
-  epochs.held(0, {3, {}});
-  epochs.held(0, {3, {}});
-  CHECK(first == 1);
-  CHECK(second == 1);
-}
