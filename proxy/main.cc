@@ -38,10 +38,11 @@ void prepare_signals() {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
 }
 
-// A descriptor that was closed when we began would be given to the next socket, and the log, or what a library prints, would go there.
+// A descriptor that was closed when we began would be given to the next socket, and the log, or what a library prints,
+// would go there.
 bool open_standard_descriptors() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return false;   // the lowest that is free
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) return false;  // the lowest that is free
   }
   return true;
 }
@@ -67,9 +68,15 @@ int run(const proxy::RunCommand& command) {
 
 struct Act {
   int operator()(const proxy::RunCommand& c) const { return run(c); }
-  int operator()(const proxy::CheckCommand& c) const { return show(config::check_command(c.file, c.format, c.strict, load_options())); }
-  int operator()(const proxy::ExplainUrlCommand& c) const { return show(config::explain_command(c.file, c.question, load_options())); }
-  int operator()(const proxy::ExplainKeyCommand& c) const { return show(config::explain_command(c.file, c.key, load_options())); }
+  int operator()(const proxy::CheckCommand& c) const {
+    return show(config::check_command(c.file, c.format, c.strict, load_options()));
+  }
+  int operator()(const proxy::ExplainUrlCommand& c) const {
+    return show(config::explain_command(c.file, c.question, load_options()));
+  }
+  int operator()(const proxy::ExplainKeyCommand& c) const {
+    return show(config::explain_command(c.file, c.key, load_options()));
+  }
   int operator()(const proxy::VersionCommand&) const {
     print(stdout, runtime::version_text());
     return proxy::exit_good;

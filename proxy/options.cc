@@ -16,11 +16,13 @@ constexpr std::string_view help_all =
     "  sluice explain FILE --url URL       which listener, route, upstream and limits a request would meet\n"
     "  sluice explain FILE --key KEY       a value, where it comes from, and why its default is what it is\n"
     "  sluice version                      version, compiler, libraries\n\n"
-    "--help after a command says more. Exit codes: 0 good, 1 failed while running, 2 wrong command line or configuration.\n";
+    "--help after a command says more. Exit codes: 0 good, 1 failed while running, 2 wrong command line or "
+    "configuration.\n";
 constexpr std::string_view help_run =
     "sluice run --config FILE\n\n"
     "Runs in the foreground and logs to stderr. It is ready when GET /readyz of the admin listener answers 200.\n"
-    "SIGTERM, SIGINT: drain, then exit 0 (the same a second time: at once). SIGHUP: reload. SIGUSR1: reopen log files.\n";
+    "SIGTERM, SIGINT: drain, then exit 0 (the same a second time: at once). SIGHUP: reload. SIGUSR1: reopen log "
+    "files.\n";
 constexpr std::string_view help_check =
     "sluice check FILE [--strict] [--json]\n\n"
     "Loads and cross-checks FILE and prints every problem with its line. Opens no port. Exit code 0: good, 2: bad.\n"
@@ -29,9 +31,12 @@ constexpr std::string_view help_check =
 constexpr std::string_view help_explain =
     "sluice explain FILE --url URL [--method METHOD] [--header 'NAME: VALUE']...\n"
     "sluice explain FILE --key KEY\n\n"
-    "Says what a request to URL would meet: listener, route, upstream and every setting of these with the line it comes\n"
-    "from; or the value of one key (upstream.app.pool.idle_timeout), where it comes from and why its default is what it is.\n";
-constexpr std::string_view help_version = "sluice version\n\nPrints the version, the compiler and the versions of the linked libraries.\n";
+    "Says what a request to URL would meet: listener, route, upstream and every setting of these with the line it "
+    "comes\n"
+    "from; or the value of one key (upstream.app.pool.idle_timeout), where it comes from and why its default is what "
+    "it is.\n";
+constexpr std::string_view help_version =
+    "sluice version\n\nPrints the version, the compiler and the versions of the linked libraries.\n";
 
 std::string_view help_of(std::string_view command) {
   if (command == "run") return help_run;
@@ -75,9 +80,12 @@ class Arguments {
   }
   std::unexpected<std::string> unknown(std::initializer_list<std::string_view> known) const {
     const std::string_view near = config::nearest(current_, std::vector<std::string_view>(known));
-    return wrong(command_, {command_, " has no option ", current_, near.empty() ? "" : ": did you mean ", near, near.empty() ? "" : "?"});
+    return wrong(command_, {command_, " has no option ", current_, near.empty() ? "" : ": did you mean ", near,
+                            near.empty() ? "" : "?"});
   }
-  std::unexpected<std::string> second_file() const { return wrong(command_, {command_, " takes one file, not also ", current_}); }
+  std::unexpected<std::string> second_file() const {
+    return wrong(command_, {command_, " takes one file, not also ", current_});
+  }
 
  private:
   std::string_view command_;
@@ -183,10 +191,12 @@ Parsed parse_command_line(std::span<const char* const> arguments) {
   if (!known && command == "--version") return VersionCommand{};
   if (!known) {
     const std::string_view near = config::nearest(command, {"run", "check", "explain", "version"});
-    return wrong("", {"there is no command ", command, near.empty() ? "" : ": did you mean ", near, near.empty() ? "" : "?"});
+    return wrong(
+        "", {"there is no command ", command, near.empty() ? "" : ": did you mean ", near, near.empty() ? "" : "?"});
   }
   for (const char* argument : rest) {
-    if (std::string_view(argument) == "--help" || std::string_view(argument) == "-h") return HelpCommand{help_of(command)};
+    if (std::string_view(argument) == "--help" || std::string_view(argument) == "-h")
+      return HelpCommand{help_of(command)};
   }
   if (command == "run") return parse_run({command, rest});
   if (command == "check") return parse_check({command, rest});

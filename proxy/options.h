@@ -1,4 +1,5 @@
-// The command line: arguments to one of five commands, or to the reason why they are none. Pure; main acts on the result.
+// The command line: arguments to one of five commands, or to the reason why they are none. Pure; main acts on the
+// result.
 #pragma once
 
 #include <expected>
@@ -13,7 +14,7 @@ namespace sluice::proxy {
 
 inline constexpr int exit_good = 0;
 inline constexpr int exit_failure = 1;  // at run time: a port is taken, say
-inline constexpr int exit_usage = 2;    // the command line or the configuration is wrong
+inline constexpr int exit_usage = 2;  // the command line or the configuration is wrong
 
 struct RunCommand {
   std::string file;
@@ -36,7 +37,8 @@ struct HelpCommand {
   std::string_view text;  // for stdout; exit_good
 };
 
-using Command = std::variant<RunCommand, CheckCommand, ExplainUrlCommand, ExplainKeyCommand, VersionCommand, HelpCommand>;
+using Command =
+    std::variant<RunCommand, CheckCommand, ExplainUrlCommand, ExplainKeyCommand, VersionCommand, HelpCommand>;
 
 // `arguments` without the program's name. The error is for stderr, with a newline at its end; then exit_usage.
 std::expected<Command, std::string> parse_command_line(std::span<const char* const> arguments);

@@ -23,7 +23,7 @@ class Request final : public http::Sink {
   Request(Backend& backend, http::Stream& stream) : backend_(backend), stream_(&stream) {}
   void know(const std::shared_ptr<Request>& self) { self_ = self; }
   bool open() const { return stream_ != nullptr; }
-  void leave() { stream_ = nullptr; }               // its connection goes: the page, if one is being made, is for nobody
+  void leave() { stream_ = nullptr; }  // its connection goes: the page, if one is being made, is for nobody
 
  private:
   void on_head(http::Head& head, http::End) override {
@@ -33,7 +33,8 @@ class Request final : public http::Sink {
     }
     const std::string_view path = head.path();
     if (method_ == http::Method::post) return post(path);
-    if (method_ != http::Method::get && method_ != http::Method::head) return answer(text_page(405, "405: GET, HEAD or POST\n"));
+    if (method_ != http::Method::get && method_ != http::Method::head)
+      return answer(text_page(405, "405: GET, HEAD or POST\n"));
     get(path);
   }
 
@@ -66,7 +67,7 @@ class Request final : public http::Sink {
   }
 
   void answer(Page page) {
-    if (stream_ == nullptr || answered_) return;    // the client left while the page was made
+    if (stream_ == nullptr || answered_) return;  // the client left while the page was made
     answered_ = true;
     http::Head head(stream_->arena());
     head.status = static_cast<uint16_t>(page.status);
@@ -74,7 +75,7 @@ class Request final : public http::Sink {
     head.fields.add(http::Token::content_type, stream_->arena().copy(page.type));
     head.fields.add("cache-control", "no-store");
     head.fields.add("x-content-type-options", "nosniff");
-    if (page.status == 405) head.fields.add("allow", "GET, HEAD, POST");   // RFC 9110 15.5.6
+    if (page.status == 405) head.fields.add("allow", "GET, HEAD, POST");  // RFC 9110 15.5.6
     if (method_ == http::Method::head || page.body.empty()) return stream_->send_head(head, http::End::yes);
     stream_->send_head(head, http::End::no);
     net::ByteQueue bytes;
@@ -83,7 +84,7 @@ class Request final : public http::Sink {
   }
 
   void on_body(net::ByteQueue&& bytes, http::End) override {
-    if (!bytes.empty()) stream_->consume(bytes.size());   // no page takes a body
+    if (!bytes.empty()) stream_->consume(bytes.size());  // no page takes a body
   }
   void on_trailers(http::Fields&) override {}
   void on_sent(size_t) override {}
@@ -105,7 +106,10 @@ class Request final : public http::Sink {
 class AdminServer::Impl final : public net::Listener::Host {
  public:
   Impl(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend)
-      : loop_(loop), make_session_(make_session), backend_(backend), listener_(loop, std::move(socket), *this, net::Takes::kept_ones_too) {}
+      : loop_(loop),
+        make_session_(make_session),
+        backend_(backend),
+        listener_(loop, std::move(socket), *this, net::Takes::kept_ones_too) {}
   ~Impl() {
     while (Connection* c = connections_.front()) drop(*c);
   }
@@ -126,7 +130,7 @@ class AdminServer::Impl final : public net::Listener::Host {
     void on_session_end(http::ServerSession&, http::CloseCause) override { impl.drop(*this); }
     void on_protocol_error(http::Detail) override {}
     Impl& impl;
-    std::vector<std::shared_ptr<Request>> requests;   // open ones, and those that have ended since
+    std::vector<std::shared_ptr<Request>> requests;  // open ones, and those that have ended since
     http::ServerSessionPtr session;
   };
 

@@ -1,5 +1,5 @@
-// The admin listener: health, metrics, status, drain and reload over HTTP, on the control thread's loop, so that it never
-// stands behind proxy traffic. Requests are Sinks on the same sessions as everybody's: no second HTTP stack.
+// The admin listener: health, metrics, status, drain and reload over HTTP, on the control thread's loop, so that it
+// never stands behind proxy traffic. Requests are Sinks on the same sessions as everybody's: no second HTTP stack.
 #pragma once
 
 #include <memory>
@@ -12,13 +12,14 @@
 
 namespace sluice::admin {
 
-// Speaks with a client in the clear. Which version of HTTP that is, is known where sessions are chosen (runtime/acceptor.cc).
-using SessionMaker = http::ServerSessionPtr (*)(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
-                                                http::ServerHost& host);
+// Speaks with a client in the clear. Which version of HTTP that is, is known where sessions are chosen
+// (runtime/acceptor.cc).
+using SessionMaker = http::ServerSessionPtr (*)(net::Loop& loop, net::TransportPtr transport,
+                                                const http::DownstreamOptions& options, http::ServerHost& host);
 
 class AdminServer {
  public:
-  static constexpr size_t connections_max = 128;   // the oldest one goes for a new one
+  static constexpr size_t connections_max = 128;  // the oldest one goes for a new one
 
   // Listens on `socket` until destroyed. `backend` outlives the server.
   AdminServer(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend);

@@ -1,5 +1,6 @@
-// Whom the admin listener answers (threats.md row 66). It has no password and listens on loopback, so what it guards against is a
-// browser on the same machine that a page sends here, by name or through this very proxy: it must neither read nor drain anything.
+// Whom the admin listener answers (threats.md row 66). It has no password and listens on loopback, so what it guards
+// against is a browser on the same machine that a page sends here, by name or through this very proxy: it must neither
+// read nor drain anything.
 #pragma once
 
 #include <span>

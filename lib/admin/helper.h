@@ -1,5 +1,5 @@
-// Helper: where control leaves what may take long (loading files, serialising metrics), so that its loop, and with it every
-// probe, never waits. A thread in production; in a simulation a job runs when its turn is drawn.
+// Helper: where control leaves what may take long (loading files, serialising metrics), so that its loop, and with it
+// every probe, never waits. A thread in production; in a simulation a job runs when its turn is drawn.
 #pragma once
 
 #include <functional>

@@ -13,7 +13,8 @@ std::string_view status_page() {
 <style>
   body { font: 15px/1.4 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1b2733; }
   h1 { font-size: 1.3rem; margin: 0 0 .2rem } h2 { font-size: 1rem; margin: 1.6rem 0 .4rem }
-  table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #dde4ea }
+  table { border-collapse: collapse; width: 100% }
+  th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #dde4ea }
   td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
   .bad { color: #b3261e; font-weight: 600 } .good { color: #1a7f37 } #state { color: #5b6b7a }
 </style>
@@ -44,16 +45,17 @@ async function show() {
   const state = document.getElementById("state");
   try {
     const s = await (await fetch("status")).json();
-    state.textContent = `${s.version}, up ${Math.round(s.uptime_seconds)} s, ` + (s.ready ? "ready" : `not ready: ${s.reason}`);
+    state.textContent = `${s.version}, up ${Math.round(s.uptime_seconds)} s, ` +
+      (s.ready ? "ready" : `not ready: ${s.reason}`);
     fill("listeners", [["name"], ["address"], ["connections", "n"]],
       s.listeners.map((l) => [[l.name], [l.addresses.join(", ")], [l.connections, "n"]]));
     const rows = [];
     for (const u of s.upstreams) for (const e of u.endpoints) {
-      rows.push([[u.name], [e.name], [e.healthy ? "healthy" : "down", e.healthy ? "good" : "bad"], [e.active, "n"], [e.idle, "n"],
-        [e.connecting, "n"], [e.in_flight, "n"], [u.waiting, "n"]]);
+      rows.push([[u.name], [e.name], [e.healthy ? "healthy" : "down", e.healthy ? "good" : "bad"],
+        [e.active, "n"], [e.idle, "n"], [e.connecting, "n"], [e.in_flight, "n"], [u.waiting, "n"]]);
     }
-    fill("endpoints", [["upstream"], ["endpoint"], ["health"], ["active", "n"], ["idle", "n"], ["connecting", "n"], ["in flight", "n"],
-      ["waiting", "n"]], rows);
+    fill("endpoints", [["upstream"], ["endpoint"], ["health"], ["active", "n"], ["idle", "n"],
+      ["connecting", "n"], ["in flight", "n"], ["waiting", "n"]], rows);
   } catch (e) {
     state.textContent = `no answer: ${e}`;
   }

@@ -7,11 +7,12 @@
 namespace sluice::base {
 namespace {
 
-// An arena begins with a small block: most requests and answers need no more, and a stream that lasts for hours keeps what it took.
+// An arena begins with a small block: most requests and answers need no more, and a stream that lasts for hours keeps
+// what it took.
 constexpr size_t first_block_bytes = 1024;
-constexpr size_t blocks_kept = 2048;   // free ones, of each of the two usual sizes
+constexpr size_t blocks_kept = 2048;  // free ones, of each of the two usual sizes
 constexpr size_t large_kept_bytes = 64 * 1024;
-constexpr size_t head_bytes = 16;          // sizeof(Block)
+constexpr size_t head_bytes = 16;  // sizeof(Block)
 
 struct Blocks {
   SlabPages first{first_block_bytes, blocks_kept* first_block_bytes};

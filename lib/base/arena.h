@@ -1,5 +1,6 @@
-// Arena: memory of one request. Bump allocation out of blocks that slabs of its thread recycle, so the steady state of a
-// keep-alive connection touches no heap. Nothing is freed one by one; reset() gives every block back, on the thread that took them.
+// Arena: memory of one request. Bump allocation out of blocks that slabs of its thread recycle, so the steady state of
+// a keep-alive connection touches no heap. Nothing is freed one by one; reset() gives every block back, on the thread
+// that took them.
 #pragma once
 
 #include <cstddef>

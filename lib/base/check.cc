@@ -1,4 +1,5 @@
-// The end of a process whose state is not what its code relies on. Written with poll(2) and write(2) alone, as nothing else can be trusted then.
+// The end of a process whose state is not what its code relies on. Written with poll(2) and write(2) alone, as nothing
+// else can be trusted then.
 #include "base/check.h"
 
 #include <poll.h>

@@ -9,8 +9,9 @@ namespace sluice::base {
 
 }  // namespace sluice::base
 
-#define CHECK(condition) \
-  (__builtin_expect(!!(condition), 1) ? static_cast<void>(0) : ::sluice::base::check_failed(#condition, __FILE__, __LINE__))
+#define CHECK(condition)                                     \
+  (__builtin_expect(!!(condition), 1) ? static_cast<void>(0) \
+                                      : ::sluice::base::check_failed(#condition, __FILE__, __LINE__))
 
 #ifdef NDEBUG
 #define DCHECK(condition) static_cast<void>(sizeof(!(condition)))

@@ -28,7 +28,8 @@ constexpr Millis minutes(int64_t n) { return Millis{n * 60'000}; }
 constexpr Millis hours(int64_t n) { return Millis{n * 3'600'000}; }
 constexpr Millis millis(int64_t n) { return Millis{n}; }
 
-// Where a loop reads its time. now() is monotonic; wall() is microseconds since the Unix epoch (log stamps, certificates).
+// Where a loop reads its time. now() is monotonic; wall() is microseconds since the Unix epoch (log stamps,
+// certificates).
 class Clock {
  public:
   virtual Micros now() const = 0;

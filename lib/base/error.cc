@@ -29,7 +29,8 @@ void append_source(std::string& to, const Error& error) {
   if (caret > shown_columns / 2 && line.size() > shown_columns) from = caret - shown_columns / 2;
   while (from < caret && is_continuation(line[from])) ++from;
   std::string_view shown = line.substr(from, shown_columns);
-  while (shown.size() == shown_columns && !shown.empty() && (static_cast<unsigned char>(shown.back()) & 0x80) != 0) shown.remove_suffix(1);
+  while (shown.size() == shown_columns && !shown.empty() && (static_cast<unsigned char>(shown.back()) & 0x80) != 0)
+    shown.remove_suffix(1);
 
   to += "\n    ";
   for (const char c : shown) to += (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f ? '?' : c;

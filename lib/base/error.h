@@ -32,7 +32,8 @@ using Result = std::expected<T, Error>;
 
 inline std::unexpected<Error> fail(std::string message) { return std::unexpected(Error{std::move(message)}); }
 
-// "FILE:LINE:COLUMN: error: MESSAGE\n    source line\n       ^~~~\n  did you mean \"X\"?" (what is unknown is left out).
+// "FILE:LINE:COLUMN: error: MESSAGE\n    source line\n       ^~~~\n  did you mean \"X\"?" (what is unknown is left
+// out).
 std::string to_text(const Error& error);
 
 }  // namespace sluice::base

@@ -31,10 +31,12 @@ std::unexpected<Error> no_file(const std::string& path, std::string_view kind) {
 
 }  // namespace
 
-// Looked at before it is opened, as opening a device may do something; and again behind it, as it may have changed its place.
+// Looked at before it is opened, as opening a device may do something; and again behind it, as it may have changed its
+// place.
 Result<int> open_file(const std::string& path) {
   struct stat facts{};
-  if (::stat(path.c_str(), &facts) == 0 && !kind_of(facts.st_mode).empty()) return no_file(path, kind_of(facts.st_mode));
+  if (::stat(path.c_str(), &facts) == 0 && !kind_of(facts.st_mode).empty())
+    return no_file(path, kind_of(facts.st_mode));
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) return about(path, std::string("cannot open the file: ") + std::strerror(errno));
   const bool known = ::fstat(fd, &facts) == 0;

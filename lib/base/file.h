@@ -7,8 +7,8 @@
 
 namespace sluice::base {
 
-// A descriptor to read a regular file from; the caller closes it. Never waits: a FIFO, a device, a socket or a folder is an error at
-// once. Errors name what it is, or the reason of the system, without the path; the span holds it.
+// A descriptor to read a regular file from; the caller closes it. Never waits: a FIFO, a device, a socket or a folder
+// is an error at once. Errors name what it is, or the reason of the system, without the path; the span holds it.
 Result<int> open_file(const std::string& path);
 
 }  // namespace sluice::base

@@ -21,8 +21,8 @@ constexpr int full_ms = 50;              // between two looks at a non-blocking 
 
 }  // namespace
 
-// The seq_cst order of head_ and of State::asleep is what loses no wake-up: a producer stores head_ and then looks at asleep, the
-// writer stores asleep and then looks at head_.
+// The seq_cst order of head_ and of State::asleep is what loses no wake-up: a producer stores head_ and then looks at
+// asleep, the writer stores asleep and then looks at head_.
 bool LineRing::push(std::string_view line) {
   const size_t head = head_.load(std::memory_order_relaxed);
   if (bytes_ - (head - tail_.load(std::memory_order_acquire)) < line.size()) return false;
@@ -71,14 +71,14 @@ struct LineWriter::State {
   Hooks hooks;
   std::vector<std::unique_ptr<LineRing>> rings;
   std::string batch;
-  uint64_t told = 0;                     // of those dropped
+  uint64_t told = 0;  // of those dropped
   Millis pause;
   int fd;
   std::atomic<uint64_t> dropped{0};
   std::atomic<bool> asleep{false};
   std::atomic<bool> stopping{false};
   std::atomic<bool> reopening{false};
-  std::mutex mutex;                      // over these
+  std::mutex mutex;  // over these
   std::condition_variable changed;
   bool woken = false;
   bool done = false;
@@ -168,7 +168,8 @@ LineWriter::~LineWriter() {
   state_->stopping.store(true);
   state_->wake();
   std::unique_lock lock(state_->mutex);
-  const bool done = state_->changed.wait_for(lock, std::chrono::milliseconds(last_wait.count), [this] { return state_->done; });
+  const bool done =
+      state_->changed.wait_for(lock, std::chrono::milliseconds(last_wait.count), [this] { return state_->done; });
   lock.unlock();
   if (done) {
     thread_.join();

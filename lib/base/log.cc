@@ -1,5 +1,6 @@
-// The process log. A line is made whole and goes into the ring, or leaves in one write(2), so lines of different threads never mix;
-// one that stderr does not take (closed, full pipe in non-blocking mode) is lost, as nothing better could be done with it.
+// The process log. A line is made whole and goes into the ring, or leaves in one write(2), so lines of different
+// threads never mix; one that stderr does not take (closed, full pipe in non-blocking mode) is lost, as nothing better
+// could be done with it.
 #include "base/log.h"
 
 #include <fcntl.h>
@@ -28,7 +29,7 @@ constexpr int64_t window_micros = 10'000'000;
 
 // The ring takes one producer, and any thread may log: the lock is held for the copy of a line.
 std::mutex producer;
-std::unique_ptr<LineWriter> writer;           // of the LogThread that lives
+std::unique_ptr<LineWriter> writer;  // of the LogThread that lives
 
 void write_now(std::string_view lines) {
   while (!lines.empty()) {
@@ -70,8 +71,9 @@ std::string wall_text(Micros wall) {
   tm parts{};
   gmtime_r(&whole, &parts);
   char text[64];
-  const int n = std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", parts.tm_year + 1900, parts.tm_mon + 1,
-                              parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, static_cast<int>(wall.count % 1'000'000));
+  const int n =
+      std::snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", parts.tm_year + 1900, parts.tm_mon + 1,
+                    parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, static_cast<int>(wall.count % 1'000'000));
   return {text, static_cast<size_t>(n)};
 }
 
@@ -122,7 +124,7 @@ void log_text(std::string_view lines) {
 
 LogThread::LogThread() {
   const int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-  if (fd < 0) return;                         // no stderr: nothing can be told, each line is lost by itself
+  if (fd < 0) return;  // no stderr: nothing can be told, each line is lost by itself
   LineWriter::Hooks hooks;
   hooks.lost = [](uint64_t lines) {
     return format_line(LogLevel::warn, current_format.load(std::memory_order_relaxed), steady_clock().wall(),
@@ -134,7 +136,7 @@ LogThread::LogThread() {
 }
 
 LogThread::~LogThread() {
-  std::unique_ptr<LineWriter> last;           // its end may take a second, without the lock
+  std::unique_ptr<LineWriter> last;  // its end may take a second, without the lock
   const std::lock_guard lock(producer);
   last.swap(writer);
 }

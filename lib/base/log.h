@@ -24,7 +24,8 @@ std::string format_line(LogLevel level, LogFormat format, Micros wall, std::stri
 // "2026-08-07T12:00:00.000001Z" of microseconds since the Unix epoch (RFC 3339).
 std::string wall_text(Micros wall);
 
-// At most `burst` lines a 10 s window per site; the next window's first line tells how many were left out. From any thread.
+// At most `burst` lines a 10 s window per site; the next window's first line tells how many were left out. From any
+// thread.
 class LogSite {
  public:
   bool admit(uint32_t burst = 10);

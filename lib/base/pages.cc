@@ -1,5 +1,6 @@
-// Addresses without memory behind them wait by size. The heap would write its own marks into what is free, and so keep a quarter of it.
-// Slabs keep what is in use again and again: here a lock a page is seldom, and the count beside it is written no oftener.
+// Addresses without memory behind them wait by size. The heap would write its own marks into what is free, and so keep
+// a quarter of it. Slabs keep what is in use again and again: here a lock a page is seldom, and the count beside it is
+// written no oftener.
 #include "base/pages.h"
 
 #include <sys/mman.h>
@@ -27,7 +28,7 @@ size_t rounded(size_t bytes) { return (bytes + system_page_bytes - 1) & ~(system
 
 class Addresses {
  public:
-  static constexpr size_t span_bytes = size_t{1} << 20;   // asked of the system at a time
+  static constexpr size_t span_bytes = size_t{1} << 20;  // asked of the system at a time
 
   void* take(size_t size) {
     const std::lock_guard lock(mutex_);
@@ -38,20 +39,22 @@ class Addresses {
     return page;
   }
   void give(void* page, size_t size) {
-    madvise(page, size, MADV_DONTNEED);                     // advice: if it is not taken the memory stays with the page
+    madvise(page, size, MADV_DONTNEED);  // advice: if it is not taken the memory stays with the page
     const std::lock_guard lock(mutex_);
     free_[static_cast<size_t>(std::bit_width(size))].push_back(page);
   }
 
  private:
   static void map(size_t size, std::vector<void*>& to) {
-    const size_t span_size = std::max(span_bytes, size) + size;   // room to align in
-    void* const span = mmap(nullptr, span_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    const size_t span_size = std::max(span_bytes, size) + size;  // room to align in
+    void* const span =
+        mmap(nullptr, span_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(span != MAP_FAILED);
-    madvise(span, span_size, MADV_NOHUGEPAGE);              // or 2 MiB come with the first byte
+    madvise(span, span_size, MADV_NOHUGEPAGE);  // or 2 MiB come with the first byte
     const size_t skip = (size - (reinterpret_cast<uintptr_t>(span) & (size - 1))) & (size - 1);
     char* const first = static_cast<char*>(span) + skip;
-    for (size_t i = (span_size - skip) / size; i-- > 0;) to.push_back(first + i * size);   // so that they go out in rising order
+    for (size_t i = (span_size - skip) / size; i-- > 0;)
+      to.push_back(first + i * size);  // so that they go out in rising order
   }
   std::mutex mutex_;
   std::array<std::vector<void*>, 64> free_;

@@ -1,7 +1,7 @@
-// Pages of equal cells. A page is aligned to its size, so a cell finds its page by masking; pages with a free cell stand
-// in one doubly linked list. Some wholly free pages are kept, for the batches of streams that begin and end in one turn on HTTP/2; every
-// further one goes back at once, all of them do when half of max_memory is held, and of those that are kept what was not needed since
-// the last trim.
+// Pages of equal cells. A page is aligned to its size, so a cell finds its page by masking; pages with a free cell
+// stand in one doubly linked list. Some wholly free pages are kept, for the batches of streams that begin and end in
+// one turn on HTTP/2; every further one goes back at once, all of them do when half of max_memory is held, and of those
+// that are kept what was not needed since the last trim.
 #include "base/slab.h"
 
 #include <algorithm>
@@ -29,8 +29,8 @@ struct alignas(16) SlabPages::Page {
 namespace {
 
 constexpr size_t usual_page_bytes = size_t{16} * 1024;
-constexpr size_t least_cells = 3;       // of a page, so that big objects share pages as well
-constexpr size_t shared_max = 24 * 1024;   // larger ones have one each, or one of them would keep much
+constexpr size_t least_cells = 3;  // of a page, so that big objects share pages as well
+constexpr size_t shared_max = 24 * 1024;  // larger ones have one each, or one of them would keep much
 constexpr size_t header_bytes = 48;
 
 size_t page_bytes(size_t cell_bytes) {

@@ -1,6 +1,6 @@
 // Slab: recycled objects of one type, one slab per thread and type. Freed cells are poisoned in debug and sanitizer
-// builds. Cells come in pages of about 16 KB; of those that are wholly free 256 KB are kept, until a trim finds them idle, and the
-// others go back to the system: a burst is not paid for ever.
+// builds. Cells come in pages of about 16 KB; of those that are wholly free 256 KB are kept, until a trim finds them
+// idle, and the others go back to the system: a burst is not paid for ever.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ namespace sluice::base {
 // Untyped part: cells of `cell_bytes`, aligned to 16. Belongs to the thread that made it.
 class SlabPages : public ListHook<class SlabTag> {
  public:
-  static constexpr size_t free_bytes_kept = 256 * 1024;   // but one page at least
+  static constexpr size_t free_bytes_kept = 256 * 1024;  // but one page at least
 
   explicit SlabPages(size_t cell_bytes, size_t free_bytes = free_bytes_kept);
   SlabPages(const SlabPages&) = delete;
@@ -22,7 +22,8 @@ class SlabPages : public ListHook<class SlabTag> {
   ~SlabPages();  // CHECKs that every cell is back
   void* take();
   void give(void* cell) noexcept;
-  // Gives back the free pages of all slabs of this thread that were not needed since the last call. Whether free ones are left.
+  // Gives back the free pages of all slabs of this thread that were not needed since the last call. Whether free ones
+  // are left.
   static bool trim_thread() noexcept;
   size_t in_use() const { return in_use_; }
   size_t free_pages() const { return free_pages_; }
@@ -42,7 +43,7 @@ class SlabPages : public ListHook<class SlabTag> {
   size_t pages_kept_;
   size_t in_use_ = 0;
   size_t free_pages_ = 0;
-  size_t idle_pages_ = 0;    // of these, not needed since the last trim
+  size_t idle_pages_ = 0;  // of these, not needed since the last trim
 };
 
 template <class T>

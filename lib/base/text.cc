@@ -29,7 +29,8 @@ size_t utf8_size(std::string_view text) {
   if (a < 0x80) return 1;
   if (a < 0xC2 || a > 0xF4 || !is_tail(static_cast<unsigned char>(b))) return 0;
   if (a < 0xE0) return a == 0xC2 && b < 0xA0 ? 0 : 2;
-  if ((a == 0xE0 && b < 0xA0) || (a == 0xED && b > 0x9F) || (a == 0xF0 && b < 0x90) || (a == 0xF4 && b > 0x8F)) return 0;
+  if ((a == 0xE0 && b < 0xA0) || (a == 0xED && b > 0x9F) || (a == 0xF0 && b < 0x90) || (a == 0xF4 && b > 0x8F))
+    return 0;
   if (!is_tail(static_cast<unsigned char>(at(2)))) return 0;
   if (a < 0xF0) return 3;
   return is_tail(static_cast<unsigned char>(at(3))) ? 4 : 0;

@@ -17,7 +17,8 @@ std::string_view trim_ows(std::string_view text);               // SP and HTAB a
 // Digits only, no sign, no blank, no empty; nullopt on overflow too.
 std::optional<uint64_t> parse_u64(std::string_view text);
 std::optional<uint64_t> parse_hex_u64(std::string_view text);   // no 0x
-// Next member of a comma list, trimmed; advances `rest`; empty members are skipped; nullopt at the end. Quotes are honoured.
+// Next member of a comma list, trimmed; advances `rest`; empty members are skipped; nullopt at the end. Quotes are
+// honoured.
 std::optional<std::string_view> next_list_member(std::string_view& rest);
 // Bytes that could break a log line or a terminal become \xNN; quotes and backslashes are escaped; UTF-8 stays.
 void append_escaped(std::string& to, std::string_view text);

@@ -1,5 +1,5 @@
-// The table of features; see availability.h. After turning a row, write config/full.toml and docs/configuration.md anew:
-// `test_config --no-skip --test-case='write the schema'` in the root of the source tree.
+// The table of features; see availability.h. After turning a row, write config/full.toml and docs/configuration.md
+// anew: `test_config --no-skip --test-case='write the schema'` in the root of the source tree.
 #include "config/availability.h"
 
 #include <iterator>

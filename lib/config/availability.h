@@ -1,5 +1,6 @@
-// Which features of the schema are built. A key, or a value of a key, of one that is not is an error that says "not available
-// yet", and defaults leave it out. The one table is in availability.cc: building a feature means turning its row.
+// Which features of the schema are built. A key, or a value of a key, of one that is not is an error that says "not
+// available yet", and defaults leave it out. The one table is in availability.cc: building a feature means turning its
+// row.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ enum class Feature : std::uint8_t {
 
 class Availability {
  public:
-  static Availability built();       // this program
+  static Availability built();  // this program
   static Availability everything();  // as if all were built: tests, and texts about the whole schema
 
   bool has(Feature feature) const;

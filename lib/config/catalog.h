@@ -1,5 +1,5 @@
-// The whole schema as a list, and the settings of a Snapshot as a list of keys with their values: what explain, diff, the
-// full.toml writer and did-you-mean look things up in. Made by Visitors over the schema.
+// The whole schema as a list, and the settings of a Snapshot as a list of keys with their values: what explain, diff,
+// the full.toml writer and did-you-mean look things up in. Made by Visitors over the schema.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ enum class Force : std::uint8_t { yes, table_absent, not_built };
 
 // One key of one table of a Snapshot.
 struct Setting {
-  std::string path;   // by name: "upstream.app.pool.idle_timeout"
+  std::string path;  // by name: "upstream.app.pool.idle_timeout"
   std::string place;  // by index, as in Origins: "upstream[0].pool.idle_timeout"
   std::string value;  // TOML; "" = not set
   Key key;

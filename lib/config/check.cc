@@ -1,5 +1,5 @@
-// Cross checks of the process and of listeners; upstreams are in check_upstream.cc, routes in check_route.cc, what values
-// amount to together in check_arithmetic.cc; see check.h.
+// Cross checks of the process and of listeners; upstreams are in check_upstream.cc, routes in check_route.cc, what
+// values amount to together in check_arithmetic.cc; see check.h.
 #include "config/check.h"
 
 #include <map>
@@ -14,9 +14,11 @@ constexpr std::uint64_t head_bytes_max = 96 * 1024;
 
 void check_process(const Snapshot& s, const Node& root, Report& report) {
   if (s.drain.deadline < s.drain.deregister_wait) {
-    report.error(place(&root, {"drain", look(&root, {"drain", "deadline"}) != nullptr ? "deadline" : "deregister_wait"}),
-                 concat({"drain.deadline (", print_duration(s.drain.deadline), ") must not be shorter than drain.deregister_wait (",
-                         print_duration(s.drain.deregister_wait), "), which it includes"}));
+    report.error(
+        place(&root, {"drain", look(&root, {"drain", "deadline"}) != nullptr ? "deadline" : "deregister_wait"}),
+        concat({"drain.deadline (", print_duration(s.drain.deadline),
+                ") must not be shorter than drain.deregister_wait (", print_duration(s.drain.deregister_wait),
+                "), which it includes"}));
   }
   if (s.dns.max_ttl < s.dns.min_ttl) {
     report.error(place(&root, {"dns", look(&root, {"dns", "max_ttl"}) != nullptr ? "max_ttl" : "min_ttl"}),
@@ -27,7 +29,8 @@ void check_process(const Snapshot& s, const Node& root, Report& report) {
 void check_admin(const Snapshot& s, const Node& root, Report& report) {
   if (!s.admin.parsed || s.admin.parsed->is_loopback()) return;
   report.warning(place(&root, {"admin", "address"}),
-                 concat({"the admin has no password: whoever reaches ", s.admin.address, " reads metrics, status and configuration"}),
+                 concat({"the admin has no password: whoever reaches ", s.admin.address,
+                         " reads metrics, status and configuration"}),
                  "127.0.0.1:9901");
 }
 
@@ -75,9 +78,11 @@ void check_server_tls(const tls::ServerTlsOptions& tls, const Node* node, Report
     report.error(place(node, {"client_auth"}), "client_auth needs client_ca: the file with the CAs of the clients");
   }
   if (tls.client_auth == tls::ClientAuth::off && !tls.client_ca.empty()) {
-    report.warning(place(node, {"client_ca"}), "client_ca has no effect while client_auth is \"off\"", "client_auth = \"required\"");
+    report.warning(place(node, {"client_ca"}), "client_ca has no effect while client_auth is \"off\"",
+                   "client_auth = \"required\"");
   }
-  if (!tls.client_ca.empty() && files.authorities) show_file_problems(report, place(node, {"client_ca"}), files.authorities(tls.client_ca));
+  if (!tls.client_ca.empty() && files.authorities)
+    show_file_problems(report, place(node, {"client_ca"}), files.authorities(tls.client_ca));
   if (!tls.ticket_keys.empty() && files.ticket_keys)
     show_file_problems(report, place(node, {"ticket_keys"}), files.ticket_keys(tls.ticket_keys));
 }
@@ -103,7 +108,8 @@ void check_listeners(Snapshot& s, const Node& root, Report& report, const FileCh
   for (std::size_t i = 0; i < s.listeners.size(); ++i) {
     ListenerOptions& listener = s.listeners[i];
     const Node* node = item_of(look(&root, {"listener"}), i);
-    if (look(node, {"address"}) == nullptr) report.error(place(node, {}), "[[listener]] needs an address", "address = \"127.0.0.1:8080\"");
+    if (look(node, {"address"}) == nullptr)
+      report.error(place(node, {}), "[[listener]] needs an address", "address = \"127.0.0.1:8080\"");
     if (listener.name.empty() && !listener.addresses.empty()) listener.name = listener.addresses.front().text;
     if (!listener.name.empty() && !names.emplace(listener.name, i).second) {
       report.error(place(node, {look(node, {"name"}) != nullptr ? "name" : "address"}),
@@ -111,8 +117,9 @@ void check_listeners(Snapshot& s, const Node& root, Report& report, const FileCh
     }
     const http::HttpLimits& limits = listener.downstream.limits;
     if (limits.max_request_line + limits.max_header_bytes > head_bytes_max) {
-      report.error(place(node, {look(node, {"max_header_bytes"}) != nullptr ? "max_header_bytes" : "max_request_line"}),
-                   concat({"max_request_line and max_header_bytes together must be at most ", print_size(head_bytes_max)}));
+      report.error(
+          place(node, {look(node, {"max_header_bytes"}) != nullptr ? "max_header_bytes" : "max_request_line"}),
+          concat({"max_request_line and max_header_bytes together must be at most ", print_size(head_bytes_max)}));
     }
     check_trust(listener, node, report);
     if (listener.tls) check_server_tls(*listener.tls, look(node, {"tls"}), report, files);

@@ -1,5 +1,6 @@
-// What single values that are each right amount to together: time limits that cannot end before one that holds them, more connections
-// than a server bears, a drain too short for what it waits for. Warnings, each with the page that says why; see check.h.
+// What single values that are each right amount to together: time limits that cannot end before one that holds them,
+// more connections than a server bears, a drain too short for what it waits for. Warnings, each with the page that says
+// why; see check.h.
 #include <algorithm>
 
 #include "config/check_parts.h"
@@ -7,8 +8,8 @@
 namespace sluice::config {
 namespace {
 
-constexpr base::Millis acquire_max = base::seconds(5);   // a person has gone to the next page, a client has given up
-constexpr base::Millis idle_max = base::seconds(60);     // most servers close after this
+constexpr base::Millis acquire_max = base::seconds(5);  // a person has gone to the next page, a client has given up
+constexpr base::Millis idle_max = base::seconds(60);  // most servers close after this
 
 constexpr std::string_view waiting_page = "waiting-for-a-connection";
 constexpr std::string_view connecting_page = "connecting-within-the-routes-timeout";
@@ -18,7 +19,9 @@ constexpr std::string_view server_page = "more-connections-than-the-server-bears
 constexpr std::string_view drain_page = "a-drain-shorter-than-an-answer";
 constexpr std::string_view tickets_page = "ticket-keys-of-a-listener-without-a-name";
 
-std::string count(std::uint64_t n, std::string_view what) { return concat({std::to_string(n), " ", what, n == 1 ? "" : "s"}); }
+std::string count(std::uint64_t n, std::string_view what) {
+  return concat({std::to_string(n), " ", what, n == 1 ? "" : "s"});
+}
 
 void warn(Report& report, Position at, std::initializer_list<std::string_view> message, std::string_view page) {
   report.warning(at, concat({concat(message), "; see docs/configuration.md#", page}));
@@ -26,7 +29,8 @@ void warn(Report& report, Position at, std::initializer_list<std::string_view> m
 
 // Whether discovery brings the addresses: they come, go and may stand for a fleet.
 bool has_names(const upstream::UpstreamOptions& o) {
-  return !o.dns.empty() || !o.srv.empty() || std::ranges::any_of(o.endpoints, [](const auto& e) { return !e.address.has_value(); });
+  return !o.dns.empty() || !o.srv.empty() ||
+         std::ranges::any_of(o.endpoints, [](const auto& e) { return !e.address.has_value(); });
 }
 
 void check_pool(const upstream::UpstreamOptions& o, const Node* node, Report& report) {
@@ -45,20 +49,23 @@ void check_pool(const upstream::UpstreamOptions& o, const Node* node, Report& re
   }
   if (o.pool.max_lifetime.count == 0 && has_names(o)) {
     warn(report, place(pool, {"max_lifetime"}),
-         {"with max_lifetime = \"0\" connections to the addresses of a name never end of themselves: what joins gets only what is new"},
+         {"with max_lifetime = \"0\" connections to the addresses of a name never end of themselves: what joins gets "
+          "only what is new"},
          lifetime_page);
   }
 }
 
 // A name counts as one endpoint: how many addresses it has is known only when it is resolved.
-void check_server_limit(const RuntimeOptions& runtime, const upstream::UpstreamOptions& o, const Node* node, Report& report) {
+void check_server_limit(const RuntimeOptions& runtime, const upstream::UpstreamOptions& o, const Node* node,
+                        Report& report) {
   if (o.server_limit == 0) return;
   const std::uint64_t endpoints = std::max<std::uint64_t>(o.endpoints.size(), 1);
   const std::uint64_t kept = std::uint64_t{o.pool.min_idle} * endpoints * runtime.replicas;
   if (kept <= o.server_limit) return;
   warn(report, place(look(node, {"pool"}), {"min_idle"}),
-       {"pool.min_idle (", std::to_string(o.pool.min_idle), ") x ", count(endpoints, "endpoint"), " x ", count(runtime.replicas, "replica"),
-        " = ", std::to_string(kept), " connections that are always open: above server_limit (", std::to_string(o.server_limit), ")"},
+       {"pool.min_idle (", std::to_string(o.pool.min_idle), ") x ", count(endpoints, "endpoint"), " x ",
+        count(runtime.replicas, "replica"), " = ", std::to_string(kept),
+        " connections that are always open: above server_limit (", std::to_string(o.server_limit), ")"},
        server_page);
 }
 
@@ -71,13 +78,15 @@ void check_route(const Snapshot& s, const route::RouteOptions& o, const Node* no
   }
   if (o.timeout.count == 0) return;
   const auto longer = [&](std::string_view what, base::Millis value, std::string_view of, std::string_view page) {
-    warn(report, place(node, {what == "wait_budget" ? what : "timeout"}),
-         {what, " (", print_duration(value), of.empty() ? "" : " of upstream ", of.empty() ? "" : quoted(of), ") is above the timeout (",
-          print_duration(o.timeout), ") of route ", quoted(o.name), ", which ends it first"},
-         page);
+    warn(
+        report, place(node, {what == "wait_budget" ? what : "timeout"}),
+        {what, " (", print_duration(value), of.empty() ? "" : " of upstream ", of.empty() ? "" : quoted(of),
+         ") is above the timeout (", print_duration(o.timeout), ") of route ", quoted(o.name), ", which ends it first"},
+        page);
   };
   const auto exceeds = [&](base::Millis upstream::PoolOptions::* limit) {
-    return std::ranges::find_if(o.targets, [&](const route::Target& t) { return s.upstreams[t.upstream_index].pool.*limit > o.timeout; });
+    return std::ranges::find_if(
+        o.targets, [&](const route::Target& t) { return s.upstreams[t.upstream_index].pool.*limit > o.timeout; });
   };
   if (o.wait_budget > o.timeout) {
     longer("wait_budget", o.wait_budget, "", waiting_page);
@@ -100,7 +109,8 @@ void check_drain(const Snapshot& s, const Node& root, Report& report) {
   if (s.drain.deadline >= needed) return;
   const auto index = static_cast<std::size_t>(longest - s.routes.data());
   const Node* drain = look(&root, {"drain"});
-  const Position at = drain != nullptr ? place(drain, {"deadline"}) : place(item_of(look(&root, {"route"}), index), {"timeout"});
+  const Position at =
+      drain != nullptr ? place(drain, {"deadline"}) : place(item_of(look(&root, {"route"}), index), {"timeout"});
   warn(report, at,
        {"drain.deadline (", print_duration(s.drain.deadline), ") is shorter than deregister_wait (",
         print_duration(s.drain.deregister_wait), ") and the timeout of route ", quoted(longest->name), " (",
@@ -128,8 +138,9 @@ void check_arithmetic(const Snapshot& s, const Node& root, Report& report) {
     check_server_limit(s.runtime, s.upstreams[i], node, report);
   }
   check_ticket_keys(s, root, report);
-  if (report.failed()) return;   // names of routes and of their upstreams may not be known
-  for (std::size_t i = 0; i < s.routes.size(); ++i) check_route(s, s.routes[i], item_of(look(&root, {"route"}), i), report);
+  if (report.failed()) return;  // names of routes and of their upstreams may not be known
+  for (std::size_t i = 0; i < s.routes.size(); ++i)
+    check_route(s, s.routes[i], item_of(look(&root, {"route"}), i), report);
   check_drain(s, root, report);
 }
 

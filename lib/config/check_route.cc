@@ -11,7 +11,8 @@ constexpr std::size_t label_max = 128;
 
 class RouteChecks {
  public:
-  RouteChecks(Snapshot& snapshot, const Node& root, Report& report) : s_(snapshot), array_(look(&root, {"route"})), report_(report) {
+  RouteChecks(Snapshot& snapshot, const Node& root, Report& report)
+      : s_(snapshot), array_(look(&root, {"route"})), report_(report) {
     for (std::uint32_t i = 0; i < s_.listeners.size(); ++i) listeners_.emplace(s_.listeners[i].name, i);
     for (std::uint32_t i = 0; i < s_.upstreams.size(); ++i) upstreams_.emplace(s_.upstreams[i].name, i);
     used_.resize(s_.upstreams.size());
@@ -26,7 +27,8 @@ class RouteChecks {
       check_prefixes(s_.routes[i], node);
     }
     name_routes();
-    if (s_.routes.empty() && array_ == nullptr) report_.warning({}, "there is no [[route]]: every request is answered 404 no_route");
+    if (s_.routes.empty() && array_ == nullptr)
+      report_.warning({}, "there is no [[route]]: every request is answered 404 no_route");
     if (report_.failed()) return;  // what follows would only repeat it
     warn_of_unused(root);
     warn_of_hidden();
@@ -38,10 +40,12 @@ class RouteChecks {
     for (std::string_view key : {"upstream", "split", "redirect", "respond"}) {
       if (look(node, {key}) != nullptr) given.push_back(key);
     }
-    if (given.empty()) report_.error(place(node, {}), "[[route]] needs one of upstream, split, redirect, respond", "upstream = \"NAME\"");
+    if (given.empty())
+      report_.error(place(node, {}), "[[route]] needs one of upstream, split, redirect, respond",
+                    "upstream = \"NAME\"");
     for (std::size_t i = 1; i < given.size(); ++i) {
-      report_.error(place(node, {given[i]}),
-                    concat({given[i], " cannot stand beside ", given[0], ": a route has one of upstream, split, redirect, respond"}));
+      report_.error(place(node, {given[i]}), concat({given[i], " cannot stand beside ", given[0],
+                                                     ": a route has one of upstream, split, redirect, respond"}));
     }
   }
 
@@ -68,7 +72,8 @@ class RouteChecks {
       }
       if (target.upstream.empty()) continue;  // reported where it was read
       const Node* one = look(item_of(look(node, {"split"}), i), {"upstream"});
-      report_.error(one != nullptr ? one->at : place(node, {"upstream"}), concat({"there is no upstream ", quoted(target.upstream)}),
+      report_.error(one != nullptr ? one->at : place(node, {"upstream"}),
+                    concat({"there is no upstream ", quoted(target.upstream)}),
                     near_name(target.upstream, upstreams_, report_));
     }
   }
@@ -79,12 +84,15 @@ class RouteChecks {
       if (has_prefix) {
         o.strip_prefix = o.path;
       } else {
-        report_.error(place(node, {"rewrite_prefix"}), "rewrite_prefix needs a strip_prefix or a path_prefix to stand in place of");
+        report_.error(place(node, {"rewrite_prefix"}),
+                      "rewrite_prefix needs a strip_prefix or a path_prefix to stand in place of");
       }
     }
     const bool fixed = has_prefix || o.path_match == route::PathMatch::exact;
-    if (fixed && !o.strip_prefix.empty() && !o.path.starts_with(o.strip_prefix) && !o.strip_prefix.starts_with(o.path)) {
-      report_.warning(place(node, {"strip_prefix"}), concat({"no path of this route starts with ", quoted(o.strip_prefix)}));
+    if (fixed && !o.strip_prefix.empty() && !o.path.starts_with(o.strip_prefix) &&
+        !o.strip_prefix.starts_with(o.path)) {
+      report_.warning(place(node, {"strip_prefix"}),
+                      concat({"no path of this route starts with ", quoted(o.strip_prefix)}));
     }
   }
 
@@ -94,7 +102,8 @@ class RouteChecks {
     for (std::size_t i = 0; i < s_.routes.size(); ++i) {
       const std::string& name = s_.routes[i].name;
       if (!name.empty() && !names.insert(name).second) {
-        report_.error(place(item_of(array_, i), {"name"}), concat({"there is another route of the name ", quoted(name)}));
+        report_.error(place(item_of(array_, i), {"name"}),
+                      concat({"there is another route of the name ", quoted(name)}));
       }
     }
     std::unordered_map<std::string, std::uint32_t> made_count;
@@ -151,8 +160,8 @@ class RouteChecks {
       const Node* other = item_of(array_, hidden[i]);
       const std::string line = other == nullptr ? "?" : std::to_string(other->at.line);
       report_.warning(place(item_of(array_, i), {}),
-                      concat({"route ", quoted(s_.routes[i].name), " can never be reached: ", quoted(s_.routes[hidden[i]].name), " (line ",
-                              line, ") takes all its requests"}));
+                      concat({"route ", quoted(s_.routes[i].name), " can never be reached: ",
+                              quoted(s_.routes[hidden[i]].name), " (line ", line, ") takes all its requests"}));
     }
   }
 

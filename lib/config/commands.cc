@@ -9,7 +9,9 @@ namespace {
 constexpr int exit_good = 0;
 constexpr int exit_bad = 2;
 
-std::string count(std::size_t n, std::string_view what) { return concat({std::to_string(n), " ", what, n == 1 ? "" : "s"}); }
+std::string count(std::size_t n, std::string_view what) {
+  return concat({std::to_string(n), " ", what, n == 1 ? "" : "s"});
+}
 
 template <class Answer>
 Outcome explain(const std::string& file, const LoadOptions& options, Answer answer) {
@@ -35,8 +37,8 @@ Outcome check_command(const std::string& file, CheckFormat format, Strict strict
   }
   if (!loaded) return outcome;
   const Snapshot& s = *loaded->snapshot;
-  outcome.out += concat({file, refused ? ": refused by --strict: " : ": good: ", count(s.listeners.size(), "listener"), ", ",
-                         count(s.upstreams.size(), "upstream"), ", ", count(s.routes.size(), "route"),
+  outcome.out += concat({file, refused ? ": refused by --strict: " : ": good: ", count(s.listeners.size(), "listener"),
+                         ", ", count(s.upstreams.size(), "upstream"), ", ", count(s.routes.size(), "route"),
                          problems.empty() ? "" : ", " + count(problems.size(), "warning"), "\n"});
   return outcome;
 }

@@ -1,6 +1,6 @@
-// Codecs of values that are more than one plain value: addresses, endpoints, certificates, header edits, what a route does.
-// Those that share one option (path, path_prefix, path_regex; upstream, split, redirect, respond) print only the key that is in
-// force. See value.h for the contract.
+// Codecs of values that are more than one plain value: addresses, endpoints, certificates, header edits, what a route
+// does. Those that share one option (path, path_prefix, path_regex; upstream, split, redirect, respond) print only the
+// key that is in force. See value.h for the contract.
 #pragma once
 
 #include "config/snapshot.h"
@@ -156,7 +156,8 @@ class HeaderValues final : public Codec {
   std::vector<route::HeaderValue>& to_;
 };
 
-// { set = {}, add = {}, remove = [] }; a value of `set` or `add` may be an array for a field that is sent more than once.
+// { set = {}, add = {}, remove = [] }; a value of `set` or `add` may be an array for a field that is sent more than
+// once.
 class HeaderEditsCodec final : public Codec {
  public:
   explicit HeaderEditsCodec(route::HeaderEdits& to) : to_(to) {}
@@ -228,8 +229,8 @@ class RateLimitCodec final : public Codec {
   std::optional<route::RateLimit>& to_;
 };
 
-// The keys of a table that stands as one value: complains about unknown ones, missing ones and a node that is no table. The key
-// found last is the one that the reader's complaints name, until the next or the end.
+// The keys of a table that stands as one value: complains about unknown ones, missing ones and a node that is no table.
+// The key found last is the one that the reader's complaints name, until the next or the end.
 class InlineTable {
  public:
   InlineTable(const Node& node, Reader& reader, std::vector<std::string_view> known);

@@ -24,7 +24,8 @@ std::string_view key_of(route::PathMatch match) {
 
 // Fields that frame a message or belong to one connection: an edit of them would make two peers read two messages.
 bool is_framing(std::string_view name) {
-  constexpr std::string_view framing[] = {"connection", "content-length",    "host",   "keep-alive", "proxy-connection", "te",
+  constexpr std::string_view framing[] = {"connection", "content-length",    "host",
+                                          "keep-alive", "proxy-connection",  "te",
                                           "trailer",    "transfer-encoding", "upgrade"};
   return std::find(std::begin(framing), std::end(framing), name) != std::end(framing);
 }
@@ -82,7 +83,9 @@ std::string print_values(const std::vector<route::HeaderValue>& values) {
   return text + (values.empty() ? "}" : " }");
 }
 
-bool is_redirect(std::int64_t status) { return status == 301 || status == 302 || status == 303 || status == 307 || status == 308; }
+bool is_redirect(std::int64_t status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
 
 // "" or what is wrong with the braces of a redirect's target; `suggestion`: what may have been meant.
 std::string wrong_placeholder(std::string_view to, std::string& suggestion) {
@@ -108,15 +111,16 @@ void PathRule::read(const Node& node, Reader& reader) {
   const auto text = read_text(node, reader);
   if (!text) return;
   if (to_.path_match != route::PathMatch::any && to_.path_match != match_) {
-    return reader.error(node.at,
-                        concat({"cannot stand beside ", key_of(to_.path_match), ": a route has one of path, path_prefix, path_regex"}));
+    return reader.error(node.at, concat({"cannot stand beside ", key_of(to_.path_match),
+                                         ": a route has one of path, path_prefix, path_regex"}));
   }
   const std::string wrong = match_ == route::PathMatch::regex ? some_text(*text) : path_text(*text);
   if (!wrong.empty()) return reader.error(node.at, wrong);
   base::Arena arena;
   if (match_ != route::PathMatch::regex && route::normalise(*text, arena, arena).deceptive) {
     return reader.error(node.at,
-                        "fits no request: a broken escape, a control character, or a dot segment beside %2F, %5C or ';' is answered 400");
+                        "fits no request: a broken escape, a control character, or a dot segment beside %2F, %5C or "
+                        "';' is answered 400");
   }
   if (match_ == route::PathMatch::regex) {
     const auto compiled = route::Regex::compile(*text);
@@ -148,7 +152,8 @@ void HeaderEditsCodec::read(const Node& node, Reader& reader) {
 }
 
 std::string HeaderEditsCodec::print() const {
-  return concat({"{ set = ", print_values(to_.set), ", add = ", print_values(to_.add), ", remove = ", print_list(to_.remove), " }"});
+  return concat({"{ set = ", print_values(to_.set), ", add = ", print_values(to_.add),
+                 ", remove = ", print_list(to_.remove), " }"});
 }
 
 void TargetUpstream::read(const Node& node, Reader& reader) {
@@ -187,8 +192,8 @@ std::string SplitTargets::print() const {
   if (to_.action != route::Action::proxy || to_.targets.empty() || one) return "";
   std::string text = "[";
   for (const route::Target& target : to_.targets) {
-    text +=
-        concat({text.size() > 1 ? ", " : "", "{ upstream = ", quoted(target.upstream), ", weight = ", std::to_string(target.weight), " }"});
+    text += concat({text.size() > 1 ? ", " : "", "{ upstream = ", quoted(target.upstream),
+                    ", weight = ", std::to_string(target.weight), " }"});
   }
   return text + "]";
 }
@@ -261,7 +266,8 @@ void RateLimitCodec::read(const Node& node, Reader& reader) {
   route::RateLimit limit;
   if (const Node* requests = table.need("requests")) Number(limit.requests, 1, requests_max).read(*requests, reader);
   limit.burst = limit.requests;
-  if (const Node* per = table.find("per")) Duration(limit.per, {.min = base::millis(1), .max = base::hours(24)}).read(*per, reader);
+  if (const Node* per = table.find("per"))
+    Duration(limit.per, {.min = base::millis(1), .max = base::hours(24)}).read(*per, reader);
   if (const Node* burst = table.find("burst")) Number(limit.burst, 1, requests_max).read(*burst, reader);
   if (const Node* key = table.find("key")) {
     const auto text = read_text(*key, reader);

@@ -154,8 +154,10 @@ void AccessLogTarget::read(const Node& node, Reader& reader) {
   } else if (*text == "off") {
     to_.output = exchange::AccessLogOutput::off;
   } else if (text->find('/') == std::string_view::npos && !nearest(*text, {"stdout", "off"}).empty()) {
-    reader.error(node.at, concat({quoted(*text), " is neither \"stdout\" nor \"off\"; a file of that name is written \"./", *text, "\""}),
-                 std::string(nearest(*text, {"stdout", "off"})));
+    reader.error(
+        node.at,
+        concat({quoted(*text), " is neither \"stdout\" nor \"off\"; a file of that name is written \"./", *text, "\""}),
+        std::string(nearest(*text, {"stdout", "off"})));
   } else {
     to_.output = exchange::AccessLogOutput::file;
     to_.path = reader.resolve_path(*text);
@@ -219,7 +221,8 @@ void Endpoints::read(const Node& node, Reader& reader) {
     endpoint.name = *text;
     if (has_scheme(*text)) {
       const std::string_view rest = text->substr(text->find("://") + 3);
-      reader.error(where->at, "takes addresses, not URLs: [upstream.tls] turns TLS on", std::string(rest.substr(0, rest.find('/'))));
+      reader.error(where->at, "takes addresses, not URLs: [upstream.tls] turns TLS on",
+                   std::string(rest.substr(0, rest.find('/'))));
       continue;
     }
     if (auto address = net::Address::parse(*text)) {
@@ -228,11 +231,13 @@ void Endpoints::read(const Node& node, Reader& reader) {
         continue;
       }
       endpoint.address = std::move(*address);
-    } else if (name_and_port(*text).empty() && std::any_of(text->begin(), text->begin() + static_cast<std::ptrdiff_t>(text->rfind(':')),
-                                                           [](char c) { return base::to_lower(c) >= 'a' && base::to_lower(c) <= 'z'; })) {
+    } else if (name_and_port(*text).empty() &&
+               std::any_of(text->begin(), text->begin() + static_cast<std::ptrdiff_t>(text->rfind(':')),
+                           [](char c) { return base::to_lower(c) >= 'a' && base::to_lower(c) <= 'z'; })) {
       if (!reader.available(where->at, Feature::dns, concat({"a name in endpoints (", quoted(*text), ")"}))) continue;
     } else {
-      reader.error(where->at, concat({"holds no address: ", address.error().message}), std::move(address.error().suggestion));
+      reader.error(where->at, concat({"holds no address: ", address.error().message}),
+                   std::move(address.error().suggestion));
       continue;
     }
     to_.push_back(std::move(endpoint));

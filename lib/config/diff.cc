@@ -28,7 +28,9 @@ class ValueTable {
     }
   }
 
-  const Values& of(std::string_view table, std::uint32_t index) const { return find(concat({table, "[", std::to_string(index), "]"})); }
+  const Values& of(std::string_view table, std::uint32_t index) const {
+    return find(concat({table, "[", std::to_string(index), "]"}));
+  }
   const Values& process() const { return find(""); }
 
  private:
@@ -70,7 +72,8 @@ std::vector<ItemChange> compare_items(std::string_view table, const std::vector<
     const std::uint32_t was = had->second;
     old_index.erase(had);
     if (same(before[was], after[i])) continue;
-    changes.push_back({Change::changed, after[i].name, changed_keys(old_values.of(table, was), new_values.of(table, i))});
+    changes.push_back(
+        {Change::changed, after[i].name, changed_keys(old_values.of(table, was), new_values.of(table, i))});
   }
   for (const T& item : before) {
     if (old_index.contains(item.name)) changes.push_back({Change::removed, item.name, {}});
@@ -90,7 +93,8 @@ std::string words(std::string_view what, const std::vector<ItemChange>& changes,
     for (const std::string& key : change.keys) keys += (keys.empty() ? "" : ", ") + key;
     if (!keys.empty()) text += " (" + keys + ")";
   }
-  if (changes.size() > named_at_most) text += concat({" and ", std::to_string(changes.size() - named_at_most), " more"});
+  if (changes.size() > named_at_most)
+    text += concat({" and ", std::to_string(changes.size() - named_at_most), " more"});
   if (reordered) text += " another order";
   return text.empty() ? text : concat({what, ":", text, "; "});
 }
@@ -139,7 +143,9 @@ void keep(const Snapshot& running, Snapshot& next) {
 
 }  // namespace
 
-bool Diff::empty() const { return listeners.empty() && upstreams.empty() && routes.empty() && !route_order && settings.empty(); }
+bool Diff::empty() const {
+  return listeners.empty() && upstreams.empty() && routes.empty() && !route_order && settings.empty();
+}
 
 Diff diff(const Snapshot& before, const Snapshot& after) {
   const ValueTable old_values(before);

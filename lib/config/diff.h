@@ -1,4 +1,5 @@
-// What a reload changes: two Snapshots compared, items by their names and by single keys. Pure. runtime/plan.h acts on it.
+// What a reload changes: two Snapshots compared, items by their names and by single keys. Pure. runtime/plan.h acts on
+// it.
 #pragma once
 
 #include <cstdint>
@@ -15,15 +16,15 @@ enum class Change : std::uint8_t { changed, added, removed };
 struct ItemChange {
   Change change = Change::changed;
   std::string name;
-  std::vector<std::string> keys;       // changed: "pool.max_connections", "address", ...
+  std::vector<std::string> keys;  // changed: "pool.max_connections", "address", ...
 };
 
 struct Diff {
-  std::vector<ItemChange> listeners;   // in their order, then the removed; likewise the next two
+  std::vector<ItemChange> listeners;  // in their order, then the removed; likewise the next two
   std::vector<ItemChange> upstreams;
   std::vector<ItemChange> routes;
-  bool route_order = false;            // those that are in both stand in another order
-  std::vector<std::string> settings;   // changed keys outside of these tables: "drain.deadline"
+  bool route_order = false;  // those that are in both stand in another order
+  std::vector<std::string> settings;  // changed keys outside of these tables: "drain.deadline"
   bool empty() const;
 };
 
@@ -31,14 +32,15 @@ Diff diff(const Snapshot& before, const Snapshot& after);
 
 // A key whose new value waits for a restart.
 struct Waiting {
-  std::string key;                     // "runtime.workers"
-  std::string value;                   // as TOML
+  std::string key;  // "runtime.workers"
+  std::string value;  // as TOML
 };
-// Puts the values that run into `next` for all keys that a reload cannot take (Takes::restart), so that `next` says what will be in
-// force. Returns those that differed.
+// Puts the values that run into `next` for all keys that a reload cannot take (Takes::restart), so that `next` says
+// what will be in force. Returns those that differed.
 std::vector<Waiting> keep_until_restart(const Snapshot& running, Snapshot& next);
 
-// One line for the log: "listeners: +https ~http (idle_timeout); upstreams: -old; settings: drain.deadline", or "nothing changed".
+// One line for the log: "listeners: +https ~http (idle_timeout); upstreams: -old; settings: drain.deadline", or
+// "nothing changed".
 std::string to_text(const Diff& diff);
 
 }  // namespace sluice::config

@@ -9,7 +9,8 @@ namespace sluice::config {
 namespace {
 
 bool is_secret(std::string_view field) {
-  constexpr std::string_view marks[] = {"authorization", "cookie", "token", "secret", "password", "api-key", "apikey", "credential"};
+  constexpr std::string_view marks[] = {"authorization", "cookie",  "token",  "secret",
+                                        "password",      "api-key", "apikey", "credential"};
   for (std::string_view mark : marks) {
     if (field.find(mark) != std::string_view::npos) return true;
   }
@@ -104,7 +105,8 @@ class FullVisitor final : public Visitor {
 
   bool enter(const TableKey& table, Held) override {
     const bool built = available_.has(table.needs);
-    text += concat({"\n", comment(next_indent(), built ? std::string(table.what) : concat({table.what, " Not available yet."}))});
+    text += concat(
+        {"\n", comment(next_indent(), built ? std::string(table.what) : concat({table.what, " Not available yet."}))});
     // TLS of a listener needs files that are not here.
     const bool needs_files = array_ == "listener" && table.name == "tls";
     off_ = !built || needs_files;
@@ -158,7 +160,8 @@ class ReferenceVisitor final : public Visitor {
 
   void key(const Key& key, Codec& codec) override {
     const std::string value = key.example.empty() ? codec.print() : concat({"e.g. ", key.example});
-    const std::string later = available_.has(key.needs) ? "" : concat({" *Not available yet (", words(key.needs), ").*"});
+    const std::string later =
+        available_.has(key.needs) ? "" : concat({" *Not available yet (", words(key.needs), ").*"});
     text += concat({"| `", key.name, "` | `", cell(value), "` | ", cell(key.what), later,
                     key.takes == Takes::restart ? " *A change takes a restart.*" : "", " | ", cell(key.why), " |\n"});
   }
@@ -178,7 +181,8 @@ class ReferenceVisitor final : public Visitor {
 
  private:
   void heading(std::string_view name, std::string_view what) {
-    text += concat({"\n### `", name, "`\n", what, "\n\n| key | default | meaning | why this default |\n|---|---|---|---|\n"});
+    text += concat(
+        {"\n### `", name, "`\n", what, "\n\n| key | default | meaning | why this default |\n|---|---|---|---|\n"});
   }
 
   const Availability& available_;
@@ -206,8 +210,10 @@ std::string full_toml(const Availability& available) {
   Snapshot defaults;
   visit(visitor, defaults, available);
   return concat(
-      {"# Every key of sluice.toml with its default and the reason for it. A line that starts with '#' and no blank is a key that has no\n"
-       "# default (an example stands there), or one that is not available yet. Written by the schema: see docs/configuration.md.\n",
+      {"# Every key of sluice.toml with its default and the reason for it. A line that starts with '#' and no blank is "
+       "a key that has no\n"
+       "# default (an example stands there), or one that is not available yet. Written by the schema: see "
+       "docs/configuration.md.\n",
        visitor.text});
 }
 

@@ -24,7 +24,8 @@ struct Url {
 base::Result<Url> parse_url(std::string_view text) {
   Url url;
   const std::size_t scheme_end = text.find("://");
-  const std::string scheme = scheme_end == std::string_view::npos ? std::string() : base::to_lower(text.substr(0, scheme_end));
+  const std::string scheme =
+      scheme_end == std::string_view::npos ? std::string() : base::to_lower(text.substr(0, scheme_end));
   if (scheme != "http" && scheme != "https") return base::fail("the URL starts with http:// or https://");
   url.tls = scheme == "https";
   url.port = url.tls ? 443 : 80;
@@ -35,7 +36,8 @@ base::Result<Url> parse_url(std::string_view text) {
   url.target = rest.substr(authority_end);
   if (!url.target.starts_with('/')) url.target.insert(0, "/");
   if (url.authority.empty()) return base::fail("the URL names no host");
-  if (url.authority.find('@') != std::string::npos) return base::fail("a URL with a user name is not what a proxy sees: leave it out");
+  if (url.authority.find('@') != std::string::npos)
+    return base::fail("a URL with a user name is not what a proxy sees: leave it out");
   const bool visible = std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
   if (!visible) return base::fail("a URL is visible ASCII: write other characters as %XX");
   const std::size_t colon = url.authority.rfind(':');
@@ -53,7 +55,9 @@ class Page {
   explicit Page(const Loaded& loaded) : loaded_(loaded) {}
 
   void line(std::string_view word, std::string_view fact) { text += concat({pad(word, 12), fact, "\n"}); }
-  void item(std::string_view word, std::string_view fact, std::string_view place) { line(word, pad(fact, 50) + origin(place)); }
+  void item(std::string_view word, std::string_view fact, std::string_view place) {
+    line(word, pad(fact, 50) + origin(place));
+  }
 
   // All settings in force below `prefix` ("route[3].").
   void settings_of(const std::vector<Setting>& all, std::string_view prefix) {
@@ -90,9 +94,9 @@ std::vector<std::uint32_t> listeners_for(const Snapshot& s, const Url& url) {
   for (std::uint32_t i = 0; i < s.listeners.size(); ++i) {
     const ListenerOptions& listener = s.listeners[i];
     const bool scheme = listener.tls.has_value() == url.tls;
-    const bool port = std::any_of(listener.addresses.begin(), listener.addresses.end(), [&](const ListenAddress& address) {
-      return address.parsed.is_ip() && address.parsed.port() == url.port;
-    });
+    const bool port = std::any_of(
+        listener.addresses.begin(), listener.addresses.end(),
+        [&](const ListenAddress& address) { return address.parsed.is_ip() && address.parsed.port() == url.port; });
     all.push_back(i);
     if (scheme) by_scheme.push_back(i);
     if (scheme && port) by_port.push_back(i);
@@ -109,7 +113,9 @@ std::string_view words(route::HostMatch match) {
   return "";
 }
 
-std::string place_of(std::string_view table, std::size_t index) { return concat({table, "[", std::to_string(index), "]"}); }
+std::string place_of(std::string_view table, std::size_t index) {
+  return concat({table, "[", std::to_string(index), "]"});
+}
 
 class UrlExplainer {
  public:
@@ -127,7 +133,8 @@ class UrlExplainer {
   base::Result<std::string> run() {
     const auto router = route::Router::build(s_.routes);
     if (!router) return std::unexpected(router.error());
-    page_.line("request", concat({question_.method, " ", url_.tls ? "https" : "http", "://", url_.authority, url_.target}));
+    page_.line("request",
+               concat({question_.method, " ", url_.tls ? "https" : "http", "://", url_.authority, url_.target}));
     for (const std::uint32_t index : listeners_for(s_, url_)) listener(**router, index);
     return std::move(page_.text);
   }
@@ -136,9 +143,11 @@ class UrlExplainer {
   void listener(const route::Router& router, std::uint32_t index) {
     const ListenerOptions& options = s_.listeners[index];
     std::string addresses;
-    for (const ListenAddress& address : options.addresses) addresses += concat({addresses.empty() ? "" : ", ", address.text});
+    for (const ListenAddress& address : options.addresses)
+      addresses += concat({addresses.empty() ? "" : ", ", address.text});
     page_.text += "\n";
-    page_.item("listener", concat({options.name, " (", addresses, options.tls ? ", TLS)" : ")"}), place_of("listener", index));
+    page_.item("listener", concat({options.name, " (", addresses, options.tls ? ", TLS)" : ")"}),
+               place_of("listener", index));
     page_.settings_of(all_, place_of("listener", index) + ".");
 
     route::Query query;
@@ -150,16 +159,19 @@ class UrlExplainer {
     query.fields = &fields_;
     const route::Match match = router.match(query, arena_);
     if (match.ambiguous) return page_.line("answer", "400 bad_request: the path can be read in two ways");
-    if (match.route == nullptr) return page_.line("answer", "404 no_route: no route of this listener takes the request");
+    if (match.route == nullptr)
+      return page_.line("answer", "404 no_route: no route of this listener takes the request");
     route(match);
   }
 
   void route(const route::Match& match) {
     const route::RouteOptions& options = *match.route;
-    page_.item("route", concat({options.name, " (", words(match.host), ", path ", match.path, ")"}), place_of("route", match.index));
+    page_.item("route", concat({options.name, " (", words(match.host), ", path ", match.path, ")"}),
+               place_of("route", match.index));
     page_.settings_of(all_, place_of("route", match.index) + ".");
     switch (options.action) {
-      case route::Action::respond: return page_.line("answer", concat({std::to_string(options.respond.status), " from the route itself"}));
+      case route::Action::respond:
+        return page_.line("answer", concat({std::to_string(options.respond.status), " from the route itself"}));
       case route::Action::redirect: {
         const route::RedirectFacts facts{url_.authority, match.path, url_.target};
         const std::string_view location = route::expand_redirect(options.redirect, facts, arena_);
@@ -167,9 +179,11 @@ class UrlExplainer {
       }
       case route::Action::proxy: break;
     }
-    page_.line("sends", concat({question_.method, " ", route::rewrite_target(options, url_.target, match.path, arena_)}));
+    page_.line("sends",
+               concat({question_.method, " ", route::rewrite_target(options, url_.target, match.path, arena_)}));
     for (const route::Target& target : options.targets) {
-      const std::string share = options.targets.size() > 1 ? concat({" (weight ", std::to_string(target.weight), ")"}) : std::string();
+      const std::string share =
+          options.targets.size() > 1 ? concat({" (weight ", std::to_string(target.weight), ")"}) : std::string();
       page_.item("upstream", target.upstream + share, place_of("upstream", target.upstream_index));
       page_.settings_of(all_, place_of("upstream", target.upstream_index) + ".");
     }
@@ -192,7 +206,8 @@ std::string default_of(const Setting& setting) {
   defaults.upstreams.push_back(default_upstream(built));
   defaults.routes.emplace_back();
   std::string place = setting.place;
-  if (const std::size_t open = place.find('['); open != std::string::npos) place.replace(open, place.find(']') - open + 1, "[0]");
+  if (const std::size_t open = place.find('['); open != std::string::npos)
+    place.replace(open, place.find(']') - open + 1, "[0]");
   for (const Setting& one : all_settings(defaults, built)) {
     if (one.place == place) return one.key.example.empty() ? one.value : std::string();
   }
@@ -219,8 +234,8 @@ base::Result<std::string> explain_key(const Loaded& loaded, std::string_view key
   if (found == all.end()) {
     std::vector<std::string_view> paths;
     for (const Setting& setting : all) paths.push_back(setting.path);
-    base::Error error{
-        concat({"there is no key ", quoted(key), " (a key is TABLE.KEY or TABLE.NAME.KEY, as in upstream.app.pool.idle_timeout)"})};
+    base::Error error{concat({"there is no key ", quoted(key),
+                              " (a key is TABLE.KEY or TABLE.NAME.KEY, as in upstream.app.pool.idle_timeout)"})};
     error.suggestion = nearest(key, paths);
     return std::unexpected(std::move(error));
   }
@@ -230,8 +245,12 @@ base::Result<std::string> explain_key(const Loaded& loaded, std::string_view key
   page.line("  from", page.origin(found->place));
   switch (found->force) {
     case Force::yes: break;
-    case Force::table_absent: page.line("  effect", "none: its table is not in the file, and its presence is what turns this on"); break;
-    case Force::not_built: page.line("  effect", concat({"none: not available yet (", words(found->key.needs), ")"})); break;
+    case Force::table_absent:
+      page.line("  effect", "none: its table is not in the file, and its presence is what turns this on");
+      break;
+    case Force::not_built:
+      page.line("  effect", concat({"none: not available yet (", words(found->key.needs), ")"}));
+      break;
   }
   page.line("  means", found->key.what);
   const std::string value = default_of(*found);

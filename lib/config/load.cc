@@ -1,4 +1,5 @@
-// The loading Visitor: takes each key of the schema from the tree, and complains of what the schema does not know; see load.h.
+// The loading Visitor: takes each key of the schema from the tree, and complains of what the schema does not know; see
+// load.h.
 #include "config/load.h"
 
 #include <algorithm>
@@ -38,8 +39,8 @@ class LoadVisitor final : public Visitor {
     if (member == nullptr) return false;
     if (!reader_.available(member->at, table.needs, section_of(table.name))) return false;
     if (member->value.kind != Kind::table) {
-      const bool doubled =
-          member->value.kind == Kind::array && !member->value.items.empty() && member->value.items.front().kind == Kind::table;
+      const bool doubled = member->value.kind == Kind::array && !member->value.items.empty() &&
+                           member->value.items.front().kind == Kind::table;
       report_.error(member->at, concat({table.name, " is a table, not ", kind_words(member->value.kind)}),
                     doubled || frames_.size() == 1 ? concat({"[", section_of(table.name), "]"}) : "");
       return false;
@@ -70,14 +71,15 @@ class LoadVisitor final : public Visitor {
   void item(const TableKey& table, std::size_t index) override {
     // Arrays of tables stand at the top only, so one `array_` is enough; visits of items do not change it.
     const Node& node = (*array_)[index];
-    if (node.kind != Kind::table) report_.error(node.at, concat({table.name, " is an array of tables, not of ", kind_words(node.kind)}));
+    if (node.kind != Kind::table)
+      report_.error(node.at, concat({table.name, " is an array of tables, not of ", kind_words(node.kind)}));
     push(node, concat({table.name, "[", std::to_string(index), "]"}), concat({"[", table.name, "]"}));
   }
 
  private:
   struct Frame {
     const Node* table;
-    std::string path;     // "listener[0].tls"
+    std::string path;  // "listener[0].tls"
     std::string section;  // "listener.tls", "[listener]" for the item itself
     std::vector<std::string_view> known;
   };
@@ -115,7 +117,8 @@ class LoadVisitor final : public Visitor {
 
   void unknown(const Frame& frame, const Member& member) {
     if (report_.full()) return report_.error(member.at, "unknown key");
-    const std::string place = frame.section.empty() ? std::string(" at the top of the file") : concat({" in [", frame.section, "]"});
+    const std::string place =
+        frame.section.empty() ? std::string(" at the top of the file") : concat({" in [", frame.section, "]"});
     std::string message = concat({"unknown key ", quoted(member.key), place});
     const std::string home = home_of(member.key, frame.section);
     if (!home.empty()) return report_.error(member.at, concat({message, ": it belongs in [", home, "]"}));
@@ -128,7 +131,8 @@ class LoadVisitor final : public Visitor {
     const std::string_view inner = section.starts_with('[') ? section.substr(1, section.size() - 2) : section;
     const std::string_view root = inner.substr(0, inner.find('.'));
     for (const std::string& place : places) {
-      const std::string_view name = place.starts_with('[') ? std::string_view(place).substr(1) : std::string_view(place);
+      const std::string_view name =
+          place.starts_with('[') ? std::string_view(place).substr(1) : std::string_view(place);
       if (!root.empty() && name.starts_with(root)) return place;
     }
     return places.size() == 1 ? places.front() : std::string();

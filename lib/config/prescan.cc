@@ -1,6 +1,6 @@
-// Looks at a TOML text before the parser sees it, for what the parser cannot take. It works recursively, so a dotted key of 100,000
-// parts overflows its stack; and where it expects blanks, many a character outside of ASCII leads it into undefined behaviour.
-// Used by parse() alone.
+// Looks at a TOML text before the parser sees it, for what the parser cannot take. It works recursively, so a dotted
+// key of 100,000 parts overflows its stack; and where it expects blanks, many a character outside of ASCII leads it
+// into undefined behaviour. Used by parse() alone.
 #include <algorithm>
 #include <array>
 
@@ -16,7 +16,8 @@ class Scanner {
   std::optional<Refusal> run() {
     while (at_ < text_.size() && !refusal_) {
       step();
-      if (depth() > nesting_max) refuse(token_, concat({"nested deeper than ", std::to_string(nesting_max), " levels"}));
+      if (depth() > nesting_max)
+        refuse(token_, concat({"nested deeper than ", std::to_string(nesting_max), " levels"}));
     }
     return std::move(refusal_);
   }
@@ -119,8 +120,8 @@ class Scanner {
     dots_ = 0;
   }
 
-  // A number, a date, a word. The parser looks at all of it, to the next blank or bracket, before it knows what it is; so
-  // what would begin a string anywhere else does not do so here.
+  // A number, a date, a word. The parser looks at all of it, to the next blank or bracket, before it knows what it is;
+  // so what would begin a string anywhere else does not do so here.
   void skip_bare_value() {
     const auto ends = [](char c) { return is_blank(c) || c == ']' || c == '}' || c == ',' || c == '#'; };
     for (--at_; at_ < text_.size() && !ends(text_[at_]); ++at_) {
@@ -163,11 +164,13 @@ class Scanner {
       quotes = c == quote ? quotes + 1 : 0;
       if (c == '\\' && escapes == Escapes::yes) skip_escape();
       if (quotes == 3) {
-        for (int more = 0; more < 2 && at_ < text_.size() && text_[at_] == quote; ++more) ++at_;  // the text may end in two
+        for (int more = 0; more < 2 && at_ < text_.size() && text_[at_] == quote; ++more)
+          ++at_;  // the text may end in two
         return;
       }
     }
-    if (!refusal_) refusal_ = Refusal{{begun.line, begun.column, 3}, "this text has no end: three quotes are needed behind it"};
+    if (!refusal_)
+      refusal_ = Refusal{{begun.line, begun.column, 3}, "this text has no end: three quotes are needed behind it"};
   }
 
   // After a backslash in a long string: an escaped character, or blanks and line ends up to the next other one.
@@ -185,9 +188,9 @@ class Scanner {
   std::size_t token_ = 0;
   std::size_t line_start_ = 0;
   std::uint32_t line_ = 1;
-  std::uint32_t header_ = 0;    // parts of the [header] above
-  std::uint32_t outer_ = 0;     // depth of the open brackets, with the keys before them
-  std::uint32_t dots_ = 0;      // of the key, or number, that is being read
+  std::uint32_t header_ = 0;  // parts of the [header] above
+  std::uint32_t outer_ = 0;  // depth of the open brackets, with the keys before them
+  std::uint32_t dots_ = 0;  // of the key, or number, that is being read
   std::uint32_t brackets_ = 0;
   std::array<std::uint32_t, nesting_max + 2> saved_{};
   std::array<bool, nesting_max + 2> in_array_{};  // or in an inline table

@@ -7,7 +7,8 @@
 namespace sluice::config {
 namespace {
 
-// Bytes of the UTF-8 sequence that starts `text`, 0 if there is no good one (RFC 3629: no overlong forms, no surrogates).
+// Bytes of the UTF-8 sequence that starts `text`, 0 if there is no good one (RFC 3629: no overlong forms, no
+// surrogates).
 std::size_t sequence(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned lead = byte(0);

@@ -13,14 +13,15 @@ namespace {
 using route::PathMatch;
 using route::RouteOptions;
 
-// Earlier routes looked at for one path of one host. Only routes that differ in methods, headers or listeners alone share a path,
-// so this is plenty; a file that goes beyond gets fewer warnings, not a slow load.
+// Earlier routes looked at for one path of one host. Only routes that differ in methods, headers or listeners alone
+// share a path, so this is plenty; a file that goes beyond gets fewer warnings, not a slow load.
 constexpr std::size_t candidates_max = 64;
 constexpr std::size_t segments_max = 64;
 
 template <class T>
 bool includes(const std::vector<T>& all, const std::vector<T>& some) {
-  return std::all_of(some.begin(), some.end(), [&](const T& one) { return std::find(all.begin(), all.end(), one) != all.end(); });
+  return std::all_of(some.begin(), some.end(),
+                     [&](const T& one) { return std::find(all.begin(), all.end(), one) != all.end(); });
 }
 
 // Whether `first` takes every request that `later` would, the path aside.

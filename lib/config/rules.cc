@@ -14,7 +14,9 @@ constexpr std::size_t dns_label_max = 63;
 
 bool is_alnum(char c) { return base::is_digit(c) || (base::to_lower(c) >= 'a' && base::to_lower(c) <= 'z'); }
 
-bool is_token_char(char c) { return is_alnum(c) || (c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos); }
+bool is_token_char(char c) {
+  return is_alnum(c) || (c != '\0' && std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos);
+}
 
 // "" when `name` is made of labels of letters, digits, '-' and '_'.
 std::string dns_name(std::string_view name) {
@@ -47,19 +49,22 @@ std::string some_text(std::string_view text) { return text.empty() ? "must not b
 std::string label_text(std::string_view text) {
   if (text.empty()) return "must not be empty";
   if (text.size() > label_max) return "must be at most 128 characters long";
-  const bool printable = std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\'; });
+  const bool printable =
+      std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f && c != '"' && c != '\\'; });
   return printable ? "" : "must be printable ASCII without blanks, quotes and backslashes";
 }
 
 std::string field_name(std::string_view text) {
   if (text.empty()) return "must not be empty";
-  if (!std::all_of(text.begin(), text.end(), is_token_char)) return concat({quoted(text), " is no field name (RFC 9110 5.1)"});
+  if (!std::all_of(text.begin(), text.end(), is_token_char))
+    return concat({quoted(text), " is no field name (RFC 9110 5.1)"});
   return "";
 }
 
 std::string field_value(std::string_view text) {
-  const bool clean =
-      std::all_of(text.begin(), text.end(), [](char c) { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); });
+  const bool clean = std::all_of(text.begin(), text.end(), [](char c) {
+    return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);
+  });
   if (!clean) return "holds a control character, which no field value may (RFC 9110 5.5)";
   return base::trim_ows(text).size() == text.size() ? "" : "must not begin or end with a blank";
 }
@@ -68,12 +73,15 @@ std::string host_pattern(std::string_view text) {
   if (net::Address::parse_ip(text)) return "";
   std::string_view name = text;
   if (name.starts_with("*.")) name.remove_prefix(2);
-  if (name.find('*') != std::string_view::npos) return "takes a wildcard only as the whole first label, \"*.example.com\"";
+  if (name.find('*') != std::string_view::npos)
+    return "takes a wildcard only as the whole first label, \"*.example.com\"";
   if (name.find(':') != std::string_view::npos) return "is matched without a port: leave the port out";
   return dns_name(name);
 }
 
-std::string bare_host(std::string_view text) { return text.starts_with("*.") ? "takes whole names: no wildcard" : host_pattern(text); }
+std::string bare_host(std::string_view text) {
+  return text.starts_with("*.") ? "takes whole names: no wildcard" : host_pattern(text);
+}
 
 std::string host_name(std::string_view text) {
   if (net::Address::parse_ip(text) || net::Address::parse(text)) return "";
@@ -100,7 +108,9 @@ std::string path_text(std::string_view text) {
   if (!text.starts_with('/')) return "must start with '/'";
   const bool visible = std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
   if (!visible) return "must be visible ASCII: write other characters as %XX";
-  return text.find_first_of("?#") == std::string_view::npos ? "" : "is matched without a query: '?' and '#' must not be in it";
+  return text.find_first_of("?#") == std::string_view::npos
+             ? ""
+             : "is matched without a query: '?' and '#' must not be in it";
 }
 
 }  // namespace sluice::config

@@ -1,4 +1,5 @@
-// The schema: process-wide tables and listeners here, upstreams in schema_upstream.cc, routes in schema_route.cc; see schema.h.
+// The schema: process-wide tables and listeners here, upstreams in schema_upstream.cc, routes in schema_route.cc; see
+// schema.h.
 #include "config/schema.h"
 
 #include "config/composite.h"
@@ -19,16 +20,20 @@ constexpr Word log_levels[] = {{"debug", n(base::LogLevel::debug)},
                                {"warn", n(base::LogLevel::warn)},
                                {"error", n(base::LogLevel::error)}};
 constexpr Word log_formats[] = {{"text", n(base::LogFormat::text)}, {"json", n(base::LogFormat::json)}};
-constexpr Word access_formats[] = {{"json", n(exchange::AccessLogFormat::json)}, {"common", n(exchange::AccessLogFormat::common)}};
-constexpr Word listener_protocols[] = {{"h2", n(http::Protocol::http2), Feature::http2}, {"http/1.1", n(http::Protocol::http1)}};
+constexpr Word access_formats[] = {{"json", n(exchange::AccessLogFormat::json)},
+                                   {"common", n(exchange::AccessLogFormat::common)}};
+constexpr Word listener_protocols[] = {{"h2", n(http::Protocol::http2), Feature::http2},
+                                       {"http/1.1", n(http::Protocol::http1)}};
 constexpr Word proxy_in[] = {{"off", n(net::ProxyProtocolIn::off)}, {"required", n(net::ProxyProtocolIn::required)}};
 constexpr Word forwarded_bys[] = {{"x-forwarded-for", n(exchange::ForwardedBy::x_forwarded_for)},
                                   {"forwarded", n(exchange::ForwardedBy::forwarded)}};
-constexpr Word underscores[] = {
-    {"drop", n(http::UnderscoreHeaders::drop)}, {"reject", n(http::UnderscoreHeaders::reject)}, {"pass", n(http::UnderscoreHeaders::pass)}};
+constexpr Word underscores[] = {{"drop", n(http::UnderscoreHeaders::drop)},
+                                {"reject", n(http::UnderscoreHeaders::reject)},
+                                {"pass", n(http::UnderscoreHeaders::pass)}};
 constexpr Word tls_versions[] = {{"1.2", n(tls::Version::tls12)}, {"1.3", n(tls::Version::tls13)}};
-constexpr Word client_auths[] = {
-    {"off", n(tls::ClientAuth::off)}, {"optional", n(tls::ClientAuth::optional)}, {"required", n(tls::ClientAuth::required)}};
+constexpr Word client_auths[] = {{"off", n(tls::ClientAuth::off)},
+                                 {"optional", n(tls::ClientAuth::optional)},
+                                 {"required", n(tls::ClientAuth::required)}};
 
 constexpr DurationRange above_zero{.min = base::millis(1)};
 
@@ -37,21 +42,27 @@ void key(Visitor& v, const Key& key, Codec&& codec) { v.key(key, codec); }
 void visit_runtime(Visitor& v, RuntimeOptions& o) {
   key(v,
       {"workers", Takes::restart, "threads that serve traffic, each with a loop of its own; \"auto\" or a number",
-       "auto is the smaller of CPU affinity and cgroup cpu.max, rounded up: more threads than CPUs only wait for each other"},
+       "auto is the smaller of CPU affinity and cgroup cpu.max, rounded up: more threads than CPUs only wait for each "
+       "other"},
       WorkerCount(o.workers));
   key(v,
       {"max_connections", Takes::now,
-       "client connections of the whole process; at the limit one that makes no request, else the longest idle one, is closed for each "
+       "client connections of the whole process; at the limit one that makes no request, else the longest idle one, is "
+       "closed for each "
        "that comes",
-       "about 32 MiB of idle connections in the clear; RLIMIT_NOFILE is raised to its hard limit at start and this is lowered to fit it, "
+       "about 32 MiB of idle connections in the clear; RLIMIT_NOFILE is raised to its hard limit at start and this is "
+       "lowered to fit it, "
        "with a warning"},
       Number(o.max_connections, 1, 16'777'216));
   key(v,
       {"max_memory", Takes::now,
-       "bytes held for traffic, all workers together; as it fills, HTTP/2 connections are offered fewer streams, and one that holds "
-       "64 KiB of bodies is not read until they have gone on; above it new requests get 503 `overloaded`; above 5/4 of it new connections "
+       "bytes held for traffic, all workers together; as it fills, HTTP/2 connections are offered fewer streams, and "
+       "one that holds "
+       "64 KiB of bodies is not read until they have gone on; above it new requests get 503 `overloaded`; above 5/4 of "
+       "it new connections "
        "are closed and new streams refused; \"auto\" or a size",
-       "auto is 3/4 of the cgroup's limit, without one of the machine's memory: the rest is for the kernel's buffers and what does not "
+       "auto is 3/4 of the cgroup's limit, without one of the machine's memory: the rest is for the kernel's buffers "
+       "and what does not "
        "grow with traffic"},
       MemorySize(o.max_memory));
   key(v,
@@ -72,7 +83,8 @@ void visit_drain(Visitor& v, DrainOptions& o) {
       Duration(o.deregister_wait));
   key(v,
       {"deadline", Takes::now,
-       "from the signal to the close of what is left, deregister_wait included; sluice exits as soon as nothing is left",
+       "from the signal to the close of what is left, deregister_wait included; sluice exits as soon as nothing is "
+       "left",
        "Kubernetes kills after 30 s: five are left to end in good order"},
       Duration(o.deadline));
 }
@@ -82,7 +94,8 @@ void visit_log(Visitor& v, base::LogLevel& level, base::LogFormat& format) {
       {"level", Takes::now, "least severity written to stderr: debug, info, warn, error",
        "info tells of starts, reloads and failures; debug adds lines per connection"},
       Choice(level, log_levels));
-  key(v, {"format", Takes::now, "text or json", "text is for people; json for collectors"}, Choice(format, log_formats));
+  key(v, {"format", Takes::now, "text or json", "text is for people; json for collectors"},
+      Choice(format, log_formats));
 }
 
 void visit_access_log(Visitor& v, exchange::AccessLogOptions& o) {
@@ -90,28 +103,34 @@ void visit_access_log(Visitor& v, exchange::AccessLogOptions& o) {
       {"output", Takes::restart, "stdout, off, or a file; lines go through a bounded ring to one writer thread",
        "containers collect stdout; a full disk or pipe drops lines (counted) and never stalls traffic"},
       AccessLogTarget(o));
-  key(v, {"format", Takes::restart, "json or common (Apache's combined line)", "json holds the parts of the latency, common does not"},
+  key(v,
+      {"format", Takes::restart, "json or common (Apache's combined line)",
+       "json holds the parts of the latency, common does not"},
       Choice(o.format, access_formats));
 }
 
 void visit_dns(Visitor& v, dns::DnsOptions& o) {
   constexpr Feature needs = Feature::dns;
-  key(v, {"servers", Takes::now, "name servers, e.g. [\"127.0.0.1:5353\"]", "empty: as the system is configured", needs},
+  key(v,
+      {"servers", Takes::now, "name servers, e.g. [\"127.0.0.1:5353\"]", "empty: as the system is configured", needs},
       ServerAddresses(o.servers));
   key(v,
-      {"timeout", Takes::now, "one query", "a resolver on the same network answers in milliseconds, a recursive one within a second",
-       needs},
+      {"timeout", Takes::now, "one query",
+       "a resolver on the same network answers in milliseconds, a recursive one within a second", needs},
       Duration(o.timeout, above_zero));
   key(v,
-      {"attempts", Takes::now, "queries in all before the look-up has failed", "one datagram may be lost; more only delays the news",
-       needs},
+      {"attempts", Takes::now, "queries in all before the look-up has failed",
+       "one datagram may be lost; more only delays the news", needs},
       Number(o.attempts, 1, 10));
-  key(v, {"min_ttl", Takes::now, "answers live at least this long", "a TTL of 0 must not mean a query a request", needs},
+  key(v,
+      {"min_ttl", Takes::now, "answers live at least this long", "a TTL of 0 must not mean a query a request", needs},
       Duration(o.min_ttl, {.min = base::millis(100)}));
-  key(v, {"max_ttl", Takes::now, "answers live at most this long", "a TTL of a day would hold a move up for a day", needs},
+  key(v,
+      {"max_ttl", Takes::now, "answers live at most this long", "a TTL of a day would hold a move up for a day", needs},
       Duration(o.max_ttl, above_zero));
   key(v,
-      {"negative_ttl_max", Takes::now, "\"no such name\" lives as long as the SOA minimum says (RFC 2308), but not longer than this",
+      {"negative_ttl_max", Takes::now,
+       "\"no such name\" lives as long as the SOA minimum says (RFC 2308), but not longer than this",
        "a name that is born must be found soon", needs},
       Duration(o.negative_ttl_max, above_zero));
   key(v,
@@ -119,7 +138,8 @@ void visit_dns(Visitor& v, dns::DnsOptions& o) {
        "an outage of DNS must not become an outage of the service", needs},
       Duration(o.stale_max));
   key(v,
-      {"nx_hold", Takes::now, "\"no such name\" and empty answers must repeat for this long before known addresses are given up",
+      {"nx_hold", Takes::now,
+       "\"no such name\" and empty answers must repeat for this long before known addresses are given up",
        "a wrong push of a zone must not be an outage at once", needs},
       Duration(o.nx_hold));
   key(v,
@@ -134,7 +154,9 @@ void visit_http2(Visitor& v, http::Http2Options& o) {
       {"max_streams", Takes::now, "HTTP/2: concurrent streams of a connection",
        "browsers ask for 100; each stream may hold a window of memory", needs},
       Number(o.max_streams, 1, 65'535));
-  key(v, {"stream_window", Takes::now, "HTTP/2: receive window of one stream", "256 KiB fill a 100 Mbit/s path of 20 ms", needs},
+  key(v,
+      {"stream_window", Takes::now, "HTTP/2: receive window of one stream", "256 KiB fill a 100 Mbit/s path of 20 ms",
+       needs},
       Size(o.stream_window, {.min = 16'384, .max = 0x7fffffff}));
   key(v,
       {"connection_buffer", Takes::now,
@@ -143,14 +165,18 @@ void visit_http2(Visitor& v, http::Http2Options& o) {
       Size(o.connection_buffer, {.min = 65'535, .max = 0x7fffffff}));
   key(v,
       {"max_resets", Takes::now,
-       "HTTP/2: streams cancelled within 1 s of opening, in 10 s, before GOAWAY: of those at upstreams, and of all if they are more than "
+       "HTTP/2: streams cancelled within 1 s of opening, in 10 s, before GOAWAY: of those at upstreams, and of all if "
+       "they are more than "
        "half",
-       "rapid reset (CVE-2023-44487) cancels thousands a second; a browser that leaves a page cancels some dozens", needs},
+       "rapid reset (CVE-2023-44487) cancels thousands a second; a browser that leaves a page cancels some dozens",
+       needs},
       Number(o.max_resets, 1, count_max));
 }
 
 void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
-  key(v, {"handshake_timeout", Takes::now, "the whole TLS handshake", "three round trips of the worst mobile line, with losses"},
+  key(v,
+      {"handshake_timeout", Takes::now, "the whole TLS handshake",
+       "three round trips of the worst mobile line, with losses"},
       Duration(o.handshake_timeout, above_zero));
   key(v,
       {"header_timeout", Takes::now, "the whole request head, a PROXY header too, from its first byte",
@@ -171,7 +197,8 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
       Duration(o.write_timeout, above_zero));
   key(v,
       {"min_rate", Takes::now,
-       "bytes a second, body and answer, over a window as long as the timeout beside it (at least 10 s), while the client owes us "
+       "bytes a second, body and answer, over a window as long as the timeout beside it (at least 10 s), while the "
+       "client owes us "
        "something; 0 = none",
        "below the slowest modem; one byte every 29 s would pass the time limits above"},
       Number(o.min_rate, 0, count_max));
@@ -181,7 +208,8 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
       Duration(o.idle_timeout, above_zero));
   key(v,
       {"underscore_headers", Takes::now,
-       "field names of requests, trailers too, with other characters than letters, digits and '-': drop, reject (400) or pass",
+       "field names of requests, trailers too, with other characters than letters, digits and '-': drop, reject (400) "
+       "or pass",
        "backends of the CGI kind take '_', '.', '~' and the like for '-', so X_Real_IP or X.Real.IP would be believed"},
       Choice(o.limits.underscore_headers, underscores));
   key(v,
@@ -190,9 +218,11 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
       Number(o.max_requests, 1, count_max));
   key(v,
       {"max_age", Takes::now,
-       "of a connection, +-20 % jitter; then a clean close, or GOAWAY, when its requests have ended; 0 = none; a reload: for new "
+       "of a connection, +-20 % jitter; then a clean close, or GOAWAY, when its requests have ended; 0 = none; a "
+       "reload: for new "
        "connections",
-       "most fleets change seldom, and max_requests moves busy clients; with it long-lived ones reach a grown fleet within this"},
+       "most fleets change seldom, and max_requests moves busy clients; with it long-lived ones reach a grown fleet "
+       "within this"},
       Duration(o.max_age));
   key(v, {"max_request_line", Takes::now, "request line; above it 414", "twice what browsers and common servers allow"},
       Size(o.limits.max_request_line, {.min = 256, .max = 96 * 1024}));
@@ -201,7 +231,9 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
        "names and values of all fields, and every blank around them but the one behind the colon; above it 431",
        "large cookies and tokens fit; more is an attack or a bug"},
       Size(o.limits.max_header_bytes, {.min = 1024, .max = 96 * 1024}));
-  key(v, {"max_header_count", Takes::now, "fields of a head; above it 431", "browsers send about 20; nginx and Envoy stop at 100, too"},
+  key(v,
+      {"max_header_count", Takes::now, "fields of a head; above it 431",
+       "browsers send about 20; nginx and Envoy stop at 100, too"},
       Number(o.limits.max_header_count, 1, 10'000));
   visit_http2(v, o.http2);
 }
@@ -209,11 +241,14 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
 void visit_server_tls(Visitor& v, tls::ServerTlsOptions& o) {
   key(v,
       {"certificates", Takes::now,
-       "PEM files, leaf first, and their keys; by SNI, the first answers names that none covers; several keys a name (ECDSA and RSA) "
+       "PEM files, leaf first, and their keys; by SNI, the first answers names that none covers; several keys a name "
+       "(ECDSA and RSA) "
        "allowed",
        "needed", Feature::none, "[{ cert = \"example.pem\", key = \"example.key\" }]"},
       Certificates(o.certificates));
-  key(v, {"min_version", Takes::now, "\"1.2\" or \"1.3\"", "1.3 has no renegotiation and no weak ciphers; 1.2 must be asked for"},
+  key(v,
+      {"min_version", Takes::now, "\"1.2\" or \"1.3\"",
+       "1.3 has no renegotiation and no weak ciphers; 1.2 must be asked for"},
       Choice(o.min_version, tls_versions));
   key(v,
       {"client_ca", Takes::now, "file with the CAs of client certificates; \"\" = none",
@@ -235,12 +270,15 @@ void visit_server_tls(Visitor& v, tls::ServerTlsOptions& o) {
 }
 
 void visit_listener(Visitor& v, ListenerOptions& o) {
-  key(v, {"name", Takes::now, "label in routes, logs and metrics; unique", "the (first) address if absent", Feature::none, "\"https\""},
+  key(v,
+      {"name", Takes::now, "label in routes, logs and metrics; unique", "the (first) address if absent", Feature::none,
+       "\"https\""},
       Text(o.name, label_text));
   key(v,
       {"address", Takes::now,
-       "where it listens: \"0.0.0.0:8080\", \"[::]:8443\", \"unix:/run/sluice.sock\", or an array of these; port 0 = any", "needed",
-       Feature::none, "\"127.0.0.1:8080\""},
+       "where it listens: \"0.0.0.0:8080\", \"[::]:8443\", \"unix:/run/sluice.sock\", or an array of these; port 0 = "
+       "any",
+       "needed", Feature::none, "\"127.0.0.1:8080\""},
       ListenAddresses(o.addresses));
   key(v,
       {"unix_mode", Takes::now, "permissions of the file of a unix socket, whatever the umask",
@@ -251,7 +289,8 @@ void visit_listener(Visitor& v, ListenerOptions& o) {
        "what is built, the newest first"},
       Choices(o.protocols, listener_protocols));
   key(v,
-      {"proxy_protocol", Takes::now, "off, or required (v1 and v2 are told apart)", "a client could name any address if it were optional"},
+      {"proxy_protocol", Takes::now, "off, or required (v1 and v2 are told apart)",
+       "a client could name any address if it were optional"},
       Choice(o.proxy_protocol, proxy_in));
   key(v,
       {"trusted_proxies", Takes::now, "addresses and blocks of proxies that are believed: see `forwarded_by`",
@@ -264,7 +303,8 @@ void visit_listener(Visitor& v, ListenerOptions& o) {
       Choice(o.forwarded_by, forwarded_bys));
   visit_downstream(v, o.downstream);
   visit_optional(
-      v, {"tls", "Its presence turns TLS on for this listener."}, o.tls, [] { return tls::ServerTlsOptions{}; }, visit_server_tls);
+      v, {"tls", "Its presence turns TLS on for this listener."}, o.tls, [] { return tls::ServerTlsOptions{}; },
+      visit_server_tls);
 }
 
 }  // namespace
@@ -280,8 +320,11 @@ void visit(Visitor& v, Snapshot& s, const Availability& available) {
   visit_table(v, {"runtime", "The process."}, s.runtime, visit_runtime);
   visit_table(v, {"drain", "Leaving on SIGTERM, SIGINT and POST /drain."}, s.drain, visit_drain);
   visit_table(
-      v, {"admin", "Metrics, probes and status, on a listener and a thread of their own."}, s.admin, [](Visitor& inner, AdminOptions& o) {
-        key(inner, {"address", Takes::restart, "where it listens; \"\" switches it off", "loopback: it has no password"}, AdminAddress(o));
+      v, {"admin", "Metrics, probes and status, on a listener and a thread of their own."}, s.admin,
+      [](Visitor& inner, AdminOptions& o) {
+        key(inner,
+            {"address", Takes::restart, "where it listens; \"\" switches it off", "loopback: it has no password"},
+            AdminAddress(o));
         key(inner,
             {"hosts", Takes::now, "names it is asked by, without port; IP addresses and localhost always are",
              "none: a name that somebody else's DNS points at it must not open it to a browser's pages"},
@@ -291,17 +334,19 @@ void visit(Visitor& v, Snapshot& s, const Availability& available) {
              "owner and group: whoever connects may drain and reload"},
             FileMode(o.unix_mode));
       });
-  visit_table(v, {"log", "The process log on stderr."}, s.log, [](Visitor& inner, LogOptions& o) { visit_log(inner, o.level, o.format); });
+  visit_table(v, {"log", "The process log on stderr."}, s.log,
+              [](Visitor& inner, LogOptions& o) { visit_log(inner, o.level, o.format); });
   visit_table(v, {"access_log", "One line per request."}, s.access_log, visit_access_log);
   visit_table(v, {"dns", "Names in `endpoints`, `dns` and `srv`.", Feature::dns}, s.dns, visit_dns);
   visit_array(
-      v, {"listener", "Where clients connect; one or more."}, s.listeners, [&] { return default_listener(available); }, visit_listener);
+      v, {"listener", "Where clients connect; one or more."}, s.listeners, [&] { return default_listener(available); },
+      visit_listener);
   visit_array(
       v, {"upstream", "A service behind the proxy: its endpoints and how they are used."}, s.upstreams,
       [&] { return default_upstream(available); }, visit_upstream);
   visit_array(
-      v, {"route", "What a request gets. Host by specificity, then the first route of the file that matches."}, s.routes,
-      [] { return route::RouteOptions{}; }, visit_route);
+      v, {"route", "What a request gets. Host by specificity, then the first route of the file that matches."},
+      s.routes, [] { return route::RouteOptions{}; }, visit_route);
 }
 
 }  // namespace sluice::config

@@ -11,7 +11,8 @@ std::string optional_path(std::string_view text) { return text.empty() ? std::st
 std::string optional_label(std::string_view text) { return text.empty() ? std::string() : label_text(text); }
 
 std::string method(std::string_view text) {
-  if (const std::string wrong = field_name(text); !wrong.empty()) return concat({quoted(text), " is no method (RFC 9110 9.1)"});
+  if (const std::string wrong = field_name(text); !wrong.empty())
+    return concat({quoted(text), " is no method (RFC 9110 9.1)"});
   return text == "CONNECT" ? "must not name CONNECT: it is answered 405" : "";
 }
 
@@ -21,41 +22,50 @@ std::string upgrade(std::string_view text) {
 
 void visit_matching(Visitor& v, route::RouteOptions& o) {
   constexpr Feature none = Feature::none;
-  key(v, {"name", Takes::now, "label in logs and metrics; unique", "\"\": made from hosts and path"}, Text(o.name, optional_label));
+  key(v, {"name", Takes::now, "label in logs and metrics; unique", "\"\": made from hosts and path"},
+      Text(o.name, optional_label));
   key(v, {"listeners", Takes::now, "names of listeners", "[]: every listener"}, TextList(o.listeners, some_text));
   key(v, {"hosts", Takes::now, "names without port, \"*.\" stands for one or more labels", "[]: any"},
       TextList(o.hosts, host_pattern, Fold::lower));
   key(v,
-      {"path", Takes::now, "exactly this path, in normalised form", "one of path, path_prefix, path_regex, or none: any path", none,
-       "\"/exact\""},
+      {"path", Takes::now, "exactly this path, in normalised form",
+       "one of path, path_prefix, path_regex, or none: any path", none, "\"/exact\""},
       PathRule(o, route::PathMatch::exact));
-  key(v, {"path_prefix", Takes::now, "by whole segments: \"/api\" takes /api and /api/x, never /apix", "as path", none, "\"/api\""},
+  key(v,
+      {"path_prefix", Takes::now, "by whole segments: \"/api\" takes /api and /api/x, never /apix", "as path", none,
+       "\"/api\""},
       PathRule(o, route::PathMatch::prefix));
   key(v, {"path_regex", Takes::now, "RE2, searched in the normalised path", "as path", none, "\"^/v[0-9]+/\""},
       PathRule(o, route::PathMatch::regex));
   key(v, {"methods", Takes::now, "methods, case-sensitive", "[]: any"}, TextList(o.methods, method));
-  key(v, {"headers", Takes::now, "fields that must be there with exactly this value", "{}: none"}, HeaderValues(o.headers));
+  key(v, {"headers", Takes::now, "fields that must be there with exactly this value", "{}: none"},
+      HeaderValues(o.headers));
 }
 
 void visit_action(Visitor& v, route::RouteOptions& o) {
   constexpr Feature none = Feature::none;
-  key(v, {"upstream", Takes::now, "the upstream that answers", "exactly one of upstream, split, redirect, respond", none, "\"app\""},
+  key(v,
+      {"upstream", Takes::now, "the upstream that answers", "exactly one of upstream, split, redirect, respond", none,
+       "\"app\""},
       TargetUpstream(o));
   key(v,
       {"split", Takes::now, "several upstreams by weight", "as upstream", none,
        "[{ upstream = \"app\", weight = 95 }, { upstream = \"canary\", weight = 5 }]"},
       SplitTargets(o));
   key(v,
-      {"redirect", Takes::now, "{host} is without port, {authority} with it; the query is kept unless `to` has a '?' or {query}",
+      {"redirect", Takes::now,
+       "{host} is without port, {authority} with it; the query is kept unless `to` has a '?' or {query}",
        "as upstream; the status is 301, 302, 303, 307 or 308, which keeps method and body", none,
        "{ to = \"https://{host}{path}\", status = 308 }"},
       RedirectTo(o));
-  key(v, {"respond", Takes::now, "a fixed answer", "as upstream", none, "{ status = 200, body = \"ok\" }"}, RespondWith(o));
+  key(v, {"respond", Takes::now, "a fixed answer", "as upstream", none, "{ status = 200, body = \"ok\" }"},
+      RespondWith(o));
 }
 
 void visit_limits(Visitor& v, route::RouteOptions& o) {
   key(v,
-      {"timeout", Takes::now, "from the request's last byte to the response head; retries and waiting included; 0 = none",
+      {"timeout", Takes::now,
+       "from the request's last byte to the response head; retries and waiting included; 0 = none",
        "people and most clients have given up by then"},
       Duration(o.timeout));
   key(v,
@@ -73,12 +83,12 @@ void visit_limits(Visitor& v, route::RouteOptions& o) {
        "bodies are streamed and cost no memory: the service knows what it takes"},
       Size(o.max_body));
   key(v,
-      {"replayable", Takes::now, "GET, HEAD and OPTIONS may arrive as 0-RTT early data", "only the service knows what is safe to replay",
-       Feature::early_data},
+      {"replayable", Takes::now, "GET, HEAD and OPTIONS may arrive as 0-RTT early data",
+       "only the service knows what is safe to replay", Feature::early_data},
       Flag(o.replayable));
   key(v,
-      {"allow", Takes::now, "addresses and blocks that may use the route; deny wins", "absent: all; [] is an error", Feature::none,
-       "[\"10.0.0.0/8\"]"},
+      {"allow", Takes::now, "addresses and blocks that may use the route; deny wins", "absent: all; [] is an error",
+       Feature::none, "[\"10.0.0.0/8\"]"},
       AllowedClients(o.allow));
   key(v, {"deny", Takes::now, "addresses and blocks that may not", "[]: nobody is denied"}, Cidrs(o.deny));
   key(v,
@@ -96,11 +106,14 @@ void visit_route(Visitor& v, route::RouteOptions& o) {
       {"strip_prefix", Takes::now, "taken off the path that goes upstream, by whole segments",
        "\"\": the client's path goes on as it came"},
       Text(o.strip_prefix, optional_path));
-  key(v, {"rewrite_prefix", Takes::now, "put in place of strip_prefix, or of path_prefix when that stands alone", "\"\": nothing"},
+  key(v,
+      {"rewrite_prefix", Takes::now, "put in place of strip_prefix, or of path_prefix when that stands alone",
+       "\"\": nothing"},
       Text(o.rewrite_prefix, optional_path));
   key(v, {"request_headers", Takes::now, "edits of what goes upstream: remove, then set, then add", "none"},
       HeaderEditsCodec(o.request_headers));
-  key(v, {"response_headers", Takes::now, "edits of what goes to the client", "none"}, HeaderEditsCodec(o.response_headers));
+  key(v, {"response_headers", Takes::now, "edits of what goes to the client", "none"},
+      HeaderEditsCodec(o.response_headers));
   visit_limits(v, o);
 }
 

@@ -47,7 +47,9 @@ void visit_pool(Visitor& v, upstream::PoolOptions& o) {
       {"max_connections", Takes::now, "per endpoint, whole process, idle ones counted",
        "what a common application server takes; see upstream_pool_recommended_connections"},
       Number(o.max_connections, 1, count_max));
-  key(v, {"min_idle", Takes::now, "per endpoint, connected and handshaken before /readyz is 200, and kept", "no traffic, no connections"},
+  key(v,
+      {"min_idle", Takes::now, "per endpoint, connected and handshaken before /readyz is 200, and kept",
+       "no traffic, no connections"},
       Number(o.min_idle, 0, count_max));
   key(v,
       {"acquire_timeout", Takes::now, "longest wait for a connection; then 503 with a reason",
@@ -58,7 +60,8 @@ void visit_pool(Visitor& v, upstream::PoolOptions& o) {
        "eight waiting for each connection are served within acquire_timeout if one takes 100 ms"},
       Number(o.max_waiting, 0, count_max));
   key(v,
-      {"connect_timeout", Takes::now, "TCP and TLS together; a connection of HTTP/2 that is asked whether it lives has as long",
+      {"connect_timeout", Takes::now,
+       "TCP and TLS together; a connection of HTTP/2 that is asked whether it lives has as long",
        "within a data centre a connect takes a millisecond; a lost SYN is sent again after one second"},
       Duration(o.connect_timeout, above_zero));
   key(v,
@@ -73,7 +76,8 @@ void visit_pool(Visitor& v, upstream::PoolOptions& o) {
       Number(o.max_requests, 0, std::numeric_limits<std::int64_t>::max()));
   key(v,
       {"max_tunnels", Takes::now,
-       "per endpoint, whole process: a connection that became a tunnel (101, or CONNECT over HTTP/2) leaves max_connections and counts "
+       "per endpoint, whole process: a connection that became a tunnel (101, or CONNECT over HTTP/2) leaves "
+       "max_connections and counts "
        "here",
        "WebSockets stay open for hours and must not starve requests"},
       Number(o.max_tunnels, 0, count_max));
@@ -84,18 +88,25 @@ void visit_client_tls(Visitor& v, tls::ClientTlsOptions& o) {
       {"server_name", Takes::now, "SNI and the name that is verified",
        "\"\": the endpoint's name as configured; of srv the domain after the service labels"},
       Text(o.server_name, optional_host));
-  key(v, {"ca", Takes::now, "file with the CAs that are believed", "\"\": the system's, or what SSL_CERT_FILE names"}, FilePath(o.ca));
-  key(v, {"verify", Takes::now, "whether the certificate is verified", "without it anybody on the path can answer"}, Flag(o.verify));
+  key(v, {"ca", Takes::now, "file with the CAs that are believed", "\"\": the system's, or what SSL_CERT_FILE names"},
+      FilePath(o.ca));
+  key(v, {"verify", Takes::now, "whether the certificate is verified", "without it anybody on the path can answer"},
+      Flag(o.verify));
   key(v, {"cert", Takes::now, "client certificate; needs key", "\"\": none"}, FilePath(o.cert));
   key(v, {"key", Takes::now, "its key", "\"\": none"}, FilePath(o.key));
 }
 
 void visit_health(Visitor& v, upstream::HealthOptions& o) {
-  key(v, {"kind", Takes::now, "http, tcp (a connect) or grpc (grpc.health.v1)", "a process that accepts may still be unable to answer"},
+  key(v,
+      {"kind", Takes::now, "http, tcp (a connect) or grpc (grpc.health.v1)",
+       "a process that accepts may still be unable to answer"},
       Choice(o.kind, health_kinds));
   key(v, {"path", Takes::now, "http: what is asked for", "the usual name"}, Text(o.path, request_target));
-  key(v, {"host", Takes::now, "http, grpc: the host that is asked for", "\"\": the endpoint's name"}, Text(o.host, optional_host));
-  key(v, {"service", Takes::now, "grpc: the service that is asked about", "\"\": the server as a whole", Feature::grpc_health},
+  key(v, {"host", Takes::now, "http, grpc: the host that is asked for", "\"\": the endpoint's name"},
+      Text(o.host, optional_host));
+  key(v,
+      {"service", Takes::now, "grpc: the service that is asked about", "\"\": the server as a whole",
+       Feature::grpc_health},
       Text(o.service, grpc_service));
   key(v,
       {"expect", Takes::now, "http: statuses of a healthy endpoint, \"200-399\" or \"200,204\"",
@@ -105,33 +116,45 @@ void visit_health(Visitor& v, upstream::HealthOptions& o) {
       {"interval", Takes::now, "between two checks of an endpoint, with jitter",
        "unhealthy_after times this is how long a hung endpoint stays in use"},
       Duration(o.interval, {.min = base::millis(100)}));
-  key(v, {"timeout", Takes::now, "connect, handshake and answer of one check", "a healthy endpoint answers a check in milliseconds"},
+  key(v,
+      {"timeout", Takes::now, "connect, handshake and answer of one check",
+       "a healthy endpoint answers a check in milliseconds"},
       Duration(o.timeout, above_zero));
-  key(v, {"healthy_after", Takes::now, "good checks in a row before an endpoint is used again", "one good answer may be luck"},
+  key(v,
+      {"healthy_after", Takes::now, "good checks in a row before an endpoint is used again",
+       "one good answer may be luck"},
       Number(o.healthy_after, 1, 100));
-  key(v, {"unhealthy_after", Takes::now, "bad checks in a row before an endpoint is left out", "one lost packet must not empty a pool"},
+  key(v,
+      {"unhealthy_after", Takes::now, "bad checks in a row before an endpoint is left out",
+       "one lost packet must not empty a pool"},
       Number(o.unhealthy_after, 1, 100));
 }
 
 void visit_outlier(Visitor& v, upstream::OutlierOptions& o) {
   constexpr Feature needs = Feature::outlier;
-  key(v, {"enabled", Takes::now, "false switches it off", "a broken endpoint answers fastest and attracts traffic", needs},
+  key(v,
+      {"enabled", Takes::now, "false switches it off", "a broken endpoint answers fastest and attracts traffic", needs},
       Flag(o.enabled));
   key(v,
-      {"consecutive_failures", Takes::now, "failures in a row before ejection", "five: one in a thousand failing by chance does not eject",
-       needs},
+      {"consecutive_failures", Takes::now, "failures in a row before ejection",
+       "five: one in a thousand failing by chance does not eject", needs},
       Number(o.consecutive_failures, 1, count_max));
-  key(v, {"ejection", Takes::now, "how long; doubles per repeat, up to max_ejection", "a restart takes about that long", needs},
+  key(v,
+      {"ejection", Takes::now, "how long; doubles per repeat, up to max_ejection", "a restart takes about that long",
+       needs},
       Duration(o.ejection, above_zero));
   key(v, {"max_ejection", Takes::now, "longest ejection", "a repaired endpoint is back within minutes", needs},
       Duration(o.max_ejection, above_zero));
-  key(v, {"max_ejected_percent", Takes::now, "of the endpoints, at one time", "the other half must be able to carry the load", needs},
+  key(v,
+      {"max_ejected_percent", Takes::now, "of the endpoints, at one time",
+       "the other half must be able to carry the load", needs},
       Number(o.max_ejected_percent, 0, 100));
 }
 
 void visit_retry(Visitor& v, upstream::RetryOptions& o) {
   key(v,
-      {"attempts", Takes::now, "tries in all; 1 = no retry", "a second endpoint nearly always answers; more tries only multiply an outage"},
+      {"attempts", Takes::now, "tries in all; 1 = no retry",
+       "a second endpoint nearly always answers; more tries only multiply an outage"},
       Number(o.attempts, 1, 10));
   key(v,
       {"on", Takes::now, "connect, reset, refused_stream, \"503\"; only where a replay is safe",
@@ -139,7 +162,8 @@ void visit_retry(Visitor& v, upstream::RetryOptions& o) {
       RetryCauses(o.on));
   key(v,
       {"budget", Takes::now,
-       "retries per request over 10 s, with a floor of 3 a second; a failed connect does not draw on it, nor does a dead idle connection",
+       "retries per request over 10 s, with a floor of 3 a second; a failed connect does not draw on it, nor does a "
+       "dead idle connection",
        "in an outage the load grows by a fifth at most"},
       Share(o.budget));
   key(v,
@@ -159,20 +183,26 @@ upstream::UpstreamOptions default_upstream(const Availability& available) {
 }
 
 void visit_upstream(Visitor& v, upstream::UpstreamOptions& o) {
-  key(v, {"name", Takes::now, "label in routes, logs and metrics; unique", "needed", Feature::none, "\"app\""}, Text(o.name, label_text));
+  key(v, {"name", Takes::now, "label in routes, logs and metrics; unique", "needed", Feature::none, "\"app\""},
+      Text(o.name, label_text));
   key(v,
-      {"endpoints", Takes::now, "addresses \"HOST:PORT\" or \"unix:PATH\", or tables with a weight; names are resolved, too",
-       "this, dns or srv is needed", Feature::none, "[\"127.0.0.1:3000\", { address = \"127.0.0.1:3001\", weight = 2 }]"},
+      {"endpoints", Takes::now,
+       "addresses \"HOST:PORT\" or \"unix:PATH\", or tables with a weight; names are resolved, too",
+       "this, dns or srv is needed", Feature::none,
+       "[\"127.0.0.1:3000\", { address = \"127.0.0.1:3001\", weight = 2 }]"},
       Endpoints(o.endpoints));
   key(v,
-      {"dns", Takes::now, "instead of endpoints: \"app.internal:8080\", every A and AAAA is an endpoint, refreshed by TTL", "\"\": none",
+      {"dns", Takes::now,
+       "instead of endpoints: \"app.internal:8080\", every A and AAAA is an endpoint, refreshed by TTL", "\"\": none",
        Feature::dns},
       Text(o.dns, optional_name_and_port));
   key(v,
-      {"srv", Takes::now, "instead of endpoints: \"_http._tcp.app.internal\", ports, priorities and weights from SRV", "\"\": none",
-       Feature::dns},
+      {"srv", Takes::now, "instead of endpoints: \"_http._tcp.app.internal\", ports, priorities and weights from SRV",
+       "\"\": none", Feature::dns},
       Text(o.srv, optional_service));
-  key(v, {"protocol", Takes::now, "http/1.1, h2 (prior knowledge, or ALPN over TLS), auto (ALPN)", "every backend speaks it"},
+  key(v,
+      {"protocol", Takes::now, "http/1.1, h2 (prior knowledge, or ALPN over TLS), auto (ALPN)",
+       "every backend speaks it"},
       Choice(o.protocol, protocols));
   key(v,
       {"host", Takes::now, "Host or :authority sent: preserve, endpoint, or a name",
@@ -183,11 +213,12 @@ void visit_upstream(Visitor& v, upstream::UpstreamOptions& o) {
        "p2c: the less busy of two drawn by weight follows slow endpoints without herding"},
       Choice(o.balance, balances));
   key(v,
-      {"hash_on", Takes::now, "ring_hash: client_ip, \"header:NAME\", \"cookie:NAME\"", "it is there for every client", Feature::ring_hash},
+      {"hash_on", Takes::now, "ring_hash: client_ip, \"header:NAME\", \"cookie:NAME\"", "it is there for every client",
+       Feature::ring_hash},
       HashKey(o));
   key(v,
-      {"slow_start", Takes::now, "the weight of a new or recovered endpoint grows over this time; 0 = at once", "only cold caches need it",
-       Feature::slow_start},
+      {"slow_start", Takes::now, "the weight of a new or recovered endpoint grows over this time; 0 = at once",
+       "only cold caches need it", Feature::slow_start},
       Duration(o.slow_start));
   key(v,
       {"panic_threshold", Takes::now, "percent healthy below which health is ignored; 0 = never",
@@ -195,26 +226,36 @@ void visit_upstream(Visitor& v, upstream::UpstreamOptions& o) {
       Number(o.panic_threshold, 0, 100));
   key(v,
       {"server_limit", Takes::now,
-       "connections that what stands behind the endpoints bears from all `replicas` together; 0 = not stated; `check` warns when "
+       "connections that what stands behind the endpoints bears from all `replicas` together; 0 = not stated; `check` "
+       "warns when "
        "`pool.min_idle` alone is more",
        "only the service knows: workers of its server, `max_connections` of a database"},
       Number(o.server_limit, 0, std::numeric_limits<std::uint32_t>::max()));
-  key(v, {"source_addresses", Takes::now, "local addresses to connect from", "the system chooses; more than one where ports run out"},
+  key(v,
+      {"source_addresses", Takes::now, "local addresses to connect from",
+       "the system chooses; more than one where ports run out"},
       SourceAddresses(o.source_addresses));
   key(v,
       {"proxy_protocol", Takes::now, "off, v1, v2: sent first on a new connection",
        "a server that does not expect it takes it for a bad request"},
       Choice(o.proxy_protocol, proxy_out));
   visit_table(v, {"pool", "Connections to the endpoints."}, o.pool, visit_pool);
-  visit_optional(v, {"tls", "Its presence turns TLS on."}, o.tls, [] { return tls::ClientTlsOptions{}; }, visit_client_tls);
-  visit_optional(v, {"health", "Its presence turns active checks on."}, o.health, [] { return upstream::HealthOptions{}; }, visit_health);
   visit_optional(
-      v, {"outlier", "Passive ejection.", Feature::outlier}, o.outlier, [] { return upstream::OutlierOptions{}; }, visit_outlier);
+      v, {"tls", "Its presence turns TLS on."}, o.tls, [] { return tls::ClientTlsOptions{}; }, visit_client_tls);
+  visit_optional(
+      v, {"health", "Its presence turns active checks on."}, o.health, [] { return upstream::HealthOptions{}; },
+      visit_health);
+  visit_optional(
+      v, {"outlier", "Passive ejection.", Feature::outlier}, o.outlier, [] { return upstream::OutlierOptions{}; },
+      visit_outlier);
   visit_table(v, {"retry", "Trying again where that is safe."}, o.retry, visit_retry);
-  visit_table(v, {"circuit", "A cap on what is in flight.", Feature::circuit}, o.circuit, [](Visitor& inner, upstream::CircuitOptions& c) {
-    key(inner, {"max_requests", Takes::now, "in flight, whole process; 0 = no limit", "the pool bounds it already", Feature::circuit},
-        Number(c.max_requests, 0, count_max));
-  });
+  visit_table(v, {"circuit", "A cap on what is in flight.", Feature::circuit}, o.circuit,
+              [](Visitor& inner, upstream::CircuitOptions& c) {
+                key(inner,
+                    {"max_requests", Takes::now, "in flight, whole process; 0 = no limit", "the pool bounds it already",
+                     Feature::circuit},
+                    Number(c.max_requests, 0, count_max));
+              });
 }
 
 }  // namespace sluice::config

@@ -15,7 +15,8 @@ namespace sluice::config {
 namespace {
 
 constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
-constexpr std::uint32_t kept_line_max = 4'096;  // bytes; of a longer source line nothing is kept, so that problems stay small
+constexpr std::uint32_t kept_line_max =
+    4'096;  // bytes; of a longer source line nothing is kept, so that problems stay small
 
 base::Error about_file(const std::string& path, std::string message) {
   base::Error error{std::move(message)};
@@ -33,7 +34,8 @@ base::Result<Source> Source::read(const std::string& path) {
   std::string text;
   char block[64 * 1024];
   ssize_t got = 0;
-  while (text.size() <= file_bytes_max && ((got = ::read(*file, block, sizeof block)) > 0 || (got < 0 && errno == EINTR))) {
+  while (text.size() <= file_bytes_max &&
+         ((got = ::read(*file, block, sizeof block)) > 0 || (got < 0 && errno == EINTR))) {
     if (got > 0) text.append(block, static_cast<std::size_t>(got));
   }
   const int error = errno;

@@ -26,7 +26,8 @@ struct Position {
 
 class Source {
  public:
-  // Reads a regular file. Errors: missing, unreadable, a folder, FIFO, device or socket (at once), above file_bytes_max.
+  // Reads a regular file. Errors: missing, unreadable, a folder, FIFO, device or socket (at once), above
+  // file_bytes_max.
   static base::Result<Source> read(const std::string& path);
   // A text that is in memory already; `name` stands in problems. Paths in it are relative to the folder of `name`.
   static base::Result<Source> of(std::string name, std::string text);
@@ -49,7 +50,9 @@ class Report {
   void error(Position at, std::string message, std::string suggestion = {});
   void warning(Position at, std::string message, std::string suggestion = {});
   bool failed() const { return errors_ != 0; }
-  bool full() const { return problems_.size() >= problems_max; }  // more are only counted: spare the work for a suggestion
+  bool full() const {
+    return problems_.size() >= problems_max;
+  }  // more are only counted: spare the work for a suggestion
   const Source& source() const { return source_; }
   // All of them, by place.
   std::vector<base::Error> take();

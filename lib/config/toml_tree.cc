@@ -2,8 +2,8 @@
 #include "config/load.h"
 #include "config/tree.h"
 
-// Its assertions fire on plain bad input ("[!"), and with NDEBUG they turn into promises to the optimiser; the code behind them
-// reports the error by itself. So: none of either, in any build.
+// Its assertions fire on plain bad input ("[!"), and with NDEBUG they turn into promises to the optimiser; the code
+// behind them reports the error by itself. So: none of either, in any build.
 #undef NDEBUG
 #define TOML_ASSERT(expression) static_assert(true)
 #define TOML_EXCEPTIONS 0
@@ -29,9 +29,11 @@ Node convert(const toml::node& from) {
   if (const auto* table = from.as_table()) {
     to.kind = Kind::table;
     to.members.reserve(table->size());
-    for (const auto& [key, value] : *table) to.members.push_back({std::string(key.str()), position(key.source()), convert(value)});
-    std::sort(to.members.begin(), to.members.end(),
-              [](const Member& a, const Member& b) { return a.at.line != b.at.line ? a.at.line < b.at.line : a.at.column < b.at.column; });
+    for (const auto& [key, value] : *table)
+      to.members.push_back({std::string(key.str()), position(key.source()), convert(value)});
+    std::sort(to.members.begin(), to.members.end(), [](const Member& a, const Member& b) {
+      return a.at.line != b.at.line ? a.at.line < b.at.line : a.at.column < b.at.column;
+    });
   } else if (const auto* array = from.as_array()) {
     to.kind = Kind::array;
     to.items.reserve(array->size());

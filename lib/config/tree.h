@@ -40,8 +40,9 @@ struct Member {
 // "a duration", "text", ...: for messages.
 std::string_view kind_words(Kind kind);
 
-// What must not reach the parser (prescan.cc): nesting deeper than nesting_max, characters outside of ASCII where no string and no
-// comment is, quotes inside of bare values. Reads the text as TOML does; what else is wrong with it is the parser's business.
+// What must not reach the parser (prescan.cc): nesting deeper than nesting_max, characters outside of ASCII where no
+// string and no comment is, quotes inside of bare values. Reads the text as TOML does; what else is wrong with it is
+// the parser's business.
 struct Refusal {
   Position at;
   std::string why;

@@ -1,4 +1,5 @@
-// Codecs of plain values: durations, sizes, numbers, words, texts and lists of them; see value.h. Rules for texts are in rules.cc.
+// Codecs of plain values: durations, sizes, numbers, words, texts and lists of them; see value.h. Rules for texts are
+// in rules.cc.
 #include "config/value.h"
 
 #include <array>
@@ -149,7 +150,7 @@ void WorkerCount::read(const Node& node, Reader& reader) {
 }
 
 void MemorySize::read(const Node& node, Reader& reader) {
-  constexpr std::uint64_t least = std::uint64_t{16} << 20;   // less would be gone with a few uploads
+  constexpr std::uint64_t least = std::uint64_t{16} << 20;  // less would be gone with a few uploads
   if (node.kind == Kind::text && node.text == "auto") {
     to_ = 0;
     return;
@@ -290,7 +291,9 @@ std::string quoted(std::string_view text) {
   return to + '"';
 }
 
-std::string print_duration(base::Millis value) { return print_quantity(static_cast<std::uint64_t>(value.count), time_units, "0s"); }
+std::string print_duration(base::Millis value) {
+  return print_quantity(static_cast<std::uint64_t>(value.count), time_units, "0s");
+}
 
 std::string print_size(std::uint64_t bytes) { return print_quantity(bytes, size_units, "0"); }
 

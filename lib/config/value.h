@@ -1,5 +1,5 @@
-// Codecs: how one key's value is read from the tree into its option, with what is wrong with it, and how it is printed as TOML.
-// A codec borrows the option; both live for one visit of the schema.
+// Codecs: how one key's value is read from the tree into its option, with what is wrong with it, and how it is printed
+// as TOML. A codec borrows the option; both live for one visit of the schema.
 #pragma once
 
 #include <cstdint>
@@ -55,16 +55,16 @@ class Codec {
 // What a text must be, beyond being text: returns what is wrong, "" if nothing is.
 using TextRule = std::string (*)(std::string_view text);
 std::string any_text(std::string_view text);
-std::string some_text(std::string_view text);      // not empty
-std::string label_text(std::string_view text);     // a name for metrics and logs: 1..128 printable characters
-std::string field_name(std::string_view text);     // RFC 9110 5.1: token
-std::string field_value(std::string_view text);    // RFC 9110 5.5: no CR, LF, NUL, other controls
-std::string host_pattern(std::string_view text);   // "example.com", "*.example.com", an IP address
-std::string bare_host(std::string_view text);      // "example.com": no wildcard, no port
-std::string host_name(std::string_view text);      // a name, or an IP address, with or without a port
+std::string some_text(std::string_view text);  // not empty
+std::string label_text(std::string_view text);  // a name for metrics and logs: 1..128 printable characters
+std::string field_name(std::string_view text);  // RFC 9110 5.1: token
+std::string field_value(std::string_view text);  // RFC 9110 5.5: no CR, LF, NUL, other controls
+std::string host_pattern(std::string_view text);  // "example.com", "*.example.com", an IP address
+std::string bare_host(std::string_view text);  // "example.com": no wildcard, no port
+std::string host_name(std::string_view text);  // a name, or an IP address, with or without a port
 std::string name_and_port(std::string_view text);  // "app.internal:8080"
-std::string service_name(std::string_view text);   // "_http._tcp.app.internal"
-std::string path_text(std::string_view text);      // starts with '/', visible ASCII, no query
+std::string service_name(std::string_view text);  // "_http._tcp.app.internal"
+std::string path_text(std::string_view text);  // starts with '/', visible ASCII, no query
 
 std::string quoted(std::string_view text);  // a TOML basic string
 std::string print_duration(base::Millis value);
@@ -97,7 +97,8 @@ struct SizeRange {
 class Size final : public Codec {
  public:
   static constexpr std::string_view usual = "a size in quotes, such as \"512B\", \"64KiB\" or \"8MiB\"";
-  explicit Size(std::uint64_t& to, SizeRange range = {}, std::string_view wanted = usual) : to_(to), range_(range), wanted_(wanted) {}
+  explicit Size(std::uint64_t& to, SizeRange range = {}, std::string_view wanted = usual)
+      : to_(to), range_(range), wanted_(wanted) {}
   void read(const Node& node, Reader& reader) override;
   std::string print() const override { return print_size(to_); }
 
@@ -259,7 +260,8 @@ class FilePath final : public Codec {
 
 class TextList final : public Codec {
  public:
-  explicit TextList(std::vector<std::string>& to, TextRule rule, Fold fold = Fold::no) : to_(to), rule_(rule), fold_(fold) {}
+  explicit TextList(std::vector<std::string>& to, TextRule rule, Fold fold = Fold::no)
+      : to_(to), rule_(rule), fold_(fold) {}
   void read(const Node& node, Reader& reader) override;
   std::string print() const override { return print_list(to_); }
 

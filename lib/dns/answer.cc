@@ -76,7 +76,8 @@ class Parser {
     return false;
   }
 
-  // First pass: all CNAMEs of the answer section, in whatever order they stand, and then the way from the question's name.
+  // First pass: all CNAMEs of the answer section, in whatever order they stand, and then the way from the question's
+  // name.
   bool follow_aliases(Reader& reader, std::uint16_t records) {
     std::vector<Alias> aliases;
     Record record;
@@ -85,7 +86,8 @@ class Parser {
       if (record.type != wire::type_cname || record.cls != wire::class_in) continue;
       Reader data(message_, record.data);
       Name target;
-      if (!data.name(target) || data.at() != record.data + record.length) return note_refusal(data.fault().value_or(Ignored::bad_record));
+      if (!data.name(target) || data.at() != record.data + record.length)
+        return note_refusal(data.fault().value_or(Ignored::bad_record));
       if (!record.owner.plain()) {
         count(Ignored::other_owner);
       } else if (!target.plain() || target.text().empty()) {
@@ -151,7 +153,8 @@ class Parser {
     if (type_ == Type::srv) return take_service(record);
     const std::size_t size = type_ == Type::a ? 4 : 16;
     if (data.size() != size || !reachable(data)) return false;
-    answer_.addresses.push_back(type_ == Type::a ? net::Address::ipv4(wire::u32(data, 0), 0) : net::Address::ipv6(data.first<16>(), 0));
+    answer_.addresses.push_back(type_ == Type::a ? net::Address::ipv4(wire::u32(data, 0), 0)
+                                                 : net::Address::ipv6(data.first<16>(), 0));
     return true;
   }
 
@@ -160,8 +163,9 @@ class Parser {
     Reader reader(message_, record.data);
     Name target;
     // RFC 2782 forbids compressed targets, RFC 3597 4 wants receivers to take them.
-    if (record.length < 7 || !reader.u16(service.priority) || !reader.u16(service.weight) || !reader.u16(service.port) ||
-        !reader.name(target) || reader.at() != record.data + record.length || !target.plain())
+    if (record.length < 7 || !reader.u16(service.priority) || !reader.u16(service.weight) ||
+        !reader.u16(service.port) || !reader.name(target) || reader.at() != record.data + record.length ||
+        !target.plain())
       return false;
     if (service.port == 0 && !target.text().empty()) return false;
     service.target = target.text();
@@ -190,7 +194,8 @@ class Parser {
       Reader data(message_, record.data);
       Name names;
       std::uint32_t minimum = 0;
-      if (!data.name(names) || !data.name(names) || !data.skip(16) || !data.u32(minimum) || data.at() != record.data + record.length) {
+      if (!data.name(names) || !data.name(names) || !data.skip(16) || !data.u32(minimum) ||
+          data.at() != record.data + record.length) {
         count(Ignored::bad_record);
         continue;
       }
@@ -226,7 +231,8 @@ std::optional<Ignored> refuses(Message message, std::string_view name, Type type
   Name question;
   std::uint16_t asked = 0, cls = 0;
   if (!reader.name(question) || !reader.u16(asked) || !reader.u16(cls)) return reader.fault();
-  if (!question.is(name) || asked != static_cast<std::uint16_t>(type) || cls != wire::class_in) return Ignored::wrong_question;
+  if (!question.is(name) || asked != static_cast<std::uint16_t>(type) || cls != wire::class_in)
+    return Ignored::wrong_question;
   return {};
 }
 

@@ -65,9 +65,10 @@ class Channel::Impl {
     options.nservers = 1;
     options.sock_state_cb = on_socket;
     options.sock_state_cb_data = this;
-    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_EDNSPSZ | ARES_OPT_LOOKUPS |
-               ARES_OPT_SERVERS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST;
-#ifdef ARES_OPT_UDP_MAX_QUERIES   // 1.20: what a channel a query gives us anyway; kept for an attempt that c-ares repeats by itself
+    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_EDNSPSZ |
+               ARES_OPT_LOOKUPS | ARES_OPT_SERVERS | ARES_OPT_SOCK_STATE_CB | ARES_OPT_DOMAINS | ARES_OPT_SORTLIST;
+// 1.20: what a channel a query gives us anyway; kept for an attempt that c-ares repeats by itself.
+#ifdef ARES_OPT_UDP_MAX_QUERIES
     options.udp_max_queries = 1;
     mask |= ARES_OPT_UDP_MAX_QUERIES;
 #endif
@@ -121,7 +122,8 @@ class Channel::Impl {
 
   static void on_socket(void* self, ares_socket_t fd, int readable, int writable) noexcept {
     auto& me = *static_cast<Impl*>(self);
-    const auto found = std::find_if(me.sockets_.begin(), me.sockets_.end(), [fd](const auto& s) { return s->fd == fd; });
+    const auto found =
+        std::find_if(me.sockets_.begin(), me.sockets_.end(), [fd](const auto& s) { return s->fd == fd; });
     const auto what = static_cast<net::FdWatch::For>((readable != 0 ? 1U : 0U) | (writable != 0 ? 2U : 0U));
     if (what == net::FdWatch::For::nothing) {  // it is about to be closed
       if (found != me.sockets_.end()) me.sockets_.erase(found);
@@ -143,7 +145,9 @@ class Channel::Impl {
     if (fd == me.udp_) me.udp_ = -1;
     return ::close(fd);
   }
-  static int connect_socket(ares_socket_t fd, const sockaddr* to, ares_socklen_t size, void*) noexcept { return ::connect(fd, to, size); }
+  static int connect_socket(ares_socket_t fd, const sockaddr* to, ares_socklen_t size, void*) noexcept {
+    return ::connect(fd, to, size);
+  }
   static ares_ssize_t send(ares_socket_t fd, const iovec* parts, int count, void* self) noexcept {
     Impl& me = *static_cast<Impl*>(self);
     if (fd == me.udp_ && count > 0 && parts[0].iov_len >= 2) {
@@ -155,8 +159,8 @@ class Channel::Impl {
     message.msg_iovlen = static_cast<std::size_t>(count);
     return ::sendmsg(fd, &message, MSG_NOSIGNAL);
   }
-  static ares_ssize_t receive(ares_socket_t fd, void* to, std::size_t room, int flags, sockaddr* from, ares_socklen_t* from_size,
-                              void* self) noexcept {
+  static ares_ssize_t receive(ares_socket_t fd, void* to, std::size_t room, int flags, sockaddr* from,
+                              ares_socklen_t* from_size, void* self) noexcept {
     Impl& me = *static_cast<Impl*>(self);
     if (fd != me.udp_) return ::recvfrom(fd, to, room, flags, from, from_size);
     const ares_socklen_t from_room = from_size != nullptr ? *from_size : 0;
@@ -164,7 +168,8 @@ class Channel::Impl {
       if (from_size != nullptr) *from_size = from_room;
       const ssize_t n = ::recvfrom(fd, to, room, flags, from, from_size);
       if (n < 0) return n;
-      const auto why = refuses({static_cast<const std::uint8_t*>(to), static_cast<std::size_t>(n)}, me.name_, me.type_, me.id_);
+      const auto why =
+          refuses({static_cast<const std::uint8_t*>(to), static_cast<std::size_t>(n)}, me.name_, me.type_, me.id_);
       if (!why) {
         me.datagram_.assign(static_cast<const std::uint8_t*>(to), static_cast<const std::uint8_t*>(to) + n);
         return n;
@@ -182,9 +187,9 @@ class Channel::Impl {
   ares_channel channel_ = nullptr;
   int udp_ = -1;
   std::optional<std::uint16_t> id_;
-  std::vector<std::uint8_t> datagram_;   // the last one that answers the query
+  std::vector<std::uint8_t> datagram_;  // the last one that answers the query
   bool closing_ = false;
-  std::vector<std::unique_ptr<Socket>> sockets_;   // UDP, and TCP if need be
+  std::vector<std::unique_ptr<Socket>> sockets_;  // UDP, and TCP if need be
 };
 
 Channel::Channel(net::Loop& loop, const net::Address& server, const std::string& name, Type type, net::Runnable& done)

@@ -12,7 +12,8 @@ namespace sluice::dns {
 
 class Directory::Impl final : public Hosts, net::Runnable {
  public:
-  Impl(net::Loop& loop, Queries& queries, std::uint64_t seed, Meter* meter) : env_{loop, queries, meter, Random(seed), {}} {}
+  Impl(net::Loop& loop, Queries& queries, std::uint64_t seed, Meter* meter)
+      : env_{loop, queries, meter, Random(seed), {}} {}
 
   void configure(const DnsOptions& options) {
     const bool same = configured_ && env_.options == options;
@@ -31,9 +32,11 @@ class Directory::Impl final : public Hosts, net::Runnable {
     auto found = followed_.find(key);
     if (found == followed_.end()) {
       if (followed_.size() >= followed_max) sweep();
-      if (followed_.size() >= followed_max) return base::fail("more than " + std::to_string(followed_max) + " names to follow");
+      if (followed_.size() >= followed_max)
+        return base::fail("more than " + std::to_string(followed_max) + " names to follow");
       Node* const node = node_for(target.kind, name);
-      if (node == nullptr) return base::fail("more than " + std::to_string(names_max) + " names to ask for, targets of services included");
+      if (node == nullptr)
+        return base::fail("more than " + std::to_string(names_max) + " names to ask for, targets of services included");
       found = followed_.emplace(key, std::make_unique<Followed>(env_.loop, *node, key.port)).first;
     }
     auto watch = std::make_unique<Watch>(*found->second, follower, *this);

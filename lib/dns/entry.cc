@@ -20,7 +20,8 @@ std::string text(const ServiceRecord& s) {
 
 // Texts of what is in `all` and not in `but`, at most listed_max; returns how many more there are.
 template <class T, class Before>
-std::uint32_t list_difference(const std::vector<T>& all, const std::vector<T>& but, Before before, std::vector<std::string>& to) {
+std::uint32_t list_difference(const std::vector<T>& all, const std::vector<T>& but, Before before,
+                              std::vector<std::string>& to) {
   std::vector<T> found;
   std::set_difference(all.begin(), all.end(), but.begin(), but.end(), std::back_inserter(found), before);
   for (std::size_t i = 0; i < std::min(found.size(), listed_max); ++i) to.push_back(text(found[i]));
@@ -35,7 +36,8 @@ std::string failure_text(const Reply& reply) {
 
 }  // namespace
 
-Entry::Entry(Env& env, const std::string& name, Type type, Owner& owner) : env_(env), name_(name), type_(type), owner_(owner) {}
+Entry::Entry(Env& env, const std::string& name, Type type, Owner& owner)
+    : env_(env), name_(name), type_(type), owner_(owner) {}
 
 std::vector<std::string> Entry::Records::texts() const {
   std::vector<std::string> all;
@@ -80,7 +82,8 @@ void Entry::on_reply(const Reply& reply) {
 
 void Entry::take_records(const Reply& reply) {
   if (failures_ != 0 || held_) {
-    base::info("dns: {}: answered again by {} after {}", id(), reply.server, held_ ? std::string(outcome_name(*held_)) : last_error_);
+    base::info("dns: {}: answered again by {} after {}", id(), reply.server,
+               held_ ? std::string(outcome_name(*held_)) : last_error_);
   }
   const base::Millis ttl = positive_ttl(reply.answer.ttl, env_.options);
   fresh_until_ = reply.ended + ttl;
@@ -113,8 +116,10 @@ void Entry::hold(const Reply& reply, base::Millis ttl) {
   if (!held_) {
     held_since_ = reply.ended;
     if (env_.options.nx_hold.count != 0)
-      base::warn("dns: {}: \"{}\" says {}, but there were {} record(s): they serve on, and are given up if that repeats for {} s", id(),
-                 said, reply.server, records_.size(), base::Micros(env_.options.nx_hold).seconds());
+      base::warn(
+          "dns: {}: \"{}\" says {}, but there were {} record(s): they serve on, and are given up if that repeats for "
+          "{} s",
+          id(), said, reply.server, records_.size(), base::Micros(env_.options.nx_hold).seconds());
   }
   held_ = reply.outcome;
   const base::Micros end = held_since_ + env_.options.nx_hold;
@@ -134,13 +139,15 @@ void Entry::take_failure(const Reply& reply) {
   last_error_wall_ = env_.loop.wall();
   const base::Millis wait = retry_after(failures_, env_.random);
   if (failures_ == 1 && env_.trouble_site.admit(trouble_lines)) {
-    const std::string meanwhile = phase_ == Phase::records
-                                      ? fmt::format("the last good answer ({} record(s)) serves on for at most {} s after its TTL",
-                                                    records_.size(), base::Micros(env_.options.stale_max).seconds())
-                                      : std::string(phase_ == Phase::none ? "it has no records" : "nothing is known of it");
+    const std::string meanwhile =
+        phase_ == Phase::records
+            ? fmt::format("the last good answer ({} record(s)) serves on for at most {} s after its TTL",
+                          records_.size(), base::Micros(env_.options.stale_max).seconds())
+            : std::string(phase_ == Phase::none ? "it has no records" : "nothing is known of it");
     base::warn("dns: {}: {}; {}; asked again in {} ms", id(), last_error_, meanwhile, wait.count);
   }
-  if (phase_ == Phase::records && too_stale()) give_up(fmt::format("stale for {} s", base::Micros(env_.options.stale_max).seconds()));
+  if (phase_ == Phase::records && too_stale())
+    give_up(fmt::format("stale for {} s", base::Micros(env_.options.stale_max).seconds()));
   ask_at(reply.ended + wait);
 }
 
@@ -225,7 +232,8 @@ void Entry::log_change(const Change& change) {
   if (change.more != 0) line += fmt::format(" and {} more", change.more);
   const bool given_up = phase_ != Phase::records;
   base::log(given_up ? base::LogLevel::warn : base::LogLevel::info, "dns: {}: {}:{} ({})", id(),
-            given_up ? std::string("all is given up") : fmt::format("now {} record(s)", records_.size()), line, change.why);
+            given_up ? std::string("all is given up") : fmt::format("now {} record(s)", records_.size()), line,
+            change.why);
 }
 
 }  // namespace sluice::dns

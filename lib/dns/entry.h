@@ -28,7 +28,7 @@ struct Env {
 
 class Entry final : Queries::Asker {
  public:
-  enum class Phase : std::uint8_t { unknown, records, none };   // none: DNS says there is nothing, or we have given up
+  enum class Phase : std::uint8_t { unknown, records, none };  // none: DNS says there is nothing, or we have given up
 
   class Owner {
    public:
@@ -43,21 +43,23 @@ class Entry final : Queries::Asker {
   void start() { ask_at(env_.loop.now()); }
 
   Phase phase() const { return phase_; }
-  bool tried() const { return lookups_ != 0; }               // the first lookup has ended, however
+  bool tried() const { return lookups_ != 0; }  // the first lookup has ended, however
   const std::vector<net::Address>& addresses() const { return records_.addresses; }
   const std::vector<ServiceRecord>& services() const { return records_.services; }
   State state() const;
-  base::Micros stale_for() const;                            // 0 when fresh, or nothing is served
-  base::Micros answered() const { return answered_; }        // when the last answer with records arrived
+  base::Micros stale_for() const;  // 0 when fresh, or nothing is served
+  base::Micros answered() const { return answered_; }  // when the last answer with records arrived
   // Records are still served although DNS says that the name is there without any of this type; since when.
-  std::optional<base::Micros> held_as_empty() const { return held_ == Outcome::empty ? std::optional(held_since_) : std::nullopt; }
-  bool sound() const { return failures_ == 0 && !held_; }    // the last lookup has not failed, and nothing is held
+  std::optional<base::Micros> held_as_empty() const {
+    return held_ == Outcome::empty ? std::optional(held_since_) : std::nullopt;
+  }
+  bool sound() const { return failures_ == 0 && !held_; }  // the last lookup has not failed, and nothing is held
   const std::string& trouble() const { return last_error_; }
-  std::optional<Change> take_change() { return std::exchange(change_, std::nullopt); }   // since the last call
+  std::optional<Change> take_change() { return std::exchange(change_, std::nullopt); }  // since the last call
   RecordStatus status() const;
 
-  void refresh_soon();                                       // as soon as query_gap allows; nothing if under way
-  void give_up(std::string why);                             // what is served; the owner is not called
+  void refresh_soon();  // as soon as query_gap allows; nothing if under way
+  void give_up(std::string why);  // what is served; the owner is not called
   void options_changed();
 
  private:
@@ -86,15 +88,15 @@ class Entry final : Queries::Asker {
   const std::string& name_;
   const Type type_;
   Owner& owner_;
-  Records records_;                       // sorted; served
+  Records records_;  // sorted; served
   Phase phase_ = Phase::unknown;
-  std::optional<Outcome> held_;           // negative outcome that has not yet repeated for nx_hold
+  std::optional<Outcome> held_;  // negative outcome that has not yet repeated for nx_hold
   base::Micros held_since_;
-  base::Micros fresh_until_;              // of the last answer, also a negative one that was not held
-  base::Micros answered_;                 // last ok
-  base::Micros heard_;                    // last ok or negative
-  base::Micros asked_;                    // last query; 0 = never
-  std::uint32_t failures_ = 0;            // in a row
+  base::Micros fresh_until_;  // of the last answer, also a negative one that was not held
+  base::Micros answered_;  // last ok
+  base::Micros heard_;  // last ok or negative
+  base::Micros asked_;  // last query; 0 = never
+  std::uint32_t failures_ = 0;  // in a row
   std::uint64_t lookups_ = 0;
   std::string last_error_;
   base::Micros last_error_wall_;

@@ -49,7 +49,8 @@ void Followed::on_node(Node&) {
   std::vector<Endpoint> endpoints = node_.endpoints(port_);
   if (endpoints.size() > endpoints_max) {
     if (limit_site_.admit(1))
-      base::warn("dns: {} has {} endpoints; the first {} in order are used", node_.name(), endpoints.size(), endpoints_max);
+      base::warn("dns: {} has {} endpoints; the first {} in order are used", node_.name(), endpoints.size(),
+                 endpoints_max);
     endpoints.resize(endpoints_max);
   }
   if (settled_ && endpoints == resolved_.endpoints) return;

@@ -1,4 +1,5 @@
-// The words for the enumerations of dns, as they stand in metrics, in the status page and in log lines; and names as they are compared.
+// The words for the enumerations of dns, as they stand in metrics, in the status page and in log lines; and names as
+// they are compared.
 #include <array>
 
 #include "base/check.h"
@@ -24,9 +25,9 @@ std::string_view outcome_name(Outcome outcome) {
 }
 
 std::string_view ignored_name(Ignored reason) {
-  constexpr std::array<std::string_view, ignored_reasons> names = {"short_message", "not_a_response", "wrong_id",    "wrong_question",
-                                                                   "bad_name",      "bad_record",     "other_owner", "alias_loop",
-                                                                   "over_limit",    "truncated"};
+  constexpr std::array<std::string_view, ignored_reasons> names = {
+      "short_message", "not_a_response", "wrong_id",   "wrong_question", "bad_name",
+      "bad_record",    "other_owner",    "alias_loop", "over_limit",     "truncated"};
   return names[static_cast<std::size_t>(reason)];
 }
 
@@ -36,7 +37,7 @@ std::string_view state_name(State state) {
 }
 
 std::string canonical(std::string_view name) {
-  constexpr std::size_t label_max = 63;   // RFC 1035 3.1
+  constexpr std::size_t label_max = 63;  // RFC 1035 3.1
   if (name.ends_with('.')) name.remove_suffix(1);
   if (name.empty() || name.size() > name_max) return {};
   std::size_t label = 0;

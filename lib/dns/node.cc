@@ -17,7 +17,10 @@ void Node::notify() {
 }
 
 Host::Host(Env& env, std::string name)
-    : Node(std::move(name)), env_(env), a_(env, this->name(), Type::a, *this), aaaa_(env, this->name(), Type::aaaa, *this) {
+    : Node(std::move(name)),
+      env_(env),
+      a_(env, this->name(), Type::a, *this),
+      aaaa_(env, this->name(), Type::aaaa, *this) {
   a_.start();
   aaaa_.start();
 }
@@ -41,8 +44,8 @@ void Host::on_wait_over() {
   notify();
 }
 
-// "The name is there, but without this type" is believed at once when an answer of the other family that is newer shows that
-// the name has addresses: then a family has been taken away, and no zone has been emptied by a slip.
+// "The name is there, but without this type" is believed at once when an answer of the other family that is newer shows
+// that the name has addresses: then a family has been taken away, and no zone has been emptied by a slip.
 void Host::end_hold(Entry& held, Entry& other) {
   const auto since = held.held_as_empty();
   if (!since || other.phase() != Entry::Phase::records) return;

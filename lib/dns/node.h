@@ -1,6 +1,7 @@
-// Nodes: the names behind a Directory. A Host has A and AAAA entries; a Service has an SRV entry and uses the Hosts of its targets.
-// Owned by the Directory, which drops a node at the end of a turn (run_later) in which nobody uses it any more: so nothing dies
-// within its own upcall, and a name that is let go and taken up again in one turn keeps all it knows.
+// Nodes: the names behind a Directory. A Host has A and AAAA entries; a Service has an SRV entry and uses the Hosts of
+// its targets. Owned by the Directory, which drops a node at the end of a turn (run_later) in which nobody uses it any
+// more: so nothing dies within its own upcall, and a name that is let go and taken up again in one turn keeps all it
+// knows.
 #pragma once
 
 #include <deque>
@@ -20,7 +21,8 @@ class Host;
 // Who uses a node: a followed target, or a service its target's host. Leaves in its destructor.
 class NodeUser : public base::ListHook<class NodeUserTag> {
  public:
-  virtual void on_node(Node& node) = 0;   // something of it may have changed; at the loop; must not add or drop users of it
+  virtual void on_node(
+      Node& node) = 0;  // something of it may have changed; at the loop; must not add or drop users of it
 
  protected:
   ~NodeUser() = default;
@@ -35,10 +37,10 @@ class Node {
 
   virtual Kind kind() const = 0;
   virtual State state() const = 0;
-  virtual bool tried() const = 0;                        // the first round of lookups has ended
-  virtual std::string trouble() const = 0;               // the last failure
+  virtual bool tried() const = 0;  // the first round of lookups has ended
+  virtual std::string trouble() const = 0;  // the last failure
   virtual base::Micros stale_for() const = 0;
-  virtual std::vector<Endpoint> endpoints(std::uint16_t port) const = 0;   // sorted
+  virtual std::vector<Endpoint> endpoints(std::uint16_t port) const = 0;  // sorted
   virtual std::vector<RecordStatus> records() const = 0;
   virtual void options_changed() = 0;
 
@@ -46,7 +48,7 @@ class Node {
   const std::deque<Change>& history() const { return history_; }
   void attach(NodeUser& user) { users_.push_back(user); }
   bool used() const { return !users_.empty(); }
-  std::uint32_t followers = 0;                           // users that are followed targets
+  std::uint32_t followers = 0;  // users that are followed targets
 
  protected:
   void remember(Entry& entry);
@@ -71,7 +73,7 @@ class Host final : public Node, Entry::Owner {
   std::vector<RecordStatus> records() const override { return {a_.status(), aaaa_.status()}; }
   void options_changed() override;
 
-  std::vector<net::Address> addresses() const;           // both families; none before the first publication
+  std::vector<net::Address> addresses() const;  // both families; none before the first publication
 
  private:
   void on_entry(Entry& entry) override;
@@ -80,15 +82,15 @@ class Host final : public Node, Entry::Owner {
 
   Env& env_;
   Entry a_, aaaa_;
-  bool published_ = false;                               // the first resolution is over
+  bool published_ = false;  // the first resolution is over
   net::Timer wait_{this, net::timer_call<&Host::on_wait_over>};
 };
 
 // Where a service finds the hosts of its targets.
 class Hosts {
  public:
-  virtual Host* find_or_make(const std::string& name) = 0;   // nullptr: names_max is reached
-  virtual void sweep_later() = 0;                            // a node may be unused now
+  virtual Host* find_or_make(const std::string& name) = 0;  // nullptr: names_max is reached
+  virtual void sweep_later() = 0;  // a node may be unused now
 
  protected:
   ~Hosts() = default;
@@ -121,10 +123,10 @@ class Service final : public Node, Entry::Owner, net::Runnable {
     const Host* find(const std::string& name) const;
     bool has_addresses() const;
     bool all_tried() const;
-    bool nowhere() const;                                // "." only: the service is not there (RFC 2782)
+    bool nowhere() const;  // "." only: the service is not there (RFC 2782)
   };
   void on_entry(Entry& entry) override;
-  void run() override;                                   // a target has changed; later, as links of its host may go
+  void run() override;  // a target has changed; later, as links of its host may go
   void on_wait_over();
   void take(const std::vector<ServiceRecord>& records);
   void drop_next();
@@ -135,10 +137,10 @@ class Service final : public Node, Entry::Owner, net::Runnable {
   Hosts& hosts_;
   Entry srv_;
   Set served_;
-  std::unique_ptr<Set> next_;                            // a newer answer whose targets are being resolved
+  std::unique_ptr<Set> next_;  // a newer answer whose targets are being resolved
   base::Micros next_since_;
-  bool waited_ = false;                                  // targets_wait is over for next_
-  bool holding_ = false;                                 // no target of next_ has an address, those of served_ have
+  bool waited_ = false;  // targets_wait is over for next_
+  bool holding_ = false;  // no target of next_ has an address, those of served_ have
   net::Timer wait_{this, net::timer_call<&Service::on_wait_over>};
 };
 

@@ -16,11 +16,11 @@ namespace sluice::dns {
 struct Reply {
   Outcome outcome = Outcome::timeout;
   Answer answer;                 // of outcomes ok, nxdomain, empty, servfail, refused, malformed
-  std::string server;            // who answered, or was asked last ("127.0.0.1:53", "/etc/hosts"); "" = nobody could be
-  base::Micros started;          // when the first query left
-  base::Micros asked;            // when the last one did: a TTL counts from here, as what was answered is no older
+  std::string server;  // who answered, or was asked last ("127.0.0.1:53", "/etc/hosts"); "" = nobody could be
+  base::Micros started;  // when the first query left
+  base::Micros asked;  // when the last one did: a TTL counts from here, as what was answered is no older
   base::Micros ended;
-  IgnoredCounts ignored{};       // of all attempts, packets that were dropped on the way included
+  IgnoredCounts ignored{};  // of all attempts, packets that were dropped on the way included
 };
 
 // A lookup under way. Its destructor cancels: nothing is heard of it afterwards.
@@ -41,8 +41,8 @@ class Queries {
   };
 
   virtual ~Queries() = default;
-  // One lookup of `name` (canonical) with all its attempts; never calls back. The asker outlives the Lookup and keeps at
-  // most one in flight a name and type.
+  // One lookup of `name` (canonical) with all its attempts; never calls back. The asker outlives the Lookup and keeps
+  // at most one in flight a name and type.
   virtual std::unique_ptr<Lookup> ask(std::string_view name, Type type, Asker& asker) = 0;
   // For lookups from now on; those under way go on as they began.
   virtual void configure(const DnsOptions& options) = 0;

@@ -51,7 +51,8 @@ class Search final : public Lookup, public net::Runnable, public base::ListHook<
 
 class Resolver::Impl {
  public:
-  Impl(net::Loop& on, ResolverFiles files) : loop(on), hosts_(std::move(files.hosts)), resolv_conf_(std::move(files.resolv_conf)) {
+  Impl(net::Loop& on, ResolverFiles files)
+      : loop(on), hosts_(std::move(files.hosts)), resolv_conf_(std::move(files.resolv_conf)) {
     CHECK(ares_library_init(ARES_LIB_INIT_ALL) == ARES_SUCCESS);
   }
   ~Impl() {
@@ -211,8 +212,8 @@ void Search::end_attempt(Outcome outcome) {
   }
 }
 
-// A server that was silent may have lost a datagram: the next one is asked, or the same again. One that answered with an error
-// would do so again, so then only others are asked, each once.
+// A server that was silent may have lost a datagram: the next one is asked, or the same again. One that answered with
+// an error would do so again, so then only others are asked, each once.
 bool Search::another_attempt(Outcome outcome) {
   if (!failed(outcome) || attempts_ >= resolver_.options.attempts) return false;
   return outcome == Outcome::timeout || attempts_ < servers_;

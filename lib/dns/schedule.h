@@ -21,7 +21,8 @@ class Random {   // splitmix64; for jitter, not for secrets (ids and ports are c
   std::uint64_t state_;
 };
 
-inline constexpr base::Millis early_max{5'000};   // an answer is refreshed 2 to 10 % before its end, but not earlier than this
+inline constexpr base::Millis early_max{
+    5'000};   // an answer is refreshed 2 to 10 % before its end, but not earlier than this
 
 // How long an answer counts: min_ttl..max_ttl, never less than query_gap.
 base::Millis positive_ttl(std::uint32_t seconds, const DnsOptions& options);

@@ -1,5 +1,5 @@
-// Service: SRV records and the hosts behind them. A new set of records is served only when its targets are resolved, so that
-// there is no moment without addresses between two sets.
+// Service: SRV records and the hosts behind them. A new set of records is served only when its targets are resolved, so
+// that there is no moment without addresses between two sets.
 #include <algorithm>
 
 #include "dns/node.h"
@@ -69,7 +69,8 @@ void Service::take(const std::vector<ServiceRecord>& records) {
       ++left_out;
     }
   }
-  if (left_out != 0) base::warn("dns: {} SRV: {} target(s) are left out: {} names are asked for already", name(), left_out, names_max);
+  if (left_out != 0)
+    base::warn("dns: {} SRV: {} target(s) are left out: {} names are asked for already", name(), left_out, names_max);
   drop_next();
   next_ = std::move(set);
   next_since_ = env_.loop.now();
@@ -91,13 +92,13 @@ void Service::promote_if_due() {
 
 // An SRV answer none of whose targets has an address is no better than an empty answer: what serves is kept as long.
 void Service::hold_next() {
-  const bool failing =
-      std::any_of(next_->links.begin(), next_->links.end(), [](const auto& l) { return l->host.state() == State::resolving; });
+  const bool failing = std::any_of(next_->links.begin(), next_->links.end(),
+                                   [](const auto& l) { return l->host.state() == State::resolving; });
   const base::Micros end = next_since_ + (failing ? env_.options.stale_max : env_.options.nx_hold);
   const base::Micros left = end - env_.loop.now();
   if (!holding_)
-    base::warn("dns: {} SRV: none of the {} new targets has an address; the former ones serve on for at most {} s", name(),
-               next_->links.size(), left.seconds());
+    base::warn("dns: {} SRV: none of the {} new targets has an address; the former ones serve on for at most {} s",
+               name(), next_->links.size(), left.seconds());
   holding_ = true;
   if (left.count > 0) {
     wait_.arm(env_.loop, base::Millis{(left.count + 999) / 1000});
@@ -113,8 +114,8 @@ State Service::state() const {
   if (srv_.phase() == Entry::Phase::none) return State::gone;
   if (served_.has_addresses()) return holding_ || stale_for().count > 0 ? State::stale : State::fresh;
   if (next_ != nullptr) return State::resolving;
-  const bool open =
-      std::any_of(served_.links.begin(), served_.links.end(), [](const auto& l) { return l->host.state() == State::resolving; });
+  const bool open = std::any_of(served_.links.begin(), served_.links.end(),
+                                [](const auto& l) { return l->host.state() == State::resolving; });
   return open ? State::resolving : State::gone;
 }
 

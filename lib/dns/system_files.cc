@@ -84,7 +84,8 @@ HostsTable parse_hosts(std::string_view text) {
     const auto address = net::Address::parse_ip(next_word(line));
     if (!address) return;
     for (std::string_view word = next_word(line); !word.empty(); word = next_word(line))
-      if (const std::string name = canonical(word); !name.empty() && table[name].size() < addresses_max) table[name].push_back(*address);
+      if (const std::string name = canonical(word); !name.empty() && table[name].size() < addresses_max)
+        table[name].push_back(*address);
   });
   return table;
 }

@@ -13,8 +13,8 @@
 
 namespace sluice::dns {
 
-inline constexpr std::size_t file_max = 1 << 20;      // bytes read of either file; lines beyond are ignored with a warning
-inline constexpr std::size_t servers_max = 8;         // of resolv.conf; more are ignored
+inline constexpr std::size_t file_max = 1 << 20;  // bytes read of either file; lines beyond are ignored with a warning
+inline constexpr std::size_t servers_max = 8;  // of resolv.conf; more are ignored
 
 // The text of a file, as long as it stays the same; "" while it cannot be read.
 class WatchedFile {
@@ -38,7 +38,8 @@ class WatchedFile {
 // "nameserver ADDRESS" lines, port 53; without any 127.0.0.1 (resolv.conf(5)).
 std::vector<net::Address> parse_resolv_conf(std::string_view text);
 
-using HostsTable = std::map<std::string, std::vector<net::Address>, std::less<>>;   // canonical name -> addresses, port 0
+using HostsTable =
+    std::map<std::string, std::vector<net::Address>, std::less<>>;  // canonical name -> addresses, port 0
 HostsTable parse_hosts(std::string_view text);
 
 class HostsFile {

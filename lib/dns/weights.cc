@@ -20,9 +20,11 @@ void weigh(std::span<const Candidate> group, std::vector<Endpoint>& to) {
   const auto weight = [](const Candidate& c) { return c.record.weight; };
   const bool zeros = std::any_of(group.begin(), group.end(), [&](const Candidate& c) { return weight(c) == 0; });
   const bool all_zero = std::all_of(group.begin(), group.end(), [&](const Candidate& c) { return weight(c) == 0; });
-  const bool uneven =
-      std::any_of(group.begin(), group.end(), [&](const Candidate& c) { return c.addresses.size() != group[0].addresses.size(); });
-  const auto share = [&](const Candidate& c) { return (all_zero ? 1.0 : weight(c)) / static_cast<double>(c.addresses.size()); };
+  const bool uneven = std::any_of(group.begin(), group.end(),
+                                  [&](const Candidate& c) { return c.addresses.size() != group[0].addresses.size(); });
+  const auto share = [&](const Candidate& c) {
+    return (all_zero ? 1.0 : weight(c)) / static_cast<double>(c.addresses.size());
+  };
   double largest = 0;
   for (const Candidate& c : group) largest = std::max(largest, share(c));
   for (const Candidate& c : group) {
@@ -58,11 +60,12 @@ void sort_endpoints(std::vector<Endpoint>& endpoints) { std::sort(endpoints.begi
 
 std::vector<Endpoint> spread(std::vector<Candidate> candidates) {
   std::erase_if(candidates, [](const Candidate& c) { return c.addresses.empty() || c.record.target.empty(); });
-  std::stable_sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.record < b.record; });
+  std::stable_sort(candidates.begin(), candidates.end(),
+                   [](const Candidate& a, const Candidate& b) { return a.record < b.record; });
   std::vector<Endpoint> all;
   for (auto first = candidates.begin(); first != candidates.end();) {
-    const auto last =
-        std::find_if(first, candidates.end(), [&](const Candidate& c) { return c.record.priority != first->record.priority; });
+    const auto last = std::find_if(first, candidates.end(),
+                                   [&](const Candidate& c) { return c.record.priority != first->record.priority; });
     weigh({first, last}, all);
     first = last;
   }

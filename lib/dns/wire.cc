@@ -52,7 +52,8 @@ bool Reader::append_label(Name& to, std::size_t at, std::size_t length) {
   return true;
 }
 
-// RFC 1035 4.1.4. A pointer leads to a prior place: before the labels that were read since the last jump. So no loop is possible.
+// RFC 1035 4.1.4. A pointer leads to a prior place: before the labels that were read since the last jump. So no loop is
+// possible.
 bool Reader::name(Name& to) {
   to.size_ = 0;
   to.plain_ = true;
@@ -82,7 +83,9 @@ bool Reader::name(Name& to) {
 
 bool read_record(Reader& reader, Record& to) {
   std::uint16_t length = 0;
-  if (!reader.name(to.owner) || !reader.u16(to.type) || !reader.u16(to.cls) || !reader.u32(to.ttl) || !reader.u16(length)) return false;
+  if (!reader.name(to.owner) || !reader.u16(to.type) || !reader.u16(to.cls) || !reader.u32(to.ttl) ||
+      !reader.u16(length))
+    return false;
   if ((to.ttl & 0x8000'0000) != 0) to.ttl = 0;
   to.data = reader.at();
   to.length = length;

@@ -22,7 +22,9 @@ using Message = std::span<const std::uint8_t>;
 
 // The caller has checked that the bytes are there.
 inline std::uint16_t u16(Message m, std::size_t at) { return static_cast<std::uint16_t>(m[at] << 8 | m[at + 1]); }
-inline std::uint32_t u32(Message m, std::size_t at) { return static_cast<std::uint32_t>(u16(m, at)) << 16 | u16(m, at + 2); }
+inline std::uint32_t u32(Message m, std::size_t at) {
+  return static_cast<std::uint32_t>(u16(m, at)) << 16 | u16(m, at + 2);
+}
 
 struct Header {
   std::uint16_t id = 0, questions = 0, answers = 0, authorities = 0;
@@ -35,8 +37,8 @@ Header header(Message m);                    // at least header_size bytes
 class Name {
  public:
   std::string_view text() const { return {text_.data(), size_}; }
-  // False if a label holds a byte that cannot be told apart in text (a dot, a backslash, a blank, a control, 8 bits): such
-  // a name equals none of ours.
+  // False if a label holds a byte that cannot be told apart in text (a dot, a backslash, a blank, a control, 8 bits):
+  // such a name equals none of ours.
   bool plain() const { return plain_; }
   bool is(std::string_view other) const { return plain_ && text() == other; }
 
@@ -47,7 +49,8 @@ class Name {
   bool plain_ = true;
 };
 
-// Walks forward through a message. The first thing that is wrong stops it: fault() says what, and every read fails from then on.
+// Walks forward through a message. The first thing that is wrong stops it: fault() says what, and every read fails from
+// then on.
 class Reader {
  public:
   Reader(Message message, std::size_t at) : message_(message), at_(at) {}
@@ -70,8 +73,8 @@ class Reader {
 struct Record {
   Name owner;
   std::uint16_t type = 0, cls = 0;
-  std::uint32_t ttl = 0;                     // top bit set = 0 (RFC 2181 8)
-  std::size_t data = 0, length = 0;          // where the data is; within the message
+  std::uint32_t ttl = 0;  // top bit set = 0 (RFC 2181 8)
+  std::size_t data = 0, length = 0;  // where the data is; within the message
 };
 bool read_record(Reader& reader, Record& to);
 

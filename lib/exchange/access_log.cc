@@ -25,7 +25,8 @@ base::Result<int> open_output(const AccessLogOptions& options) {
   // Without waiting: a FIFO that nobody reads would hold the start up.
   const int fd = ::open(options.path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
   if (fd < 0 && errno == ENXIO) {
-    return base::fail("access log \"" + options.path + "\" cannot be opened: it is a FIFO or a socket that nobody reads");
+    return base::fail("access log \"" + options.path +
+                      "\" cannot be opened: it is a FIFO or a socket that nobody reads");
   }
   if (fd >= 0) fcntl(fd, F_SETFL, O_APPEND);
   if (fd < 0) {
@@ -39,7 +40,9 @@ base::LineWriter::Hooks hooks_of(const AccessLogOptions& options) {
   base::LineWriter::Hooks hooks;
   hooks.failed = [](int error) {
     static base::LogSite site;
-    if (site.admit(1)) base::error("access log cannot be written: {}; lines are dropped (sluice_log_dropped_total)", std::strerror(error));
+    if (site.admit(1))
+      base::error("access log cannot be written: {}; lines are dropped (sluice_log_dropped_total)",
+                  std::strerror(error));
   };
   if (options.output != AccessLogOutput::file) return hooks;
   hooks.reopen = [options] {
@@ -60,11 +63,13 @@ base::Result<std::unique_ptr<AccessLog>> AccessLog::open(const AccessLogOptions&
 }
 
 AccessLog::AccessLog(Opened, const AccessLogOptions& options, uint32_t workers, int fd)
-    : format_(options.format), writer_(fd, {.producers = workers, .ring_bytes = ring_bytes, .pause = pause}, hooks_of(options)) {}
+    : format_(options.format),
+      writer_(fd, {.producers = workers, .ring_bytes = ring_bytes, .pause = pause}, hooks_of(options)) {}
 
 void AccessLog::write(uint32_t worker, const AccessRecord& record) {
   UNWRITTEN std::array<char, line_bytes_max> line;   // NOLINT: filled by the formatter
-  const size_t size = format_ == AccessLogFormat::json ? format_json(record, line.data()) : format_common(record, line.data());
+  const size_t size =
+      format_ == AccessLogFormat::json ? format_json(record, line.data()) : format_common(record, line.data());
   writer_.push(worker, {line.data(), size});
 }
 

@@ -1,5 +1,6 @@
-// The access log: exactly one line per request. A worker formats its line into a ring of its own (no lock, no system call);
-// one writer thread takes them to the file. A full disk or pipe fills the ring and drops lines, counted; traffic goes on.
+// The access log: exactly one line per request. A worker formats its line into a ring of its own (no lock, no system
+// call); one writer thread takes them to the file. A full disk or pipe fills the ring and drops lines, counted; traffic
+// goes on.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +16,12 @@ namespace sluice::exchange {
 
 // What one line says; views live for the call only. Times in microseconds; names as in configuration.md "Access log".
 struct AccessRecord {
-  static constexpr size_t path_bytes_max = 8 * 1024;   // what is longer is cut
-  static constexpr size_t value_bytes_max = 1024;      // of any other text
+  static constexpr size_t path_bytes_max = 8 * 1024;  // what is longer is cut
+  static constexpr size_t value_bytes_max = 1024;  // of any other text
   base::Micros wall{};
   std::string_view client, listener, route, method, host, path, protocol;
   uint16_t status = 0;
-  int32_t grpc_status = -1;          // -1: no gRPC call, or it ended without one; not told then
+  int32_t grpc_status = -1;  // -1: no gRPC call, or it ended without one; not told then
   std::string_view reason, detail;
   uint64_t bytes_in = 0, bytes_out = 0;
   std::string_view upstream, endpoint;
@@ -36,7 +37,7 @@ size_t format_json(const AccessRecord& record, char* to);
 size_t format_common(const AccessRecord& record, char* to);
 
 class AccessLog {
-  struct Opened {                             // what only open() has
+  struct Opened {  // what only open() has
     explicit Opened() = default;
   };
 
@@ -45,13 +46,15 @@ class AccessLog {
   static base::Result<std::unique_ptr<AccessLog>> open(const AccessLogOptions& options, uint32_t workers);
   AccessLog(Opened, const AccessLogOptions& options, uint32_t workers, int fd);
 
-  void write(uint32_t worker, const AccessRecord& record);   // that worker's thread only
-  void reopen() { writer_.reopen(); }         // SIGUSR1; any thread. A file that cannot be opened again: the old one stays, logged.
+  void write(uint32_t worker, const AccessRecord& record);  // that worker's thread only
+  void reopen() {
+    writer_.reopen();
+  }  // SIGUSR1; any thread. A file that cannot be opened again: the old one stays, logged.
   uint64_t dropped() const { return writer_.dropped(); }
 
  private:
   AccessLogFormat format_;
-  base::LineWriter writer_;                   // its end writes what is queued (a stuck output: gives up after a second)
+  base::LineWriter writer_;  // its end writes what is queued (a stuck output: gives up after a second)
 };
 
 }  // namespace sluice::exchange

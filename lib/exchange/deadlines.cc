@@ -17,15 +17,15 @@ void Deadlines::clear_all() {
   timer_.disarm();
 }
 
-// The timer may be early (its limit moved or went): only what is really due is told, one limit per call, because the user
-// may end the request in it.
+// The timer may be early (its limit moved or went): only what is really due is told, one limit per call, because the
+// user may end the request in it.
 void Deadlines::on_timer() {
   base::Micros next{};
   for (unsigned i = 0; i < limits; ++i) {
     if (due_[i].count == 0) continue;
     if (due_[i] <= loop_.now()) {
       due_[i] = base::Micros{};
-      timer_.arm(loop_, base::Millis{0});   // others may be due too; clear_all() in the call takes it back
+      timer_.arm(loop_, base::Millis{0});  // others may be due too; clear_all() in the call takes it back
       user_.on_deadline(static_cast<Limit>(i));
       return;
     }

@@ -69,13 +69,15 @@ void Exchange::identify_client() {
 Failure Exchange::refuse_by_head() const {
   if (base::MemoryLimit::above()) return {Kind::overloaded, Where::proxy, Detail::none, true};
   if (head_->method == http::Method::connect) return refused(Kind::method_not_allowed);
-  if (head_->fields.has(http::Token::expect) && head_->version != http::Version::http_10) return refused(Kind::expectation);
+  if (head_->fields.has(http::Token::expect) && head_->version != http::Version::http_10)
+    return refused(Kind::expectation);
   if (is_loop(head_->fields, env_.pseudonym)) return refused(Kind::loop);
   const net::Peer& peer = downstream_->peer();
   if (peer.tls && !peer.sni.empty() && peer.certificate_covers != nullptr) {
     std::string_view host = http::without_port(head_->authority);
     if (host.ends_with('.')) host.remove_suffix(1);
-    if (!base::iequals(host, peer.sni) && !peer.certificate_covers(peer.certificate, host)) return refused(Kind::misdirected);
+    if (!base::iequals(host, peer.sni) && !peer.certificate_covers(peer.certificate, host))
+      return refused(Kind::misdirected);
   }
   return {};
 }
@@ -113,7 +115,8 @@ bool Exchange::answer_max_forwards() {
 }
 
 void Exchange::take_route() {
-  const route::Query query{listener_, head_->method, head_->method_text, head_->authority, head_->target, &head_->fields};
+  const route::Query query{listener_,        head_->method, head_->method_text,
+                           head_->authority, head_->target, &head_->fields};
   const route::Match match = site_.router.match(query, downstream_->arena());
   if (match.ambiguous) return fail(refused(Kind::bad_request, Detail::path));
   if (match.route == nullptr) return fail(refused(Kind::no_route));
@@ -123,7 +126,8 @@ void Exchange::take_route() {
   counted_in_flight_ = true;
   normal_path_ = match.path;
   if (!is_admitted(client_, options().deny, options().allow)) return fail(refused(Kind::denied));
-  if (options().max_body != 0 && head_->content_length.value_or(0) > options().max_body) return fail(refused(Kind::body_too_large));
+  if (options().max_body != 0 && head_->content_length.value_or(0) > options().max_body)
+    return fail(refused(Kind::body_too_large));
   switch (options().action) {
     case route::Action::redirect: return redirect();
     case route::Action::respond: return respond();
@@ -202,8 +206,9 @@ void Exchange::client_left(const Failure& why) {
   attempt_.abandon(Failure{Kind::client_closed, Where::downstream, why.detail, false});
 }
 
-// A half-closed client is taken to have left while its request waits for a connection: others wait, and the origin has not heard of it
-// (threats.md row 59). A connect that is under way for it costs nobody a place: there half_close_grace rules.
+// A half-closed client is taken to have left while its request waits for a connection: others wait, and the origin has
+// not heard of it (threats.md row 59). A connect that is under way for it costs nobody a place: there half_close_grace
+// rules.
 void Exchange::leave_if_queued() {
   if (!half_closed_ || !attempt_.queued()) return;
   const Failure why{Kind::client_closed, Where::downstream, Detail::none, false};
@@ -233,9 +238,10 @@ void Exchange::reply_locally(const Failure& why) {
   env_.meter.local_reply(why.kind);
   base::Arena& arena = downstream_->arena();
   Reply reply = reply_for(why.kind, arena);
-  if (client_.peer == Trust::yes || downstream_->peer().remote.is_loopback()) reply.reason = http::reason_word(why.kind);
+  if (client_.peer == Trust::yes || downstream_->peer().remote.is_loopback())
+    reply.reason = http::reason_word(why.kind);
   http::Head answer(arena);
-  answer.last = why.kind == Kind::bad_request;   // what is ambiguous may be followed by what is smuggled
+  answer.last = why.kind == Kind::bad_request;  // what is ambiguous may be followed by what is smuggled
   answer_ = Answer::ended;
   if (grpc_) {
     const http::GrpcStatus status = http::grpc_status_of(why.kind);

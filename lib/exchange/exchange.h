@@ -1,5 +1,6 @@
-// Exchange: one request through the proxy, between the client's stream and the tries on upstream endpoints. Lives in its
-// worker's slab from the request's head to the end of both sides; writes one access-log line; frees itself at the loop's reap.
+// Exchange: one request through the proxy, between the client's stream and the tries on upstream endpoints. Lives in
+// its worker's slab from the request's head to the end of both sides; writes one access-log line; frees itself at the
+// loop's reap.
 //
 //   client on_body(q)  -> upstream send_body(q);   upstream on_sent(n) -> client consume(n)
 //   upstream on_body(q) -> client send_body(q);    client on_sent(n)   -> upstream consume(n)
@@ -23,13 +24,14 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
  public:
   // Body bytes of a request that are kept for a further try; past it the request is simply not repeated.
   static constexpr size_t replay_bytes_max = 64 * 1024;
-  // A request that holds so much memory lets its head go as soon as it is not sent again; a smaller one is not worth the copy of what
-  // the log wants.
+  // A request that holds so much memory lets its head go as soon as it is not sent again; a smaller one is not worth
+  // the copy of what the log wants.
   static constexpr size_t release_above = 4 * 1024;
-  // A connection of HTTP/1 upstream is taken when so much of a body, or its end, is here: slow uploads hold none (threats.md row 57).
+  // A connection of HTTP/1 upstream is taken when so much of a body, or its end, is here: slow uploads hold none
+  // (threats.md row 57).
   static constexpr size_t held_back_bytes = 64 * 1024;
-  // A body that pauses for so long (and for half of body_timeout at most) may belong to a client that waits for the answer before it
-  // goes on: its request is sent without the rest, if the upstream has room (Cluster::has_room).
+  // A body that pauses for so long (and for half of body_timeout at most) may belong to a client that waits for the
+  // answer before it goes on: its request is sent without the rest, if the upstream has room (Cluster::has_room).
   static constexpr base::Millis pause_max = base::seconds(2);
   // A client that waits for 100 gets it from us when the upstream says nothing for so long (threats.md row 19).
   static constexpr base::Millis go_ahead_after = base::seconds(1);
@@ -109,30 +111,30 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   Home& home_;
   Env& env_;
   Site& site_;
-  http::Stream* downstream_;                  // nullptr once closed or cancelled
-  http::Head* head_ = nullptr;                // the client's head; its memory lives as long as downstream_
+  http::Stream* downstream_;  // nullptr once closed or cancelled
+  http::Head* head_ = nullptr;  // the client's head; its memory lives as long as downstream_
   const route::RouteOptions* route_ = nullptr;
   upstream::Cluster* cluster_ = nullptr;
   Attempt attempt_{*this};
   Deadlines deadlines_;
-  net::ByteQueue held_body_;                  // request body kept until it has a stream, and for a further try
-  const http::Fields* trailers_ = nullptr;    // request trailers, kept likewise
+  net::ByteQueue held_body_;  // request body kept until it has a stream, and for a further try
+  const http::Fields* trailers_ = nullptr;  // request trailers, kept likewise
   Client client_{};
   RequestIds ids_{};
-  std::string_view normal_path_{};             // as the route matched it
-  std::string_view upstream_target_{};        // path and query as they go upstream
-  std::string_view endpoint_{};               // name of the last endpoint, in the arena
+  std::string_view normal_path_{};  // as the route matched it
+  std::string_view upstream_target_{};  // path and query as they go upstream
+  std::string_view endpoint_{};  // name of the last endpoint, in the arena
   std::string_view client_text_{};
   base::Micros began_;
   base::Micros last_byte_;
-  base::Micros asked_at_{};                   // a stream was asked for
-  base::Micros sent_at_{};                    // the request's head went to the upstream
+  base::Micros asked_at_{};  // a stream was asked for
+  base::Micros sent_at_{};  // the request's head went to the upstream
   base::Micros first_byte_{-1};
   base::Micros queue_{0}, connect_{0}, tls_{0};
   uint64_t bytes_in_ = 0, bytes_out_ = 0;
-  uint64_t consumed_ = 0;                     // of the client's body: credit given back so far
-  uint64_t sent_in_try_ = 0;                  // of the client's body: what this try's upstream has taken
-  http::Failure failure_{};                   // why the request did not end well, for the log
+  uint64_t consumed_ = 0;  // of the client's body: credit given back so far
+  uint64_t sent_in_try_ = 0;  // of the client's body: what this try's upstream has taken
+  http::Failure failure_{};  // why the request did not end well, for the log
   uint32_t listener_;
   uint32_t route_index_ = no_route;
   uint32_t upstream_index_ = 0;
@@ -141,19 +143,19 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   Answer answer_ = Answer::none;
   bool request_ended_ = false;
   bool downstream_closed_ = false;
-  bool half_closed_ = false;                  // the client sent FIN behind its request
-  bool held_back_ = false;                    // waits for more of its body before it asks for a connection
-  bool body_gone_ = false;                    // more than replay_bytes_max went out
+  bool half_closed_ = false;  // the client sent FIN behind its request
+  bool held_back_ = false;  // waits for more of its body before it asks for a connection
+  bool body_gone_ = false;  // more than replay_bytes_max went out
   bool go_ahead_sent_ = false;
   bool tunnel_ = false;
   bool reused_ = false;
-  bool by_http1_ = false;                     // an upgrade that the upstream's HTTP/2 does not offer
-  bool replayed_ = false;                     // after a connection that died while idle
+  bool by_http1_ = false;  // an upgrade that the upstream's HTTP/2 does not offer
+  bool replayed_ = false;  // after a connection that died while idle
   bool cut_by_try_timeout_ = false;
   bool counted_in_flight_ = false;
-  bool grpc_ = false;                         // a gRPC call: failures are told as its status (docs/grpc.md)
-  bool takes_status_ = false;                 // the answer has begun, as one of gRPC: trailers can end it at any point
-  int16_t grpc_status_ = -1;                  // what the call ended with, for the log; -1: nothing that we saw
+  bool grpc_ = false;  // a gRPC call: failures are told as its status (docs/grpc.md)
+  bool takes_status_ = false;  // the answer has begun, as one of gRPC: trailers can end it at any point
+  int16_t grpc_status_ = -1;  // what the call ended with, for the log; -1: nothing that we saw
 };
 
 }  // namespace sluice::exchange

@@ -9,8 +9,8 @@
 namespace sluice::exchange {
 namespace {
 
-// The last member of a list, trimmed; cuts it off `rest`; empty ones are skipped. Cut at every comma, quotes or not: a quote that
-// a client left open must not swallow what the next hop wrote behind it, and no address holds a comma.
+// The last member of a list, trimmed; cuts it off `rest`; empty ones are skipped. Cut at every comma, quotes or not: a
+// quote that a client left open must not swallow what the next hop wrote behind it, and no address holds a comma.
 std::optional<std::string_view> take_last_member(std::string_view& rest) {
   while (!rest.empty()) {
     const size_t comma = rest.rfind(',');
@@ -98,9 +98,10 @@ constexpr http::Token token_of(ForwardedBy by) {
   return by == ForwardedBy::forwarded ? http::Token::forwarded : http::Token::x_forwarded_for;
 }
 
-// Walks from the nearest hop outwards: the first one that is not trusted is the client, the farthest if all are. nullopt: one on the
-// way cannot be read, so what stands before it is anybody's word.
-std::optional<net::Address> walk(const net::Address& peer, std::span<const net::Cidr> trusted, ForwardedBy by, const http::Fields& fields) {
+// Walks from the nearest hop outwards: the first one that is not trusted is the client, the farthest if all are.
+// nullopt: one on the way cannot be read, so what stands before it is anybody's word.
+std::optional<net::Address> walk(const net::Address& peer, std::span<const net::Cidr> trusted, ForwardedBy by,
+                                 const http::Fields& fields) {
   net::Address known = peer;
   uint32_t hops = 0;
   for (uint32_t i = fields.size(); i-- > 0;) {
@@ -121,7 +122,7 @@ std::string_view node_text(const net::Address& address, base::Arena& arena) {
   auto* space = arena.make_array<char>(48);
   const std::string_view ip = address.ip_text({space, 46});
   if (address.family() != net::Address::Family::ipv6) return ip;
-  return arena.concat("\"[", ip, "]\"");   // RFC 7239 6: IPv6 in brackets and quotes
+  return arena.concat("\"[", ip, "]\"");  // RFC 7239 6: IPv6 in brackets and quotes
 }
 
 std::string_view plain_text(const net::Address& address, base::Arena& arena) {
@@ -136,7 +137,8 @@ std::string_view forwarded_element(const ForwardFacts& facts, base::Arena& arena
   return arena.concat("for=", node, ";host=\"", facts.authority, "\";proto=", facts.scheme);
 }
 
-// All values of that field as one list, with `last` behind them: measured first, so that many fields cost no more than their bytes.
+// All values of that field as one list, with `last` behind them: measured first, so that many fields cost no more than
+// their bytes.
 void append_to_list(http::Fields& fields, http::Token token, std::string_view last) {
   constexpr std::string_view between = ", ";
   const auto counts = [token](const http::Field& field) { return field.token == token && field.value_size != 0; };
@@ -182,8 +184,8 @@ void translate_forwarded(http::Fields& fields) {
   }
 }
 
-// Drops what is not believed: everything of a stranger; of a trusted proxy the field that it does not write, and X-Real-IP unless it
-// says what we found.
+// Drops what is not believed: everything of a stranger; of a trusted proxy the field that it does not write, and
+// X-Real-IP unless it says what we found.
 void drop_claims(http::Fields& fields, const ForwardFacts& facts) {
   const bool trusted = facts.client.peer == Trust::yes;
   if (!trusted || facts.by == ForwardedBy::forwarded) drop_x_forwarded(fields);
@@ -197,7 +199,8 @@ void drop_claims(http::Fields& fields, const ForwardFacts& facts) {
   if (!trusted) fields.remove(http::Token::x_request_id);
 }
 
-// X-Forwarded-For and Forwarded: the one that is believed is appended to, the other begins with the client that was found.
+// X-Forwarded-For and Forwarded: the one that is believed is appended to, the other begins with the client that was
+// found.
 void add_way(http::Fields& fields, const ForwardFacts& facts) {
   base::Arena& arena = fields.arena();
   const net::Address& client = facts.client.address;
@@ -223,7 +226,8 @@ std::string_view via_version(http::Version version) {
 
 }  // namespace
 
-Client find_client(const net::Address& peer, std::span<const net::Cidr> trusted, ForwardedBy by, const http::Fields& fields) {
+Client find_client(const net::Address& peer, std::span<const net::Cidr> trusted, ForwardedBy by,
+                   const http::Fields& fields) {
   if (!peer.is_ip()) return {};
   Client client{peer.unmapped(), Trust::no, false};
   if (trusted.empty() || !net::contains(trusted, client.address)) return client;
@@ -234,7 +238,8 @@ Client find_client(const net::Address& peer, std::span<const net::Cidr> trusted,
   return client;
 }
 
-bool is_admitted(const Client& client, std::span<const net::Cidr> deny, const std::optional<std::vector<net::Cidr>>& allow) {
+bool is_admitted(const Client& client, std::span<const net::Cidr> deny,
+                 const std::optional<std::vector<net::Cidr>>& allow) {
   if (client.unknown) return deny.empty() && !allow;
   return !net::contains(deny, client.address) && (!allow || net::contains(*allow, client.address));
 }
@@ -261,7 +266,7 @@ RequestIds add_forwarding(http::Fields& fields, const ForwardFacts& facts, Rando
   if (fields.count(http::Token::traceparent) != 1 || !valid_traceparent(trace)) {
     trace = make_traceparent(random, arena);
     fields.set(http::Token::traceparent, trace);
-    fields.remove(http::Token::tracestate);   // it belongs to the traceparent that was not valid
+    fields.remove(http::Token::tracestate);  // it belongs to the traceparent that was not valid
   }
   ids.trace_id = trace_id_of(trace);
   return ids;

@@ -1,5 +1,5 @@
-// Who is the client, and what the upstream is told about it (configuration.md, "Client address"): X-Forwarded-*, Forwarded
-// (RFC 7239), Via, X-Request-Id, traceparent. Pure functions over fields and addresses.
+// Who is the client, and what the upstream is told about it (configuration.md, "Client address"): X-Forwarded-*,
+// Forwarded (RFC 7239), Via, X-Request-Id, traceparent. Pure functions over fields and addresses.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace sluice::exchange {
 enum class Trust : uint8_t { no, yes };
 
 struct Client {
-  net::Address address;                 // the client's, as allow, deny, limits and the log see it; port 0 if a header named it;
+  net::Address address;  // the client's, as allow, deny, limits and the log see it; port 0 if a header named it;
       // Family::none for the peer of a Unix socket (whose copy would cost an allocation) and if unknown
   Trust peer = Trust::no;  // the peer is a trusted proxy
   bool unknown = false;  // trusted proxies named it by what is no address: nobody knows who it is
@@ -27,11 +27,14 @@ struct Client {
 // Hops of one chain that are looked at; a client behind more trusted proxies is unknown.
 inline constexpr uint32_t hops_max = 64;
 
-// `peer`: the other end of the connection (PROXY protocol applied). The field `by` counts, if the peer lies in `trusted`.
-Client find_client(const net::Address& peer, std::span<const net::Cidr> trusted, ForwardedBy by, const http::Fields& fields);
+// `peer`: the other end of the connection (PROXY protocol applied). The field `by` counts, if the peer lies in
+// `trusted`.
+Client find_client(const net::Address& peer, std::span<const net::Cidr> trusted, ForwardedBy by,
+                   const http::Fields& fields);
 
 // deny wins over allow. An unknown client is in every deny list and in no allow list.
-bool is_admitted(const Client& client, std::span<const net::Cidr> deny, const std::optional<std::vector<net::Cidr>>& allow);
+bool is_admitted(const Client& client, std::span<const net::Cidr> deny,
+                 const std::optional<std::vector<net::Cidr>>& allow);
 
 struct ForwardFacts {
   const net::Address& peer;
@@ -48,7 +51,8 @@ struct RequestIds {
   std::string_view trace_id;
 };
 
-// Rewrites the client's fields into what the upstream gets: the field that is believed is appended to, the other tells the same anew.
+// Rewrites the client's fields into what the upstream gets: the field that is believed is appended to, the other tells
+// the same anew.
 RequestIds add_forwarding(http::Fields& fields, const ForwardFacts& facts, Random& random);
 
 // A request that came through us so often, or whose Via is longer than any honest way, is a loop (508).

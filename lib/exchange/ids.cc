@@ -87,7 +87,8 @@ bool valid_traceparent(std::string_view value) {
   if (version == "00" ? value.size() != 55 : value.size() > 55 && value[55] != '-') return false;
   const std::string_view trace = value.substr(3, 32);
   const std::string_view parent = value.substr(36, 16);
-  return lower_hex(trace) && !all_zero(trace) && lower_hex(parent) && !all_zero(parent) && lower_hex(value.substr(53, 2));
+  return lower_hex(trace) && !all_zero(trace) && lower_hex(parent) && !all_zero(parent) &&
+         lower_hex(value.substr(53, 2));
 }
 
 std::string_view trace_id_of(std::string_view traceparent) { return traceparent.substr(3, 32); }

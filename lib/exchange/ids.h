@@ -1,4 +1,5 @@
-// Identifiers of requests: X-Request-Id and W3C traceparent. Random, not secret: a per-worker generator seeded by the system.
+// Identifiers of requests: X-Request-Id and W3C traceparent. Random, not secret: a per-worker generator seeded by the
+// system.
 #pragma once
 
 #include <array>
@@ -13,7 +14,7 @@ namespace sluice::exchange {
 class Random {
  public:
   explicit Random(uint64_t seed);
-  static Random from_system();       // seeded by getrandom(2)
+  static Random from_system();  // seeded by getrandom(2)
   uint64_t next();
 
  private:

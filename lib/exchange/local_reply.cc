@@ -40,7 +40,8 @@ Reply reply_for(http::Kind kind, base::Arena& arena) {
   reply.retry_after = reply.status == 503;
   char digits[4];
   const auto end = std::to_chars(digits, digits + 4, reply.status).ptr;
-  reply.body = arena.concat(std::string_view(digits, static_cast<size_t>(end - digits)), " ", phrase_of(reply.status), "\n");
+  reply.body =
+      arena.concat(std::string_view(digits, static_cast<size_t>(end - digits)), " ", phrase_of(reply.status), "\n");
   return reply;
 }
 
@@ -66,7 +67,8 @@ size_t send_reply(http::Stream& stream, http::Method method, const Reply& reply,
   const bool has_body = !reply.body.empty() && reply.status != 204 && reply.status != 304;
   // RFC 9110 8.6: a 304 may say the length of what a 200 would have brought, which we do not know.
   if (reply.status != 204 && reply.status != 304) head.content_length = reply.body.size();
-  if (has_body && !head.fields.has(http::Token::content_type)) head.fields.add(http::Token::content_type, reply.content_type);
+  if (has_body && !head.fields.has(http::Token::content_type))
+    head.fields.add(http::Token::content_type, reply.content_type);
   if (!reply.location.empty()) head.fields.add(http::Token::location, reply.location);
   if (reply.retry_after) head.fields.add(http::Token::retry_after, "1");
   if (reply.status == 405) head.fields.add("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");

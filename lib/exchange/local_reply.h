@@ -21,7 +21,8 @@ struct Reply {
 // The answer to a failure: status and a one-line body; HEAD gets no body.
 Reply reply_for(http::Kind kind, base::Arena& arena);
 
-// The answer to a failed gRPC call: HTTP 200 and the status at once, in the head ("Trailers-Only"). `reply` as reply_for() made it.
+// The answer to a failed gRPC call: HTTP 200 and the status at once, in the head ("Trailers-Only"). `reply` as
+// reply_for() made it.
 void send_grpc_reply(http::Stream& stream, http::GrpcStatus status, const Reply& reply, http::Head& head);
 // grpc-status and grpc-message, in a head or in trailers. The message is the text of `reply`'s body.
 void add_grpc_status(http::Fields& to, http::GrpcStatus status, const Reply& reply);

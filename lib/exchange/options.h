@@ -1,4 +1,5 @@
-// Settings of the access log, as `[access_log]` states them, and of whom a listener believes. Plain values; owned by the snapshot.
+// Settings of the access log, as `[access_log]` states them, and of whom a listener believes. Plain values; owned by
+// the snapshot.
 #pragma once
 
 #include <cstdint>

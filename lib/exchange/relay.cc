@@ -23,8 +23,8 @@ net::ByteQueue share(const net::ByteQueue& bytes) {
   return copy;
 }
 
-// An empty Cookie beside others says nothing; a server of HTTP/2 that joins them (RFC 9113 8.2.3) may refuse the blank that it leaves at
-// the end, and the connection of all with it.
+// An empty Cookie beside others says nothing; a server of HTTP/2 that joins them (RFC 9113 8.2.3) may refuse the blank
+// that it leaves at the end, and the connection of all with it.
 void drop_empty_cookies(http::Fields& fields) {
   if (fields.count(http::Token::cookie) < 2) return;
   for (uint32_t i = fields.size(); i-- > 0;) {
@@ -45,15 +45,16 @@ void Exchange::proxy() {
   cluster_ = site_.clusters[upstream_index_];
   cluster_->count_request();
   if (grpc_)
-    deadlines_.set(Limit::call, http::parse_grpc_timeout(head_->fields.value(http::Token::grpc_timeout)).value_or(base::Millis{0}));
+    deadlines_.set(Limit::call,
+                   http::parse_grpc_timeout(head_->fields.value(http::Token::grpc_timeout)).value_or(base::Millis{0}));
   edit_request();
   if (request_ended_) request_ended();
   if (must_hold_back()) return hold_back();
   try_once(nullptr, false);
 }
 
-// Streams of HTTP/2 are not scarce, so a request goes at once where it can have one. A client that waits for 100 asks the origin, if
-// that costs nobody a connection.
+// Streams of HTTP/2 are not scarce, so a request goes at once where it can have one. A client that waits for 100 asks
+// the origin, if that costs nobody a connection.
 bool Exchange::must_hold_back() {
   if (request_ended_ || cluster_->multiplexes()) return false;
   return !head_->expect_continue || !cluster_->has_room();
@@ -90,8 +91,9 @@ void Exchange::send_now() {
 void Exchange::edit_request() {
   http::Head& head = *head_;
   const net::Peer& peer = downstream_->peer();
-  const ForwardFacts facts{peer.remote,  client_,       site_.listeners[listener_].forwarded_by, head.scheme, head.authority,
-                           head.version, env_.pseudonym};
+  const ForwardFacts facts{peer.remote,   client_,        site_.listeners[listener_].forwarded_by,
+                           head.scheme,   head.authority, head.version,
+                           env_.pseudonym};
   ids_ = add_forwarding(head.fields, facts, env_.random);
   route::edit(head.fields, options().request_headers);
   drop_empty_cookies(head.fields);
@@ -142,7 +144,7 @@ void Exchange::send_request() {
     case upstream::HostMode::endpoint: head.authority = {}; break;
     case upstream::HostMode::literal: head.authority = cluster_->options().host_name; break;
   }
-  if (head.authority.empty()) {   // also HTTP/1.0 without Host
+  if (head.authority.empty()) {  // also HTTP/1.0 without Host
     head.authority = downstream_->arena().copy(upstream::endpoint_host(*attempt_.lease().endpoint()));
   }
   const bool upgrading = !head.upgrade.empty();
@@ -187,12 +189,13 @@ void Exchange::request_ended() {
   if (answer_ != Answer::none) return;
   deadlines_.set(Limit::answer, options().timeout);
   if (attempt_.stream() != nullptr) deadlines_.set(Limit::one_try, cluster_->options().retry.per_try_timeout);
-  // The upstream owes its head, and nobody anything else: `timeout` rules. Where there is none, silence is still no state for ever.
+  // The upstream owes its head, and nobody anything else: `timeout` rules. Where there is none, silence is still no
+  // state for ever.
   deadlines_.set(Limit::idle, options().timeout.count != 0 ? base::Millis{0} : options().stream_idle_timeout);
 }
 
-// The upstream has taken n more bytes of the body: the client may send as many. A further try takes the same bytes again,
-// which gives no credit twice.
+// The upstream has taken n more bytes of the body: the client may send as many. A further try takes the same bytes
+// again, which gives no credit twice.
 void Exchange::attempt_sent(size_t bytes) {
   moved();
   sent_in_try_ += bytes;
@@ -213,7 +216,7 @@ void Exchange::attempt_head(http::Head& head, End end) {
     site_.upstreams[upstream_index_].retried->add(1);
     const upstream::Endpoint* const from = attempt_.lease().endpoint();
     attempt_.abandon(Failure{Kind::reset, Where::proxy, Detail::none, false});
-    return try_once(from, false);            // within the same `timeout`
+    return try_once(from, false);  // within the same `timeout`
   }
   deadlines_.clear(Limit::answer);
   deadlines_.set(Limit::idle, options().stream_idle_timeout);
@@ -247,12 +250,13 @@ void Exchange::final_head(http::Head& head, End end) {
   tunnel_ = head.status == 101;
   if (tunnel_) held_body_.clear();
   route::edit(head.fields, options().response_headers);
-  if (grpc_) note_grpc_status(head.fields);    // without a body it is in the head
-  takes_status_ = grpc_ && http::is_grpc(head.fields) && !head.content_length && head_->version != http::Version::http_10;
+  if (grpc_) note_grpc_status(head.fields);  // without a body it is in the head
+  takes_status_ =
+      grpc_ && http::is_grpc(head.fields) && !head.content_length && head_->version != http::Version::http_10;
   answer_ = Answer::head_sent;
   downstream_->send_head(head, end);
   if (end == End::yes) return answer_ended();
-  base::Arena none;                            // what follows may last for hours, and both heads are where they go to
+  base::Arena none;  // what follows may last for hours, and both heads are where they go to
   attempt_.stream()->release_head(none);
   release_request();
 }
@@ -264,7 +268,7 @@ void Exchange::release_request() {
   http::Head& head = *head_;
   const auto copy = [&kept](std::string_view text, size_t most) {
     return kept.copy(text.substr(0, most + 1));
-  };   // one more: the log shows that it was cut
+  };  // one more: the log shows that it was cut
   const std::string_view user_agent = copy(head.fields.value(http::Token::user_agent), AccessRecord::value_bytes_max);
   const std::string_view referer = copy(head.fields.value(http::Token::referer), AccessRecord::value_bytes_max);
   const std::string_view method = copy(head.method_text, AccessRecord::value_bytes_max);
@@ -304,11 +308,12 @@ void Exchange::attempt_trailers(http::Fields& trailers) {
 }
 
 void Exchange::note_grpc_status(const http::Fields& fields) {
-  if (const auto status = http::parse_grpc_status(fields.value(http::Token::grpc_status))) grpc_status_ = static_cast<int16_t>(*status);
+  if (const auto status = http::parse_grpc_status(fields.value(http::Token::grpc_status)))
+    grpc_status_ = static_cast<int16_t>(*status);
 }
 
-// The answer is whole. If the request is not, nobody needs the rest of it: the connection upstream ends, and the client's
-// session drops what still comes (threats.md row 31).
+// The answer is whole. If the request is not, nobody needs the rest of it: the connection upstream ends, and the
+// client's session drops what still comes (threats.md row 31).
 void Exchange::answer_ended() {
   answer_ = Answer::ended;
   held_body_.clear();
@@ -322,7 +327,8 @@ void Exchange::answer_ended() {
 
 void Exchange::attempt_done() {
   if (downstream_closed_ || answer_ == Answer::ended) return;
-  fail({Kind::bad_response, Where::upstream, Detail::truncated, false});   // a stream ends clean only when both directions did
+  fail({Kind::bad_response, Where::upstream, Detail::truncated,
+        false});  // a stream ends clean only when both directions did
 }
 
 // ---- failures and time ------------------------------------------------------------------------------------------
@@ -357,7 +363,7 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
     return try_once(nullptr, false);
   }
   count_upstream_error(why);
-  if (sent_at_.count == 0) queue_ = queue_ + (env_.loop.now() - asked_at_);   // waited in vain
+  if (sent_at_.count == 0) queue_ = queue_ + (env_.loop.now() - asked_at_);  // waited in vain
   deadlines_.clear(Limit::one_try);
   deadlines_.clear(Limit::go_ahead);
   const UpstreamCells& cells = site_.upstreams[upstream_index_];
@@ -407,12 +413,13 @@ void Exchange::on_deadline(Limit which) {
   }
 }
 
-// The client's own deadline has passed (grpc-timeout). The upstream need not go on, and the call ends with its status even if the
-// answer has begun: a message cut by it is none, as the status is not 0.
+// The client's own deadline has passed (grpc-timeout). The upstream need not go on, and the call ends with its status
+// even if the answer has begun: a message cut by it is none, as the status is not 0.
 void Exchange::call_too_long() {
   if (answer_ == Answer::ended) return;
   const Failure why{Kind::timeout, Where::upstream, Detail::none, false};
-  if (answer_ == Answer::none) count_upstream_error(why);   // a stream that has begun may well have been meant to last so long
+  if (answer_ == Answer::none)
+    count_upstream_error(why);  // a stream that has begun may well have been meant to last so long
   if (!takes_status_) {
     downstream_->recalled();
     return fail(why);

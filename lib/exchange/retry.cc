@@ -45,13 +45,14 @@ bool asked_for(const http::Failure& why, const TryFacts& facts, const upstream::
 
 // TLS can also fail in the middle of an exchange.
 bool never_sent(const http::Failure& why) {
-  const bool connecting =
-      why.kind == http::Kind::connect_failed || why.kind == http::Kind::connect_timeout || why.kind == http::Kind::tls_failed;
+  const bool connecting = why.kind == http::Kind::connect_failed || why.kind == http::Kind::connect_timeout ||
+                          why.kind == http::Kind::tls_failed;
   return connecting && why.untouched;
 }
 
-// A reused connection that closed most likely before it read the request. With a detail something had come; of bytes that stood there
-// before the request was written (a 408 of a server that was about to close, as a rule) nothing was an answer to it.
+// A reused connection that closed most likely before it read the request. With a detail something had come; of bytes
+// that stood there before the request was written (a 408 of a server that was about to close, as a rule) nothing was an
+// answer to it.
 bool idle_race(const http::Failure& why, const TryFacts& facts) {
   const bool silent = facts.connection_reused && !facts.answer_begun && !facts.cut_by_try_timeout;
   const bool unasked = why.detail == http::Detail::extra_bytes && why.untouched;

@@ -15,21 +15,22 @@ enum class Body : uint8_t { held, gone };
 
 struct TryFacts {
   http::Method method = http::Method::get;
-  uint32_t attempts = 1;             // tries so far, the failed one included; but for one that met a dead idle connection
-  Body body = Body::held;            // gone: more was sent than we keep, so the request cannot be repeated whole
-  bool head_sent_down = false;       // a final head went to the client: nothing can be taken back
-  bool answer_begun = false;         // the upstream sent at least one byte of an answer
-  bool connection_reused = false;    // not the first request of its connection
-  bool cut_by_try_timeout = false;   // per_try_timeout: counts as reset
-  bool replayed = false;             // again_fresh was said before
+  uint32_t attempts = 1;  // tries so far, the failed one included; but for one that met a dead idle connection
+  Body body = Body::held;  // gone: more was sent than we keep, so the request cannot be repeated whole
+  bool head_sent_down = false;  // a final head went to the client: nothing can be taken back
+  bool answer_begun = false;  // the upstream sent at least one byte of an answer
+  bool connection_reused = false;  // not the first request of its connection
+  bool cut_by_try_timeout = false;  // per_try_timeout: counts as reset
+  bool replayed = false;  // again_fresh was said before
 };
 
 enum class Verdict : uint8_t {
-  give_up,      // answer the client with the failure
-  again,        // another try; draws on the retry budget
-  again_fresh,  // after a dead reused connection, once: on a connection of its own. No sign of a sick upstream: whatever `attempts`
-                // and `on` say, and without drawing on the budget
-  again_free,   // a failed connect: nothing was sent, does not draw on the budget
+  give_up,  // answer the client with the failure
+  again,  // another try; draws on the retry budget
+  // After a dead reused connection, once: on a connection of its own. No sign of a sick upstream: whatever `attempts`
+  // and `on` say, and without drawing on the budget.
+  again_fresh,
+  again_free,  // a failed connect: nothing was sent, does not draw on the budget
 };
 
 Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options);

@@ -1,5 +1,5 @@
-// Site: one configuration generation as one worker's exchanges see it: routes, clusters, listeners, metric cells. An exchange
-// keeps the one it began with to its end; the count is a plain integer because a Site never leaves its worker.
+// Site: one configuration generation as one worker's exchanges see it: routes, clusters, listeners, metric cells. An
+// exchange keeps the one it began with to its end; the count is a plain integer because a Site never leaves its worker.
 #pragma once
 
 #include <cstdint>
@@ -25,19 +25,19 @@ struct ListenerSite {
   std::string name;
   std::vector<net::Cidr> trusted_proxies;
   ForwardedBy forwarded_by = ForwardedBy::x_forwarded_for;
-  base::Millis body_timeout{};                  // as http::DownstreamOptions
+  base::Millis body_timeout{};  // as http::DownstreamOptions
 };
 
 struct RouteCells {
-  metrics::Histogram* duration = nullptr;       // request_duration_seconds{route}
-  metrics::Gauge* in_flight = nullptr;          // requests_in_flight{route}
+  metrics::Histogram* duration = nullptr;  // request_duration_seconds{route}
+  metrics::Gauge* in_flight = nullptr;  // requests_in_flight{route}
 };
 
 struct UpstreamCells {
-  metrics::Histogram* duration = nullptr;       // upstream_request_duration_seconds{upstream}
-  metrics::Counter* retried = nullptr;          // upstream_retries_total{upstream,outcome="retried"}
+  metrics::Histogram* duration = nullptr;  // upstream_request_duration_seconds{upstream}
+  metrics::Counter* retried = nullptr;  // upstream_retries_total{upstream,outcome="retried"}
   metrics::Counter* retry_over_budget = nullptr;  // ...{outcome="budget"}
-  std::vector<metrics::Counter*> errors;        // upstream_errors_total{upstream,reason}, by http::Kind
+  std::vector<metrics::Counter*> errors;  // upstream_errors_total{upstream,reason}, by http::Kind
 };
 
 // Counts that do not change with the configuration. Cells of this worker, filled by the runtime.
@@ -76,9 +76,9 @@ class Site {
   bool unused() const { return count_ == 0; }
 
   const route::Router& router;
-  metrics::RequestCounters requests;            // requests_total{listener,route,method,code}
-  std::vector<ListenerSite> listeners;          // by index in the snapshot
-  std::vector<RouteCells> routes;               // likewise; one more at the end: requests without a route
+  metrics::RequestCounters requests;  // requests_total{listener,route,method,code}
+  std::vector<ListenerSite> listeners;  // by index in the snapshot
+  std::vector<RouteCells> routes;  // likewise; one more at the end: requests without a route
   std::vector<UpstreamCells> upstreams;
   std::vector<upstream::Cluster*> clusters;
 
@@ -92,9 +92,9 @@ struct Env {
   net::Loop& loop;
   Random& random;
   Meter& meter;
-  AccessLog* access_log = nullptr;              // nullptr: off
+  AccessLog* access_log = nullptr;  // nullptr: off
   uint32_t worker = 0;
-  std::string pseudonym;                        // ours in Via, one per process
+  std::string pseudonym;  // ours in Via, one per process
 };
 
 }  // namespace sluice::exchange

@@ -1,4 +1,5 @@
-// The one table of what a Failure means outside: status, gRPC status, `reason` and `detail` (configuration.md, threats.md).
+// The one table of what a Failure means outside: status, gRPC status, `reason` and `detail` (configuration.md,
+// threats.md).
 #include "http/failure.h"
 
 namespace sluice::http {
@@ -39,8 +40,8 @@ uint16_t status_of(Kind kind) {
   return 500;
 }
 
-// By the gRPC project's mapping of HTTP statuses (doc/http-grpc-status-mapping.md), made finer where the reason says more than the
-// status: what a client may try elsewhere or later is `unavailable`, and nothing else is.
+// By the gRPC project's mapping of HTTP statuses (doc/http-grpc-status-mapping.md), made finer where the reason says
+// more than the status: what a client may try elsewhere or later is `unavailable`, and nothing else is.
 GrpcStatus grpc_status_of(Kind kind) {
   switch (kind) {
     case Kind::none: return GrpcStatus::ok;

@@ -7,41 +7,42 @@
 
 namespace sluice::http {
 
-// The closed list of `reason` (configuration.md, "What the proxy answers itself"), and the causes inside that have none.
+// The closed list of `reason` (configuration.md, "What the proxy answers itself"), and the causes inside that have
+// none.
 enum class Kind : uint8_t {
-  none,                 // clean end
+  none,  // clean end
   // the client's request
-  bad_request,          // 400
-  body_too_large,       // 413
-  uri_too_long,         // 414
-  headers_too_large,    // 431
-  not_implemented,      // 501
-  version,              // 505
-  denied,               // 403
-  no_route,             // 404
-  method_not_allowed,   // 405
-  expectation,          // 417
-  rate_limited,         // 429
-  request_timeout,      // 408
-  misdirected,          // 421
-  too_early,            // 425
-  loop,                 // 508
-  client_closed,        // 499, log and metric only
+  bad_request,  // 400
+  body_too_large,  // 413
+  uri_too_long,  // 414
+  headers_too_large,  // 431
+  not_implemented,  // 501
+  version,  // 505
+  denied,  // 403
+  no_route,  // 404
+  method_not_allowed,  // 405
+  expectation,  // 417
+  rate_limited,  // 429
+  request_timeout,  // 408
+  misdirected,  // 421
+  too_early,  // 425
+  loop,  // 508
+  client_closed,  // 499, log and metric only
   // the upstream side
-  connect_failed,       // 502
-  reset,                // 502: closed or reset before the answer was whole
-  bad_response,         // 502: nonsense
-  tls_failed,           // 502
-  no_endpoint,          // 503
-  pool_timeout,         // 503
-  pool_full,            // 503
-  circuit_open,         // 503
-  overloaded,           // 503
-  connect_timeout,      // 504
-  timeout,              // 504
-  refused_stream,       // 502 when it may not be replayed: the peer promises that nothing was processed (RFC 9113 8.7)
+  connect_failed,  // 502
+  reset,  // 502: closed or reset before the answer was whole
+  bad_response,  // 502: nonsense
+  tls_failed,  // 502
+  no_endpoint,  // 503
+  pool_timeout,  // 503
+  pool_full,  // 503
+  circuit_open,  // 503
+  overloaded,  // 503
+  connect_timeout,  // 504
+  timeout,  // 504
+  refused_stream,  // 502 when it may not be replayed: the peer promises that nothing was processed (RFC 9113 8.7)
   // both
-  shutdown,             // the drain deadline cut it (503 if no head went out; log word "overloaded")
+  shutdown,  // the drain deadline cut it (503 if no head went out; log word "overloaded")
 };
 inline constexpr unsigned kinds = static_cast<unsigned>(Kind::shutdown) + 1;
 
@@ -101,7 +102,7 @@ struct Failure {
   Kind kind = Kind::none;
   Where where = Where::none;
   Detail detail = Detail::none;
-  bool untouched = false;   // surely not processed by the application: a replay is allowed whatever the method
+  bool untouched = false;  // surely not processed by the application: a replay is allowed whatever the method
 
   bool clean() const { return kind == Kind::none; }
   bool operator==(const Failure&) const = default;
@@ -119,9 +120,9 @@ enum class GrpcStatus : uint8_t {
   unavailable = 14,
 };
 
-uint16_t status_of(Kind kind);             // what the client is answered; 499 for client_closed; 200 for none
-GrpcStatus grpc_status_of(Kind kind);      // the same for a gRPC call; docs/grpc.md says why
-std::string_view reason_word(Kind kind);   // "pool_timeout"; "" for none
+uint16_t status_of(Kind kind);  // what the client is answered; 499 for client_closed; 200 for none
+GrpcStatus grpc_status_of(Kind kind);  // the same for a gRPC call; docs/grpc.md says why
+std::string_view reason_word(Kind kind);  // "pool_timeout"; "" for none
 std::string_view detail_word(Detail detail);
 std::string_view where_word(Where where);  // "downstream", "proxy", "upstream"
 

@@ -22,7 +22,8 @@ void Fields::add(Token token, std::string_view name, std::string_view value, uin
     if (size_ > 0) std::memcpy(grown, items_, size_ * sizeof(Field));
     items_ = grown;
   }
-  items_[size_++] = Field{name.data(), value.data(), static_cast<uint32_t>(value.size()), static_cast<uint16_t>(name.size()), token, flags};
+  items_[size_++] = Field{
+      name.data(), value.data(), static_cast<uint32_t>(value.size()), static_cast<uint16_t>(name.size()), token, flags};
 }
 
 void Fields::set(std::string_view name, std::string_view value) {
@@ -46,8 +47,8 @@ uint32_t Fields::remove(Token token) {
 uint32_t Fields::remove(std::string_view name) {
   const Token token = token_of(name);
   if (token != Token::other) return remove(token);
-  const Field* end =
-      std::remove_if(items_, items_ + size_, [&](const Field& f) { return f.token == Token::other && base::iequals(f.name(), name); });
+  const Field* end = std::remove_if(
+      items_, items_ + size_, [&](const Field& f) { return f.token == Token::other && base::iequals(f.name(), name); });
   const auto gone = static_cast<uint32_t>(items_ + size_ - end);
   size_ -= gone;
   return gone;

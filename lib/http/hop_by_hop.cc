@@ -10,15 +10,16 @@ namespace {
 bool may_be_nominated(std::string_view name) {
   if (is_x_forwarded(name)) return false;
   const Token token = token_of(name);
-  return token != Token::host && token != Token::content_length && token != Token::transfer_encoding && token != Token::authorization &&
-         token != Token::cookie;
+  return token != Token::host && token != Token::content_length && token != Token::transfer_encoding &&
+         token != Token::authorization && token != Token::cookie;
 }
 
 }  // namespace
 
 bool is_hop_by_hop(Token token) {
-  return token == Token::connection || token == Token::keep_alive || token == Token::proxy_connection || token == Token::te ||
-         token == Token::transfer_encoding || token == Token::upgrade || token == Token::http2_settings;
+  return token == Token::connection || token == Token::keep_alive || token == Token::proxy_connection ||
+         token == Token::te || token == Token::transfer_encoding || token == Token::upgrade ||
+         token == Token::http2_settings;
 }
 
 void read_connection(std::string_view value, ConnectionOptions& options) {

@@ -17,7 +17,14 @@
 namespace sluice::http {
 namespace {
 
-enum Class : uint8_t { token_class = 1, path_class = 2, query_class = 4, host_class = 8, hex_class = 16, dashed_class = 32 };
+enum Class : uint8_t {
+  token_class = 1,
+  path_class = 2,
+  query_class = 4,
+  host_class = 8,
+  hex_class = 16,
+  dashed_class = 32
+};
 
 consteval std::array<uint8_t, 256> make_classes() {
   std::array<uint8_t, 256> table{};
@@ -78,7 +85,7 @@ bool is_token(std::string_view text) { return !text.empty() && token_size(text) 
 
 const char* find_ctl(const char* at, const char* end) {
 #ifdef __SSE2__
-  const __m128i flip = _mm_set1_epi8(static_cast<char>(0x80));                   // unsigned order by signed comparison
+  const __m128i flip = _mm_set1_epi8(static_cast<char>(0x80));  // unsigned order by signed comparison
   const __m128i below = _mm_set1_epi8(static_cast<char>(0x20 ^ 0x80));
   const __m128i tab = _mm_set1_epi8('\t');
   const __m128i del = _mm_set1_epi8(0x7f);
@@ -89,7 +96,8 @@ const char* find_ctl(const char* at, const char* end) {
     if (hits != 0) return at + std::countr_zero(hits);
   }
 #else
-  // Eight bytes at a time: a word that surely holds neither a byte below 0x20 nor 0x7f is skipped (false alarms are looked at).
+  // Eight bytes at a time: a word that surely holds neither a byte below 0x20 nor 0x7f is skipped (false alarms are
+  // looked at).
   constexpr uint64_t ones = 0x0101010101010101U;
   constexpr uint64_t highs = ones * 0x80;
   for (; end - at >= 8; at += 8) {
@@ -155,7 +163,8 @@ bool is_authority(std::string_view text) {
 
 bool has_port(std::string_view authority) {
   const size_t colon = authority.rfind(':');
-  return colon != std::string_view::npos && colon + 1 < authority.size() && authority.find(']', colon) == std::string_view::npos;
+  return colon != std::string_view::npos && colon + 1 < authority.size() &&
+         authority.find(']', colon) == std::string_view::npos;
 }
 
 std::string_view without_empty_port(std::string_view authority) {
@@ -165,7 +174,9 @@ std::string_view without_empty_port(std::string_view authority) {
 
 std::string_view without_port(std::string_view authority) {
   const size_t colon = authority.rfind(':');
-  return colon == std::string_view::npos || authority.find(']', colon) != std::string_view::npos ? authority : authority.substr(0, colon);
+  return colon == std::string_view::npos || authority.find(']', colon) != std::string_view::npos
+             ? authority
+             : authority.substr(0, colon);
 }
 
 bool is_known_scheme(std::string_view text) {

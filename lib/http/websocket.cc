@@ -1,4 +1,5 @@
-// SHA-1 (FIPS 180-4) and base64 (RFC 4648) of a few bytes: the handshake asks for no secrecy, so nothing better is needed.
+// SHA-1 (FIPS 180-4) and base64 (RFC 4648) of a few bytes: the handshake asks for no secrecy, so nothing better is
+// needed.
 #include "http/websocket.h"
 
 #include <sys/random.h>
@@ -15,7 +16,7 @@ namespace {
 
 constexpr size_t digest_bytes = 20;
 constexpr size_t block_bytes = 64;
-constexpr std::string_view magic = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";   // RFC 6455 1.3
+constexpr std::string_view magic = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";  // RFC 6455 1.3
 
 using State = std::array<uint32_t, 5>;
 

@@ -1,6 +1,6 @@
-// The opening handshake of WebSocket (RFC 6455 4), as far as it differs between HTTP versions: over HTTP/1 the client proves
-// with a key that the server read its request; over HTTP/2 (RFC 8441 5) there is no key. Sessions make and check what the
-// other side does not have.
+// The opening handshake of WebSocket (RFC 6455 4), as far as it differs between HTTP versions: over HTTP/1 the client
+// proves with a key that the server read its request; over HTTP/2 (RFC 8441 5) there is no key. Sessions make and check
+// what the other side does not have.
 #pragma once
 
 #include <string_view>
@@ -9,7 +9,7 @@
 
 namespace sluice::http {
 
-inline constexpr std::string_view websocket = "websocket";                       // the upgrade token
+inline constexpr std::string_view websocket = "websocket";  // the upgrade token
 inline constexpr std::string_view websocket_version_field = "sec-websocket-version";
 inline constexpr std::string_view websocket_version = "13";
 

@@ -1,5 +1,5 @@
-// The classes behind client_session.h: Client (client_session.cc: the connection and the answers that come in on it) and
-// ClientStream (client_stream.cc: the request). An idle connection is a Client alone.
+// The classes behind client_session.h: Client (client_session.cc: the connection and the answers that come in on it)
+// and ClientStream (client_stream.cc: the request). An idle connection is a Client alone.
 #pragma once
 
 #include "base/arena.h"
@@ -32,37 +32,40 @@ class ClientStream final : public http::Stream {
 
  private:
   friend class Client;
-  enum class Answer : uint8_t { head, body, ended };   // what is read next
+  enum class Answer : uint8_t { head, body, ended };  // what is read next
 
   Message frame_request(const http::Head& head, http::End end) const;
   void add_websocket_key(http::Head& head);
 
   Client& session_;
-  http::Sink* sink_;                          // nullptr: closed or cancelled
+  http::Sink* sink_;  // nullptr: closed or cancelled
   base::Arena arena_;
   http::Head head_{arena_};
   http::Fields trailers_{arena_};
   HeadReader reader_;
   BodyReader body_;
   BodyWriter writer_;
-  Message message_{};                         // of the answer
-  std::string_view offered_{};                // upgrade of the request; in the arena
-  std::string_view accept_{};                 // what proves that a WebSocket key of ours was read; "": the client sent its own
-  uint64_t number_;                           // of this stream on its connection, from 1
+  Message message_{};  // of the answer
+  std::string_view offered_{};  // upgrade of the request; in the arena
+  std::string_view accept_{};  // what proves that a WebSocket key of ours was read; "": the client sent its own
+  uint64_t number_;  // of this stream on its connection, from 1
   uint64_t informational_bytes_ = 0;
   size_t unconsumed_ = 0;
   uint32_t informational_ = 0;
   http::Method method_ = http::Method::get;
   Answer answer_ = Answer::head;
   bool head_sent_ = false;
-  bool tunnel_ = false;                       // 101 came
-  bool refused_ = false;                      // another answer to an upgrade came
-  bool wrote_ = false;                        // some byte of the request is with the transport
+  bool tunnel_ = false;  // 101 came
+  bool refused_ = false;  // another answer to an upgrade came
+  bool wrote_ = false;  // some byte of the request is with the transport
 };
 
-class Client final : public http::ClientSession, public net::Transport::User, public net::Runnable, public net::Reapable {
+class Client final : public http::ClientSession,
+                     public net::Transport::User,
+                     public net::Runnable,
+                     public net::Reapable {
  public:
-  static constexpr uint32_t informational_max = 10;                   // 1xx heads before an answer (row 29)
+  static constexpr uint32_t informational_max = 10;  // 1xx heads before an answer (row 29)
   static constexpr uint64_t informational_bytes_max = 16 * 1024;
   // The last bytes of a tunnel, to an upstream that takes none of them.
   static constexpr base::Millis last_bytes_stall = base::seconds(30);
@@ -88,9 +91,9 @@ class Client final : public http::ClientSession, public net::Transport::User, pu
   friend class ClientStream;
   enum class Phase : uint8_t {
     idle,
-    busy,      // a stream is open
-    doomed,    // found unusable; its end is told by the socket, or by us a few turns later
-    cut,       // the transport is closed; the sink, if any, and the host hear of it in run()
+    busy,  // a stream is open
+    doomed,  // found unusable; its end is told by the socket, or by us a few turns later
+    cut,  // the transport is closed; the sink, if any, and the host hear of it in run()
     ended,
   };
 
@@ -127,14 +130,14 @@ class Client final : public http::ClientSession, public net::Transport::User, pu
   ClientStream* stream_ = nullptr;
   http::HttpLimits limits_;
   base::Micros idle_since_;
-  uint32_t idle_turn_ = 0;                    // the turn in which the last answer ended
+  uint32_t idle_turn_ = 0;  // the turn in which the last answer ended
   base::Millis peer_idle_timeout_{-1};
   uint64_t opened_ = 0;
   Phase phase_ = Phase::idle;
-  http::CloseCause cause_ = http::CloseCause::peer_closed;   // of cut and last_
+  http::CloseCause cause_ = http::CloseCause::peer_closed;  // of cut and last_
   uint8_t doomed_turns_ = 0;
-  bool held_ = false;                         // the request waits for the loop's next turn
-  bool last_ = false;                         // no further stream
+  bool held_ = false;  // the request waits for the loop's next turn
+  bool last_ = false;  // no further stream
   bool paused_ = false;
   bool eof_ = false;
 };

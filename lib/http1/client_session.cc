@@ -144,7 +144,9 @@ Client::Next Client::read_head(net::ByteQueue& in) {
   switch (s.reader_.read(in, s.head_)) {
     case HeadReader::Status::more: return Next::wait;
     case HeadReader::Status::bad: why = s.reader_.failure(); break;
-    case HeadReader::Status::done: why = judge_response(s.reader_.special(), {s.method_, s.offered_}, s.head_, s.message_); break;
+    case HeadReader::Status::done:
+      why = judge_response(s.reader_.special(), {s.method_, s.offered_}, s.head_, s.message_);
+      break;
   }
   if (why.clean() && s.head_.status < 200 && s.head_.status != 101) {
     s.informational_bytes_ += s.reader_.bytes();
@@ -226,8 +228,8 @@ void Client::read_body(net::ByteQueue& in) {
   }
 }
 
-// The answer is whole and its sink knows. May the connection be used again? Not with bytes left over (row 23), nor when the
-// request is still under way (row 31).
+// The answer is whole and its sink knows. May the connection be used again? Not with bytes left over (row 23), nor when
+// the request is still under way (row 31).
 void Client::answer_ended(net::ByteQueue& in) {
   if (phase_ != Phase::busy) return;
   ClientStream& s = *stream_;
@@ -255,7 +257,7 @@ void Client::become_idle() {
   idle_since_ = loop_.now();
   idle_turn_ = loop_.turns();
   resume();
-  host_.on_slots(*this);                      // may open the next stream at once
+  host_.on_slots(*this);  // may open the next stream at once
 }
 
 void Client::on_eof(bool authenticated) {
@@ -293,15 +295,16 @@ void Client::on_end(net::EndReason why) {
   const ClientStream& s = *stream_;
   const bool tls = why == net::EndReason::tls_failed || why == net::EndReason::tls_unverified;
   const bool begun = s.answer_ != ClientStream::Answer::head || s.reader_.begun() || s.informational_ != 0;
-  close_stream({tls ? Kind::tls_failed : Kind::reset, Where::upstream, begun ? Detail::truncated : Detail::none, !s.wrote_});
+  close_stream(
+      {tls ? Kind::tls_failed : Kind::reset, Where::upstream, begun ? Detail::truncated : Detail::none, !s.wrote_});
   end_session(cause_of(why));
 }
 
 // ---- what goes out ----------------------------------------------------------------------------------------------
 
-// The answer before ended in the turn in which this request came: what the upstream sent behind it (a body after a HEAD, a FIN) may
-// wait in the kernel, unread. The request leaves when the loop has polled since, so that such bytes are never taken for its answer
-// (row 63).
+// The answer before ended in the turn in which this request came: what the upstream sent behind it (a body after a
+// HEAD, a FIN) may wait in the kernel, unread. The request leaves when the loop has polled since, so that such bytes
+// are never taken for its answer (row 63).
 void Client::let_out() {
   if (!held_) return;
   if (loop_.turns() == idle_turn_) return loop_.run_later(*this);
@@ -368,7 +371,7 @@ void Client::end_session(CloseCause cause) {
   release_stream();
   phase_ = Phase::ended;
   transport_->close(net::Close::after_flush);  // if it is open still
-  host_.on_session_end(*this, cause);         // may let go of us
+  host_.on_session_end(*this, cause);  // may let go of us
 }
 
 void Client::pause() {

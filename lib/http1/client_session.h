@@ -8,8 +8,8 @@
 
 namespace sluice::http1 {
 
-// Takes over an open transport. `host` outlives the session and drops it when on_session_end was called. on_slots() also tells
-// that a tunnel began (in_tunnel() is true from then on).
+// Takes over an open transport. `host` outlives the session and drops it when on_session_end was called. on_slots()
+// also tells that a tunnel began (in_tunnel() is true from then on).
 http::ClientSessionPtr make_client_session(net::Loop& loop, net::TransportPtr transport, const http::HttpLimits& limits,
                                            http::ClientHost& host);
 

@@ -45,7 +45,8 @@ void ClientStream::add_websocket_key(http::Head& head) {
   const std::string_view key = http::websocket_key(arena_);
   accept_ = http::websocket_accept(key, arena_);
   head.fields.set(http::Token::sec_websocket_key, key);
-  if (head.fields.find(http::websocket_version_field) == nullptr) head.fields.add(http::websocket_version_field, http::websocket_version);
+  if (head.fields.find(http::websocket_version_field) == nullptr)
+    head.fields.add(http::websocket_version_field, http::websocket_version);
 }
 
 Message ClientStream::frame_request(const http::Head& head, End end) const {
@@ -84,8 +85,8 @@ void ClientStream::consume(size_t bytes) {
   if (session_.paused_ && unconsumed_ <= window_bytes - window_resume) session_.resume();
 }
 
-// The connection ends: a request that was cut must not look whole, and an answer that nobody reads blocks the way. A tunnel that
-// both have ended is not cut: the client is gone, and its last bytes still have to leave.
+// The connection ends: a request that was cut must not look whole, and an answer that nobody reads blocks the way. A
+// tunnel that both have ended is not cut: the client is gone, and its last bytes still have to leave.
 void ClientStream::cancel(const http::Failure&) {
   CHECK(sink_ != nullptr);
   sink_ = nullptr;

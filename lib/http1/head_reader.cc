@@ -127,7 +127,8 @@ HeadReader::Status HeadReader::begin_line(std::string_view bytes, size_t& skippe
   skipped = 0;
   if (side_ == Side::response) return bytes.front() == 'H' ? Status::done : fail(Detail::status_line);
   if (bytes.front() == '\r' && empty_lines_ < empty_lines_max) {
-    if (bytes.find('\n') == std::string_view::npos) return bytes.size() < line_cap() ? Status::more : fail(Detail::line_size);
+    if (bytes.find('\n') == std::string_view::npos)
+      return bytes.size() < line_cap() ? Status::more : fail(Detail::line_size);
     if (bytes[1] != '\n') return fail(Detail::ctl);
     ++empty_lines_;
     skipped = 2;
@@ -179,7 +180,8 @@ HeadReader::Status HeadReader::consume(std::string_view bytes, Place place, size
     case ScanResult::Stop::full: return Status::more;
     case ScanResult::Stop::end:
       commit();
-      if (stage_ == Stage::trailers) drop_nominated(special_, *fields_);  // the head was within the limit, or there would be no trailers
+      if (stage_ == Stage::trailers)
+        drop_nominated(special_, *fields_);  // the head was within the limit, or there would be no trailers
       return failure_.clean() ? Status::done : Status::bad;
     case ScanResult::Stop::bad:
       commit();  // what came before is judged before it
@@ -217,14 +219,16 @@ char* HeadReader::room_for(size_t bytes) {
   return text_at_;
 }
 
-// A fold becomes one blank (RFC 9112 5.2), in place: between the value and what continues it lie at least a line end and a blank.
+// A fold becomes one blank (RFC 9112 5.2), in place: between the value and what continues it lie at least a line end
+// and a blank.
 void HeadReader::continue_value(std::string_view more) {
   if (more.empty()) return;
   if (value_.empty()) {
     value_ = more;
     return;
   }
-  const bool here = std::greater_equal<const char*>()(value_.data(), text_) && std::less<>()(value_.data(), more.data());
+  const bool here =
+      std::greater_equal<const char*>()(value_.data(), text_) && std::less<>()(value_.data(), more.data());
   if (!here) {
     auto* const part = arena_.make_array<Part>(1);
     *part = {nullptr, value_};
@@ -297,7 +301,7 @@ void HeadReader::commit_special(Token token) {
     special_.connection.nominates = special_.connection.nominates || before;
   } else if (token == Token::upgrade) {
     if (special_.upgrade.empty()) special_.upgrade = http::upgrade_choice(value_);
-    if (side_ == Side::response && head_->status == 426) fields_->add(token, name_, value_);   // until the head is whole
+    if (side_ == Side::response && head_->status == 426) fields_->add(token, name_, value_);  // until the head is whole
   } else if (token == Token::te) {
     special_.te_trailers = special_.te_trailers || http::te_takes_trailers(value_);
   } else if (token == Token::keep_alive) {
@@ -336,7 +340,8 @@ HeadReader::Status HeadReader::fail(Detail detail) {
   } else if (size) {
     failure_ = Failure{Kind::headers_too_large, Where::downstream, detail, true};
   } else {
-    failure_ = Failure{Kind::bad_request, Where::downstream, stage_ == Stage::trailers ? Detail::trailer : detail, true};
+    failure_ =
+        Failure{Kind::bad_request, Where::downstream, stage_ == Stage::trailers ? Detail::trailer : detail, true};
   }
   return Status::bad;
 }

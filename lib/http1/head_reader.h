@@ -1,7 +1,7 @@
-// HeadReader: takes one head (start line and fields), or the trailers of a body, out of a byte queue, however it is torn.
-// Whole lines are copied once, many at a time, into the request's arena; views of the Head point there, so the read chunk is
-// free at once. Every byte is looked at once, or twice when its line came in pieces: never quadratic. However a head is made and torn,
-// it takes no more of the arena than a few times its bytes (threats.md row 49).
+// HeadReader: takes one head (start line and fields), or the trailers of a body, out of a byte queue, however it is
+// torn. Whole lines are copied once, many at a time, into the request's arena; views of the Head point there, so the
+// read chunk is free at once. Every byte is looked at once, or twice when its line came in pieces: never quadratic.
+// However a head is made and torn, it takes no more of the arena than a few times its bytes (threats.md row 49).
 #pragma once
 
 #include <cstdint>
@@ -28,12 +28,12 @@ struct Nominations {
 // The fields that frame or steer a message: kept apart, not among Head::fields.
 struct Special {
   std::string_view host{};
-  std::string_view content_length{};         // the first one
+  std::string_view content_length{};  // the first one
   std::string_view transfer_encoding{};
   std::string_view upgrade{};
   http::ConnectionOptions connection{};
   const Nominations* nominations = nullptr;  // in the arena
-  int64_t keep_alive_s = -1;               // Keep-Alive: timeout=N; -1 = not said
+  int64_t keep_alive_s = -1;  // Keep-Alive: timeout=N; -1 = not said
   uint16_t hosts = 0;
   uint16_t content_lengths = 0;
   uint16_t transfer_encodings = 0;
@@ -52,8 +52,9 @@ class HeadReader {
 
   HeadReader(Side side, const http::HttpLimits& limits, base::Arena& arena);
 
-  // Takes what it can from the front of `in`. After `more` the rest of `in` is a part of a line; call again when it has grown.
-  // done: the head is whole and what follows it is left in `in`. bad: failure() tells; `head` holds what was understood.
+  // Takes what it can from the front of `in`. After `more` the rest of `in` is a part of a line; call again when it has
+  // grown. done: the head is whole and what follows it is left in `in`. bad: failure() tells; `head` holds what was
+  // understood.
   Status read(net::ByteQueue& in, http::Head& head);
   // After done: reads the field lines after a last chunk into `to`; they share what the limits left.
   void begin_trailers(http::Fields& to);
@@ -64,7 +65,7 @@ class HeadReader {
   const http::Failure& failure() const { return failure_; }
   const Special& special() const { return special_; }
   bool cleaned() const { return cleaned_; }
-  uint64_t bytes() const { return bytes_; }          // of the head so far, whole lines
+  uint64_t bytes() const { return bytes_; }  // of the head so far, whole lines
   // What trailers need of the arena: they themselves, and what the head has nominated.
   bool needs_arena() const { return stage_ == Stage::trailers || special_.nominations != nullptr; }
   bool begun() const { return stage_ != Stage::start_line || searched_ != 0; }
@@ -99,21 +100,21 @@ class HeadReader {
   http::Fields* fields_ = nullptr;
   const Piece* first_ = nullptr;
   Piece* last_ = nullptr;
-  char* text_ = nullptr;                    // where lines are copied to; nullptr: nowhere yet
-  char* text_at_ = nullptr;                 // end of those that are there
+  char* text_ = nullptr;  // where lines are copied to; nullptr: nowhere yet
+  char* text_at_ = nullptr;  // end of those that are there
   const char* text_end_ = nullptr;
-  std::string_view name_{};                 // the line that may still be continued; "" = none
+  std::string_view name_{};  // the line that may still be continued; "" = none
   std::string_view value_{};
   struct Part {
     Part* next;
     std::string_view text;
   };
-  Part* first_part_ = nullptr;              // of its value: what lies in texts before this one
+  Part* first_part_ = nullptr;  // of its value: what lies in texts before this one
   Part* last_part_ = nullptr;
   Special special_{};
   FieldBudget budget_;
   uint64_t bytes_ = 0;
-  size_t searched_ = 0;                     // bytes of a part of a line in which there is no line end
+  size_t searched_ = 0;  // bytes of a part of a line in which there is no line end
   uint32_t line_max_;
   http::UnderscoreHeaders underscores_;
   Side side_;

@@ -26,7 +26,8 @@ constexpr std::string_view http_10 = "HTTP/1.0";
 constexpr std::string_view separator = ", ";
 
 bool looks_like_version(std::string_view text) {
-  return text.size() == http_11.size() && text.starts_with("HTTP/") && base::is_digit(text[5]) && text[6] == '.' && base::is_digit(text[7]);
+  return text.size() == http_11.size() && text.starts_with("HTTP/") && base::is_digit(text[5]) && text[6] == '.' &&
+         base::is_digit(text[7]);
 }
 
 // ---- requests ----
@@ -66,8 +67,8 @@ Failure judge_target(const Special& special, http::Scheme scheme, Head& head) {
   return split_absolute(head);
 }
 
-// Only the one line "chunked" is taken. A list of codings of which the last is chunked is well framed, but we do not have
-// the others (501, RFC 9112 6.1); anything else has no certain end.
+// Only the one line "chunked" is taken. A list of codings of which the last is chunked is well framed, but we do not
+// have the others (501, RFC 9112 6.1); anything else has no certain end.
 Failure judge_coding(const Special& special) {
   if (special.transfer_encodings == 1 && base::iequals(special.transfer_encoding, "chunked")) return {};
   if (special.transfer_encodings != 1) return bad_request(Detail::te);
@@ -116,7 +117,8 @@ Persistence persistence(const Special& special, Version version) {
 
 Failure judge_switch(const Special& special, const Asked& asked, Head& head) {
   const std::string_view chosen = special.upgrade;
-  if (asked.upgrade.empty() || !special.connection.upgrade || !base::iequals(chosen, asked.upgrade)) return bad_response(Detail::switching);
+  if (asked.upgrade.empty() || !special.connection.upgrade || !base::iequals(chosen, asked.upgrade))
+    return bad_response(Detail::switching);
   head.upgrade = asked.upgrade;
   return {};
 }
@@ -125,7 +127,8 @@ Failure judge_switch(const Special& special, const Asked& asked, Head& head) {
 void take_demanded(Head& head) {
   http::Fields& fields = head.fields;
   size_t size = 0;
-  for (const http::Field& field : fields) size += field.token == Token::upgrade ? field.value_size + separator.size() : size_t{0};
+  for (const http::Field& field : fields)
+    size += field.token == Token::upgrade ? field.value_size + separator.size() : size_t{0};
   if (size == 0) return;
   auto* const list = fields.arena().make_array<char>(size);
   size_t at = 0;
@@ -139,7 +142,7 @@ void take_demanded(Head& head) {
 
 Failure judge_lengths(const Special& special, Head& head) {
   if (special.content_lengths == 0) return {};
-  std::string_view rest = special.content_length;          // equal ones are folded into one (RFC 9110 8.6)
+  std::string_view rest = special.content_length;  // equal ones are folded into one (RFC 9110 8.6)
   const auto first = base::next_list_member(rest);
   const auto length = first ? http::parse_content_length(*first) : std::nullopt;
   if (!length || special.lengths_differ) return bad_response(Detail::framing);
@@ -169,7 +172,8 @@ http::Failure read_request_line(std::string_view line, Head& head) {
   line.remove_suffix(1);
   const size_t method_end = http::token_size(line);
   const size_t target_end = line.rfind(' ');
-  const std::string_view version = target_end == std::string_view::npos ? std::string_view() : line.substr(target_end + 1);
+  const std::string_view version =
+      target_end == std::string_view::npos ? std::string_view() : line.substr(target_end + 1);
   if (version == http_11) {
     head.version = Version::http_11;
   } else if (version == http_10) {
@@ -212,10 +216,11 @@ http::Failure judge_request(const Special& special, http::Scheme scheme, Head& h
   message = {};
   if (const Failure why = judge_target(special, scheme, head); !why.clean()) return why;
   if (const Failure why = judge_request_body(special, head, message); !why.clean()) return why;
-  if (!drop_nominated(special, head.fields)) return {Kind::headers_too_large, Where::downstream, Detail::field_count, true};
+  if (!drop_nominated(special, head.fields))
+    return {Kind::headers_too_large, Where::downstream, Detail::field_count, true};
   message.persistence = persistence(special, head.version);
   head.te_trailers = special.te_trailers;
-  if (head.version == Version::http_10) {                  // RFC 9110 7.8 and 10.1.1: neither is for 1.0
+  if (head.version == Version::http_10) {  // RFC 9110 7.8 and 10.1.1: neither is for 1.0
     head.fields.remove(Token::expect);
     return {};
   }
@@ -242,12 +247,14 @@ http::Failure judge_response(const Special& special, const Asked& asked, Head& h
   if (head.status == 426) take_demanded(head);
   if (special.transfer_encodings != 0) {
     const bool one_chunked = special.transfer_encodings == 1 && base::iequals(special.transfer_encoding, "chunked");
-    if (!one_chunked || special.content_lengths != 0 || head.version == Version::http_10) return bad_response(Detail::framing);
+    if (!one_chunked || special.content_lengths != 0 || head.version == Version::http_10)
+      return bad_response(Detail::framing);
   }
   if (const Failure why = judge_lengths(special, head); !why.clean()) return why;
   if (asked.method == Method::head || head.status == 304) return {};
-  if (head.status == 204) {                                // RFC 9112 6.3: no body, whatever is announced; but who lies is not kept
-    if (special.transfer_encodings != 0 || head.content_length.value_or(0) != 0) message.persistence = Persistence::close;
+  if (head.status == 204) {  // RFC 9112 6.3: no body, whatever is announced; but who lies is not kept
+    if (special.transfer_encodings != 0 || head.content_length.value_or(0) != 0)
+      message.persistence = Persistence::close;
     head.content_length.reset();
     return {};
   }

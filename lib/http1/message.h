@@ -1,5 +1,5 @@
-// What an HTTP/1 head means once all of it is here: target, authority, body framing, connection (RFC 9112 3, 6, 9; threats.md
-// rows 1 to 3, 11 to 13, 15 to 17, 26 to 30). Pure functions: a Head and its Special in, a verdict out.
+// What an HTTP/1 head means once all of it is here: target, authority, body framing, connection (RFC 9112 3, 6, 9;
+// threats.md rows 1 to 3, 11 to 13, 15 to 17, 26 to 30). Pure functions: a Head and its Special in, a verdict out.
 #pragma once
 
 #include <cstdint>
@@ -14,18 +14,18 @@ struct Special;
 
 // How the end of a body is found, or shown.
 enum class Framing : uint8_t {
-  none,          // no body
-  length,        // Content-Length
+  none,  // no body
+  length,  // Content-Length
   chunked,
-  until_close,   // answers only
-  raw,           // a tunnel: until the half-close
+  until_close,  // answers only
+  raw,  // a tunnel: until the half-close
 };
 
 enum class Persistence : uint8_t { close, keep };
 
 struct Message {
   Framing framing = Framing::none;
-  uint64_t length = 0;                       // Framing::length
+  uint64_t length = 0;  // Framing::length
   Persistence persistence = Persistence::close;
 };
 
@@ -42,7 +42,7 @@ bool drop_nominated(const Special& special, http::Fields& fields);
 // What the request that is answered was like.
 struct Asked {
   http::Method method;
-  std::string_view upgrade;                  // offered; "" = none
+  std::string_view upgrade;  // offered; "" = none
 };
 http::Failure judge_response(const Special& special, const Asked& asked, http::Head& head, Message& message);
 

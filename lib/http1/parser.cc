@@ -1,4 +1,5 @@
-// Our own reading of chunk lines is a small machine over single characters (they are few); data is counted, not looked at.
+// Our own reading of chunk lines is a small machine over single characters (they are few); data is counted, not looked
+// at.
 #include "http1/parser.h"
 
 #include <llhttp.h>
@@ -251,7 +252,8 @@ bool BodyReader::line_done() {
     const char c = base::to_lower(digit_text_[i]);
     left_ = left_ << 4 | static_cast<uint64_t>(base::is_digit(c) ? c - '0' : c - 'a' + 10);
   }
-  if (!second().feed({digit_text_.data(), digits_}) || !second().feed("\r\n") || second().chunk() != left_) return false;
+  if (!second().feed({digit_text_.data(), digits_}) || !second().feed("\r\n") || second().chunk() != left_)
+    return false;
   state_ = State::data;
   if (left_ == 0) {
     head_->begin_trailers(*trailers_);
@@ -266,7 +268,8 @@ BodyReader::Status BodyReader::read_trailers(net::ByteQueue& in) {
     case HeadReader::Status::bad: return Status::bad;
     case HeadReader::Status::done: break;
   }
-  // llhttp sees that the trailers ended, not what they were: it refuses framing fields among them, which we drop (row 5).
+  // llhttp sees that the trailers ended, not what they were: it refuses framing fields among them, which we drop (row
+  // 5).
   state_ = State::done;
   return second().feed("\r\n") && second().complete() ? Status::end : Status::bad;
 }

@@ -1,7 +1,7 @@
-// BodyReader: takes the body of one message out of a byte queue. Data moves as slices, framing is dropped. llhttp lives here
-// and nowhere else: it reads the field lines of every head that frames a body by Transfer-Encoding (and of requests with
-// Content-Length), every chunk line, every chunk and its end, as a second opinion. What our own check refuses never reaches
-// it; where it disagrees with us, the message is refused (threats.md row 4).
+// BodyReader: takes the body of one message out of a byte queue. Data moves as slices, framing is dropped. llhttp lives
+// here and nowhere else: it reads the field lines of every head that frames a body by Transfer-Encoding (and of
+// requests with Content-Length), every chunk line, every chunk and its end, as a second opinion. What our own check
+// refuses never reaches it; where it disagrees with us, the message is refused (threats.md row 4).
 #pragma once
 
 #include <array>
@@ -18,18 +18,18 @@ namespace sluice::http1 {
 class BodyReader {
  public:
   enum class Status : uint8_t {
-    more,    // all of `in` is taken that can be
-    room,    // `room` bytes were moved and the body goes on
-    end,     // the body is whole, trailers too; what follows is left in `in`
-    bad,     // broken framing, or trailers that are over a limit (then head.failure() is not clean)
+    more,  // all of `in` is taken that can be
+    room,  // `room` bytes were moved and the body goes on
+    end,  // the body is whole, trailers too; what follows is left in `in`
+    bad,  // broken framing, or trailers that are over a limit (then head.failure() is not clean)
   };
-  static constexpr uint32_t extension_line_max = 4 * 1024;      // bytes of chunk extensions, a line
+  static constexpr uint32_t extension_line_max = 4 * 1024;  // bytes of chunk extensions, a line
   static constexpr uint32_t extension_message_max = 16 * 1024;  // and a message
   // Pieces of data below this are copied together: a slice each would cost more than they do.
   static constexpr size_t piece_copied_max = 256;
 
-  // Begins the body that `message` frames; `head` has read its head and will read the trailers, into `trailers`. False if
-  // llhttp sees another framing in the same lines. Both outlive the body.
+  // Begins the body that `message` frames; `head` has read its head and will read the trailers, into `trailers`. False
+  // if llhttp sees another framing in the same lines. Both outlive the body.
   [[nodiscard]] bool start(Side side, const Message& message, HeadReader& head, http::Fields& trailers);
   // Moves at most `room` bytes of data from `in` to the end of `to`.
   Status read(net::ByteQueue& in, net::ByteQueue& to, size_t room);
@@ -82,6 +82,6 @@ class BodyReader {
   alignas(8) std::array<std::byte, second_bytes> second_;
 };
 
-std::string_view llhttp_version();   // "8.1.0"
+std::string_view llhttp_version();  // "8.1.0"
 
 }  // namespace sluice::http1

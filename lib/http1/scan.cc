@@ -41,7 +41,8 @@ class Scanner {
         if (colon == stop) return Step::more;
         if (colon != p) cleaned = true;
       }
-      if (*colon != ':' || n == 0 || n > UINT16_MAX) return fail(is_ctl(*p) && *p != '\r' && *p != '\t' ? Detail::ctl : Detail::name);
+      if (*colon != ':' || n == 0 || n > UINT16_MAX)
+        return fail(is_ctl(*p) && *p != '\r' && *p != '\t' ? Detail::ctl : Detail::name);
       p = colon + 1;
     }
     while (p < stop && is_blank(*p)) ++p;
@@ -52,7 +53,8 @@ class Scanner {
     if (p + 1 == stop) return Step::more;
     if (p[1] != '\n') return fail(Detail::ctl);
     at = p + 2;
-    for (; p > value && is_blank(p[-1]); --p) cleaned = cleaned || p[-1] == '\t';   // OWS to RFC 9110 5.6.3, not to llhttp
+    for (; p > value && is_blank(p[-1]); --p)
+      cleaned = cleaned || p[-1] == '\t';   // OWS to RFC 9110 5.6.3, not to llhttp
     line.value_at = offset(value);
     line.value_size = static_cast<uint32_t>(p - value);
     return Step::line;
@@ -74,7 +76,8 @@ class Scanner {
 
 }  // namespace
 
-ScanResult scan_fields(const char* begin, const char* end, std::span<Line> lines, Cleaning cleaning, FieldBudget& budget) {
+ScanResult scan_fields(const char* begin, const char* end, std::span<Line> lines, Cleaning cleaning,
+                       FieldBudget& budget) {
   using Stop = ScanResult::Stop;
   DCHECK(end - begin <= UINT32_MAX);
   Scanner scanner(begin, cleaning);
@@ -102,7 +105,8 @@ ScanResult scan_fields(const char* begin, const char* end, std::span<Line> lines
       return capped ? result(Stop::bad, Detail::field_size) : result(Stop::more, Detail::none);
     }
     const uint64_t raw = static_cast<uint64_t>(next - at);
-    const uint64_t size = line.name_size == 0 ? raw : std::max(raw - FieldBudget::free_bytes, uint64_t{line.name_size} + line.value_size);
+    const uint64_t size =
+        line.name_size == 0 ? raw : std::max(raw - FieldBudget::free_bytes, uint64_t{line.name_size} + line.value_size);
     if (line.name_size != 0 && budget.count == 0) return result(Stop::bad, Detail::field_count);
     if (size > budget.bytes) return result(Stop::bad, Detail::field_size);
     budget.count -= line.name_size == 0 ? 0 : 1;

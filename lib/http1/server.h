@@ -17,7 +17,8 @@ class Server;
 
 class ServerStream final : public http::Stream {
  public:
-  ServerStream(Server& session, const http::HttpLimits& limits) : session_(session), reader_(Side::request, limits, arena_) {}
+  ServerStream(Server& session, const http::HttpLimits& limits)
+      : session_(session), reader_(Side::request, limits, arena_) {}
 
   void send_head(const http::Head& head, http::End end) override;
   void send_body(net::ByteQueue&& bytes, http::End end) override;
@@ -52,14 +53,18 @@ class ServerStream final : public http::Stream {
   base::Micros read_at_{};                    // the last byte of the body came, or reading was allowed again
   base::Micros rate_since_{};                 // the window for min_rate
   uint64_t rate_bytes_ = 0;
-  base::Micros silent_since_{-1};  // the client sent FIN: since then, or since the last byte of the answer left; -1: it did not
+  base::Micros silent_since_{
+      -1};  // the client sent FIN: since then, or since the last byte of the answer left; -1: it did not
   Request request_ = Request::body;
   Answer answer_ = Answer::none;
   bool tunnel_ = false;  // a 101 was sent
   bool continue_owed_ = false;                // the client waits for 100 before it sends
 };
 
-class Server final : public http::ServerSession, public net::Transport::User, public net::Runnable, public net::Reapable {
+class Server final : public http::ServerSession,
+                     public net::Transport::User,
+                     public net::Runnable,
+                     public net::Reapable {
  public:
   // What is dropped of a request whose answer is complete, and of the input after the last answer (row 31).
   static constexpr size_t drain_bytes_max = 64 * 1024;
@@ -70,7 +75,8 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   // A drain waits so long for the first byte of a request that may be on its way.
   static constexpr base::Millis drain_grace = base::seconds(1);
 
-  Server(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options, http::Scheme scheme, http::ServerHost& host);
+  Server(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options, http::Scheme scheme,
+         http::ServerHost& host);
   ~Server();
 
   // http::ServerSession
@@ -151,10 +157,10 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   ServerStream* stream_ = nullptr;
   net::Timer timer_{this, net::timer_call<&Server::on_timer>};
   base::Micros since_;  // of the phase: idle, head, linger
-  base::Micros answer_since_{-1};             // the window for min_rate of what waits in the transport; -1: nothing does
-  base::Micros drain_at_{-1};                 // -1: at no age
+  base::Micros answer_since_{-1};  // the window for min_rate of what waits in the transport; -1: nothing does
+  base::Micros drain_at_{-1};  // -1: at no age
   uint64_t given_ = 0;  // bytes given to the transport
-  uint64_t answer_mark_ = 0;                  // of those, what the client had taken when the window opened
+  uint64_t answer_mark_ = 0;  // of those, what the client had taken when the window opened
   uint32_t requests_ = 0;
   uint32_t dropped_ = 0;
   http::Failure cut_why_{};
@@ -164,8 +170,8 @@ class Server final : public http::ServerSession, public net::Transport::User, pu
   http::CloseCause cause_ = http::CloseCause::peer_closed;
   http::CloseCause drain_cause_ = http::CloseCause::drain;
   bool draining_ = false;
-  bool patient_ = false;                      // a two-way stream: the client's limits rest
-  bool answer_marked_ = false;                // answer_mark_ was taken
+  bool patient_ = false;  // a two-way stream: the client's limits rest
+  bool answer_marked_ = false;  // answer_mark_ was taken
   bool keep_ = true;  // as the answer's head said
   bool eof_ = false;
 };

@@ -1,5 +1,5 @@
-// Time limits of a client connection: one timer that looks at what is owed when it fires, so that requests in a steady flow
-// never touch it. Deadlines that come nearer pull it forward; those that recede are found when it fires.
+// Time limits of a client connection: one timer that looks at what is owed when it fires, so that requests in a steady
+// flow never touch it. Deadlines that come nearer pull it forward; those that recede are found when it fires.
 #include <algorithm>
 #include <utility>
 
@@ -30,21 +30,25 @@ void Server::schedule(base::Micros deadline) {
 
 void Server::on_timer() {
   const base::Micros now = loop_.now();
-  if (answer_too_slow(now)) return fail({Kind::request_timeout, Where::downstream, Detail::slow_read, false}, CloseCause::write_stalled);
+  if (answer_too_slow(now))
+    return fail({Kind::request_timeout, Where::downstream, Detail::slow_read, false}, CloseCause::write_stalled);
   check_age(now);
   switch (phase_) {
     case Phase::idle: {
-      const base::Micros due = since_ + base::Micros{draining_ ? std::min(drain_grace, options_.idle_timeout) : options_.idle_timeout};
+      const base::Micros due =
+          since_ + base::Micros{draining_ ? std::min(drain_grace, options_.idle_timeout) : options_.idle_timeout};
       if (now < due) return schedule(due);
       return end_session(draining_ ? drain_cause_ : CloseCause::idle_timeout);
     }
     case Phase::head:
-      if (now < since_ + base::Micros{options_.header_timeout}) return schedule(since_ + base::Micros{options_.header_timeout});
+      if (now < since_ + base::Micros{options_.header_timeout})
+        return schedule(since_ + base::Micros{options_.header_timeout});
       return malformed({Kind::request_timeout, Where::downstream, Detail::slow_head, true});
     case Phase::request:
     case Phase::rest: return check_request(now);
     case Phase::linger:
-      if (now < since_ + base::Micros{options_.header_timeout}) return schedule(since_ + base::Micros{options_.header_timeout});
+      if (now < since_ + base::Micros{options_.header_timeout})
+        return schedule(since_ + base::Micros{options_.header_timeout});
       return end_session(cause_);
     case Phase::closing:
     case Phase::cut:
@@ -65,7 +69,8 @@ void Server::check_age(base::Micros now) {
 
 void Server::check_request(base::Micros now) {
   ServerStream& s = *stream_;
-  if (has_left(now)) return fail({Kind::client_closed, Where::downstream, Detail::none, false}, CloseCause::peer_closed);
+  if (has_left(now))
+    return fail({Kind::client_closed, Where::downstream, Detail::none, false}, CloseCause::peer_closed);
   if (!body_owed()) return;
   const base::Millis window = http::body_window(options_);
   const base::Micros gap = s.read_at_ + base::Micros{options_.body_timeout};
@@ -80,7 +85,8 @@ void Server::check_request(base::Micros now) {
   malformed({Kind::request_timeout, Where::downstream, Detail::slow_body, false});
 }
 
-// Has a client that sent FIN been told nothing for longer than it is believed to be there? Bytes that wait for it are write_timeout's.
+// Has a client that sent FIN been told nothing for longer than it is believed to be there? Bytes that wait for it are
+// write_timeout's.
 bool Server::has_left(base::Micros now) {
   const ServerStream& s = *stream_;
   if (s.silent_since_.count < 0 || s.sink_ == nullptr || s.tunnel_ || transport_->unsent() != 0) return false;
@@ -95,15 +101,17 @@ void Server::restart_grace() {
   schedule(stream_->silent_since_ + base::Micros{options_.half_close_grace});
 }
 
-// The final head has gone to the client and neither direction has ended: who speaks when is between the two of them, and the route's
-// stream_idle_timeout alone rules (threats.md row 57).
+// The final head has gone to the client and neither direction has ended: who speaks when is between the two of them,
+// and the route's stream_idle_timeout alone rules (threats.md row 57).
 bool Server::two_way() const {
   if (stream_ == nullptr || stream_->answer_ != ServerStream::Answer::begun) return false;
   const ServerStream& s = *stream_;
-  return s.request_ == ServerStream::Request::tunnel || (s.request_ == ServerStream::Request::body && !s.writer_.ended());
+  return s.request_ == ServerStream::Request::tunnel ||
+         (s.request_ == ServerStream::Request::body && !s.writer_.ended());
 }
 
-// Does the client owe us bytes of its request: has it credit, does it not wait for our 100, and is it no two-way stream?
+// Does the client owe us bytes of its request: has it credit, does it not wait for our 100, and is it no two-way
+// stream?
 bool Server::body_owed() const {
   const ServerStream& s = *stream_;
   return s.request_ == ServerStream::Request::body && (pauses_ & no_credit) == 0 && !s.continue_owed_ && !two_way();
@@ -113,7 +121,7 @@ void Server::restart_body_clock() {
   ServerStream& s = *stream_;
   s.read_at_ = s.rate_since_ = loop_.now();
   s.rate_bytes_ = 0;
-  schedule(s.read_at_ + base::Micros{options_.body_timeout});   // never longer than the window of min_rate
+  schedule(s.read_at_ + base::Micros{options_.body_timeout});  // never longer than the window of min_rate
 }
 
 // The exchange has become a two-way stream, or is none any more: then the limits run again, from now.
@@ -133,7 +141,8 @@ void Server::restart_answer_clock() {
   schedule(answer_since_ + base::Micros{http::answer_window(options_)});
 }
 
-// Did the client take fewer bytes than min_rate asks for, in a window all through which bytes waited for it? Opens the next.
+// Did the client take fewer bytes than min_rate asks for, in a window all through which bytes waited for it? Opens the
+// next.
 bool Server::answer_too_slow(base::Micros now) {
   const bool waits = answer_since_.count >= 0 && transport_->unsent() != 0;
   if (!waits || patient_ || options_.min_rate == 0) return false;

@@ -31,8 +31,9 @@ constexpr Failure bad_request(Detail detail) { return {Kind::bad_request, Where:
 
 }  // namespace
 
-http::ServerSessionPtr make_server_session(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
-                                           http::Scheme scheme, http::ServerHost& host) {
+http::ServerSessionPtr make_server_session(net::Loop& loop, net::TransportPtr transport,
+                                           const http::DownstreamOptions& options, http::Scheme scheme,
+                                           http::ServerHost& host) {
   return http::ServerSessionPtr(slabs().sessions.make(loop, std::move(transport), options, scheme, host));
 }
 
@@ -40,9 +41,14 @@ size_t idle_server_bytes() { return sizeof(Server); }
 size_t server_sessions_live() { return slabs().sessions.in_use(); }
 size_t server_streams_live() { return slabs().streams.in_use(); }
 
-Server::Server(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options, http::Scheme scheme,
-               http::ServerHost& host)
-    : loop_(loop), options_(options), host_(host), transport_(std::move(transport)), since_(loop.now()), scheme_(scheme) {
+Server::Server(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
+               http::Scheme scheme, http::ServerHost& host)
+    : loop_(loop),
+      options_(options),
+      host_(host),
+      transport_(std::move(transport)),
+      since_(loop.now()),
+      scheme_(scheme) {
   transport_->limit_write_stall(options.write_timeout);
   transport_->start(*this);
   schedule(since_ + base::Micros{options_.idle_timeout});
@@ -102,7 +108,8 @@ void Server::read_head(net::ByteQueue& in) {
     case HeadReader::Status::bad: return malformed(s.reader_.failure());
     case HeadReader::Status::done: break;
   }
-  if (const Failure why = judge_request(s.reader_.special(), scheme_, s.head_, s.message_); !why.clean()) return malformed(why);
+  if (const Failure why = judge_request(s.reader_.special(), scheme_, s.head_, s.message_); !why.clean())
+    return malformed(why);
   if (!s.body_.start(Side::request, s.message_, s.reader_, s.trailers_)) {
     return malformed(bad_request(s.message_.framing == Framing::chunked ? Detail::te : Detail::cl));
   }
@@ -114,7 +121,7 @@ void Server::begin_request(net::ByteQueue& in) {
   phase_ = Phase::request;
   ++requests_;
   if (!s.head_.upgrade.empty()) {
-    s.request_ = ServerStream::Request::upgrade_asked;   // nothing is read past the head until it is answered (row 16)
+    s.request_ = ServerStream::Request::upgrade_asked;  // nothing is read past the head until it is answered (row 16)
     pause(upgrade_asked);
   } else if (s.message_.framing == Framing::none) {
     s.request_ = ServerStream::Request::ended;
@@ -130,7 +137,8 @@ void Server::begin_request(net::ByteQueue& in) {
 
 void Server::read_body(net::ByteQueue& in) {
   ServerStream& s = *stream_;
-  while (s.sink_ != nullptr && (s.request_ == ServerStream::Request::body || s.request_ == ServerStream::Request::tunnel)) {
+  while (s.sink_ != nullptr &&
+         (s.request_ == ServerStream::Request::body || s.request_ == ServerStream::Request::tunnel)) {
     if (s.unconsumed_ >= window_bytes) return pause(no_credit);
     net::ByteQueue bytes;
     const BodyReader::Status status = s.body_.read(in, bytes, window_bytes - s.unconsumed_);
@@ -217,7 +225,8 @@ void Server::on_eof(bool authenticated) {
     case Phase::idle: return end_session(CloseCause::peer_closed);
     case Phase::request:
       if (stream_->request_ == ServerStream::Request::tunnel) return tunnel_eof(authenticated);
-      if (stream_->request_ == ServerStream::Request::body && stream_->sink_ != nullptr) malformed(bad_request(Detail::eof));
+      if (stream_->request_ == ServerStream::Request::body && stream_->sink_ != nullptr)
+        malformed(bad_request(Detail::eof));
       return half_closed();
     case Phase::rest: return begin_closing(CloseCause::peer_closed);
     case Phase::linger: return end_session(cause_);
@@ -231,20 +240,21 @@ void Server::on_fin_behind() {
   if (phase_ == Phase::request) half_closed();
 }
 
-// A client that has left looks like one that waits half closed: it is answered if that begins soon (half_close_grace). What it sent
-// of a request that is not whole is still read.
+// A client that has left looks like one that waits half closed: it is answered if that begins soon (half_close_grace).
+// What it sent of a request that is not whole is still read.
 void Server::half_closed() {
   ServerStream& s = *stream_;
   if (s.sink_ == nullptr || s.tunnel_) return;
   if (s.request_ != ServerStream::Request::body) restart_grace();
-  if (s.request_ != ServerStream::Request::malformed) s.sink_->on_half_closed();   // of that nothing more is told
+  if (s.request_ != ServerStream::Request::malformed) s.sink_->on_half_closed();  // of that nothing more is told
 }
 
 // A tunnel's end counts only if it is surely the peer's (TLS: close_notify).
 void Server::tunnel_eof(bool authenticated) {
   ServerStream& s = *stream_;
   if (s.sink_ == nullptr) return;
-  if (!authenticated) return fail({Kind::client_closed, Where::downstream, Detail::truncated, false}, CloseCause::peer_reset);
+  if (!authenticated)
+    return fail({Kind::client_closed, Where::downstream, Detail::truncated, false}, CloseCause::peer_reset);
   s.request_ = ServerStream::Request::ended;
   follow_exchange();
   s.sink_->on_body({}, End::yes);
@@ -257,7 +267,9 @@ void Server::on_end(net::EndReason why) {
                         stalled ? Detail::slow_read : Detail::none, false};
   if (phase_ == Phase::linger || phase_ == Phase::closing) return end_session(cause_);
   close_stream(failure);
-  end_session(stalled ? CloseCause::write_stalled : why == net::EndReason::closed ? CloseCause::peer_closed : CloseCause::peer_reset);
+  end_session(stalled                         ? CloseCause::write_stalled
+              : why == net::EndReason::closed ? CloseCause::peer_closed
+                                              : CloseCause::peer_reset);
 }
 
 // ---- what goes out ----------------------------------------------------------------------------------------------
@@ -343,7 +355,7 @@ void Server::begin_closing(CloseCause cause) {
   cause_ = cause;
   phase_ = Phase::closing;
   pause(stopped);
-  loop_.run_later(*this);                     // in case all of it has left already
+  loop_.run_later(*this);  // in case all of it has left already
 }
 
 // A client that asked for the close, and sent nothing more, needs no waiting for.
@@ -401,14 +413,15 @@ void Server::end_session(CloseCause cause) {
   timer_.disarm();
   phase_ = Phase::ended;
   transport_->close(net::Close::after_flush);  // if it is open still
-  host_.on_session_end(*this, cause);         // may let go of us
+  host_.on_session_end(*this, cause);  // may let go of us
 }
 
 void Server::drain(CloseCause cause) {
   draining_ = true;
   drain_cause_ = cause;
   if (phase_ != Phase::idle) return;
-  // A request may be under way that we have not seen: on a connection that had none yet, or in bytes that wait in the kernel.
+  // A request may be under way that we have not seen: on a connection that had none yet, or in bytes that wait in the
+  // kernel.
   if (requests_ == 0 || !transport_->quiet_now()) {
     since_ = loop_.now();
     return schedule(since_ + base::Micros{drain_grace});

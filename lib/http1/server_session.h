@@ -9,11 +9,14 @@
 
 namespace sluice::http1 {
 
-// Takes over an open transport. `options` and `host` outlive the session; the host drops it when on_session_end was called.
-http::ServerSessionPtr make_server_session(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
-                                           http::Scheme scheme, http::ServerHost& host);
+// Takes over an open transport. `options` and `host` outlive the session; the host drops it when on_session_end was
+// called.
+http::ServerSessionPtr make_server_session(net::Loop& loop, net::TransportPtr transport,
+                                           const http::DownstreamOptions& options, http::Scheme scheme,
+                                           http::ServerHost& host);
 
-// Bytes of one idle connection here, without its transport (a test holds it below 256); and what is alive on this thread.
+// Bytes of one idle connection here, without its transport (a test holds it below 256); and what is alive on this
+// thread.
 size_t idle_server_bytes();
 size_t server_sessions_live();
 size_t server_streams_live();

@@ -20,12 +20,14 @@ void ServerStream::send_head(const http::Head& head, End end) {
     ours.upgrade = head.upgrade;
     begin_tunnel();
   } else {
-    if (request_ == Request::upgrade_asked) request_ = Request::ended;  // refused: what the client sends now is its next request
+    if (request_ == Request::upgrade_asked)
+      request_ = Request::ended;  // refused: what the client sends now is its next request
     session_.keep_ = session_.keeps_alive() && !head.last && message.framing != Framing::until_close;
     const bool old = head_.version == http::Version::http_10;
     ours.hop = !session_.keep_ ? Hop::close : old ? Hop::keep_alive : Hop::plain;
     if (head.status == 426 && !old) ours.upgrade = head.upgrade;            // RFC 9110 15.5.22: it says what to
-    if (!head.fields.has(http::Token::date)) ours.date = http::date_text(session_.loop_.wall());   // 6.6.1: a final answer has one
+    if (!head.fields.has(http::Token::date))
+      ours.date = http::date_text(session_.loop_.wall());   // 6.6.1: a final answer has one
   }
   write_response_head(head, message, ours, writer_.text());
   writer_.start(message);

@@ -28,8 +28,8 @@ Slabs& slabs() {
   return all;
 }
 
-constexpr uint8_t turns_max = 3;                     // in which what ends a connection may still arrive, or leave, by itself
-constexpr uint64_t ids_max = (uint64_t{1} << 30) - 1;   // streams of one connection (RFC 9113 5.1.1)
+constexpr uint8_t turns_max = 3;  // in which what ends a connection may still arrive, or leave, by itself
+constexpr uint64_t ids_max = (uint64_t{1} << 30) - 1;  // streams of one connection (RFC 9113 5.1.1)
 
 CloseCause cause_of(net::EndReason why) {
   switch (why) {
@@ -46,10 +46,11 @@ CloseCause cause_of(net::EndReason why) {
   UNREACHABLE();
 }
 
-// Many clients share a connection, and one of them that does not read must not stall the others: it is bounded by the windows of
-// its streams alone.
+// Many clients share a connection, and one of them that does not read must not stall the others: it is bounded by the
+// windows of its streams alone.
 Engine::Settings settings_of(const http::HttpLimits& limits) {
-  return {0, limits.max_header_bytes, Client::answer_window, uint64_t{Client::streams_max} * Client::wide_answer_window};
+  return {0, limits.max_header_bytes, Client::answer_window,
+          uint64_t{Client::streams_max} * Client::wide_answer_window};
 }
 
 http::HttpLimits for_answers(http::HttpLimits limits) {
@@ -60,8 +61,10 @@ http::HttpLimits for_answers(http::HttpLimits limits) {
 }  // namespace
 
 http::ClientSessionPtr make_client_session(net::Loop& loop, net::TransportPtr transport, const http::HttpLimits& limits,
-                                           http::ClientHost& host, std::atomic<uint32_t>* stream_limit, base::Millis patience) {
-  return http::ClientSessionPtr(slabs().sessions.make(loop, std::move(transport), limits, host, stream_limit, patience));
+                                           http::ClientHost& host, std::atomic<uint32_t>* stream_limit,
+                                           base::Millis patience) {
+  return http::ClientSessionPtr(
+      slabs().sessions.make(loop, std::move(transport), limits, host, stream_limit, patience));
 }
 
 size_t client_sessions_live() { return slabs().sessions.in_use(); }
@@ -143,12 +146,12 @@ http::Stream* Client::open(http::Sink& sink) {
   return stream;
 }
 
-// With streams open something may well have come, also with those whose sink is gone (a reset on its way, a tunnel that runs out);
-// when there is none, nothing should have.
+// With streams open something may well have come, also with those whose sink is gone (a reset on its way, a tunnel that
+// runs out); when there is none, nothing should have.
 bool Client::validate(http::Borrow how) {
   if (phase_ != Phase::live || last_ || engine_.failed()) return false;
   if (!streams_.empty()) return true;
-  if (!engine_.torn()) {                      // else: half a frame, and nobody it could be for
+  if (!engine_.torn()) {  // else: half a frame, and nobody it could be for
     if (how == http::Borrow::quick && loop_.now() - idle_since_ <= http::trusted_idle) return true;
     if (transport_->quiet_now()) return true;
   }
@@ -178,15 +181,15 @@ void Client::abort(CloseCause cause) {
 void Client::on_bytes(net::ByteQueue& in) {
   if (phase_ == Phase::cut || phase_ == Phase::ended) return in.clear();
   heard_at_ = loop_.now();
-  ping_out_ = false;                          // whatever it is, somebody sent it
+  ping_out_ = false;  // whatever it is, somebody sent it
   if (std::exchange(doubted_, false) || std::exchange(unheard_, false)) news_ = true;
   engine_.receive(in);
   touch();
   settle();
 }
 
-// An upstream is trusted with more than a client is, but not with our memory: its header blocks are bounded. One that is only too large
-// for us is a fault of its stream (HeadReader), many share the connection.
+// An upstream is trusted with more than a client is, but not with our memory: its header blocks are bounded. One that
+// is only too large for us is a fault of its stream (HeadReader), many share the connection.
 Detail Client::on_frame(const Frame& frame) {
   if (frame.stream != 0) from_idle_ = false;
   if (frame.is(FrameType::headers)) {
@@ -216,7 +219,7 @@ void Client::on_goaway(Code) {
   news_ = true;
 }
 
-void Client::on_ping_ack(uint64_t) {}         // as any bytes
+void Client::on_ping_ack(uint64_t) {}  // as any bytes
 
 // After the engine's upcalls: what they led to, now that nothing of it is under way any more.
 void Client::settle() {
@@ -275,8 +278,8 @@ void Client::stream_over() {
 
 void Client::on_timer() {
   if (phase_ != Phase::live) return;
-  if (ping_out_) return nobody_answers();     // whatever is open by now
-  if (open_ != 0 || pinged_) return;          // armed again when it is idle anew
+  if (ping_out_) return nobody_answers();  // whatever is open by now
+  if (open_ != 0 || pinged_) return;  // armed again when it is idle anew
   const base::Micros due = idle_since_ + base::Micros{ping_after};
   if (loop_.now() < due) return timer_.arm(loop_, base::Millis{(due.count - loop_.now().count + 999) / 1000});
   engine_.rest();
@@ -298,16 +301,18 @@ void Client::doubt() {
   loop_.run_later(*this);
 }
 
-// Packets that are dropped, as against an origin that does not read: its host goes on acknowledging, and our bytes wait for its window
-// or in our own queue, so a PING would tell the two apart no better than a look at the kernel. TCP_USER_TIMEOUT would not either: it
-// also ends a connection whose window is closed, though each probe of it is acknowledged.
+// Packets that are dropped, as against an origin that does not read: its host goes on acknowledging, and our bytes wait
+// for its window or in our own queue, so a PING would tell the two apart no better than a look at the kernel.
+// TCP_USER_TIMEOUT would not either: it also ends a connection whose window is closed, though each probe of it is
+// acknowledged.
 void Client::watch() {
   if (phase_ != Phase::live) return;
   const base::Micros now = loop_.now();
   const base::Micros patience{patience_};
   const bool heard = heard_at_ > filled_at_;
   const net::Acks acks = heard ? net::Acks{} : transport_->acks();
-  if (acks.owed != 0 || (!heard && transport_->unsent() != 0)) watch_.arm(loop_, watch_every());   // else with the next bytes
+  if (acks.owed != 0 || (!heard && transport_->unsent() != 0))
+    watch_.arm(loop_, watch_every());  // else with the next bytes
   const bool mute = acks.owed != 0 && owing_since_.count >= 0 && acks.silent >= now - owing_since_;
   if (!mute) {
     owing_since_ = acks.owed == 0 ? base::Micros{-1} : now;
@@ -322,7 +327,8 @@ void Client::watch() {
 
 base::Millis Client::watch_every() const { return std::max(base::Millis{patience_.count / 2}, base::millis(10)); }
 
-// That it died is no sign of a sick upstream: who got nothing of an answer has met its end by chance, like on an idle one.
+// That it died is no sign of a sick upstream: who got nothing of an answer has met its end by chance, like on an idle
+// one.
 void Client::nobody_answers() {
   from_idle_ = true;
   for (ClientStream* s = streams_.front(); s != nullptr; s = streams_.next(*s)) s->opened_idle_ = true;
@@ -333,8 +339,8 @@ void Client::nobody_answers() {
 
 // ---- streams that nobody wants any more -------------------------------------------------------------------------
 
-// Beyond the budget a stream that was given up is left as it is: its answer comes as far as its window goes, which is not opened again,
-// and is dropped. It counts for slots(), as the peer counts it.
+// Beyond the budget a stream that was given up is left as it is: its answer comes as far as its window goes, which is
+// not opened again, and is dropped. It counts for slots(), as the peer counts it.
 void Client::leave(ClientStream& stream) {
   unwanted_.push_back(stream);
   if (!unwanted_timer_.armed()) unwanted_timer_.arm(loop_, base::Millis{1000 / resets_a_second + 1});
@@ -357,8 +363,8 @@ void Client::finish() {
   loop_.run_later(*this);
 }
 
-// `why` is told with what each stream knows: what had come of its answer, and whether its request had left. A sink may try again
-// at once: not here.
+// `why` is told with what each stream knows: what had come of its answer, and whether its request had left. A sink may
+// try again at once: not here.
 void Client::close_streams(const Failure& why) {
   phase_ = Phase::cut;
   while (ClientStream* const stream = streams_.front()) {
@@ -402,7 +408,7 @@ void Client::end_session(CloseCause cause) {
   unwanted_timer_.disarm();
   phase_ = Phase::ended;
   transport_->close(net::Close::after_flush);  // if it is open still
-  host_.on_session_end(*this, cause);         // may let go of us
+  host_.on_session_end(*this, cause);  // may let go of us
 }
 
 }  // namespace sluice::http2

@@ -11,9 +11,9 @@
 namespace sluice::http2 {
 
 // Takes over an open transport. `host` outlives the session and drops it when on_session_end was called.
-// `stream_limit` (may be nullptr; outlives the session): the least that the endpoint's SETTINGS have allowed at once, written here as
-// it is learned (several servers may stand behind one address); until a connection's own SETTINGS are here it carries as many streams
-// as that was when it was made, or one if nothing is known (0).
+// `stream_limit` (may be nullptr; outlives the session): the least that the endpoint's SETTINGS have allowed at once,
+// written here as it is learned (several servers may stand behind one address); until a connection's own SETTINGS are
+// here it carries as many streams as that was when it was made, or one if nothing is known (0).
 // `patience`: how long a peer that lives may be silent when it is asked (connect_timeout).
 http::ClientSessionPtr make_client_session(net::Loop& loop, net::TransportPtr transport, const http::HttpLimits& limits,
                                            http::ClientHost& host, std::atomic<uint32_t>* stream_limit = nullptr,

@@ -126,8 +126,8 @@ void ClientStream::on_moved(size_t bytes) {
   if (stall_.armed()) stall_.arm(session_.loop_, Client::run_out_stall);
 }
 
-// What was cut must not look whole, nor is the answer wanted any more. What both have ended is not cut: the last bytes of a tunnel
-// whose client is gone still have to leave, the END_STREAM behind an answer without a body to come.
+// What was cut must not look whole, nor is the answer wanted any more. What both have ended is not cut: the last bytes
+// of a tunnel whose client is gone still have to leave, the END_STREAM behind an answer without a body to come.
 void ClientStream::cancel(const Failure& why) {
   CHECK(sink_ != nullptr);
   sink_ = nullptr;
@@ -159,13 +159,14 @@ void ClientStream::on_stall() {
 
 void ClientStream::on_field(std::string_view name, std::string_view value, Indexing indexing) {
   if (answer_ != Answer::head && !std::exchange(trailers_begun_, true)) reader_.begin_trailers(trailers_);
-  if (reader_.take(name, value, indexing) == HeadReader::Taken::bomb) session_.engine_.fail(Code::enhance_your_calm, Detail::hpack);
+  if (reader_.take(name, value, indexing) == HeadReader::Taken::bomb)
+    session_.engine_.fail(Code::enhance_your_calm, Detail::hpack);
 }
 
 void ClientStream::on_block(End end) {
   if (sink_ == nullptr) return;
   if (answer_ != Answer::head) return trailers_complete(end);
-  if (held() != 0) return fail(broken(Detail::framing));   // DATA that was not told yet has come before it
+  if (held() != 0) return fail(broken(Detail::framing));  // DATA that was not told yet has come before it
   if (const Failure why = reader_.finish_response({method_, offered_}, end); !why.clean()) return fail(why);
   if (head_.status < 200 && head_.status != 101) return informational();
   final_head(end);
@@ -173,7 +174,8 @@ void ClientStream::on_block(End end) {
 
 void ClientStream::informational() {
   informational_bytes_ += reader_.bytes();
-  const bool flood = ++informational_ > Client::informational_max || informational_bytes_ > Client::informational_bytes_max;
+  const bool flood =
+      ++informational_ > Client::informational_max || informational_bytes_ > Client::informational_bytes_max;
   if (flood) return fail(broken(Detail::informational));
   sink_->on_head(head_, End::no);
   head_.restart();
@@ -182,7 +184,7 @@ void ClientStream::informational() {
 
 void ClientStream::final_head(End end) {
   no_body_ = method_ == http::Method::head || head_.status == 204 || head_.status == 304;
-  if (no_body_) end = End::yes;               // whatever comes
+  if (no_body_) end = End::yes;  // whatever comes
   answer_ = end == End::yes ? Answer::ended : Answer::body;
   if (head_.status == 101 && !accept_.empty()) head_.fields.set(Token::sec_websocket_accept, accept_);
   sink_->on_head(head_, end);
@@ -206,15 +208,15 @@ void ClientStream::trailers_complete(End end) {
   if (!std::exchange(trailers_begun_, true)) reader_.begin_trailers(trailers_);
   if (const Failure why = reader_.finish_trailers(end); !why.clean()) return fail(why);
   trailers_whole_ = true;
-  session_.engine_.ends(*this);               // the body goes first
+  session_.engine_.ends(*this);  // the body goes first
 }
 
 void ClientStream::on_bytes(net::ByteQueue&& bytes, End end) {
   const size_t size = bytes.size();
   if (no_body_ && size != 0) return surplus(size);
-  if (sink_ == nullptr) return;               // no more credit (Client::leave)
+  if (sink_ == nullptr) return;  // no more credit (Client::leave)
   if (answer_ == Answer::ended) return session_.engine_.consume(*this, size);
-  if (answer_ == Answer::head) {              // RFC 9113 8.1: there is no body without a head
+  if (answer_ == Answer::head) {  // RFC 9113 8.1: there is no body without a head
     session_.engine_.consume(*this, size);
     return fail(broken(Detail::framing));
   }
@@ -266,14 +268,15 @@ void ClientStream::fail(const Failure& why) {
 Failure ClientStream::failure_of(const Gone& how) const {
   if (too_large_) return {Kind::headers_too_large, Where::upstream, Detail::none, true};
   if (how.by == Gone::By::clean && answer_ == Answer::ended) return {};
-  if (whole()) return {};                     // even if the rest of the request was not wanted
-  if (how.by == Gone::By::us) return broken(how.code == Code::flow_control_error ? Detail::flow_control : Detail::frame);
+  if (whole()) return {};  // even if the rest of the request was not wanted
+  if (how.by == Gone::By::us)
+    return broken(how.code == Code::flow_control_error ? Detail::flow_control : Detail::frame);
   // Refused by a GOAWAY that we have met by chance (Client::close_streams).
   if (how.code == Code::refused_stream && session_.last_ && opened_idle_ && session_.from_idle_) {
     return {Kind::reset, Where::upstream, Detail::none, true};
   }
   if (how.code == Code::refused_stream && !begun()) return {Kind::refused_stream, Where::upstream, Detail::none, true};
-  return {Kind::reset, Where::upstream, Detail::truncated, !wrote_};   // the connection lives: no race with its end
+  return {Kind::reset, Where::upstream, Detail::truncated, !wrote_};  // the connection lives: no race with its end
 }
 
 void ClientStream::on_gone(const Gone& how) {

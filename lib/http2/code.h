@@ -27,8 +27,8 @@ enum class Code : uint32_t {
 // A connection error as metrics know it.
 http::Detail detail_of(Code code);
 
-// What a client is told about a stream that is cut because of `why`. Never `cancel` for what an upstream did: to a client that
-// would mean its own doing.
+// What a client is told about a stream that is cut because of `why`. Never `cancel` for what an upstream did: to a
+// client that would mean its own doing.
 Code code_for_client(const http::Failure& why);
 
 }  // namespace sluice::http2

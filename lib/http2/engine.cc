@@ -1,5 +1,5 @@
-// Streams and the connection: who is known, what was given up, and the news of both. What comes is in engine_receive.cc, what goes in
-// engine_send.cc.
+// Streams and the connection: who is known, what was given up, and the news of both. What comes is in
+// engine_receive.cc, what goes in engine_send.cc.
 #include "http2/engine.h"
 
 #include <algorithm>
@@ -28,12 +28,14 @@ Engine::Engine(Role role, const Settings& settings, User& user)
                                    {Setting::max_header_list_size, list_max},
                                    {Setting::enable_connect_protocol, 1},
                                    {Setting::no_rfc7540_priorities, 1}};
-  const Entry client_settings[] = {
-      {Setting::enable_push, 0}, {Setting::initial_window_size, settings.stream_window}, {Setting::max_header_list_size, list_max}};
+  const Entry client_settings[] = {{Setting::enable_push, 0},
+                                   {Setting::initial_window_size, settings.stream_window},
+                                   {Setting::max_header_list_size, list_max}};
   const bool server = role == Role::server;
   if (!server) queue_.append_copy(preface);
   put_settings(queue(), server ? std::span<const Entry>(server_settings) : std::span<const Entry>(client_settings));
-  if (connection_window_ > initial_window) put_window_update(queue(), 0, static_cast<uint32_t>(connection_window_ - initial_window));
+  if (connection_window_ > initial_window)
+    put_window_update(queue(), 0, static_cast<uint32_t>(connection_window_ - initial_window));
 }
 
 void Engine::fail(Code code, Detail detail) {
@@ -123,7 +125,7 @@ void Engine::note_reset(int32_t id) {
 
 void Engine::reset(Flow& flow, Code code) {
   if (flow.gone_) return;
-  if (flow.id_ != 0) {                             // else it was never sent
+  if (flow.id_ != 0) {  // else it was never sent
     note_reset(flow.id_);
     put_rst_stream(queue(), flow.id_, code);
   }
@@ -145,16 +147,17 @@ void Engine::stream_error(Flow& flow, Code code) {
 
 // ---- credit -----------------------------------------------------------------------------------------------------
 
-// Connection credit goes back on receipt, as long as what is held and what is under way stay within the buffer: so one stalled
-// stream does not stall the others, and all of them together cannot hold more. While half of max_memory is held that
-// buffer is a small one.
+// Connection credit goes back on receipt, as long as what is held and what is under way stay within the buffer: so one
+// stalled stream does not stall the others, and all of them together cannot hold more. While half of max_memory is held
+// that buffer is a small one.
 void Engine::give_credit() {
   if (owed_ == 0 || failing_) return;
   const size_t under_way = connection_window_ - std::min(connection_window_, owed_);
   const size_t taken = held_ + under_way;
   const size_t buffer = base::MemoryLimit::ample() ? connection_buffer_ : initial_window;
   const size_t give = taken >= buffer ? 0 : std::min(owed_, buffer - taken);
-  const bool worth_a_frame = give >= connection_window_ / 2 || (under_way < connection_window_ / 4 && give >= copy_below);
+  const bool worth_a_frame =
+      give >= connection_window_ / 2 || (under_way < connection_window_ / 4 && give >= copy_below);
   if (!worth_a_frame) return;
   reopened_ = reopened_ || !peer_may_send();
   CHECK(receive_window_.grow(static_cast<uint32_t>(give)));
@@ -170,7 +173,7 @@ void Engine::give_credit(Flow& flow) {
 }
 
 void Engine::consume(Flow& flow, size_t n) {
-  if (flow.gone_ || n == 0) return;                // all of it was given back
+  if (flow.gone_ || n == 0) return;  // all of it was given back
   CHECK(n <= flow.held_);
   flow.held_ -= n;
   held_ -= n;

@@ -1,5 +1,5 @@
-// What comes: each frame is judged as its header is known, then its payload is taken as it comes. A fault of the connection stops
-// everything (RFC 9113 5.4.1).
+// What comes: each frame is judged as its header is known, then its payload is taken as it comes. A fault of the
+// connection stops everything (RFC 9113 5.4.1).
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -19,7 +19,8 @@ void Engine::receive(net::ByteQueue& in) {
     read(slice);
   }
   in.clear();
-  if (queued_frames_ > queued_frames_max || queue_.size() > queued_bytes_max) fail(Code::enhance_your_calm, Detail::control_flood);
+  if (queued_frames_ > queued_frames_max || queue_.size() > queued_bytes_max)
+    fail(Code::enhance_your_calm, Detail::control_flood);
   tell();
 }
 
@@ -48,7 +49,8 @@ void Engine::begin_frame(const Frame& frame) {
   if (const Code code = judge(frame); code != Code::no_error) fail(code, detail_of(code));
 }
 
-// RFC 9113 5.1.1: of the peer's streams those above the highest, of ours those that were not opened yet, and all of the other parity.
+// RFC 9113 5.1.1: of the peer's streams those above the highest, of ours those that were not opened yet, and all of the
+// other parity.
 bool Engine::idle(uint32_t id) const {
   if (id % 2 == 0) return true;
   return role_ == Role::server ? id > static_cast<uint32_t>(highest_) : id >= static_cast<uint32_t>(next_id_);
@@ -62,12 +64,15 @@ Code Engine::judge(const Frame& frame) {
     case FrameType::headers: return judge_headers(frame);
     case FrameType::priority: return rule(!on_connection);
     case FrameType::rst_stream: return rule(!on_connection && !idle(frame.stream));
-    case FrameType::settings: settings_entries_ = 0; return rule(on_connection && (!frame.has(Frame::ack) || settings_unanswered_));
-    case FrameType::push_promise: return Code::protocol_error;   // from a client never, from a server not after ENABLE_PUSH 0
+    case FrameType::settings:
+      settings_entries_ = 0;
+      return rule(on_connection && (!frame.has(Frame::ack) || settings_unanswered_));
+    case FrameType::push_promise:
+      return Code::protocol_error;  // from a client never, from a server not after ENABLE_PUSH 0
     case FrameType::ping:
     case FrameType::goaway: return rule(on_connection);
     case FrameType::window_update: return rule(on_connection || !idle(frame.stream));
-    case FrameType::priority_update: return rule(on_connection && role_ == Role::server);   // RFC 9218 7.1
+    case FrameType::priority_update: return rule(on_connection && role_ == Role::server);  // RFC 9218 7.1
     case FrameType::continuation: break;
   }
   return Code::no_error;
@@ -100,7 +105,7 @@ Code Engine::judge_headers(const Frame& frame) {
     taken_ = id;
     return begin_stream(id);
   }
-  user_.on_our_reset();                            // passed over, but for its entries in the table: that is not for nothing
+  user_.on_our_reset();  // passed over, but for its entries in the table: that is not for nothing
   return Code::no_error;
 }
 
@@ -146,14 +151,15 @@ void Engine::take_piece(const net::Slice& slice, std::string_view piece) {
 }
 
 void Engine::take_block(std::string_view piece, bool last) {
-  Flow* const flow = table_.find(static_cast<int32_t>(reader_.frame().stream));   // nullptr: refused, or passed over
+  Flow* const flow = table_.find(static_cast<int32_t>(reader_.frame().stream));  // nullptr: refused, or passed over
   Line line;
-  while (!failing_) {                              // not one more line of a bomb
+  while (!failing_) {  // not one more line of a bomb
     switch (decoder_.next(piece, last, line)) {
       case HeaderDecoder::Got::line:
         if (flow != nullptr) {
           flow->on_field(line.name, line.value, line.indexing);
-        } else if ((passed_over_ += line.name.size() + line.value.size() + HeadReader::field_overhead) > passed_over_max_) {
+        } else if ((passed_over_ += line.name.size() + line.value.size() + HeadReader::field_overhead) >
+                   passed_over_max_) {
           return fail(Code::enhance_your_calm, Detail::hpack);
         }
         break;
@@ -171,7 +177,7 @@ void Engine::block_whole() {
   if (flow == nullptr) return;
   flow->peer_ended_ = block_ends_;
   flow->on_block(block_ends_ ? End::yes : End::no);
-  flow = table_.find(id);                          // it may have been reset
+  flow = table_.find(id);  // it may have been reset
   if (flow != nullptr && flow->peer_ended_ && flow->end_sent()) stream_gone(*flow, {});
 }
 
@@ -213,14 +219,14 @@ Code Engine::take_setting(Setting setting, uint32_t value) {
     case Setting::enable_push: return role_ == Role::client && value != 0 ? Code::protocol_error : flag();
     case Setting::max_concurrent_streams: peer_max_streams_ = value; return Code::no_error;
     case Setting::initial_window_size: return resize_windows(value);
-    case Setting::max_frame_size:                  // we never send more than the least that it can be
+    case Setting::max_frame_size:  // we never send more than the least that it can be
       return value >= frame_payload_max && value < uint32_t{1} << 24 ? Code::no_error : Code::protocol_error;
     case Setting::enable_connect_protocol:
       if (value == 0 && peer_takes_connect_) return Code::protocol_error;
       peer_takes_connect_ = value == 1;
       return flag();
     case Setting::no_rfc7540_priorities: return flag();
-    case Setting::max_header_list_size: peer_header_list_max_ = value; return Code::no_error;   // the session keeps it
+    case Setting::max_header_list_size: peer_header_list_max_ = value; return Code::no_error;  // the session keeps it
   }
   return Code::no_error;
 }
@@ -239,7 +245,8 @@ Code Engine::resize_windows(uint32_t to) {
 void Engine::take_reset(std::string_view unit) {
   const auto id = static_cast<int32_t>(reader_.frame().stream);
   user_.on_reset(table_.find(id));
-  if (Flow* const flow = table_.find(id); flow != nullptr) stream_gone(*flow, {Gone::By::peer, static_cast<Code>(read_u32(unit.data()))});
+  if (Flow* const flow = table_.find(id); flow != nullptr)
+    stream_gone(*flow, {Gone::By::peer, static_cast<Code>(read_u32(unit.data()))});
 }
 
 void Engine::take_ping(std::string_view unit) {
@@ -251,7 +258,7 @@ void Engine::take_ping(std::string_view unit) {
 
 void Engine::take_goaway(std::string_view unit) {
   const auto last = static_cast<int32_t>(read_u31(unit.data()));
-  if (last > peer_last_) return fail(Code::protocol_error, Detail::frame);   // RFC 9113 6.8
+  if (last > peer_last_) return fail(Code::protocol_error, Detail::frame);  // RFC 9113 6.8
   peer_last_ = last;
   user_.on_goaway(static_cast<Code>(read_u32(unit.data() + 4)));
   if (role_ == Role::server) return;
@@ -268,7 +275,7 @@ void Engine::take_window(std::string_view unit) {
     return fail(Code::enhance_your_calm, detail);
   }
   Flow* const flow = table_.find(static_cast<int32_t>(reader_.frame().stream));
-  if (more == 0) {                                                           // RFC 9113 6.9
+  if (more == 0) {  // RFC 9113 6.9
     if (role_ == Role::server || reader_.frame().stream == 0) return fail(Code::protocol_error, Detail::frame);
     return flow == nullptr ? void() : stream_error(*flow, Code::protocol_error);
   }
@@ -284,7 +291,7 @@ void Engine::take_window(std::string_view unit) {
 void Engine::take_priority(std::string_view unit) {
   constexpr size_t id_bytes = 4;
   const auto id = static_cast<int32_t>(read_u31(unit.data()));
-  if (id == 0) return fail(Code::protocol_error, Detail::frame);             // RFC 9218 7.1
+  if (id == 0) return fail(Code::protocol_error, Detail::frame);  // RFC 9218 7.1
   const Priority priority = parse_priority(unit.substr(id_bytes));
   if (Flow* const flow = table_.find(id); flow != nullptr) return set_priority(*flow, priority);
   if (id <= highest_) return;
@@ -325,8 +332,9 @@ void Engine::end_data() {
 void Engine::settings_whole() {
   if (!reader_.frame().has(Frame::ack)) {
     settings_received_ = true;
-    if (const auto least = std::exchange(table_least_, std::nullopt)) {      // with our answer, not before: the peer may wait for that
-      encoder_.limit_table(*least);                                          // RFC 7541 4.2: the smallest in between counts, too
+    if (const auto least =
+            std::exchange(table_least_, std::nullopt)) {  // with our answer, not before: the peer may wait for that
+      encoder_.limit_table(*least);  // RFC 7541 4.2: the smallest in between counts, too
       encoder_.limit_table(table_last_);
     }
     put_settings_ack(answers());
@@ -340,7 +348,7 @@ void Engine::settings_whole() {
 void Engine::resize_own_windows() {
   const uint32_t from = std::exchange(window_in_force_, stream_window_);
   for (Flow* flow = known_.front(); flow != nullptr; flow = known_.next(*flow)) {
-    if (!flow->receive_window_.resize(from, stream_window_)) continue;   // widened beyond all windows: it stays as it is
+    if (!flow->receive_window_.resize(from, stream_window_)) continue;  // widened beyond all windows: it stays as it is
     flow->window_ = flow->window_ - from + stream_window_;
   }
 }

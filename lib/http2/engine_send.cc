@@ -1,5 +1,5 @@
-// What goes: frames that need no window wait in queue_ as bytes, in the order they were asked for; a body waits with its stream and
-// leaves when the windows are open, the most urgent first (RFC 9218 10).
+// What goes: frames that need no window wait in queue_ as bytes, in the order they were asked for; a body waits with
+// its stream and leaves when the windows are open, the most urgent first (RFC 9218 10).
 #include <algorithm>
 #include <utility>
 
@@ -45,8 +45,9 @@ bool Engine::may_open() const { return !settings_received_ || table_.size() < pe
 
 void Engine::open(Flow& flow, std::optional<std::string_view> block) {
   if (!block) return stream_gone(flow, {Gone::By::us, Code::internal_error});
-  if (!know(flow, next_id_)) return fail(Code::internal_error, Detail::frame);   // the block is lost, and the tables with it
-  next_id_ += 2;                                   // sessions count them: it does not come round
+  if (!know(flow, next_id_))
+    return fail(Code::internal_error, Detail::frame);  // the block is lost, and the tables with it
+  next_id_ += 2;  // sessions count them: it does not come round
   put_block(queue(), flow.id_, flow.head_ends_, *block);
   head_queued(flow);
 }
@@ -72,7 +73,7 @@ void Engine::respond(Flow& flow, std::span<const Line> lines, const http::Fields
 
 void Engine::head_queued(Flow& flow) {
   heads_.push_back(flow);
-  order(flow);                                     // a body may be here before its head could go
+  order(flow);  // a body may be here before its head could go
 }
 
 // ---- bodies -----------------------------------------------------------------------------------------------------
@@ -94,8 +95,8 @@ void Engine::send_trailers(Flow& flow, const http::Fields& trailers) {
   order(flow);
 }
 
-// Where the stream stands among those that have something to send. Of one urgency the lowest id goes first (RFC 9218 10); those that
-// are of use in parts share (4.2), and so do requests, which are of many clients.
+// Where the stream stands among those that have something to send. Of one urgency the lowest id goes first (RFC 9218
+// 10); those that are of use in parts share (4.2), and so do requests, which are of many clients.
 void Engine::order(Flow& flow) {
   if (flow.id_ == 0 || flow.head_ends_) return;
   const bool has_bytes = !flow.out_.empty();
@@ -174,7 +175,7 @@ void Engine::fill(net::ByteQueue& out, size_t room) {
   do {
     send_frames(out, limit);
     if (failing_ && !over_) send_last(out);
-    while (Flow* const flow = fresh_.pop_front()) {   // what stays must not pin the chunks it was read into
+    while (Flow* const flow = fresh_.pop_front()) {  // what stays must not pin the chunks it was read into
       if (!flow->out_.empty()) flow->out_.compact();
     }
     tell();
@@ -199,13 +200,13 @@ void Engine::send_last(net::ByteQueue& out) {
   over_ = true;
   if (!greeted_) send_queue(out);
   queue_.clear();
-  while (heads_.pop_front() != nullptr) {          // they have not left
+  while (heads_.pop_front() != nullptr) {  // they have not left
   }
   put_goaway(out, std::min(taken_, last_taken_), code_);
 }
 
 void Engine::send_queue(net::ByteQueue& out) {
-  if (queue_.size() < copy_below) {                // behind what is there: one piece
+  if (queue_.size() < copy_below) {  // behind what is there: one piece
     for (; !queue_.empty(); queue_.drop(queue_.front().size())) out.append_copy(queue_.front().view());
   } else {
     out.take_all(queue_);
@@ -272,7 +273,9 @@ bool Engine::offer_streams(uint32_t most) {
   return true;
 }
 
-void Engine::ping(uint64_t opaque) { put_ping(queue(), {reinterpret_cast<const char*>(&opaque), sizeof opaque}, false); }
+void Engine::ping(uint64_t opaque) {
+  put_ping(queue(), {reinterpret_cast<const char*>(&opaque), sizeof opaque}, false);
+}
 
 void Engine::goaway_notice() { put_goaway(queue(), stream_id_max, Code::no_error); }
 

@@ -49,8 +49,8 @@ Detail FloodGuard::frame(const Frame& f, base::Micros now) {
   return control_.spend(now) ? Detail::none : Detail::control_flood;
 }
 
-// What bears something for a stream is work; all else is a control frame, an empty one at the end of a request too. What comes on a
-// stream that is over is as good as its bytes: an upload that we cut is still on its way.
+// What bears something for a stream is work; all else is a control frame, an empty one at the end of a request too.
+// What comes on a stream that is over is as good as its bytes: an upload that we cut is still on its way.
 Detail FloodGuard::data(size_t content, bool live, base::Micros now) {
   data_bytes_ += static_cast<uint32_t>(content);
   control_.earn(int64_t{data_bytes_ / bytes_to_earn} * Budget::one);
@@ -59,7 +59,8 @@ Detail FloodGuard::data(size_t content, bool live, base::Micros now) {
   return control_.spend(now) ? Detail::none : Detail::control_flood;
 }
 
-// Credit that comes back for what we sent costs nothing, in whatever pieces: each byte once for its stream, once for the connection.
+// Credit that comes back for what we sent costs nothing, in whatever pieces: each byte once for its stream, once for
+// the connection.
 Detail FloodGuard::window_update(uint32_t more, base::Micros now) {
   if (more <= returnable_) {
     returnable_ -= more;
@@ -82,7 +83,8 @@ Detail FloodGuard::header_block(const Frame& f) {
   }
   in_block_ = !f.has(Frame::end_headers);
   block_bytes_ += f.length;
-  return continuations_ > continuations_max || block_bytes_ > max_header_bytes_ ? Detail::continuation_flood : Detail::none;
+  return continuations_ > continuations_max || block_bytes_ > max_header_bytes_ ? Detail::continuation_flood
+                                                                                : Detail::none;
 }
 
 void FloodGuard::roll(base::Micros now) {
@@ -110,7 +112,9 @@ Detail FloodGuard::recalled(const Cancel& cancel, base::Micros now) {
   return cancels_.spend(now, price_of(cancel.deadline)) ? Detail::none : Detail::reset_flood;
 }
 
-Detail FloodGuard::reset_by_us(base::Micros now) { return own_resets_.spend(now) ? Detail::none : Detail::own_reset_flood; }
+Detail FloodGuard::reset_by_us(base::Micros now) {
+  return own_resets_.spend(now) ? Detail::none : Detail::own_reset_flood;
+}
 
 Detail FloodGuard::refused(bool foreseen, base::Micros now) {
   return own_resets_.spend(now, foreseen ? Budget::one : unforeseen_price) ? Detail::none : Detail::own_reset_flood;

@@ -1,4 +1,5 @@
-// Flow: what the engine knows of one stream, and what it tells of it. Sessions derive their streams from it; the session owns them.
+// Flow: what the engine knows of one stream, and what it tells of it. Sessions derive their streams from it; the
+// session owns them.
 #pragma once
 
 #include <cstddef>
@@ -33,10 +34,10 @@ class Flow : public base::ListHook<class NewsTag>,
              public base::ListHook<class KnownTag>,
              public IdHeapHook {
  public:
-  int32_t id() const { return id_; }               // 0: the engine does not know it yet, or no more
+  int32_t id() const { return id_; }  // 0: the engine does not know it yet, or no more
   bool gone() const { return gone_; }
-  size_t waiting() const { return out_.size(); }   // body bytes that have not left yet
-  size_t held() const { return held_; }            // body bytes received and not consumed
+  size_t waiting() const { return out_.size(); }  // body bytes that have not left yet
+  size_t held() const { return held_; }  // body bytes received and not consumed
   bool end_sent() const { return out_state_ == Out::ended; }
 
  protected:
@@ -48,32 +49,32 @@ class Flow : public base::ListHook<class NewsTag>,
   virtual void on_block(http::End end) = 0;
   // Once for each receive() that brought some; End::yes at most once, also with no bytes.
   virtual void on_bytes(net::ByteQueue&& bytes, http::End end) = 0;
-  virtual void on_moved(size_t bytes) = 0;         // once for each fill() that took some
-  virtual void on_head_sent() = 0;                 // inside fill(): only notes it
-  virtual void on_end_sent() = 0;                  // inside fill(): may reset(), nothing else
-  virtual void on_gone(const Gone& how) = 0;       // once, last; may free the flow
+  virtual void on_moved(size_t bytes) = 0;  // once for each fill() that took some
+  virtual void on_head_sent() = 0;  // inside fill(): only notes it
+  virtual void on_end_sent() = 0;  // inside fill(): may reset(), nothing else
+  virtual void on_gone(const Gone& how) = 0;  // once, last; may free the flow
 
  private:
   friend class Engine;
-  enum class Out : uint8_t { open, ending, ended };   // ending: no more is added; ended: END_STREAM has left
-  enum class Place : uint8_t { none, in_turns, by_id, ends };   // in which list of the engine ReadyTag links it
+  enum class Out : uint8_t { open, ending, ended };  // ending: no more is added; ended: END_STREAM has left
+  enum class Place : uint8_t { none, in_turns, by_id, ends };  // in which list of the engine ReadyTag links it
   net::ByteQueue out_;
   net::ByteQueue arrived_;
-  const http::Fields* trailers_ = nullptr;         // to send, in memory of the stream
+  const http::Fields* trailers_ = nullptr;  // to send, in memory of the stream
   size_t held_ = 0;
   size_t moved_ = 0;
   int32_t id_ = 0;
   Window send_window_{0};
-  Window receive_window_{0};                       // what the peer may still send
-  uint32_t window_ = 0;                            // and how much that is when all was given back
-  uint32_t owed_ = 0;                              // consumed, and not given back
+  Window receive_window_{0};  // what the peer may still send
+  uint32_t window_ = 0;  // and how much that is when all was given back
+  uint32_t owed_ = 0;  // consumed, and not given back
   Gone how_{};
   Priority priority_{};
   Out out_state_ = Out::open;
   Place place_ = Place::none;
-  bool head_ends_ = false;                         // its head bears END_STREAM
-  bool peer_ended_ = false;                        // END_STREAM was read
-  bool arrived_end_ = false;                       // and is to be told
+  bool head_ends_ = false;  // its head bears END_STREAM
+  bool peer_ended_ = false;  // END_STREAM was read
+  bool arrived_end_ = false;  // and is to be told
   bool priority_told_ = false;
   bool gone_ = false;
 };

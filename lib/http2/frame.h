@@ -13,7 +13,8 @@ namespace sluice::http2 {
 
 inline constexpr std::string_view preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";   // RFC 9113 3.4
 inline constexpr size_t frame_header_bytes = 9;
-inline constexpr uint32_t frame_payload_max = 16 * 1024;   // that we take, and send: RFC 9113 4.2, we announce none larger
+inline constexpr uint32_t frame_payload_max =
+    16 * 1024;   // that we take, and send: RFC 9113 4.2, we announce none larger
 inline constexpr int32_t initial_window = 65'535;          // RFC 9113 6.9.2
 inline constexpr int32_t window_max = INT32_MAX;           // RFC 9113 6.9.1
 inline constexpr int32_t stream_id_max = INT32_MAX;
@@ -65,8 +66,8 @@ uint16_t read_u16(const char* at);
 uint32_t read_u31(const char* at);             // a stream id, or a window: the first bit does not count
 uint32_t read_u32(const char* at);
 
-// Each adds one frame to the end of `to`, but for put_block, which adds CONTINUATIONs if the block needs them. put_header: the payload
-// follows.
+// Each adds one frame to the end of `to`, but for put_block, which adds CONTINUATIONs if the block needs them.
+// put_header: the payload follows.
 struct Entry {
   Setting setting;
   uint32_t value;
@@ -76,7 +77,7 @@ void put_block(net::ByteQueue& to, int32_t stream, bool end_stream, std::string_
 void put_rst_stream(net::ByteQueue& to, int32_t stream, Code code);
 void put_settings(net::ByteQueue& to, std::span<const Entry> entries);
 void put_settings_ack(net::ByteQueue& to);
-void put_ping(net::ByteQueue& to, std::string_view opaque, bool ack);   // 8 bytes
+void put_ping(net::ByteQueue& to, std::string_view opaque, bool ack);  // 8 bytes
 void put_goaway(net::ByteQueue& to, int32_t last, Code code);
 void put_window_update(net::ByteQueue& to, int32_t stream, uint32_t more);
 

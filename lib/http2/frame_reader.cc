@@ -9,7 +9,9 @@ namespace {
 constexpr size_t setting_bytes = 6;
 constexpr size_t priority_bytes = 5;              // of a HEADERS with the flag: dependency and weight
 
-bool bears_content(const Frame& f) { return f.is(FrameType::data) || f.is(FrameType::headers) || f.is(FrameType::continuation); }
+bool bears_content(const Frame& f) {
+  return f.is(FrameType::data) || f.is(FrameType::headers) || f.is(FrameType::continuation);
+}
 
 size_t prefix_bytes(const Frame& f) {
   const bool may_be_padded = f.is(FrameType::data) || f.is(FrameType::headers);
@@ -101,7 +103,8 @@ FrameReader::Step FrameReader::begin() {
   left_ = frame_.length;
   padding_ = trailing_ = 0;
   unit_bytes_ = 0;
-  if (frame_.is(FrameType::headers) || frame_.is(FrameType::continuation)) block_ = frame_.has(Frame::end_headers) ? 0 : frame_.stream;
+  if (frame_.is(FrameType::headers) || frame_.is(FrameType::continuation))
+    block_ = frame_.has(Frame::end_headers) ? 0 : frame_.stream;
   if (bears_content(frame_)) {
     state_ = prefix_bytes(frame_) != 0 ? State::prefix : State::content;
   } else if (frame_.is(FrameType::settings)) {
@@ -116,9 +119,11 @@ FrameReader::Step FrameReader::begin() {
 
 Code FrameReader::judge() const {
   const uint32_t n = frame_.length;
-  if (!settings_seen_ && (!frame_.is(FrameType::settings) || frame_.has(Frame::ack))) return Code::protocol_error;   // RFC 9113 3.4
+  if (!settings_seen_ && (!frame_.is(FrameType::settings) || frame_.has(Frame::ack)))
+    return Code::protocol_error;   // RFC 9113 3.4
   if (n > frame_payload_max) return Code::frame_size_error;
-  if ((block_ != 0) != frame_.is(FrameType::continuation) || (block_ != 0 && frame_.stream != block_)) return Code::protocol_error;
+  if ((block_ != 0) != frame_.is(FrameType::continuation) || (block_ != 0 && frame_.stream != block_))
+    return Code::protocol_error;
   const auto size_is = [](bool good) { return good ? Code::no_error : Code::frame_size_error; };
   switch (static_cast<FrameType>(frame_.type)) {
     case FrameType::data:
@@ -145,7 +150,8 @@ Code FrameReader::judge_prefix() {
   padding_ = size + trailing_;
   if (trailing_ > left_) return Code::protocol_error;
   const bool depends = frame_.is(FrameType::headers) && frame_.has(Frame::has_priority);
-  return depends && read_u31(gathered_.data() + (padded ? 1 : 0)) == frame_.stream ? Code::protocol_error : Code::no_error;
+  return depends && read_u31(gathered_.data() + (padded ? 1 : 0)) == frame_.stream ? Code::protocol_error
+                                                                                   : Code::no_error;
 }
 
 }  // namespace sluice::http2

@@ -79,8 +79,10 @@ std::string_view usual_method(Method method) {
 }  // namespace
 
 Failure HeadReader::bad(Detail detail) const {
-  if (side_ == Side::request) return {Kind::bad_request, Where::downstream, block_ == Block::trailers ? Detail::trailer : detail, true};
-  const bool of_a_field = detail == Detail::name || detail == Detail::ctl || detail == Detail::te;   // one word, as in HTTP/1 (row 28)
+  if (side_ == Side::request)
+    return {Kind::bad_request, Where::downstream, block_ == Block::trailers ? Detail::trailer : detail, true};
+  const bool of_a_field =
+      detail == Detail::name || detail == Detail::ctl || detail == Detail::te;   // one word, as in HTTP/1 (row 28)
   return {Kind::bad_response, Where::upstream, of_a_field ? Detail::field : detail, false};
 }
 
@@ -203,7 +205,8 @@ bool HeadReader::take_special(Token token, std::string_view value) {
     }
     return true;
   }
-  if (token == Token::connection || token == Token::keep_alive || token == Token::proxy_connection || token == Token::upgrade) {
+  if (token == Token::connection || token == Token::keep_alive || token == Token::proxy_connection ||
+      token == Token::upgrade) {
     fault(Detail::field);
     return true;
   }
@@ -248,7 +251,8 @@ void HeadReader::take_length(std::string_view value) {
 void HeadReader::add_crumb(std::string_view value, Indexing indexing) {
   if (crumbs_ == 0 && ++count_ > limits_.max_header_count) return too_large(Detail::field_count);
   if (++crumbs_ > crumbs_max) return too_large(Detail::field_count);
-  if (value.empty() && first_crumb_ != nullptr) return;   // it would leave a blank at the end, which no value may have (RFC 9113 8.2.1)
+  if (value.empty() && first_crumb_ != nullptr)
+    return;   // it would leave a blank at the end, which no value may have (RFC 9113 8.2.1)
   Crumb* const crumb = arena_.make_array<Crumb>(1);
   *crumb = {nullptr, arena_.copy(value)};
   (last_crumb_ == nullptr ? first_crumb_ : last_crumb_->next) = crumb;
@@ -259,7 +263,8 @@ void HeadReader::add_crumb(std::string_view value, Indexing indexing) {
 // RFC 9113 8.2.3: before it goes where crumbs are not known.
 void HeadReader::join_crumbs() {
   if (first_crumb_ == nullptr) return;
-  if (first_crumb_ == last_crumb_) return fields_->add(Token::cookie, http::name_of(Token::cookie), first_crumb_->text, cookie_flags_);
+  if (first_crumb_ == last_crumb_)
+    return fields_->add(Token::cookie, http::name_of(Token::cookie), first_crumb_->text, cookie_flags_);
   constexpr std::string_view between = "; ";
   size_t size = 0;
   for (const Crumb* c = first_crumb_; c != nullptr; c = c->next) size += c->text.size() + between.size();
@@ -316,10 +321,10 @@ Failure HeadReader::judge_connect(http::Scheme scheme) {
   }
   pseudos_ &= static_cast<uint8_t>(~protocol_pseudo);
   if (const Failure why = judge_target(scheme); !why.clean()) return why;
-  if (head_->content_length.value_or(0) != 0) return bad(Detail::upgrade);   // row 16: nothing before it is agreed to
+  if (head_->content_length.value_or(0) != 0) return bad(Detail::upgrade);  // row 16: nothing before it is agreed to
   head_->content_length.reset();
   head_->expect_continue = false;
-  head_->method = Method::get;                      // RFC 8441: what HTTP/1 asks for with GET and Upgrade
+  head_->method = Method::get;  // RFC 8441: what HTTP/1 asks for with GET and Upgrade
   head_->method_text = "GET";
   head_->upgrade = protocol_;
   head_->without_key = protocol_ == http::websocket;
@@ -332,7 +337,7 @@ Failure HeadReader::finish_response(const Asked& asked, End end) {
   http::Head& head = *head_;
   if (failure_.clean() && pseudos_ != status_pseudo) failure_ = bad(Detail::pseudo);
   if (!failure_.clean()) return failure_;
-  if (head.status == 101) return failure_ = bad(Detail::switching);          // RFC 9113 8.6
+  if (head.status == 101) return failure_ = bad(Detail::switching);  // RFC 9113 8.6
   if (head.status < 200) {
     head.content_length.reset();
     return end == End::yes ? failure_ = bad(Detail::framing) : failure_;
@@ -346,12 +351,13 @@ Failure HeadReader::finish_response(const Asked& asked, End end) {
   }
   if (head.status == 204) head.content_length.reset();
   const bool only_announced = asked.method == Method::head || head.status == 304;
-  if (end == End::yes && !only_announced && head.content_length.value_or(0) != 0) return failure_ = bad(Detail::truncated);
+  if (end == End::yes && !only_announced && head.content_length.value_or(0) != 0)
+    return failure_ = bad(Detail::truncated);
   return failure_;
 }
 
 Failure HeadReader::finish_trailers(End end) {
-  if (failure_.clean() && end == End::no) fault(Detail::frame);             // RFC 9113 8.1: they end the message
+  if (failure_.clean() && end == End::no) fault(Detail::frame);  // RFC 9113 8.1: they end the message
   return failure_;
 }
 

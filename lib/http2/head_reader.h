@@ -1,5 +1,6 @@
-// HeadReader: takes the lines of one header block, as HPACK gives them, and judges what they make: a request, a response or
-// trailers (RFC 9113 8; threats.md rows 36, 39). Strings are copied to the request's arena. The first fault is the verdict.
+// HeadReader: takes the lines of one header block, as HPACK gives them, and judges what they make: a request, a
+// response or trailers (RFC 9113 8; threats.md rows 36, 39). Strings are copied to the request's arena. The first fault
+// is the verdict.
 #pragma once
 
 #include <cstdint>
@@ -16,15 +17,15 @@
 namespace sluice::http2 {
 
 enum class Side : uint8_t { request, response };
-enum class Indexing : uint8_t { allowed, never };   // RFC 7541 6.2.3
+enum class Indexing : uint8_t { allowed, never };  // RFC 7541 6.2.3
 
 class HeadReader {
  public:
-  // Row 36. A field counts 32 bytes besides its name and value (RFC 9113 6.5.2); beyond so many times the limit nothing is
-  // answered any more, the connection ends.
+  // Row 36. A field counts 32 bytes besides its name and value (RFC 9113 6.5.2); beyond so many times the limit nothing
+  // is answered any more, the connection ends.
   static constexpr uint64_t field_overhead = 32;
   static constexpr uint64_t bomb_factor = 4;
-  static constexpr uint32_t crumbs_max = 256;       // of Cookie; together they count as one field
+  static constexpr uint32_t crumbs_max = 256;  // of Cookie; together they count as one field
 
   HeadReader(Side side, const http::HttpLimits& limits, base::Arena& arena, HeldHeads& held)
       : arena_(arena), limits_(limits), held_(held), side_(side) {}
@@ -40,7 +41,7 @@ class HeadReader {
   http::Failure finish_request(http::Scheme scheme, http::End end);
   struct Asked {
     http::Method method;
-    std::string_view upgrade;                       // offered; "" = none
+    std::string_view upgrade;  // offered; "" = none
   };
   http::Failure finish_response(const Asked& asked, http::End end);
   http::Failure finish_trailers(http::End end);
@@ -48,8 +49,8 @@ class HeadReader {
   // The arena was given back but for so much.
   void released(uint64_t kept) { held_.keep(kept); }
 
-  uint64_t bytes() const { return bytes_; }         // of this block, as the limit counts
-  bool connect() const { return connect_; }         // the request was a CONNECT, extended or not
+  uint64_t bytes() const { return bytes_; }  // of this block, as the limit counts
+  bool connect() const { return connect_; }  // the request was a CONNECT, extended or not
   bool has_priority() const { return has_priority_; }
   Priority priority() const { return priority_; }
 
@@ -83,11 +84,11 @@ class HeadReader {
   Crumb* last_crumb_ = nullptr;
   http::Failure failure_{};
   uint64_t bytes_ = 0;
-  uint32_t count_ = 0;                              // fields
+  uint32_t count_ = 0;  // fields
   uint32_t crumbs_ = 0;
   Priority priority_{};
-  uint8_t cookie_flags_ = 0;                        // http::Field::flags
-  uint8_t pseudos_ = 0;                             // seen, a bit each
+  uint8_t cookie_flags_ = 0;  // http::Field::flags
+  uint8_t pseudos_ = 0;  // seen, a bit each
   Side side_;
   Block block_ = Block::head;
   bool fields_begun_ = false;

@@ -1,6 +1,6 @@
-// HeldHeads: texts of heads that one connection holds, all its streams together (threats.md row 36): many streams that refer to the same
-// entry of the table cost a byte each on the wire. A browser's hundred requests with 8 KB of cookies each have room. HeldHead: the part
-// of one stream, given back with it.
+// HeldHeads: texts of heads that one connection holds, all its streams together (threats.md row 36): many streams that
+// refer to the same entry of the table cost a byte each on the wire. A browser's hundred requests with 8 KB of cookies
+// each have room. HeldHead: the part of one stream, given back with it.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// A header block that makes the same table as the peer's blocks have made is how that table rests: RFC 7541 has a form for it already.
+// A header block that makes the same table as the peer's blocks have made is how that table rests: RFC 7541 has a form
+// for it already.
 #include "http2/hpack.h"
 
 #include <nghttp2/nghttp2.h>
@@ -16,21 +17,25 @@
 namespace sluice::http2 {
 namespace {
 
-constexpr size_t static_entries = 61;              // RFC 7541 appendix A
+constexpr size_t static_entries = 61;  // RFC 7541 appendix A
 
 // nghttp2 keeps the pointer.
 nghttp2_mem* memory() {
-  static nghttp2_mem functions{nullptr, [](size_t n, void*) { return Memory::take(n); }, [](void* p, void*) { Memory::give(p); },
+  static nghttp2_mem functions{nullptr, [](size_t n, void*) { return Memory::take(n); },
+                               [](void* p, void*) { Memory::give(p); },
                                [](size_t n, size_t size, void*) { return Memory::take_zeroed(n, size); },
                                [](void* p, size_t n, void*) { return Memory::resize(p, n); }};
   return &functions;
 }
 
 std::string_view view(const uint8_t* at, size_t size) { return {reinterpret_cast<const char*>(at), size}; }
-uint8_t* bytes(std::string_view text) { return const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(text.data())); }  // NOLINT: C face
+uint8_t* bytes(std::string_view text) {
+  return const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(text.data()));
+}  // NOLINT: C face
 
 nghttp2_nv line(std::string_view name, std::string_view value, bool never) {
-  return {bytes(name), bytes(value), name.size(), value.size(), never ? uint8_t{NGHTTP2_NV_FLAG_NO_INDEX} : uint8_t{NGHTTP2_NV_FLAG_NONE}};
+  return {bytes(name), bytes(value), name.size(), value.size(),
+          never ? uint8_t{NGHTTP2_NV_FLAG_NO_INDEX} : uint8_t{NGHTTP2_NV_FLAG_NONE}};
 }
 
 // Of the block being made; per thread and reused, so that a head costs no allocation here.
@@ -47,7 +52,7 @@ void add_fields(const http::Fields& fields) {
   size_t size = 0;
   for (const http::Field& f : fields) size += f.token == http::Token::other ? f.name_size : size_t{0};
   lowered.clear();
-  lowered.reserve(size);                           // the lines point into it
+  lowered.reserve(size);  // the lines point into it
   for (const http::Field& f : fields) {
     std::string_view name = http::name_of(f.token);
     if (f.token == http::Token::other) {
@@ -128,9 +133,10 @@ std::optional<std::string_view> HeaderEncoder::deflate() {
   if (bound > block_max) return std::nullopt;
   if (block.size() < bound) block.resize(bound);
   peer_has_entries_ = true;
-  const ssize_t n = nghttp2_hd_deflate_hd(deflater_, block.data(), block.size(), lines_to_send.data(), lines_to_send.size());
+  const ssize_t n =
+      nghttp2_hd_deflate_hd(deflater_, block.data(), block.size(), lines_to_send.data(), lines_to_send.size());
   if (n >= 0) return view(block.data(), static_cast<size_t>(n));
-  rest();                                          // no memory, half a block: the tables begin anew
+  rest();  // no memory, half a block: the tables begin anew
   return std::nullopt;
 }
 
@@ -139,7 +145,7 @@ void HeaderEncoder::limit_table(uint32_t limit) {
   if (deflater_ != nullptr) {
     nghttp2_hd_deflate_change_table_size(deflater_, limit_);
   } else {
-    peer_has_entries_ = true;                      // it awaits an update, at the start of the next block (RFC 7541 4.2)
+    peer_has_entries_ = true;  // it awaits an update, at the start of the next block (RFC 7541 4.2)
   }
 }
 
@@ -199,7 +205,7 @@ void HeaderDecoder::rest() {
   if (inflater_ == nullptr) return;
   const size_t size = pack(nullptr);
   auto* const kept = static_cast<char*>(Memory::take(size));
-  if (kept == nullptr) return;                     // no memory to save some with
+  if (kept == nullptr) return;  // no memory to save some with
   CHECK(pack(kept) == size);
   nghttp2_hd_inflate_del(inflater_);
   inflater_ = nullptr;
@@ -218,7 +224,7 @@ bool HeaderDecoder::wake() {
   Got got = Got::line;
   while (got == Got::line) got = next(block, true, ignored);
   if (got == Got::whole) forget();
-  return got == Got::whole;                        // else for want of memory: the connection ends
+  return got == Got::whole;  // else for want of memory: the connection ends
 }
 
 }  // namespace sluice::http2

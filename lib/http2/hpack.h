@@ -1,5 +1,6 @@
-// Header blocks (RFC 7541): nghttp2's HPACK behind two small classes, and the only place that has nghttp2. Both can rest: what an
-// idle connection keeps of them is nothing on our side, and of the peer's table its entries in the form they came in.
+// Header blocks (RFC 7541): nghttp2's HPACK behind two small classes, and the only place that has nghttp2. Both can
+// rest: what an idle connection keeps of them is nothing on our side, and of the peer's table its entries in the form
+// they came in.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +17,8 @@ struct nghttp2_hd_inflater;
 
 namespace sluice::http2 {
 
-inline constexpr uint32_t table_bytes = 4096;      // of either dynamic table: RFC 9113 6.5.2, we announce no other and use no more
+inline constexpr uint32_t table_bytes =
+    4096;  // of either dynamic table: RFC 9113 6.5.2, we announce no other and use no more
 
 struct Line {
   std::string_view name;
@@ -33,8 +35,9 @@ class HeaderEncoder {
   HeaderEncoder& operator=(const HeaderEncoder&) = delete;
   ~HeaderEncoder();
 
-  // The block of `lines`, whose names are in lower case, and then `fields`, whose names need not be; it has to be sent, in the order of these calls. Valid until the next encode() on this
-  // thread. Empty: it could be larger than block_max, or there is no memory; nothing has changed.
+  // The block of `lines`, whose names are in lower case, and then `fields`, whose names need not be; it has to be sent,
+  // in the order of these calls. Valid until the next encode() on this thread. Empty: it could be larger than
+  // block_max, or there is no memory; nothing has changed.
   std::optional<std::string_view> encode(std::span<const Line> lines, const http::Fields& fields);
   std::optional<std::string_view> encode(std::span<const Line> lines);
   // SETTINGS_HEADER_TABLE_SIZE of the peer: in force from the next block on.
@@ -60,8 +63,8 @@ class HeaderDecoder {
   HeaderDecoder& operator=(const HeaderDecoder&) = delete;
   ~HeaderDecoder();
 
-  // Goes on in `bytes`, and takes what it has read from their front. `last`: the block ends with them. line: `to` is the next one,
-  // valid until the next call; more: all was read; whole: the block is over.
+  // Goes on in `bytes`, and takes what it has read from their front. `last`: the block ends with them. line: `to` is
+  // the next one, valid until the next call; more: all was read; whole: the block is over.
   Got next(std::string_view& bytes, bool last, Line& to);
   // Between blocks: gives back all memory but that of the entries.
   void rest();

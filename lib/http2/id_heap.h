@@ -1,5 +1,5 @@
-// IdHeap: streams by their id, the lowest first. A pairing heap through hooks in the streams: insert is O(1), the others O(log n) over
-// time, and nothing is allocated.
+// IdHeap: streams by their id, the lowest first. A pairing heap through hooks in the streams: insert is O(1), the
+// others O(log n) over time, and nothing is allocated.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +16,9 @@ class IdHeapHook {
  private:
   template <class T>
   friend class IdHeap;
-  IdHeapHook* child_ = nullptr;    // the first
-  IdHeapHook* next_ = nullptr;     // sibling
-  IdHeapHook* prev_ = nullptr;     // sibling, of the first the parent; of the root nullptr
+  IdHeapHook* child_ = nullptr;  // the first
+  IdHeapHook* next_ = nullptr;  // sibling
+  IdHeapHook* prev_ = nullptr;  // sibling, of the first the parent; of the root nullptr
 };
 
 // T derives from IdHeapHook; T::id() does not change while it is in the heap, and it leaves before it dies.

@@ -13,7 +13,8 @@ Priority parse_priority(std::string_view value) {
     std::string_view text = base::trim_ows(member->substr(0, member->find(';')));
     if (text.size() == 3 && text.starts_with("u=")) {
       const char digit = text[2];
-      if (base::is_digit(digit) && digit - '0' <= Priority::lowest) priority.urgency = static_cast<uint8_t>(digit - '0');
+      if (base::is_digit(digit) && digit - '0' <= Priority::lowest)
+        priority.urgency = static_cast<uint8_t>(digit - '0');
     } else if (text == "i" || text == "i=?1") {
       priority.incremental = true;
     } else if (text == "i=?0") {

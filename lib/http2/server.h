@@ -1,5 +1,5 @@
-// The classes behind server_session.h: Server (server_session.cc: the connection; server_limits.cc: its time limits) and
-// ServerStream (server_stream.cc: one request and its answer).
+// The classes behind server_session.h: Server (server_session.cc: the connection; server_limits.cc: its time limits)
+// and ServerStream (server_stream.cc: one request and its answer).
 #pragma once
 
 #include "base/arena.h"
@@ -38,7 +38,12 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
  private:
   friend class Server;
   enum class Request : uint8_t { head, body, upgrade_asked, tunnel, ended, malformed };
-  enum class Answer : uint8_t { none, begun, given, sent };   // given: all of it is with the engine; sent: with the transport
+  enum class Answer : uint8_t {
+    none,
+    begun,
+    given,
+    sent
+  };  // given: all of it is with the engine; sent: with the transport
 
   // Flow
   void on_field(std::string_view name, std::string_view value, Indexing indexing) override;
@@ -66,31 +71,31 @@ class ServerStream final : public http::Stream, public Flow, public base::ListHo
   void restart_answer_clock();
 
   Server& session_;
-  http::Sink* sink_ = nullptr;                     // nullptr: not told yet, closed, or cancelled
+  http::Sink* sink_ = nullptr;  // nullptr: not told yet, closed, or cancelled
   base::Arena arena_;
   http::Head head_{arena_};
-  http::Fields trailers_{arena_};                  // of the request
+  http::Fields trailers_{arena_};  // of the request
   http::Fields answer_trailers_{arena_};
   HeadReader reader_;
-  net::ByteQueue early_;                           // came before an upgrade was agreed to
+  net::ByteQueue early_;  // came before an upgrade was agreed to
   uint64_t body_bytes_ = 0;
   base::Micros opened_;
-  base::Micros call_deadline_{};                   // grpc-timeout: after so long the client means to give up; 0 = not told
-  base::Micros read_at_{};                         // the last byte of the body came, or credit was given again
-  base::Micros read_since_{};                      // the window for min_rate of the body
+  base::Micros call_deadline_{};  // grpc-timeout: after so long the client means to give up; 0 = not told
+  base::Micros read_at_{};  // the last byte of the body came, or credit was given again
+  base::Micros read_since_{};  // the window for min_rate of the body
   uint64_t read_bytes_ = 0;
-  base::Micros moved_at_{};                        // the last byte of the answer left, or began to wait
-  base::Micros moved_since_{};                     // the window for min_rate of the answer
+  base::Micros moved_at_{};  // the last byte of the answer left, or began to wait
+  base::Micros moved_since_{};  // the window for min_rate of the answer
   uint64_t moved_bytes_ = 0;
   Request request_ = Request::head;
   Answer answer_ = Answer::none;
-  Code reset_code_ = Code::no_error;               // after an answer that does not wait for the request
-  bool told_ = false;                              // the host knows it
-  bool no_body_ = false;                           // of the answer: HEAD, 204, 304
-  bool continue_owed_ = false;                     // the client waits for 100 before it sends
-  bool upstream_ = false;                          // the request has gone to one, and was not called back
-  bool may_be_silent_ = false;                     // allow_silence()
-  bool end_seen_ = false;                          // the client's END_STREAM
+  Code reset_code_ = Code::no_error;  // after an answer that does not wait for the request
+  bool told_ = false;  // the host knows it
+  bool no_body_ = false;  // of the answer: HEAD, 204, 304
+  bool continue_owed_ = false;  // the client waits for 100 before it sends
+  bool upstream_ = false;  // the request has gone to one, and was not called back
+  bool may_be_silent_ = false;  // allow_silence()
+  bool end_seen_ = false;  // the client's END_STREAM
   bool trailers_begun_ = false;
   bool trailers_whole_ = false;
 };
@@ -101,8 +106,8 @@ class Server final : public http::ServerSession,
                      public net::Reapable,
                      private Engine::User {
  public:
-  // A call that is cancelled so long before its deadline has met it: the clocks of both sides, and the way, differ. Of a short one
-  // a quarter of it, or the place of a stream would be kept for nothing.
+  // A call that is cancelled so long before its deadline has met it: the clocks of both sides, and the way, differ. Of
+  // a short one a quarter of it, or the place of a stream would be kept for nothing.
   static constexpr base::Millis deadline_slack{50};
   // A drain whose PING is not answered: idle connections do not wait for longer.
   static constexpr base::Millis drain_grace = base::seconds(1);
@@ -112,12 +117,13 @@ class Server final : public http::ServerSession,
   static constexpr base::Millis last_wait = base::seconds(1);
   // With bytes waiting for so long, what the client has taken of them is looked at: from there min_rate is measured.
   static constexpr base::Millis mark_after = base::seconds(1);
-  static constexpr size_t dropped_max = 64 * 1024;            // of its input, while we wait
+  static constexpr size_t dropped_max = 64 * 1024;  // of its input, while we wait
   // While half of max_memory is held a connection that holds so much body is read no further, and looked at so often.
   static constexpr size_t held_when_full = initial_window;
   static constexpr base::Millis look_again = base::seconds(1);
 
-  Server(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options, http::Scheme scheme, http::ServerHost& host);
+  Server(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options, http::Scheme scheme,
+         http::ServerHost& host);
   ~Server();
 
   // http::ServerSession
@@ -133,11 +139,11 @@ class Server final : public http::ServerSession,
   friend class ServerStream;
   enum class Phase : uint8_t {
     open,
-    noticed,    // GOAWAY with the highest id and a PING were sent; requests are still taken
-    leaving,    // the last GOAWAY is sent; what is open finishes
-    closing,    // our last frames are on their way to the kernel
-    linger,     // FIN is sent; input is dropped until the client closes
-    cut,        // abort(): streams and host hear of it in run()
+    noticed,  // GOAWAY with the highest id and a PING were sent; requests are still taken
+    leaving,  // the last GOAWAY is sent; what is open finishes
+    closing,  // our last frames are on their way to the kernel
+    linger,  // FIN is sent; input is dropped until the client closes
+    cut,  // abort(): streams and host hear of it in run()
     ended,
   };
 
@@ -194,23 +200,23 @@ class Server final : public http::ServerSession,
   const http::DownstreamOptions& options_;
   http::ServerHost& host_;
   net::TransportPtr transport_;
-  uint32_t offered_;                          // streams at once, as our SETTINGS say
+  uint32_t offered_;  // streams at once, as our SETTINGS say
   Engine engine_;
   FloodGuard guard_;
   HeldHeads heads_;
   base::List<ServerStream, OpenTag> streams_;
   net::Timer timer_{this, net::timer_call<&Server::on_timer>};
-  base::Micros since_;                        // of the phase, or of idleness
-  base::Micros credit_at_{};                  // the client may send bodies again, after the connection's window was shut
-  base::Micros block_since_{-1};              // a header block has begun and is not whole
-  base::Micros moved_at_{};                   // some stream's bytes left
-  base::Micros answer_since_{-1};             // the window for min_rate of what waits in the transport; -1: nothing does
-  base::Micros drain_at_{-1};                 // -1: at no age
-  uint64_t given_ = 0;                        // bytes given to the transport
-  uint64_t answer_mark_ = 0;                  // of those, what the client had taken when the window opened
-  uint32_t open_ = 0;                         // streams the host knows
-  uint32_t answering_ = 0;                    // streams the host was told of that are not freed: of one it let go an answer may wait
-  uint32_t alive_ = 0;                        // streams that are not freed
+  base::Micros since_;  // of the phase, or of idleness
+  base::Micros credit_at_{};  // the client may send bodies again, after the connection's window was shut
+  base::Micros block_since_{-1};  // a header block has begun and is not whole
+  base::Micros moved_at_{};  // some stream's bytes left
+  base::Micros answer_since_{-1};  // the window for min_rate of what waits in the transport; -1: nothing does
+  base::Micros drain_at_{-1};  // -1: at no age
+  uint64_t given_ = 0;  // bytes given to the transport
+  uint64_t answer_mark_ = 0;  // of those, what the client had taken when the window opened
+  uint32_t open_ = 0;  // streams the host knows
+  uint32_t answering_ = 0;  // streams the host was told of that are not freed: of one it let go an answer may wait
+  uint32_t alive_ = 0;  // streams that are not freed
   uint32_t requests_ = 0;
   uint32_t dropped_ = 0;
   http::Failure cut_why_{};
@@ -218,9 +224,9 @@ class Server final : public http::ServerSession,
   http::Scheme scheme_;
   http::CloseCause cause_ = http::CloseCause::peer_closed;
   uint8_t cut_turns_ = 0;
-  bool answer_marked_ = false;                // answer_mark_ was taken
-  bool busy_ = false;                         // a request has begun since on_idle()
-  bool held_back_ = false;                    // not read, for want of memory
+  bool answer_marked_ = false;  // answer_mark_ was taken
+  bool busy_ = false;  // a request has begun since on_idle()
+  bool held_back_ = false;  // not read, for want of memory
 };
 
 }  // namespace sluice::http2

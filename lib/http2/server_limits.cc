@@ -1,5 +1,5 @@
-// Time limits of a client connection: one timer that looks at what is owed when it fires, so that requests in a steady flow
-// never touch it. Deadlines that come nearer pull it forward; those that recede are found when it fires.
+// Time limits of a client connection: one timer that looks at what is owed when it fires, so that requests in a steady
+// flow never touch it. Deadlines that come nearer pull it forward; those that recede are found when it fires.
 #include <algorithm>
 #include <utility>
 
@@ -40,13 +40,13 @@ void Server::on_timer() {
       if (connection_too_slow(now)) return fail(slow_read, CloseCause::write_stalled);
       check_age(now);
       read_on();
-      if (held_back_) return schedule(now + base::Micros{look_again});   // what the client owes, it may have sent
+      if (held_back_) return schedule(now + base::Micros{look_again});  // what the client owes, it may have sent
       check_head(now);
       return streams_.empty() ? check_idle(now) : check_streams(now);
     case Phase::linger:
       if (now < since_ + base::Micros{last_wait}) return schedule(since_ + base::Micros{last_wait});
       return end_session(cause_);
-    case Phase::closing:                      // the transport's own limit rules
+    case Phase::closing:  // the transport's own limit rules
     case Phase::cut:
     case Phase::ended: return;
   }
@@ -93,14 +93,14 @@ void Server::check_streams(base::Micros now) {
   for (ServerStream *s = streams_.front(), *after = nullptr; s != nullptr; s = after) {
     after = streams_.next(*s);
     if (s->sink_ != nullptr) check_body(*s, now, next);
-    check_answer(*s, now, next);             // a sink may have let go of an answer that is whole
+    check_answer(*s, now, next);  // a sink may have let go of an answer that is whole
   }
   schedule(next);
 }
 
 void Server::check_body(ServerStream& s, base::Micros now, base::Micros& next) {
   if (!s.body_owed()) return;
-  if (s.read_since_ < credit_at_) {           // the client could not send meanwhile, whatever the stream's own window
+  if (s.read_since_ < credit_at_) {  // the client could not send meanwhile, whatever the stream's own window
     s.read_at_ = std::max(s.read_at_, credit_at_);
     s.read_since_ = credit_at_;
     s.read_bytes_ = 0;
@@ -117,8 +117,8 @@ void Server::check_body(ServerStream& s, base::Micros now, base::Micros& next) {
   next = std::min({next, gap, s.read_since_ + base::Micros{window}});
 }
 
-// Bytes wait for a client that does not open the windows. The client of a stream that only waits for more urgent ones owes nothing,
-// nor does that of a two-way stream.
+// Bytes wait for a client that does not open the windows. The client of a stream that only waits for more urgent ones
+// owes nothing, nor does that of a two-way stream.
 void Server::check_answer(ServerStream& s, base::Micros now, base::Micros& next) {
   if (s.waiting() == 0 || s.two_way()) return;
   const bool own_window = engine_.window_open(s);
@@ -141,8 +141,9 @@ void Server::check_answer(ServerStream& s, base::Micros now, base::Micros& next)
   std::exchange(s.sink_, nullptr)->on_closed(slow_read);
 }
 
-// Did the client take fewer bytes than min_rate asks for, in a window all through which bytes waited in our transport? Opens the next.
-// The transport's own limit, write_timeout, holds for every connection: the client owes us its windows and pings as well.
+// Did the client take fewer bytes than min_rate asks for, in a window all through which bytes waited in our transport?
+// Opens the next. The transport's own limit, write_timeout, holds for every connection: the client owes us its windows
+// and pings as well.
 bool Server::connection_too_slow(base::Micros now) {
   const bool waits = answer_since_.count >= 0 && transport_->unsent() != 0;
   if (!waits || options_.min_rate == 0) return false;

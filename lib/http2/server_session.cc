@@ -32,21 +32,23 @@ Slabs& slabs() {
 }
 
 Engine::Settings settings_of(const http::DownstreamOptions& options, uint32_t streams) {
-  return {streams, options.limits.max_header_bytes, static_cast<uint32_t>(options.http2.stream_window), options.http2.connection_buffer};
+  return {streams, options.limits.max_header_bytes, static_cast<uint32_t>(options.http2.stream_window),
+          options.http2.connection_buffer};
 }
 
 }  // namespace
 
-http::ServerSessionPtr make_server_session(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
-                                           http::Scheme scheme, http::ServerHost& host) {
+http::ServerSessionPtr make_server_session(net::Loop& loop, net::TransportPtr transport,
+                                           const http::DownstreamOptions& options, http::Scheme scheme,
+                                           http::ServerHost& host) {
   return http::ServerSessionPtr(slabs().sessions.make(loop, std::move(transport), options, scheme, host));
 }
 
 size_t server_sessions_live() { return slabs().sessions.in_use(); }
 size_t server_streams_live() { return slabs().streams.in_use(); }
 
-Server::Server(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options, http::Scheme scheme,
-               http::ServerHost& host)
+Server::Server(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
+               http::Scheme scheme, http::ServerHost& host)
     : loop_(loop),
       options_(options),
       host_(host),
@@ -127,7 +129,8 @@ Flow* Server::on_begin() {
   return stream;
 }
 
-// A client that does not know our limit yet, or whose cancelled streams are still in the way of its new ones, has seen no fault of its own.
+// A client that does not know our limit yet, or whose cancelled streams are still in the way of its new ones, has seen
+// no fault of its own.
 void Server::on_refused() {
   const bool foreseen = engine_.settings_acknowledged() && engine_.streams() >= options_.http2.max_streams;
   const Detail detail = guard_.refused(foreseen, loop_.now());
@@ -203,7 +206,8 @@ void Server::on_eof(bool) {
     case Phase::noticed:
     case Phase::leaving:
       // Without it no window opens any more, and nobody reads: what is open ends.
-      return fail({Kind::client_closed, Where::downstream, Detail::none, false}, phase_ == Phase::open ? CloseCause::peer_closed : cause_);
+      return fail({Kind::client_closed, Where::downstream, Detail::none, false},
+                  phase_ == Phase::open ? CloseCause::peer_closed : cause_);
     case Phase::closing:
     case Phase::linger: return end_session(cause_);
     case Phase::cut:
@@ -217,9 +221,11 @@ void Server::on_fin_behind() { on_eof(false); }
 void Server::on_end(net::EndReason why) {
   if (phase_ == Phase::linger || phase_ == Phase::closing) return end_session(cause_);
   const bool stalled = why == net::EndReason::write_stalled;
-  close_streams(
-      {stalled ? Kind::request_timeout : Kind::client_closed, Where::downstream, stalled ? Detail::slow_read : Detail::none, false});
-  end_session(stalled ? CloseCause::write_stalled : why == net::EndReason::closed ? CloseCause::peer_closed : CloseCause::peer_reset);
+  close_streams({stalled ? Kind::request_timeout : Kind::client_closed, Where::downstream,
+                 stalled ? Detail::slow_read : Detail::none, false});
+  end_session(stalled                         ? CloseCause::write_stalled
+              : why == net::EndReason::closed ? CloseCause::peer_closed
+                                              : CloseCause::peer_reset);
 }
 
 // ---- what goes out ----------------------------------------------------------------------------------------------
@@ -269,7 +275,8 @@ void Server::on_ping_ack(uint64_t opaque) {
   if (phase_ == Phase::noticed && opaque == drain_ping) leave_now();
 }
 
-// A client that is about to leave: what it has under way is still taken. One without streams may not answer our PING, nor ask again.
+// A client that is about to leave: what it has under way is still taken. One without streams may not answer our PING,
+// nor ask again.
 void Server::on_goaway(Code) { drain(CloseCause::peer_asked); }
 
 void Server::leave_now() {

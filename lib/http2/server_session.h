@@ -9,10 +9,11 @@
 
 namespace sluice::http2 {
 
-// Takes over an open transport whose first bytes are the client's preface. `options` and `host` outlive the session; the host
-// drops it when on_session_end was called.
-http::ServerSessionPtr make_server_session(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
-                                           http::Scheme scheme, http::ServerHost& host);
+// Takes over an open transport whose first bytes are the client's preface. `options` and `host` outlive the session;
+// the host drops it when on_session_end was called.
+http::ServerSessionPtr make_server_session(net::Loop& loop, net::TransportPtr transport,
+                                           const http::DownstreamOptions& options, http::Scheme scheme,
+                                           http::ServerHost& host);
 
 // What is alive on this thread.
 size_t server_sessions_live();

@@ -23,7 +23,8 @@ const net::Peer& ServerStream::peer() const { return session_.transport_->peer()
 
 void ServerStream::on_field(std::string_view name, std::string_view value, Indexing indexing) {
   if (request_ != Request::head && !std::exchange(trailers_begun_, true)) reader_.begin_trailers(trailers_);
-  if (reader_.take(name, value, indexing) == HeadReader::Taken::bomb) session_.engine_.fail(Code::enhance_your_calm, Detail::hpack);
+  if (reader_.take(name, value, indexing) == HeadReader::Taken::bomb)
+    session_.engine_.fail(Code::enhance_your_calm, Detail::hpack);
 }
 
 void ServerStream::on_block(End end) {
@@ -120,7 +121,8 @@ void ServerStream::malformed(const Failure& why) {
 }
 
 void ServerStream::note_call_deadline() {
-  if (const auto timeout = http::parse_grpc_timeout(head_.fields.value(http::Token::grpc_timeout))) call_deadline_ = base::Micros{*timeout};
+  if (const auto timeout = http::parse_grpc_timeout(head_.fields.value(http::Token::grpc_timeout)))
+    call_deadline_ = base::Micros{*timeout};
 }
 
 FloodGuard::Cancel ServerStream::cancelled(base::Micros now) const {
@@ -141,13 +143,15 @@ void ServerStream::recalled() {
   session_.touch();
 }
 
-// The final head is with the client and neither direction has ended: who speaks when is between the two of them, and the route's
-// stream_idle_timeout alone rules (threats.md row 57).
-bool ServerStream::two_way() const { return answer_ == Answer::begun && (request_ == Request::body || request_ == Request::tunnel); }
+// The final head is with the client and neither direction has ended: who speaks when is between the two of them, and
+// the route's stream_idle_timeout alone rules (threats.md row 57).
+bool ServerStream::two_way() const {
+  return answer_ == Answer::begun && (request_ == Request::body || request_ == Request::tunnel);
+}
 
 bool ServerStream::body_owed() const {
-  return request_ == Request::body && !continue_owed_ && !may_be_silent_ && !two_way() && session_.engine_.peer_may_send() &&
-         held() < session_.options_.http2.stream_window / 2;
+  return request_ == Request::body && !continue_owed_ && !may_be_silent_ && !two_way() &&
+         session_.engine_.peer_may_send() && held() < session_.options_.http2.stream_window / 2;
 }
 
 // Of a stream that may have been a two-way one, or was not heard: the limits of the other direction run from now.
@@ -159,7 +163,8 @@ void ServerStream::direction_ended() {
 void ServerStream::restart_body_clock() {
   read_at_ = read_since_ = session_.loop_.now();
   read_bytes_ = 0;
-  session_.schedule(read_at_ + base::Micros{session_.options_.body_timeout});   // never longer than the window of min_rate
+  session_.schedule(read_at_ +
+                    base::Micros{session_.options_.body_timeout});  // never longer than the window of min_rate
 }
 
 void ServerStream::restart_answer_clock() {
@@ -192,7 +197,7 @@ void ServerStream::send_head(const http::Head& head, End end) {
   uint16_t status = head.status;
   if (status == 101) {
     CHECK(request_ == Request::upgrade_asked && end == End::no);
-    status = 200;                             // RFC 8441 5: an extended CONNECT is agreed to by a 2xx
+    status = 200;  // RFC 8441 5: an extended CONNECT is agreed to by a 2xx
     begin_tunnel();
   } else if (reader_.connect()) {
     // A 2xx would say that the tunnel is open; nobody has agreed to one.
@@ -201,7 +206,7 @@ void ServerStream::send_head(const http::Head& head, End end) {
       no_body_ = true;
     }
   }
-  if (request_ == Request::upgrade_asked) {   // refused: what comes on it now is for nobody
+  if (request_ == Request::upgrade_asked) {  // refused: what comes on it now is for nobody
     request_ = Request::ended;
     session_.engine_.consume(*this, early_.size());
     early_.clear();
@@ -212,8 +217,10 @@ void ServerStream::send_head(const http::Head& head, End end) {
   Decimal length;
   std::array<Line, 3> lines{Line{":status", digits.text(status)}, Line{}, Line{}};
   size_t count = 1;
-  if (!head.fields.has(http::Token::date)) lines[count++] = {"date", http::date_text(session_.loop_.wall())};   // RFC 9110 6.6.1
-  if (head.content_length && status != 204 && status == head.status) lines[count++] = {"content-length", length.text(*head.content_length)};
+  if (!head.fields.has(http::Token::date))
+    lines[count++] = {"date", http::date_text(session_.loop_.wall())};  // RFC 9110 6.6.1
+  if (head.content_length && status != 204 && status == head.status)
+    lines[count++] = {"content-length", length.text(*head.content_length)};
   session_.engine_.respond(*this, {lines.data(), count}, head.fields, end);
   if (end == End::yes) answer_given();
   session_.touch();
@@ -304,7 +311,8 @@ Failure ServerStream::failure_of(const Gone& how) const {
     case Gone::By::peer: return {Kind::client_closed, Where::downstream, Detail::none, false};
     case Gone::By::us:
       if (answer_ == Answer::sent) return {};
-      return {Kind::bad_request, Where::downstream, how.code == Code::flow_control_error ? Detail::flow_control : Detail::frame, false};
+      return {Kind::bad_request, Where::downstream,
+              how.code == Code::flow_control_error ? Detail::flow_control : Detail::frame, false};
   }
   UNREACHABLE();
 }

@@ -1,5 +1,5 @@
-// Window: how many bytes one side may still send, on a stream or on the connection (RFC 9113 5.2, 6.9). It cannot wrap: what would
-// take it out of its range is refused, and changes nothing.
+// Window: how many bytes one side may still send, on a stream or on the connection (RFC 9113 5.2, 6.9). It cannot wrap:
+// what would take it out of its range is refused, and changes nothing.
 #pragma once
 
 #include <cstddef>
@@ -16,8 +16,8 @@ class Window {
   size_t open() const { return bytes_ > 0 ? static_cast<size_t>(bytes_) : 0; }
   // WINDOW_UPDATE. False: above 2^31-1 (6.9.1).
   [[nodiscard]] bool grow(uint32_t by) { return move(by); }
-  // SETTINGS_INITIAL_WINDOW_SIZE went from `from` to `to`. It may fall below zero: what was sent cannot be called back. False: above
-  // 2^31-1 (6.9.2).
+  // SETTINGS_INITIAL_WINDOW_SIZE went from `from` to `to`. It may fall below zero: what was sent cannot be called back.
+  // False: above 2^31-1 (6.9.2).
   [[nodiscard]] bool resize(uint32_t from, uint32_t to) { return move(int64_t{to} - int64_t{from}); }
   // DATA, padding included. False: more than was open.
   [[nodiscard]] bool take(size_t bytes) {

@@ -1,5 +1,5 @@
-// Counter, Gauge, Histogram: cells with one writer. A worker adds with a plain load and store (relaxed, no lock prefix);
-// the scrape thread reads at any time. The Registry owns them and sums the cells of all workers of one series.
+// Counter, Gauge, Histogram: cells with one writer. A worker adds with a plain load and store (relaxed, no lock
+// prefix); the scrape thread reads at any time. The Registry owns them and sums the cells of all workers of one series.
 #pragma once
 
 #include <array>
@@ -22,8 +22,8 @@ class Counter {
   std::atomic<uint64_t> value_{0};
 };
 
-// A gauge is summed over the workers too, so each adds its own share (connections open here); what only control knows it sets
-// in its own cell.
+// A gauge is summed over the workers too, so each adds its own share (connections open here); what only control knows
+// it sets in its own cell.
 class Gauge {
  public:
   void add(double n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
@@ -36,13 +36,13 @@ class Gauge {
   std::atomic<double> value_{0};
 };
 
-// Spans of time. The upper bounds of the buckets are the same for all, in microseconds; what is above the last one counts in
-// +Inf alone.
+// Spans of time. The upper bounds of the buckets are the same for all, in microseconds; what is above the last one
+// counts in +Inf alone.
 class Histogram {
  public:
-  static constexpr std::array<uint64_t, 19> bounds = {100,       200,        500,        1'000,      2'000,     5'000,     10'000,
-                                                      20'000,    50'000,     100'000,    200'000,    500'000,   1'000'000, 2'000'000,
-                                                      5'000'000, 10'000'000, 20'000'000, 30'000'000, 60'000'000};
+  static constexpr std::array<uint64_t, 19> bounds = {
+      100,     200,     500,       1'000,     2'000,     5'000,      10'000,     20'000,     50'000,    100'000,
+      200'000, 500'000, 1'000'000, 2'000'000, 5'000'000, 10'000'000, 20'000'000, 30'000'000, 60'000'000};
   static constexpr size_t buckets = bounds.size() + 1;
 
   void observe(base::Micros span) {
@@ -54,7 +54,7 @@ class Histogram {
   }
 
   uint64_t bucket(size_t i) const { return counts_[i].value(); }  // not cumulative; the last one is +Inf
-  uint64_t sum() const { return sum_.value(); }                   // microseconds
+  uint64_t sum() const { return sum_.value(); }  // microseconds
   bool untouched() const {
     for (const Counter& c : counts_) {
       if (!c.untouched()) return false;

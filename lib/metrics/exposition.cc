@@ -51,7 +51,8 @@ void fill_histogram(prometheus::ClientMetric::Histogram& to, const Sample& sampl
 }
 
 prometheus::MetricFamily family_of(const Definition& definition, std::vector<Sample>&& samples) {
-  prometheus::MetricFamily family{"sluice_" + std::string(definition.name), escaped_help(definition.help), type_of(definition.type), {}};
+  prometheus::MetricFamily family{
+      "sluice_" + std::string(definition.name), escaped_help(definition.help), type_of(definition.type), {}};
   family.metric.reserve(samples.size());
   for (Sample& sample : samples) {
     prometheus::ClientMetric& metric = family.metric.emplace_back();

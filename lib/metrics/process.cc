@@ -48,7 +48,8 @@ uint64_t count_fds() {
 ProcessFacts read_process() {
   ProcessFacts facts;
   const std::string text = read_file("/proc/self/stat");
-  // The second field, the name in parentheses, may hold anything: count from the last ')'. The third is at index 1 after it.
+  // The second field, the name in parentheses, may hold anything: count from the last ')'. The third is at index 1
+  // after it.
   std::array<std::string_view, 23> field{};
   std::string_view rest = text;
   rest.remove_prefix(rest.rfind(')') == std::string_view::npos ? rest.size() : rest.rfind(')') + 1);

@@ -1,5 +1,5 @@
-// Series by metric, cells by writer. A metric has its own lock, so a scrape that copies one holds up nobody but a thread
-// that asks for a new series of just that one.
+// Series by metric, cells by writer. A metric has its own lock, so a scrape that copies one holds up nobody but a
+// thread that asks for a new series of just that one.
 #include "metrics/registry.h"
 
 #include <algorithm>
@@ -84,8 +84,8 @@ struct Registry::Pools {
 
 struct Registry::Series {
   std::vector<std::string> labels;
-  std::vector<void*> cells;                // by writer, of the kind that the family's type says; nullptr = none yet
-  std::function<double()> read;            // computed()
+  std::vector<void*> cells;  // by writer, of the kind that the family's type says; nullptr = none yet
+  std::function<double()> read;  // computed()
 
   template <class Cell, class Each>
   void each(Each&& visit) const {
@@ -100,7 +100,7 @@ struct Registry::Family {
 
   const Definition& definition;
   mutable std::mutex mutex;
-  std::map<std::string, Series> live;      // by key_of; nodes never move
+  std::map<std::string, Series> live;  // by key_of; nodes never move
   std::map<std::string, Series> retired;
   uint64_t overflows = 0;
 };
@@ -279,7 +279,9 @@ std::vector<Sample> Registry::collect(Name name) const {
     Sample& sample = samples.emplace_back();
     sample.labels = series.labels;
     switch (f.definition.type) {
-      case Type::counter: series.each<Counter>([&](const Counter& c, size_t) { sample.value += static_cast<double>(c.value()); }); break;
+      case Type::counter:
+        series.each<Counter>([&](const Counter& c, size_t) { sample.value += static_cast<double>(c.value()); });
+        break;
       case Type::gauge: series.each<Gauge>([&](const Gauge& g, size_t) { sample.value += g.value(); }); break;
       case Type::histogram:
         sample.buckets.resize(Histogram::buckets);

@@ -1,6 +1,7 @@
 // Registry: all series of the process. Every worker, and control, has its own cell of a series; the scrape sums them.
-// Owned by the process's top (control); shared by all threads. Finding or making a cell takes the lock of its metric, so it is
-// done when a configuration arrives or a label value shows up for the first time, never per request: keep the reference.
+// Owned by the process's top (control); shared by all threads. Finding or making a cell takes the lock of its metric,
+// so it is done when a configuration arrives or a label value shows up for the first time, never per request: keep the
+// reference.
 #pragma once
 
 #include <array>
@@ -24,9 +25,9 @@ using Labels = std::initializer_list<std::string_view>;
 // One series, summed over its writers, as the exposition wants it.
 struct Sample {
   std::vector<std::string> labels;
-  double value = 0;                        // counter, gauge
-  std::vector<uint64_t> buckets;           // histogram: not cumulative, as Histogram::bounds, +Inf last
-  uint64_t sum = 0;                        // histogram: microseconds
+  double value = 0;  // counter, gauge
+  std::vector<uint64_t> buckets;  // histogram: not cumulative, as Histogram::bounds, +Inf last
+  uint64_t sum = 0;  // histogram: microseconds
 };
 
 class Registry {
@@ -39,26 +40,30 @@ class Registry {
 
   unsigned control() const { return writers_ - 1; }
 
-  // The cell of one writer, made at the first call; only that writer's thread may change it. Its address stays until reclaim()
-  // or remove(). Of a name that is retired it is made too, but does not stand in the scrape: an old request ends. Beyond the metric's series_max every new series is the one whose labels are all "other".
-  // Writers that must not differ for a gauge (a value set, not a share added) agree on one of them.
+  // The cell of one writer, made at the first call; only that writer's thread may change it. Its address stays until
+  // reclaim() or remove(). Of a name that is retired it is made too, but does not stand in the scrape: an old request
+  // ends. Beyond the metric's series_max every new series is the one whose labels are all "other". Writers that must
+  // not differ for a gauge (a value set, not a share added) agree on one of them.
   Counter& counter(Name name, Labels labels, unsigned writer);
   Gauge& gauge(Name name, Labels labels, unsigned writer);
   Histogram& histogram(Name name, Labels labels, unsigned writer);
 
-  // A gauge or counter computed at each scrape, on the scrape's thread: `read` must be thread-safe, quick, and not call the
-  // Registry. A second call for the same labels replaces the first. After retire() has returned it is not called any more.
+  // A gauge or counter computed at each scrape, on the scrape's thread: `read` must be thread-safe, quick, and not call
+  // the Registry. A second call for the same labels replaces the first. After retire() has returned it is not called
+  // any more.
   void computed(Name name, Labels labels, std::function<double()> read);
 
   using Values = std::unordered_set<std::string_view>;
-  // A reload dropped what `label` = one of `values` stood for ("upstream", "app"): these series leave the scrape. Their cells stay
-  // valid, as old requests still count into them. One look at each series, however many leave; likewise the next two.
+  // A reload dropped what `label` = one of `values` stood for ("upstream", "app"): these series leave the scrape. Their
+  // cells stay valid, as old requests still count into them. One look at each series, however many leave; likewise the
+  // next two.
   void retire(std::string_view label, const Values& values);
   // What was retired is there again, with its counts; before its cells are asked for.
   void revive(std::string_view label, const Values& values);
   // What was retired is used by no thread any more, and none will ask for it: its cells go to others.
   void reclaim(std::string_view label, const Values& values);
-  // At once: series of which no thread but the caller's holds a cell (computed ones, control's own). Those with both labels.
+  // At once: series of which no thread but the caller's holds a cell (computed ones, control's own). Those with both
+  // labels.
   void remove(std::string_view label, std::string_view value, std::string_view label2, const Values& values2);
   void remove(Name name, Labels labels);
 
@@ -66,7 +71,8 @@ class Registry {
   std::vector<Sample> collect(Name name) const;
   size_t series(Name name) const;  // live ones
   size_t retired() const;  // of all metrics: those whose cells are not given back yet
-  // Cells that somebody has written since reclaim() took them: a fault, whoever gets them next counts wrongly. For tests.
+  // Cells that somebody has written since reclaim() took them: a fault, whoever gets them next counts wrongly. For
+  // tests.
   size_t written_after_reclaim() const;
 
  private:

@@ -40,11 +40,13 @@ Counter& RequestCounters::insert(uint64_t key, uint32_t listener, uint32_t route
   }
   char digits[8];
   const auto end = std::to_chars(digits, digits + sizeof digits, static_cast<unsigned>(code & 1023U)).ptr;
-  const std::string_view listener_word = listener < listeners_ ? std::string_view(labels_.listeners[listener]) : std::string_view();
+  const std::string_view listener_word =
+      listener < listeners_ ? std::string_view(labels_.listeners[listener]) : std::string_view();
   const std::string_view route_word = route < routes_ ? std::string_view(labels_.routes[route]) : std::string_view();
   const std::string_view method_word = labels_.methods[std::min<size_t>(method, labels_.methods.size() - 1)];
-  Counter& cell = registry_.counter(Name::requests_total,
-                                    {listener_word, route_word, method_word, {digits, static_cast<size_t>(end - digits)}}, writer_);
+  Counter& cell =
+      registry_.counter(Name::requests_total,
+                        {listener_word, route_word, method_word, {digits, static_cast<size_t>(end - digits)}}, writer_);
   place(Slot{key, &cell});
   return cell;
 }

@@ -1,5 +1,5 @@
-// RequestCounters: requests_total{listener,route,method,code} for one worker and one configuration, without a lock or an
-// allocation per request: a small open-addressing table from indices to cells, filled as combinations first show up.
+// RequestCounters: requests_total{listener,route,method,code} for one worker and one configuration, without a lock or
+// an allocation per request: a small open-addressing table from indices to cells, filled as combinations first show up.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace sluice::metrics {
 struct RequestLabels {
   std::vector<std::string> listeners;
   std::vector<std::string> routes;
-  std::vector<std::string_view> methods;   // constants; the last one stands for any other ("other")
+  std::vector<std::string_view> methods;  // constants; the last one stands for any other ("other")
 };
 
 class RequestCounters {
@@ -36,11 +36,11 @@ class RequestCounters {
 
  private:
   struct Slot {
-    uint64_t key = 0;                      // 0 = free
+    uint64_t key = 0;  // 0 = free
     Counter* cell = nullptr;
   };
-  // 12 bits of listener, 24 of route, 8 of method, 10 of code; bit 63 is set, so no key is 0. Indices beyond the lists are
-  // folded to the lists' sizes, which fit (insert checks).
+  // 12 bits of listener, 24 of route, 8 of method, 10 of code; bit 63 is set, so no key is 0. Indices beyond the lists
+  // are folded to the lists' sizes, which fit (insert checks).
   uint64_t key_of(uint32_t listener, uint32_t route, uint8_t method, uint16_t code) const {
     const uint64_t l = listener < listeners_ ? listener : listeners_;
     const uint64_t r = route < routes_ ? route : routes_;

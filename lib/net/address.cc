@@ -112,7 +112,8 @@ base::Result<Address> Address::parse(std::string_view text) {
   if (text.starts_with("unix:")) {
     const std::string_view path = text.substr(5);
     if (path.empty() || (path.front() != '/' && path.front() != '@')) {
-      return base::fail(fmt::format("\"{}\" is no Unix socket: after \"unix:\" comes an absolute path or \"@name\"", text));
+      return base::fail(
+          fmt::format("\"{}\" is no Unix socket: after \"unix:\" comes an absolute path or \"@name\"", text));
     }
     if (path.size() > path_max || path == "@" || path.find('\0') != std::string_view::npos) {
       return base::fail(fmt::format("the path of a Unix socket has 1 to {} bytes and no NUL: \"{}\"", path_max, text));
@@ -127,7 +128,8 @@ base::Result<Address> Address::parse(std::string_view text) {
   }
   const std::string_view host = text.substr(0, colon);
   if (!bracketed && host.find(':') != std::string_view::npos) {
-    return base::fail(fmt::format("\"{}\": an IPv6 address before a port stands in brackets, as in \"[::1]:80\"", text));
+    return base::fail(
+        fmt::format("\"{}\": an IPv6 address before a port stands in brackets, as in \"[::1]:80\"", text));
   }
   const auto port = parse_port(text.substr(colon + 1));
   if (!port) return base::fail(fmt::format("\"{}\": the port is a number from 0 to 65535", text));
@@ -173,7 +175,9 @@ std::span<const uint8_t> Address::ip_bytes() const {
   return {ip_, family_ == Family::ipv4 ? 4U : 16U};
 }
 
-std::string_view Address::path() const { return family_ == Family::unix_path ? std::string_view(path_) : std::string_view(); }
+std::string_view Address::path() const {
+  return family_ == Family::unix_path ? std::string_view(path_) : std::string_view();
+}
 
 Address Address::unmapped() const {
   if (family_ != Family::ipv6 || !is_mapped(ip_)) return *this;
@@ -282,13 +286,15 @@ bool Address::operator==(const Address& o) const {
 base::Result<Cidr> Cidr::parse(std::string_view text) {
   const size_t slash = text.find('/');
   const auto address = Address::parse_ip(text.substr(0, slash));
-  if (!address) return base::fail(fmt::format("\"{}\" is no block of IP addresses like \"10.0.0.0/8\" or \"fd00::/8\"", text));
+  if (!address)
+    return base::fail(fmt::format("\"{}\" is no block of IP addresses like \"10.0.0.0/8\" or \"fd00::/8\"", text));
   const auto ip = address->ip_bytes();
   const uint64_t bits_max = ip.size() * 8;
   uint64_t bits = bits_max;
   if (slash != std::string_view::npos) {
     const auto n = base::parse_u64(text.substr(slash + 1));
-    if (!n || *n > bits_max) return base::fail(fmt::format("\"{}\": the prefix length is a number from 0 to {}", text, bits_max));
+    if (!n || *n > bits_max)
+      return base::fail(fmt::format("\"{}\": the prefix length is a number from 0 to {}", text, bits_max));
     bits = *n;
   }
   Cidr block;

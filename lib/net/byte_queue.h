@@ -39,7 +39,7 @@ class ByteQueue {
   // Forgets the first n bytes; n <= size().
   void drop(size_t n);
   void clear() {
-    if (count_ != 0) pop_all();     // most queues that go are empty
+    if (count_ != 0) pop_all();  // most queues that go are empty
   }
   // First slice; only if !empty().
   const Slice& front() const;
@@ -51,7 +51,8 @@ class ByteQueue {
   std::span<iovec> gather(std::span<iovec> vectors) const;
   // Copies up to `bytes` from the front without removing them; returns how many.
   size_t peek(char* to, size_t bytes) const;
-  // Makes the first n bytes contiguous (copies only if they are not) and returns them; n <= size(), n <= Chunk::largest_bytes.
+  // Makes the first n bytes contiguous (copies only if they are not) and returns them; n <= size(), n <=
+  // Chunk::largest_bytes.
   std::string_view flatten(size_t n);
   // Bytes of chunk memory that this queue holds on to, counting each slice's whole chunk once per run of slices in it.
   size_t pinned() const;
@@ -68,13 +69,13 @@ class ByteQueue {
   void pop_all();
   uint32_t tail_room();
   template <class Visit>
-  void each(Visit visit) const;   // visit(slice) -> go on?
+  void each(Visit visit) const;  // visit(slice) -> go on?
 
   std::array<Slice, inline_slices> first_;
-  uint32_t first_at_ = 0;   // index of the front within first_ (a ring)
+  uint32_t first_at_ = 0;  // index of the front within first_ (a ring)
   uint32_t first_count_ = 0;
   uint32_t count_ = 0;
-  Node* more_ = nullptr;    // oldest further node
+  Node* more_ = nullptr;  // oldest further node
   Node* last_ = nullptr;
   size_t size_ = 0;
 };

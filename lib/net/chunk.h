@@ -1,5 +1,6 @@
-// Chunk: a block of bytes read from a socket. Slice: a counted view into one. Copying a Slice copies no bytes; the chunk
-// goes back to its thread's slabs with its last slice. Never shared between threads: the count is a plain integer.
+// Chunk: a block of bytes read from a socket. Slice: a counted view into one. Copying a Slice copies no bytes; the
+// chunk goes back to its thread's slabs with its last slice. Never shared between threads: the count is a plain
+// integer.
 #pragma once
 
 #include <cstddef>
@@ -11,16 +12,16 @@ namespace sluice::net {
 
 class Chunk {
  public:
-  static constexpr uint32_t usual_bytes = 16 * 1024;      // payload of a usual chunk
-  static constexpr uint32_t bulk_bytes = 64 * 1024;       // payload of a chunk for bulk reads
-  static constexpr uint32_t largest_bytes = 96 * 1024;    // payload of the largest one (a head at its limit)
+  static constexpr uint32_t usual_bytes = 16 * 1024;  // payload of a usual chunk
+  static constexpr uint32_t bulk_bytes = 64 * 1024;  // payload of a chunk for bulk reads
+  static constexpr uint32_t largest_bytes = 96 * 1024;  // payload of the largest one (a head at its limit)
 
   // A chunk of at least `bytes` payload (<= largest_bytes) with a count of one.
   static Chunk* make(uint32_t bytes = usual_bytes);
 
   char* data() { return reinterpret_cast<char*>(this + 1); }
   uint32_t capacity() const { return capacity_; }
-  uint32_t used() const { return used_; }                 // bytes of the front part that are filled; only the reader moves it
+  uint32_t used() const { return used_; }  // bytes of the front part that are filled; only the reader moves it
   void grow_used(uint32_t by) { used_ += by; }
   uint32_t room() const { return capacity_ - used_; }
   void ref() { ++count_; }
@@ -29,13 +30,13 @@ class Chunk {
   }
   uint32_t count() const { return count_; }
 
-  // The thread's chunk for small copies of any queue, with room for `bytes` (<= usual_bytes) at data() + used(). The caller
-  // makes its Slice and calls grow_used(). Shared, so that a few bytes here and there do not pin a chunk each.
+  // The thread's chunk for small copies of any queue, with room for `bytes` (<= usual_bytes) at data() + used(). The
+  // caller makes its Slice and calls grow_used(). Shared, so that a few bytes here and there do not pin a chunk each.
   static Chunk& scratch(uint32_t bytes);
   bool is_scratch() const { return scratch_ != 0; }
 
-  static size_t kept_free();                              // free chunks kept for reuse on this thread (tests)
-  static size_t live();                                   // chunks in use on this thread (tests, back-pressure accounts)
+  static size_t kept_free();  // free chunks kept for reuse on this thread (tests)
+  static size_t live();  // chunks in use on this thread (tests, back-pressure accounts)
 
  private:
   void give_back();
@@ -50,7 +51,9 @@ class Chunk {
 class Slice {
  public:
   Slice() = default;
-  Slice(Chunk* home, uint32_t at, uint32_t size) : home_(home), at_(at), size_(size) { home_->ref(); }  // takes a count of its own
+  Slice(Chunk* home, uint32_t at, uint32_t size) : home_(home), at_(at), size_(size) {
+    home_->ref();
+  }  // takes a count of its own
   Slice(const Slice& o) : home_(o.home_), at_(o.at_), size_(o.size_) {
     if (home_ != nullptr) home_->ref();
   }

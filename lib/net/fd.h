@@ -34,9 +34,9 @@ class Fd {
   int fd_ = -1;
 };
 
-// Descriptors numbered `first` and above are kept: traffic, which is accepted and dialled, takes none of them, so that the admin
-// listener, logs, a reload and DNS find some when traffic has all others. (The kernel gives the lowest that is free.) Of the
-// process, as the limit itself; said before there is any thread. Default: none is kept.
+// Descriptors numbered `first` and above are kept: traffic, which is accepted and dialled, takes none of them, so that
+// the admin listener, logs, a reload and DNS find some when traffic has all others. (The kernel gives the lowest that
+// is free.) Of the process, as the limit itself; said before there is any thread. Default: none is kept.
 enum class Takes : bool { what_traffic_may, kept_ones_too };
 void keep_descriptors(int first);
 bool may_take(int fd, Takes takes);

@@ -43,7 +43,8 @@ FdWatch::~FdWatch() {
     cells<Cell>().recycle(cell_);
     return;
   }
-  uv_close(reinterpret_cast<uv_handle_t*>(&cell_->handle), [](uv_handle_t* h) { cells<Cell>().recycle(static_cast<Cell*>(h->data)); });
+  uv_close(reinterpret_cast<uv_handle_t*>(&cell_->handle),
+           [](uv_handle_t* h) { cells<Cell>().recycle(static_cast<Cell*>(h->data)); });
 }
 
 void FdWatch::watch(For what) {

@@ -1,5 +1,5 @@
-// FdWatch: tells when a file descriptor of somebody else is ready (listening sockets, the resolver's sockets, a signalfd).
-// Level-triggered: the call comes again until the condition is gone or the watch is stopped.
+// FdWatch: tells when a file descriptor of somebody else is ready (listening sockets, the resolver's sockets, a
+// signalfd). Level-triggered: the call comes again until the condition is gone or the watch is stopped.
 #pragma once
 
 #include <cstdint>
@@ -21,16 +21,16 @@ class FdWatch {
     ~User() = default;
   };
 
-  // `fd` is not owned and outlives the watch; it is set to non-blocking. A loop on make_uv_driver() only. If the kernel refuses the
-  // watch (it has no room), that is logged and on_ready() never comes.
+  // `fd` is not owned and outlives the watch; it is set to non-blocking. A loop on make_uv_driver() only. If the kernel
+  // refuses the watch (it has no room), that is logged and on_ready() never comes.
   FdWatch(Loop& loop, int fd, User& user);
   FdWatch(const FdWatch&) = delete;
   FdWatch& operator=(const FdWatch&) = delete;
   ~FdWatch();
-  void watch(For what);   // nothing = stop
+  void watch(For what);  // nothing = stop
 
  private:
-  struct Cell;            // outlives us until libuv has closed the handle
+  struct Cell;  // outlives us until libuv has closed the handle
   Cell* cell_;
 };
 

@@ -1,5 +1,5 @@
-// Listener: accept4 on readiness. Ours and not libuv's, which at EMFILE accepts and closes clients without telling, and which
-// throws the peer's address away.
+// Listener: accept4 on readiness. Ours and not libuv's, which at EMFILE accepts and closes clients without telling, and
+// which throws the peer's address away.
 #include "net/listener.h"
 
 #include <fcntl.h>
@@ -38,7 +38,8 @@ base::Error failed(std::string_view what, const Address& address, int error) {
     case EADDRINUSE:
       if (address.is_ip()) {
         message +=
-            fmt::format("; it is taken (\"ss -ltnp 'sport = :{}'\" tells by whom): stop that or choose another port", address.port());
+            fmt::format("; it is taken (\"ss -ltnp 'sport = :{}'\" tells by whom): stop that or choose another port",
+                        address.port());
       } else {
         message += "; another process serves it: stop it or choose another path";
       }
@@ -62,7 +63,9 @@ int enable(int fd, int level, int name) {
   return ::setsockopt(fd, level, name, &one, sizeof one);
 }
 
-bool has_file(const Address& address) { return address.family() == Address::Family::unix_path && !address.path().starts_with('@'); }
+bool has_file(const Address& address) {
+  return address.family() == Address::Family::unix_path && !address.path().starts_with('@');
+}
 
 // What the system refused, and errno.
 struct Refusal {
@@ -83,10 +86,12 @@ std::expected<Fd, Refusal> bind_socket(const Address& address, const ListenOptio
     if (options.share == Share::yes) bad |= enable(fd.value(), SOL_SOCKET, SO_REUSEPORT);
   }
   if (address.family() == Address::Family::ipv6) bad |= enable(fd.value(), IPPROTO_IPV6, IPV6_V6ONLY);
-  // The file gets this mode less what the umask takes away (unix(7)): never more. Changing the umask would hit other threads' files.
+  // The file gets this mode less what the umask takes away (unix(7)): never more. Changing the umask would hit other
+  // threads' files.
   if (has_file(address)) bad |= ::fchmod(fd.value(), options.unix_mode);
   if (bad != 0) return std::unexpected(Refusal{"set up a socket for", errno});
-  if (::bind(fd.value(), reinterpret_cast<const sockaddr*>(&raw), length) != 0) return std::unexpected(Refusal{"bind to", errno});
+  if (::bind(fd.value(), reinterpret_cast<const sockaddr*>(&raw), length) != 0)
+    return std::unexpected(Refusal{"bind to", errno});
   return fd;
 }
 
@@ -95,25 +100,25 @@ enum class Server : uint8_t { none, ourselves, another };
 
 Server server_at(const sockaddr_storage& raw, socklen_t length) {
   const Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return Server::another;                 // not known
+  if (!fd) return Server::another;  // not known
   if (::connect(fd.value(), reinterpret_cast<const sockaddr*>(&raw), length) != 0) {
-    return errno == ECONNREFUSED || errno == ENOENT ? Server::none : Server::another;   // EAGAIN: its queue is full
+    return errno == ECONNREFUSED || errno == ENOENT ? Server::none : Server::another;  // EAGAIN: its queue is full
   }
-  ucred who{};                                     // of the process that called listen(2)
+  ucred who{};  // of the process that called listen(2)
   socklen_t size = sizeof who;
   const bool known = ::getsockopt(fd.value(), SOL_SOCKET, SO_PEERCRED, &who, &size) == 0;
   return known && who.pid == ::getpid() ? Server::ourselves : Server::another;
 }
 
-// The file of a Unix socket stays behind when its process dies. Removes it if nobody answers there. A listener of ours that the reload
-// before took away may still be about to close.
+// The file of a Unix socket stays behind when its process dies. Removes it if nobody answers there. A listener of ours
+// that the reload before took away may still be about to close.
 base::Result<void> remove_stale(const Address& address) {
   const std::string path(address.path());
   struct stat info{};
   if (path.starts_with('@') || ::lstat(path.c_str(), &info) != 0) return {};
   if (!S_ISSOCK(info.st_mode)) {
-    return base::fail(
-        fmt::format("cannot bind to {}: a file that is no socket is in the way; remove it or choose another path", address.text()));
+    return base::fail(fmt::format(
+        "cannot bind to {}: a file that is no socket is in the way; remove it or choose another path", address.text()));
   }
   sockaddr_storage raw;
   const socklen_t length = address.to_sockaddr(raw);
@@ -125,23 +130,27 @@ base::Result<void> remove_stale(const Address& address) {
   switch (server) {
     case Server::another: return std::unexpected(failed("bind to", address, EADDRINUSE));
     case Server::ourselves:
-      return base::fail(fmt::format("cannot bind to {}: this process serves it, maybe as [admin], whose address changes at a restart only",
-                                    address.text()));
+      return base::fail(fmt::format(
+          "cannot bind to {}: this process serves it, maybe as [admin], whose address changes at a restart only",
+          address.text()));
     case Server::none: break;
   }
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return std::unexpected(failed("replace the old socket", address, errno));
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT)
+    return std::unexpected(failed("replace the old socket", address, errno));
   return {};
 }
 
-// A connection whose handshake ends between our last accept4 and the close would be reset, although its client has sent its request
-// already. So SYNs are dropped first: sent again a second later they meet a closed port, or whoever serves it then. The filter
-// (socket(7), SO_ATTACH_FILTER) sees each segment from its TCP header on; in its byte 13 bit 1 is SYN (RFC 9293 3.1).
+// A connection whose handshake ends between our last accept4 and the close would be reset, although its client has sent
+// its request already. So SYNs are dropped first: sent again a second later they meet a closed port, or whoever serves
+// it then. The filter (socket(7), SO_ATTACH_FILTER) sees each segment from its TCP header on; in its byte 13 bit 1 is
+// SYN (RFC 9293 3.1).
 bool hold_new_clients(const Fd& socket) {
   constexpr uint32_t flags_at = 13;
   constexpr uint32_t syn = 0x02;
   constexpr uint32_t all_of_it = 0xffffffff;
-  std::array<sock_filter, 4> program{{BPF_STMT(BPF_LD | BPF_B | BPF_ABS, flags_at), BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, syn, 0, 1),
-                                      BPF_STMT(BPF_RET | BPF_K, 0), BPF_STMT(BPF_RET | BPF_K, all_of_it)}};
+  std::array<sock_filter, 4> program{{BPF_STMT(BPF_LD | BPF_B | BPF_ABS, flags_at),
+                                      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, syn, 0, 1), BPF_STMT(BPF_RET | BPF_K, 0),
+                                      BPF_STMT(BPF_RET | BPF_K, all_of_it)}};
   const sock_fprog filter{.len = program.size(), .filter = program.data()};
   return ::setsockopt(socket.value(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) == 0;
 }
@@ -173,7 +182,8 @@ base::Result<Fd> open_socket(const Address& address, const ListenOptions& option
   return std::move(*socket);
 }
 
-// Only if it is not so already: a file system that knows no modes is no obstacle. Never through a link that stands there meanwhile.
+// Only if it is not so already: a file system that knows no modes is no obstacle. Never through a link that stands
+// there meanwhile.
 base::Result<void> set_unix_mode(const Address& address, uint32_t mode) {
   if (!has_file(address)) return {};
   const std::string path(address.path());
@@ -199,8 +209,9 @@ base::Result<Address> bound_address(const Fd& socket) {
   return Address::from_sockaddr(reinterpret_cast<sockaddr*>(&raw), length);
 }
 
-Listener::Listener(Loop& loop, Fd socket, Host& host, Takes takes) : loop_(loop), host_(host), socket_(std::move(socket)), takes_(takes) {
-  if (auto bound = bound_address(socket_)) address_ = *bound;   // else the kernel is out of memory: none is named
+Listener::Listener(Loop& loop, Fd socket, Host& host, Takes takes)
+    : loop_(loop), host_(host), socket_(std::move(socket)), takes_(takes) {
+  if (auto bound = bound_address(socket_)) address_ = *bound;  // else the kernel is out of memory: none is named
   const auto ip = address_.ip_bytes();
   wildcard_ = std::all_of(ip.begin(), ip.end(), [](uint8_t b) { return b == 0; }) && address_.is_ip();
   watch_.emplace(loop_, socket_.value(), static_cast<FdWatch::User&>(*this)).watch(FdWatch::For::reading);
@@ -237,7 +248,7 @@ bool Listener::accept_one() {
   if (wildcard_) {
     if (auto asked = bound_address(fd)) local = *asked;
   }
-  const bool too_many = state_ == State::accepting && !may_take(fd.value(), takes_);   // this one has it now
+  const bool too_many = state_ == State::accepting && !may_take(fd.value(), takes_);  // this one has it now
   host_.on_accept(accepted_socket(loop_, std::move(fd), remote, local));
   if (too_many) paused_by(EMFILE);
   return !too_many;
@@ -266,7 +277,8 @@ void Listener::stop_accepting() {
     watch_->watch(FdWatch::For::reading);
     return pause_.arm(loop_, handshake_grace);
   }
-  // A Unix socket has no handshake: connect(2) fails from now on, what stands in the queue can be accepted. TCP would reset the queue.
+  // A Unix socket has no handshake: connect(2) fails from now on, what stands in the queue can be accepted. TCP would
+  // reset the queue.
   if (address_.family() == Address::Family::unix_path) ::shutdown(socket_.value(), SHUT_RD);
   pause_.disarm();
   watch_.reset();

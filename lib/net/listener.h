@@ -1,5 +1,5 @@
-// Listening sockets: opened by the control thread (so that a reload keeps them), handed to workers as descriptors, and served
-// there by a Listener.
+// Listening sockets: opened by the control thread (so that a reload keeps them), handed to workers as descriptors, and
+// served there by a Listener.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +12,19 @@
 
 namespace sluice::net {
 
-// Is the address free of other processes? Asked before open_socket(): with SO_REUSEPORT we would get half of another's clients, and
-// no error. Sockets of our own do not count ("0.0.0.0:80" beside "127.0.0.1:80", or one that is closing). The error names the address
-// and what to do. A Unix socket file that nobody serves is removed. Not for a loop.
+// Is the address free of other processes? Asked before open_socket(): with SO_REUSEPORT we would get half of another's
+// clients, and no error. Sockets of our own do not count ("0.0.0.0:80" beside "127.0.0.1:80", or one that is closing).
+// The error names the address and what to do. A Unix socket file that nobody serves is removed. Not for a loop.
 base::Result<void> probe_address(const Address& address);
 
 struct ListenOptions {
-  enum class Share : uint8_t { no, yes };   // TCP: SO_REUSEPORT, a socket for each worker
+  enum class Share : uint8_t { no, yes };  // TCP: SO_REUSEPORT, a socket for each worker
   Share share = Share::yes;
-  uint32_t unix_mode = 0660;                // of the file of a Unix socket, whatever the umask
+  uint32_t unix_mode = 0660;  // of the file of a Unix socket, whatever the umask
 };
-// Bound and listening, non-blocking. TCP: TCP_NODELAY (inherited by what is accepted), IPv6 is V6ONLY. Port 0: the kernel chooses, see
-// bound_address(). Unix: bound once, workers get Fd::duplicate()s; at no time does its file allow more than `unix_mode`.
+// Bound and listening, non-blocking. TCP: TCP_NODELAY (inherited by what is accepted), IPv6 is V6ONLY. Port 0: the
+// kernel chooses, see bound_address(). Unix: bound once, workers get Fd::duplicate()s; at no time does its file allow
+// more than `unix_mode`.
 base::Result<Fd> open_socket(const Address& address, const ListenOptions& options = {});
 base::Result<Address> bound_address(const Fd& socket);
 
@@ -36,10 +37,11 @@ class Listener final : private FdWatch::User, private Runnable {
  public:
   class Host {
    public:
-    // At the loop. Must not destroy the listener. The connection is open and reads once it is started; let it go to refuse it.
+    // At the loop. Must not destroy the listener. The connection is open and reads once it is started; let it go to
+    // refuse it.
     virtual void on_accept(TransportPtr connection) = 0;
-    // EMFILE, ENFILE, ENOBUFS, ENOMEM, again and again while it lasts: accepting pauses for `accept_pause`, clients wait in the
-    // backlog. EMFILE, too, when what is left is kept for others (fd.h).
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM, again and again while it lasts: accepting pauses for `accept_pause`, clients
+    // wait in the backlog. EMFILE, too, when what is left is kept for others (fd.h).
     virtual void on_accept_error(int error) = 0;
     // stop_accepting() is done: the descriptor is closed. At the loop; may destroy the listener.
     virtual void on_stopped() {}
@@ -53,8 +55,8 @@ class Listener final : private FdWatch::User, private Runnable {
   static constexpr base::Millis handshake_grace = base::millis(100);
 
   Listener(Loop& loop, Fd socket, Host& host, Takes takes = Takes::what_traffic_may);
-  // No connection that a client takes for open is reset: from now on none begins, those whose handshakes have begun are accepted
-  // for `handshake_grace`, then the socket closes and on_stopped() follows. Again: nothing.
+  // No connection that a client takes for open is reset: from now on none begins, those whose handshakes have begun are
+  // accepted for `handshake_grace`, then the socket closes and on_stopped() follows. Again: nothing.
   void stop_accepting();
   bool accepting() const { return static_cast<bool>(socket_); }
   const Address& address() const { return address_; }
@@ -64,15 +66,15 @@ class Listener final : private FdWatch::User, private Runnable {
   void on_ready(FdWatch::For what) override;
   void run() override;
   void pause_over();
-  bool accept_one();   // false: nothing more for now
+  bool accept_one();  // false: nothing more for now
   void paused_by(int error);
 
   Loop& loop_;
   Host& host_;
   Fd socket_;
   std::optional<FdWatch> watch_;  // goes before the descriptor does
-  Address address_;    // as bound
-  bool wildcard_;      // then the local address of each connection is asked for
+  Address address_;  // as bound
+  bool wildcard_;  // then the local address of each connection is asked for
   Takes takes_;
   State state_ = State::accepting;
   uint32_t batch_ = 1;

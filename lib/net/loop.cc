@@ -39,7 +39,8 @@ void Loop::turn(base::Micros longest_wait) {
   base::Micros wait = longest_wait;
   if (work_left()) {
     wait = base::Micros{0};
-  } else if (const base::Micros next = timers_.until_next(clock_.now()); next.count >= 0 && (wait.count < 0 || next < wait)) {
+  } else if (const base::Micros next = timers_.until_next(clock_.now());
+             next.count >= 0 && (wait.count < 0 || next < wait)) {
     wait = next;
   }
   waiting_ = true;

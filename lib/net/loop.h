@@ -1,5 +1,5 @@
-// Loop: one per thread; gives the turn its order. Events come from a driver (libuv, or a simulation), then the run_later
-// list, then flush, then reap. Code above never sees libuv. The five sentences of README.md are kept here:
+// Loop: one per thread; gives the turn its order. Events come from a driver (libuv, or a simulation), then the
+// run_later list, then flush, then reap. Code above never sees libuv. The five sentences of README.md are kept here:
 // upcalls start only at the loop, writes are pulled once per flush, memory dies only in reap.
 #pragma once
 
@@ -56,32 +56,32 @@ class LoopDriver {
  public:
   virtual ~LoopDriver() = default;
   virtual void poll(base::Micros timeout) = 0;  // each handler is bracketed by Loop::before_event() and after_event()
-  virtual void wake() noexcept = 0;   // from any thread: the current or the next poll() returns soon
+  virtual void wake() noexcept = 0;  // from any thread: the current or the next poll() returns soon
 };
 
 class Loop {
  public:
   static constexpr uint32_t run_later_max_per_turn = 1024;  // the rest waits for the next turn, so I/O is never starved
-  static constexpr uint32_t flush_at_dirty = 32;             // a burst of ready sockets must not delay the first answer
+  static constexpr uint32_t flush_at_dirty = 32;  // a burst of ready sockets must not delay the first answer
 
   explicit Loop(const base::Clock& clock, std::unique_ptr<LoopDriver> driver);
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
   ~Loop();
 
-  base::Micros now() const { return now_; }        // read once per turn, when the wait for events is over
+  base::Micros now() const { return now_; }  // read once per turn, when the wait for events is over
   base::Micros wall() const { return clock_.wall(); }
-  uint32_t turns() const { return turns_; }        // begun so far (it wraps): did the loop look at its sockets meanwhile?
+  uint32_t turns() const { return turns_; }  // begun so far (it wraps): did the loop look at its sockets meanwhile?
 
-  void run_later(Runnable& what);                   // joins the list at most once
-  void flush_later(Flushable& what);                // joins the dirty list at most once
-  void reap_later(Reapable& what);                  // once
+  void run_later(Runnable& what);  // joins the list at most once
+  void flush_later(Flushable& what);  // joins the dirty list at most once
+  void reap_later(Reapable& what);  // once
 
   // Turns until stop(). turn() is one turn: poll, due timers, run_later, flush, reap.
   void run();
   void turn(base::Micros longest_wait);
-  void stop() { stopped_ = true; }                  // from its own thread
-  void watch_turns(TurnWatch* watch) { watch_ = watch; }   // nullptr: no longer; costs one more look at the clock a turn
+  void stop() { stopped_ = true; }  // from its own thread
+  void watch_turns(TurnWatch* watch) { watch_ = watch; }  // nullptr: no longer; costs one more look at the clock a turn
   // I/O trampolines (what a driver calls inside poll()) bracket each event with these two: the first event after a wait
   // reads the clock; a burst of ready sockets is flushed early, when `flush_at_dirty` transports are dirty.
   void before_event() {
@@ -111,11 +111,11 @@ class Loop {
   base::List<Flushable, FlushTag> dirty_;
   base::List<Reapable, ReapTag> dead_;
   base::List<class Mail, class MailTag> mailboxes_;
-  std::atomic<bool> mail_{false};                   // set by any thread, before wake()
+  std::atomic<bool> mail_{false};  // set by any thread, before wake()
   uint32_t turns_ = 0;
-  uint32_t dirty_count_ = 0;                        // joins since the last flush (some may have left by dying)
+  uint32_t dirty_count_ = 0;  // joins since the last flush (some may have left by dying)
   TurnWatch* watch_ = nullptr;
-  bool waiting_ = false;                            // inside poll(), before its first event
+  bool waiting_ = false;  // inside poll(), before its first event
   bool stopped_ = false;
 };
 
@@ -123,7 +123,7 @@ class Loop {
 struct ReapLater {
   template <class T>
   void operator()(T* object) const noexcept {
-    object->retire();   // cuts links, then loop.reap_later(*this)
+    object->retire();  // cuts links, then loop.reap_later(*this)
   }
 };
 template <class T>

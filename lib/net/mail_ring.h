@@ -1,7 +1,7 @@
-// MailRing: messages of many writers on their way to one reader, in cells that are there from the start: no lock, no allocation. The
-// turn of a cell says whose it is: a writer claims the place at the end, fills its cell and then hands it to the reader, who hands it
-// to the writer of the next round (D. Vyukov's bounded queue). A writer that is held up between the two holds up what was claimed
-// behind it, and nothing else.
+// MailRing: messages of many writers on their way to one reader, in cells that are there from the start: no lock, no
+// allocation. The turn of a cell says whose it is: a writer claims the place at the end, fills its cell and then hands
+// it to the reader, who hands it to the writer of the next round (D. Vyukov's bounded queue). A writer that is held up
+// between the two holds up what was claimed behind it, and nothing else.
 #pragma once
 
 #include <atomic>
@@ -38,7 +38,7 @@ class MailRing {
         cell.turn.store(at + 1, std::memory_order_release);
         return true;
       }
-      if (static_cast<std::ptrdiff_t>(turn - at) < 0) return false;   // the reader has not had the one of a round ago
+      if (static_cast<std::ptrdiff_t>(turn - at) < 0) return false;  // the reader has not had the one of a round ago
       at = end_.load(std::memory_order_relaxed);
     }
   }
@@ -63,8 +63,8 @@ class MailRing {
   };
   size_t mask_;
   std::unique_ptr<Cell[]> cells_;
-  alignas(64) std::atomic<size_t> end_{0};   // of the writers
-  alignas(64) size_t front_ = 0;             // of the reader
+  alignas(64) std::atomic<size_t> end_{0};  // of the writers
+  alignas(64) size_t front_ = 0;  // of the reader
 };
 
 }  // namespace sluice::net

@@ -1,8 +1,9 @@
-// Mailbox: messages from any thread to one loop, of one closed type that a layer above owns. They stand in a ring (no lock, no
-// allocation), wake the loop, and are delivered there in the order of each sender.
+// Mailbox: messages from any thread to one loop, of one closed type that a layer above owns. They stand in a ring (no
+// lock, no allocation), wake the loop, and are delivered there in the order of each sender.
 //
-// A full ring means that the receiver has not turned while `room` messages came. What may get lost is offered: offer() then says no.
-// What may not is posted: it waits behind the ring, under a lock, in a list that grows; so post only what somebody bounds.
+// A full ring means that the receiver has not turned while `room` messages came. What may get lost is offered: offer()
+// then says no. What may not is posted: it waits behind the ring, under a lock, in a list that grows; so post only what
+// somebody bounds.
 #pragma once
 
 #include <atomic>
@@ -18,13 +19,13 @@ namespace sluice::net {
 // What the loop knows of a mailbox.
 class Mail : public base::ListHook<class MailTag> {
  protected:
-  explicit Mail(Loop& loop);        // on the loop's thread, or before it runs; likewise the destructor
+  explicit Mail(Loop& loop);  // on the loop's thread, or before it runs; likewise the destructor
   ~Mail() = default;
-  void notify();                    // any thread: deliver() is called soon
+  void notify();  // any thread: deliver() is called soon
 
  private:
   friend class Loop;
-  virtual void deliver() = 0;       // at the loop
+  virtual void deliver() = 0;  // at the loop
 
   Loop& loop_;
 };
@@ -36,7 +37,7 @@ class Mailbox final : private Mail {
 
   class User {
    public:
-    virtual void on_message(Message&& message) = 0;   // at the loop
+    virtual void on_message(Message&& message) = 0;  // at the loop
 
    protected:
     ~User() = default;
@@ -85,9 +86,9 @@ class Mailbox final : private Mail {
 
   User& user_;
   MailRing<Message> ring_;
-  std::atomic<bool> behind_{false};   // somebody waits behind the ring
+  std::atomic<bool> behind_{false};  // somebody waits behind the ring
   std::mutex mutex_;
-  std::vector<Message> waiting_;      // under mutex_
+  std::vector<Message> waiting_;  // under mutex_
 };
 
 }  // namespace sluice::net

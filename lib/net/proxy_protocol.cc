@@ -33,7 +33,9 @@ constexpr size_t v2_tcp6_bytes = 36;
 uint8_t byte_at(std::string_view s, size_t i) { return static_cast<uint8_t>(s[i]); }
 uint16_t u16_at(std::string_view s, size_t i) { return static_cast<uint16_t>(byte_at(s, i) << 8 | byte_at(s, i + 1)); }
 
-ProxyParse failed(std::string_view why) { return {.outcome = Outcome::error, .consumed = 0, .header = {}, .error = why}; }
+ProxyParse failed(std::string_view why) {
+  return {.outcome = Outcome::error, .consumed = 0, .header = {}, .error = why};
+}
 
 // The words of a v1 line, separated by single spaces.
 std::string_view next_word(std::string_view& rest) {
@@ -51,7 +53,8 @@ std::optional<uint16_t> v1_port(std::string_view word) {
 
 ProxyParse parse_v1(std::string_view bytes) {
   const size_t end = bytes.substr(0, proxy_v1_bytes_max).find('\n');
-  if (end == std::string_view::npos) return bytes.size() >= proxy_v1_bytes_max ? failed("v1 line is too long") : ProxyParse{};
+  if (end == std::string_view::npos)
+    return bytes.size() >= proxy_v1_bytes_max ? failed("v1 line is too long") : ProxyParse{};
   if (bytes[end - 1] != '\r') return failed("v1 line does not end with CR LF");
   ProxyParse result{.outcome = Outcome::header, .consumed = end + 1, .header = {}};
   std::string_view rest = bytes.substr(v1_start.size(), end - 1 - v1_start.size());
@@ -66,7 +69,8 @@ ProxyParse parse_v1(std::string_view bytes) {
   const auto source_port = v1_port(next_word(rest));
   const auto destination_port = v1_port(next_word(rest));
   const auto wanted = family == "TCP4" ? Address::Family::ipv4 : Address::Family::ipv6;
-  if (!source || !destination || source->family() != wanted || destination->family() != wanted) return failed("v1 address is bad");
+  if (!source || !destination || source->family() != wanted || destination->family() != wanted)
+    return failed("v1 address is bad");
   if (!source_port || !destination_port) return failed("v1 port is bad");
   result.header = {ProxyHeader::Kind::addresses, *source, *destination};
   result.header.source.set_port(*source_port);
@@ -125,8 +129,8 @@ Address mapped(const Address& address) {
 void append_v1(ByteQueue& to, const Address& source, const Address& destination) {
   if (!source.is_ip()) return to.append_copy("PROXY UNKNOWN\r\n");
   const std::string_view family = source.family() == Address::Family::ipv4 ? "TCP4" : "TCP6";
-  to.append_copy(
-      fmt::format("PROXY {} {} {} {} {}\r\n", family, source.ip_text(), destination.ip_text(), source.port(), destination.port()));
+  to.append_copy(fmt::format("PROXY {} {} {} {} {}\r\n", family, source.ip_text(), destination.ip_text(), source.port(),
+                             destination.port()));
 }
 
 void append_v2(ByteQueue& to, const Address& source, const Address& destination) {
@@ -193,7 +197,8 @@ ProxyReader::ProxyReader(Loop& loop, TransportPtr transport, base::Millis deadli
 
 void ProxyReader::on_bytes(ByteQueue& in) {
   if (transport_ == nullptr) return;
-  const ProxyParse parse = parse_proxy_header(in.flatten(std::min(in.size(), proxy_v2_head_bytes + proxy_v2_length_max)));
+  const ProxyParse parse =
+      parse_proxy_header(in.flatten(std::min(in.size(), proxy_v2_head_bytes + proxy_v2_length_max)));
   switch (parse.outcome) {
     case Outcome::need_more: return;
     case Outcome::error: return fail(Failed::malformed, parse.error);

@@ -1,5 +1,6 @@
-// PROXY protocol v1 and v2 (haproxy.org, doc/proxy-protocol.txt): a header before everything else that tells the addresses of
-// the connection in front of the peer. Pure functions, and the short-lived user that reads the header of an accepted transport.
+// PROXY protocol v1 and v2 (haproxy.org, doc/proxy-protocol.txt): a header before everything else that tells the
+// addresses of the connection in front of the peer. Pure functions, and the short-lived user that reads the header of
+// an accepted transport.
 #pragma once
 
 #include <cstddef>
@@ -18,26 +19,26 @@ struct ProxyHeader {
   // connection keeps its own addresses.
   enum class Kind : uint8_t { addresses, local, unknown };
   Kind kind = Kind::unknown;
-  Address source;        // of Kind::addresses
+  Address source;  // of Kind::addresses
   Address destination;
 };
 
-constexpr size_t proxy_v1_bytes_max = 107;               // with CRLF
+constexpr size_t proxy_v1_bytes_max = 107;  // with CRLF
 constexpr size_t proxy_v2_head_bytes = 16;
-constexpr size_t proxy_v2_length_max = 4096;             // addresses and TLVs; the TLVs are skipped
+constexpr size_t proxy_v2_length_max = 4096;  // addresses and TLVs; the TLVs are skipped
 
 struct ProxyParse {
   enum class Outcome : uint8_t { need_more, header, error };
   Outcome outcome = Outcome::need_more;
-  size_t consumed = 0;               // bytes of the header, if there is one
+  size_t consumed = 0;  // bytes of the header, if there is one
   ProxyHeader header;
-  std::string_view error{};          // a few words for the log
+  std::string_view error{};  // a few words for the log
 };
 // `bytes` from the start of the connection. Anything that cannot become a header is an error as soon as that is known.
 ProxyParse parse_proxy_header(std::string_view bytes);
 
-// Appends a header; `version` is not off. Unless both are IP addresses: v1 UNKNOWN, v2 LOCAL. If one is IPv4 and the other
-// IPv6, the former is written as IPv4-mapped.
+// Appends a header; `version` is not off. Unless both are IP addresses: v1 UNKNOWN, v2 LOCAL. If one is IPv4 and the
+// other IPv6, the former is written as IPv4-mapped.
 void append_proxy_header(ByteQueue& to, ProxyProtocolOut version, const Address& source, const Address& destination);
 
 // Reads the header of a transport that was just accepted, sets its peer and hands it on. Owned by its host.
@@ -46,8 +47,8 @@ class ProxyReader final : private Transport::User, private Reapable {
   enum class Failed : uint8_t { malformed, timeout, ended };
   class Host {
    public:
-    // At the loop, one of the two, once; then the host lets go of the reader. Bytes behind the header wait in the transport
-    // for the user that is started next.
+    // At the loop, one of the two, once; then the host lets go of the reader. Bytes behind the header wait in the
+    // transport for the user that is started next.
     virtual void on_proxy_header(ProxyReader& reader, TransportPtr transport) = 0;
     // The transport is closed. `detail` for the log.
     virtual void on_proxy_failed(ProxyReader& reader, const Peer& peer, Failed why, std::string_view detail) = 0;
@@ -57,7 +58,7 @@ class ProxyReader final : private Transport::User, private Reapable {
   };
 
   static Owned<ProxyReader> make(Loop& loop, TransportPtr transport, base::Millis deadline, Host& host);
-  void retire() noexcept;                                  // for Owned
+  void retire() noexcept;  // for Owned
 
  private:
   friend class base::Slab<ProxyReader>;

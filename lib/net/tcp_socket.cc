@@ -41,7 +41,9 @@ EndReason connect_reason(int error) {
   }
 }
 
-int set_option(int fd, int level, int name, int value) { return ::setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno; }
+int set_option(int fd, int level, int name, int value) {
+  return ::setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+}
 
 }  // namespace
 
@@ -78,8 +80,8 @@ bool TcpSocket::Busy::idle() const {
   const auto& flushing = static_cast<const base::ListHook<FlushTag>&>(*this);
   const auto& running = static_cast<const base::ListHook<RunTag>&>(*this);
   const auto& dying = static_cast<const base::ListHook<ReapTag>&>(*this);
-  return in.empty() && out.empty() && write == nullptr && connect == nullptr && target == nullptr && !limit.armed() && !again.armed() &&
-         !stop_reads && !flushing.linked() && !running.linked() && !dying.linked();
+  return in.empty() && out.empty() && write == nullptr && connect == nullptr && target == nullptr && !limit.armed() &&
+         !again.armed() && !stop_reads && !flushing.linked() && !running.linked() && !dying.linked();
 }
 
 TcpSocket::TcpSocket(Loop& loop, const Address& remote, const Address& local) : loop_(loop) {
@@ -201,7 +203,8 @@ void TcpSocket::start(User& user) {
     if (tell_ != Tell::open) poll_reads();
     loop_.flush_later(busy());                              // what the user touched before it was bound
   }
-  if (tell_ != Tell::nothing || in_state_ == In::fin_seen || (busy_ != nullptr && !busy_->in.empty())) loop_.run_later(busy());
+  if (tell_ != Tell::nothing || in_state_ == In::fin_seen || (busy_ != nullptr && !busy_->in.empty()))
+    loop_.run_later(busy());
 }
 
 void TcpSocket::run() {
@@ -221,7 +224,8 @@ void TcpSocket::run() {
 
 void TcpSocket::offer() {
   User* const user = user_;
-  if (state_ == State::open && reading_ == Reading::allowed && busy_ != nullptr && !busy_->in.empty()) user->on_bytes(busy_->in);
+  if (state_ == State::open && reading_ == Reading::allowed && busy_ != nullptr && !busy_->in.empty())
+    user->on_bytes(busy_->in);
   if (user_ != user) return;  // closed, or handed over: the next one is served by run()
   if (state_ == State::open && reading_ == Reading::allowed && in_state_ == In::fin_seen) {
     in_state_ = In::fin_told;
@@ -250,7 +254,9 @@ void TcpSocket::set_peer(const Address& remote, const Address& local) {
   peer_.local = local;
 }
 
-std::string_view TcpSocket::end_detail() const { return error_ == 0 ? std::string_view() : std::string_view(uv_err_name(error_)); }
+std::string_view TcpSocket::end_detail() const {
+  return error_ == 0 ? std::string_view() : std::string_view(uv_err_name(error_));
+}
 
 bool TcpSocket::quiet_now() {
   if (state_ != State::open || in_state_ != In::flows || out_state_ != Out::flows) return false;
@@ -296,7 +302,8 @@ void TcpSocket::provide(uv_buf_t* buffer) {
       b.target = home;
     }
   }
-  if (b.target == nullptr) b.target = Chunk::make(bulk_ && base::MemoryLimit::ample() ? Chunk::bulk_bytes : Chunk::usual_bytes);
+  if (b.target == nullptr)
+    b.target = Chunk::make(bulk_ && base::MemoryLimit::ample() ? Chunk::bulk_bytes : Chunk::usual_bytes);
   *buffer = uv_buf_init(b.target->data() + b.target->used(), b.target->room());
 }
 
@@ -342,7 +349,8 @@ void TcpSocket::look() {
     } else {
       busy().again.arm(loop_, look_again);
       const bool fin = (events & (POLLRDHUP | POLLHUP)) != 0 && in_state_ != In::fin_told;
-      if (fin && reading_ == Reading::paused && user_ != nullptr && !std::exchange(fin_behind_told_, true)) user_->on_fin_behind();
+      if (fin && reading_ == Reading::paused && user_ != nullptr && !std::exchange(fin_behind_told_, true))
+        user_->on_fin_behind();
     }
   }
   settle();
@@ -386,7 +394,8 @@ void TcpSocket::close(Close how) {
 
 void TcpSocket::reset_on_close() {
   const linger hard{1, 0};
-  if (const int s = fd(); s >= 0) ::setsockopt(s, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);  // no effect on Unix sockets
+  if (const int s = fd(); s >= 0)
+    ::setsockopt(s, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);  // no effect on Unix sockets
 }
 
 void TcpSocket::close_handle() {

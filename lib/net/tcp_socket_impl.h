@@ -96,7 +96,7 @@ class TcpSocket final : public Transport {
   bool bulk_ = false;                                      // the last read filled its buffer: the next one is larger
   bool fin_behind_told_ = false;                           // to this user
   Peer peer_;
-  uv_tcp_t handle_{};                                      // of Unix sockets too: libuv asks for a stream socket, no more
+  uv_tcp_t handle_{};  // of Unix sockets too: libuv asks for a stream socket, no more
 };
 
 // What a socket needs only while bytes, a timer or a request are under way.
@@ -113,15 +113,15 @@ struct TcpSocket::Busy final : Flushable, Runnable, Reapable {
   ByteQueue out;
   Timer limit{this, [](void* b) { static_cast<Busy*>(b)->socket.limit_over(); }};
   Timer again{this, [](void* b) { static_cast<Busy*>(b)->socket.look(); }};
-  Chunk* target = nullptr;          // between alloc and read callback: where the bytes go
-  uv_write_t* write = nullptr;      // under way; its bytes are the front of `out`
-  size_t in_flight = 0;             // its size
+  Chunk* target = nullptr;  // between alloc and read callback: where the bytes go
+  uv_write_t* write = nullptr;  // under way; its bytes are the front of `out`
+  size_t in_flight = 0;  // its size
   uv_connect_t* connect = nullptr;
-  bool stop_reads = false;          // reading was paused when bytes came: stop polling if it still is at the flush
+  bool stop_reads = false;  // reading was paused when bytes came: stop polling if it still is at the flush
   // Stall watch: bytes the peer has acknowledged at the last look, and when that number last grew.
   uint64_t written = 0;
-  int64_t acked = 0;                // of `written`; below zero while older bytes are on their way
-  base::Micros progress_at{-1};     // -1 = no look yet
+  int64_t acked = 0;  // of `written`; below zero while older bytes are on their way
+  base::Micros progress_at{-1};  // -1 = no look yet
 };
 
 // Per-thread recycling of the four objects that sockets are made of.

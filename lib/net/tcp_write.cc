@@ -1,4 +1,5 @@
-// TcpSocket, second part: one flush, one write; what the kernel does not take waits in one leased request. And write stalls.
+// TcpSocket, second part: one flush, one write; what the kernel does not take waits in one leased request. And write
+// stalls.
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,8 +15,8 @@
 namespace sluice::net {
 namespace {
 
-constexpr size_t vectors_max = 32;                        // of one write
-constexpr size_t request_vectors_max = 4;                 // of a write request: libuv allocates above that
+constexpr size_t vectors_max = 32;  // of one write
+constexpr size_t request_vectors_max = 4;  // of a write request: libuv allocates above that
 constexpr base::Millis linger_stall = base::seconds(30);  // a closing socket without a write limit of its own
 constexpr base::Millis stall_look_max = base::seconds(1);
 
@@ -38,7 +39,7 @@ size_t TcpSocket::unacknowledged() const {
   int queued = 0;
   ::ioctl(fd(), SIOCOUTQ, &queued);
   size_t waiting = unsent();
-  if (waiting != 0 && busy_->write != nullptr) {         // the kernel may have taken a part of what is under way
+  if (waiting != 0 && busy_->write != nullptr) {  // the kernel may have taken a part of what is under way
     const size_t left = uv_stream_get_write_queue_size(reinterpret_cast<const uv_stream_t*>(&handle_));
     waiting -= busy_->in_flight - std::min(busy_->in_flight, left);
   }
@@ -47,7 +48,8 @@ size_t TcpSocket::unacknowledged() const {
 
 void TcpSocket::flush() {
   Busy& b = *busy_;
-  if (std::exchange(b.stop_reads, false) && state_ == State::open && reading_ == Reading::paused && poll_ == Poll::on) stop_reads();
+  if (std::exchange(b.stop_reads, false) && state_ == State::open && reading_ == Reading::paused && poll_ == Poll::on)
+    stop_reads();
   Given given = Given::all;
   const bool can_write = out_state_ == Out::flows || out_state_ == Out::shut_asked;
   if (b.out.size() >= high_mark) {
@@ -90,7 +92,8 @@ void TcpSocket::write_rest() {
   b.write = tcp_slabs().writes.make();
   b.write->data = this;
   const auto done = [](uv_write_t* request, int status) { static_cast<TcpSocket*>(request->data)->wrote(status); };
-  const int error = uv_write(b.write, stream(), as_buffers(vectors.data()), static_cast<unsigned>(vectors.size()), done);
+  const int error =
+      uv_write(b.write, stream(), as_buffers(vectors.data()), static_cast<unsigned>(vectors.size()), done);
   if (error != 0) {
     tcp_slabs().writes.recycle(std::exchange(b.write, nullptr));
     return write_failed(error);
@@ -144,7 +147,8 @@ void TcpSocket::write_failed(int error) {
   error_ = error;
   if (state_ == State::lingering) return close_handle();
   // What the peer sent before it closed is still there: reading goes on and finds the end itself.
-  const bool reading_finds_it = (error == UV_EPIPE || error == UV_ECONNRESET) && poll_ == Poll::on && reading_ == Reading::allowed;
+  const bool reading_finds_it =
+      (error == UV_EPIPE || error == UV_ECONNRESET) && poll_ == Poll::on && reading_ == Reading::allowed;
   if (!reading_finds_it) end(EndReason::reset, error);
 }
 
@@ -155,8 +159,8 @@ void TcpSocket::watch_stall() {
   b.limit.arm(loop_, std::clamp(base::Millis{limit.count / 4}, base::millis(1), stall_look_max));
 }
 
-// Progress is what the peer acknowledged: the kernel takes more from us only when a good part of its buffer is free again,
-// which for a slow but honest reader may take longer than the limit.
+// Progress is what the peer acknowledged: the kernel takes more from us only when a good part of its buffer is free
+// again, which for a slow but honest reader may take longer than the limit.
 void TcpSocket::limit_over() {
   if (state_ == State::connecting) {
     end(EndReason::connect_timeout, UV_ETIMEDOUT);
@@ -168,7 +172,8 @@ void TcpSocket::limit_over() {
   int queued = 0;
   ::ioctl(fd(), SIOCOUTQ, &queued);
   const uint64_t sent =
-      b.written + (b.write == nullptr ? 0 : b.in_flight - std::min(b.in_flight, uv_stream_get_write_queue_size(stream())));
+      b.written +
+      (b.write == nullptr ? 0 : b.in_flight - std::min(b.in_flight, uv_stream_get_write_queue_size(stream())));
   const int64_t acked = static_cast<int64_t>(sent) - queued;
   if (b.progress_at.count < 0 || acked > b.acked) {
     b.acked = acked;

@@ -1,5 +1,5 @@
-// The wheel: level 0 has a slot for each of the next 64 ms, each further level is 64 times coarser. A timer moves down one
-// level when its slot comes up, so arm, disarm and expiry are O(1). Empty stretches of time are jumped over.
+// The wheel: level 0 has a slot for each of the next 64 ms, each further level is 64 times coarser. A timer moves down
+// one level when its slot comes up, so arm, disarm and expiry are O(1). Empty stretches of time are jumped over.
 #include "net/timer.h"
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 namespace sluice::net {
 namespace {
 
-constexpr uint32_t bits = 6;                                   // of a slot index
+constexpr uint32_t bits = 6;  // of a slot index
 constexpr int64_t mask = (1 << bits) - 1;
 constexpr int64_t us_per_tick = 1000;
 

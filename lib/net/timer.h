@@ -59,13 +59,13 @@ class TimerWheel {
   void remove(Timer& timer);
   // Runs every timer that is due at `now`. What the calls arm is due in a later turn, also for 0 ms.
   void run_due(base::Micros now);
-  // Time from `now` to the next moment when run_due() has work: a timer that is due, or one that moves down a level (so at
-  // most `levels` wake-ups a timer). Negative if no timer is armed.
+  // Time from `now` to the next moment when run_due() has work: a timer that is due, or one that moves down a level (so
+  // at most `levels` wake-ups a timer). Negative if no timer is armed.
   base::Micros until_next(base::Micros now) const;
   size_t armed() const { return armed_; }
 
  private:
-  static constexpr uint32_t levels = 6;             // 64 slots each: 64 ms, 4 s, 4.4 min, 4.7 h, 12 d, 2.2 y
+  static constexpr uint32_t levels = 6;  // 64 slots each: 64 ms, 4 s, 4.4 min, 4.7 h, 12 d, 2.2 y
   static constexpr uint32_t slots = 64;
   using Slot = base::List<Timer, TimerTag>;
   void place(Timer& timer, int64_t due);
@@ -74,7 +74,7 @@ class TimerWheel {
   int64_t next_tick() const;
   std::array<std::array<Slot, slots>, levels> wheel_;
   mutable std::array<uint64_t, levels> occupied_{};  // one bit per slot; clear = surely empty, set = look
-  int64_t tick_;                                    // ms of the clock that run_due has reached
+  int64_t tick_;  // ms of the clock that run_due has reached
   size_t armed_ = 0;
 };
 

@@ -1,5 +1,6 @@
-// Transport: ordered bytes both ways between us and one peer: a TCP socket, TLS on top of one, or a pipe of the simulation.
-// Its User (a session) is pulled: code calls touch(), the loop's flush asks the user to fill, and one write leaves.
+// Transport: ordered bytes both ways between us and one peer: a TCP socket, TLS on top of one, or a pipe of the
+// simulation. Its User (a session) is pulled: code calls touch(), the loop's flush asks the user to fill, and one write
+// leaves.
 #pragma once
 
 #include <cstddef>
@@ -16,45 +17,46 @@ namespace sluice::net {
 // Why a transport ended. `closed`: both directions finished in order (or we closed).
 enum class EndReason : uint8_t {
   closed,
-  reset,             // the peer reset, or a write met a closed peer
-  refused,           // connect: refused
-  unreachable,       // connect: no route, host down, or no such socket file
+  reset,  // the peer reset, or a write met a closed peer
+  refused,  // connect: refused
+  unreachable,  // connect: no route, host down, or no such socket file
   connect_timeout,
-  no_resources,      // no file descriptors, no local ports, no memory
-  tls_failed,        // handshake or record error
-  tls_unverified,    // the peer's certificate was not accepted
-  write_stalled,     // no byte left for the write timeout
+  no_resources,  // no file descriptors, no local ports, no memory
+  tls_failed,  // handshake or record error
+  tls_unverified,  // the peer's certificate was not accepted
+  write_stalled,  // no byte left for the write timeout
 };
 
 enum class Close : uint8_t {
-  after_flush,       // what is queued goes out first, then FIN (and close_notify in TLS)
-  now,               // drop what is queued; FIN
-  reset,             // drop what is queued; RST, so that nothing cut looks complete
+  after_flush,  // what is queued goes out first, then FIN (and close_notify in TLS)
+  now,  // drop what is queued; FIN
+  reset,  // drop what is queued; RST, so that nothing cut looks complete
 };
 
 enum class Reading : uint8_t { paused, allowed };
 
 // What is known of both ends and of TLS. Stable while the transport lives.
 struct Peer {
-  Address remote;               // the peer; for a client behind PROXY protocol: what the header says
-  Address local;                // our end; likewise
-  Address socket_remote;        // the real other end of the socket
+  Address remote;  // the peer; for a client behind PROXY protocol: what the header says
+  Address local;  // our end; likewise
+  Address socket_remote;  // the real other end of the socket
   bool tls = false;
   bool tls_resumed = false;
-  bool tls_early = false;       // request bytes may have come as 0-RTT
-  uint16_t tls_version = 0;     // 0x0304 = TLS 1.3
-  std::string_view alpn;        // "h2", "http/1.1", ""
-  std::string_view sni;         // as sent by the client, lower case; "" = none
-  // TLS server: does the certificate that was sent cover `host` (RFC 6125 rules, host lower case, no port)? nullptr: no TLS.
+  bool tls_early = false;  // request bytes may have come as 0-RTT
+  uint16_t tls_version = 0;  // 0x0304 = TLS 1.3
+  std::string_view alpn;  // "h2", "http/1.1", ""
+  std::string_view sni;  // as sent by the client, lower case; "" = none
+  // TLS server: does the certificate that was sent cover `host` (RFC 6125 rules, host lower case, no port)? nullptr: no
+  // TLS.
   bool (*certificate_covers)(const void* certificate, std::string_view host) = nullptr;
   const void* certificate = nullptr;
 };
 
 // What the peer's host acknowledges, whether or not anybody there reads.
 struct Acks {
-  uint32_t owed = 0;            // segments under way; none of those that wait for its window
-  uint32_t repeats = 0;         // the oldest of them was sent again so often since anything was acknowledged
-  base::Micros silent{};        // since it acknowledged anything: long ago, too, when nothing was owed
+  uint32_t owed = 0;  // segments under way; none of those that wait for its window
+  uint32_t repeats = 0;  // the oldest of them was sent again so often since anything was acknowledged
+  base::Micros silent{};  // since it acknowledged anything: long ago, too, when nothing was owed
 };
 
 class Transport {
@@ -68,16 +70,19 @@ class Transport {
     // New bytes are in `in`: take what can be used, leave the rest; later bytes join what was left (contiguously while
     // the chunk has room). Called again only when more came, reading was allowed again, or start() was called.
     virtual void on_bytes(ByteQueue& in) = 0;
-    // Flush time: move up to about `room` bytes to `out` (a head may exceed it). Called once per flush after touch(), and again
-    // when the kernel has taken everything if less than `high_mark` was offered as room or at least half of it was used; a user
-    // that gave less than half of `high_mark` has nothing more until it says touch().
+    // Flush time: move up to about `room` bytes to `out` (a head may exceed it). Called once per flush after touch(),
+    // and again when the kernel has taken everything if less than `high_mark` was offered as room or at least half of
+    // it was used; a user that gave less than half of `high_mark` has nothing more until it says touch().
     virtual void fill(ByteQueue& out, size_t room) = 0;
-    // The peer will send no more (FIN; in TLS `authenticated` = by close_notify, in the clear always true). We may still write.
+    // The peer will send no more (FIN; in TLS `authenticated` = by close_notify, in the clear always true). We may
+    // still write.
     virtual void on_eof(bool authenticated) = 0;
-    // Reading is paused, and the peer's FIN stands behind what was not read: it has left, or is half closed. At most once a user,
-    // about a second after the FIN; on_eof follows when reading gets there. In TLS nobody has vouched for it.
+    // Reading is paused, and the peer's FIN stands behind what was not read: it has left, or is half closed. At most
+    // once a user, about a second after the FIN; on_eof follows when reading gets there. In TLS nobody has vouched for
+    // it.
     virtual void on_fin_behind() {}
-    // What fill() gave has left to the kernel altogether (the queue ran empty). Sessions that wait for it to close use it.
+    // What fill() gave has left to the kernel altogether (the queue ran empty). Sessions that wait for it to close use
+    // it.
     virtual void on_drained() {}
     // Once, last; not after close(). Nothing more comes and nothing more can be sent.
     virtual void on_end(EndReason why) = 0;
@@ -86,18 +91,20 @@ class Transport {
     ~User() = default;
   };
 
-  // Binds the user (downcall). May be called again to hand over; bytes the former user left are offered anew at the loop.
+  // Binds the user (downcall). May be called again to hand over; bytes the former user left are offered anew at the
+  // loop.
   virtual void start(User& user) = 0;
-  virtual bool open() const = 0;                       // connected (and hands shaken)
-  virtual void touch() = 0;                            // "I have something to write": fill() comes in this turn's flush
-  virtual void allow_reading(Reading) = 0;             // paused: no on_bytes until allowed again; the kernel's window fills
-  virtual void shut_write() = 0;                       // FIN (close_notify) once fill() has nothing more and all of it has left
-  // No upcall follows, so what was not given to fill() yet is not sent: `after_flush` is for after on_drained(), or when
-  // unsent() tells what is still under way. Idempotent.
+  virtual bool open() const = 0;  // connected (and hands shaken)
+  virtual void touch() = 0;  // "I have something to write": fill() comes in this turn's flush
+  virtual void allow_reading(Reading) = 0;  // paused: no on_bytes until allowed again; the kernel's window fills
+  virtual void shut_write() = 0;  // FIN (close_notify) once fill() has nothing more and all of it has left
+  // No upcall follows, so what was not given to fill() yet is not sent: `after_flush` is for after on_drained(), or
+  // when unsent() tells what is still under way. Idempotent.
   virtual void close(Close how) = 0;
-  virtual size_t unsent() const = 0;                   // bytes taken by fill() that the kernel has not taken
-  // Those, and what the kernel has taken and the peer has not acknowledged (TLS: about; one system call). A kernel takes more only when a
-  // good part of its buffer is free, so beside a slow reader unsent() alone stands still for minutes.
+  virtual size_t unsent() const = 0;  // bytes taken by fill() that the kernel has not taken
+  // Those, and what the kernel has taken and the peer has not acknowledged (TLS: about; one system call). A kernel
+  // takes more only when a good part of its buffer is free, so beside a slow reader unsent() alone stands still for
+  // minutes.
   virtual size_t unacknowledged() const { return unsent(); }
   // A stall of `after` with unsent bytes ends the transport (EndReason::write_stalled). 0 = never. Default 0.
   virtual void limit_write_stall(base::Millis after) = 0;

@@ -1,8 +1,8 @@
 // UvDriver: one uv_run(ONCE) a poll. The timeout is a uv_timer_t, which costs no system call, and is left armed when it
-// would fire too early rather than too late; the wake-up from other threads is a uv_async_t, which also keeps the loop alive.
-// uv_run() of libuv before 1.45 runs timers before it polls as well as after: one that is over by then (left armed, or the
-// thread lost its processor meanwhile) would leave the poll without an end. So the timer's callback stops the run, which
-// makes libuv poll without waiting.
+// would fire too early rather than too late; the wake-up from other threads is a uv_async_t, which also keeps the loop
+// alive. uv_run() of libuv before 1.45 runs timers before it polls as well as after: one that is over by then (left
+// armed, or the thread lost its processor meanwhile) would leave the poll without an end. So the timer's callback stops
+// the run, which makes libuv poll without waiting.
 #include "net/uv_driver.h"
 
 #include <uv.h>
@@ -47,7 +47,9 @@ class UvDriver final : public LoopDriver {
       uv_run(&loop_, UV_RUN_NOWAIT);
       return;
     }
-    const auto ms = timeout.count < 0 ? longest_ms : std::min<uint64_t>(static_cast<uint64_t>(timeout.count + 999) / 1000, longest_ms);
+    const auto ms = timeout.count < 0
+                        ? longest_ms
+                        : std::min<uint64_t>(static_cast<uint64_t>(timeout.count + 999) / 1000, longest_ms);
     const uint64_t due = uv_now(&loop_) + ms;
     if (!uv_is_active(reinterpret_cast<uv_handle_t*>(&timer_)) || due < due_) {
       uv_update_time(&loop_);

@@ -1,5 +1,6 @@
-// The two tables of the router: host names to hosts, and (host, path) to the routes that have it, in file order. Open addressing
-// with the whole hash in the slot: a look-up touches one slot as a rule, whatever the number of routes. Filled once, then constant.
+// The two tables of the router: host names to hosts, and (host, path) to the routes that have it, in file order. Open
+// addressing with the whole hash in the slot: a look-up touches one slot as a rule, whatever the number of routes.
+// Filled once, then constant.
 #pragma once
 
 #include <cstdint>
@@ -53,21 +54,21 @@ class TextTable {
   std::vector<Slot> slots_;
   size_t mask_ = 0;
   size_t used_ = 0;
-  std::deque<std::string> texts_;          // what the slots point to; they die on another thread than they were made on
+  std::deque<std::string> texts_;  // what the slots point to; they die on another thread than they were made on
 };
 
 // ---- hosts ------------------------------------------------------------------------------------------------------
 
 class HostTable {
  public:
-  static constexpr size_t name_max = 255;   // longer names are under no host of ours
-  static constexpr uint32_t any = 0;        // the host of routes without one
+  static constexpr size_t name_max = 255;  // longer names are under no host of ours
+  static constexpr uint32_t any = 0;  // the host of routes without one
 
   // The hosts a request belongs to, most specific first, `any` last.
   struct Found {
     uint32_t ids[name_max / 2 + 3];
     uint32_t count = 0;
-    bool exact = false;                    // ids[0] was found by its full name
+    bool exact = false;  // ids[0] was found by its full name
     std::span<const uint32_t> all() const { return {ids, count}; }
   };
 
@@ -101,7 +102,8 @@ class PathTable {
     Hash hash(host);
     for (size_t i = 0; i <= path.size(); ++i) {
       // A prefix ends before a slash or at the end of the path ...
-      if (b.has_prefix && i <= b.prefix_max && (i == path.size() || path[i] == '/')) look(host * 2, path.substr(0, i), hash, visit);
+      if (b.has_prefix && i <= b.prefix_max && (i == path.size() || path[i] == '/'))
+        look(host * 2, path.substr(0, i), hash, visit);
       if (i >= to) break;
       hash.add(path[i]);
       // ... or, if it was written so, with one.
@@ -111,12 +113,12 @@ class PathTable {
   }
 
  private:
-  struct Bounds {                          // longest of a host, so that long paths cost no more than they must
+  struct Bounds {  // longest of a host, so that long paths cost no more than they must
     uint32_t exact_max = 0;
     uint32_t prefix_max = 0;
     bool has_exact = false;
     bool has_prefix = false;
-    bool has_slashed = false;              // a prefix other than "/" that ends with a slash
+    bool has_slashed = false;  // a prefix other than "/" that ends with a slash
   };
   // Nearly all lists hold one route, which stands here; longer ones are in longer_, whole. Fewer cache lines that way.
   struct List {
@@ -137,7 +139,7 @@ class PathTable {
   TextTable table_;
   std::vector<List> lists_;
   std::vector<std::vector<uint32_t>> longer_;
-  std::vector<Bounds> bounds_;             // by host
+  std::vector<Bounds> bounds_;  // by host
 };
 
 }  // namespace sluice::route

@@ -17,7 +17,8 @@ int hex(char c) {
 }
 
 bool is_unreserved(int c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+         c == '_' || c == '~';
 }
 
 bool is_dots(std::string_view segment) { return segment == "." || segment == ".."; }
@@ -77,8 +78,8 @@ Text decode_unreserved(std::string_view path, base::Arena& arena) {
 
 enum class Slashes : uint8_t { merge, keep };
 
-// RFC 3986 5.2.4, in place. With Slashes::merge empty segments vanish before ".." could pop one. Returns whether an empty
-// segment and a later ".." met, so that the order of the two steps matters.
+// RFC 3986 5.2.4, in place. With Slashes::merge empty segments vanish before ".." could pop one. Returns whether an
+// empty segment and a later ".." met, so that the order of the two steps matters.
 bool remove_dots(Text& text, Slashes slashes) {
   const std::string_view in = text.view();
   size_t out = 0;
@@ -113,18 +114,18 @@ bool remove_dots(Text& text, Slashes slashes) {
 // What a path holds that others may read in another way; unreserved escapes are decoded in it.
 struct Marks {
   bool escapes = false;
-  bool controls = false;             // %00 to %1F, %7F
-  bool separators = false;           // %2F, %5C, a backslash, a parameter: where a segment ends is not the same for all
-  bool backslashes = false;          // %5C or a backslash
-  bool raw_parameters = false;       // ;
-  bool parameters = false;           // ; or %3B
-  bool dots = false;                 // a dot segment, if each of the separators ends one
+  bool controls = false;  // %00 to %1F, %7F
+  bool separators = false;  // %2F, %5C, a backslash, a parameter: where a segment ends is not the same for all
+  bool backslashes = false;  // %5C or a backslash
+  bool raw_parameters = false;  // ;
+  bool parameters = false;  // ; or %3B
+  bool dots = false;  // a dot segment, if each of the separators ends one
 };
 
 Marks look_at(std::string_view path) {
   Marks marks;
-  size_t dots = 0;                   // of the segment so far
-  bool others = false;               // it holds something else, too
+  size_t dots = 0;  // of the segment so far
+  bool others = false;  // it holds something else, too
   bool in_parameter = false;
   const auto end_segment = [&] {
     marks.dots = marks.dots || (!others && (dots == 1 || dots == 2));
@@ -155,7 +156,8 @@ Marks look_at(std::string_view path) {
 
 enum class Parameters : uint8_t { keep, cut, cut_first };
 
-// How a server reads `path` that decodes every escape and takes backslashes for slashes. `cut_first`: parameters go before that.
+// How a server reads `path` that decodes every escape and takes backslashes for slashes. `cut_first`: parameters go
+// before that.
 std::string_view read_decoded(std::string_view path, Parameters parameters, base::Arena& arena) {
   Text to{arena.make_array<char>(path.size())};
   bool in_parameter = false;
@@ -163,7 +165,7 @@ std::string_view read_decoded(std::string_view path, Parameters parameters, base
     const bool escape = path[i] == '%';
     const int c = escape ? escaped(path, i) : static_cast<unsigned char>(path[i]);
     if (escape) i += 2;
-    const bool first = escape && parameters == Parameters::cut_first;   // an escape is a character like any other there
+    const bool first = escape && parameters == Parameters::cut_first;  // an escape is a character like any other there
     if ((c == '/' || c == '\\') && !(first && in_parameter)) {
       if (to.size == 0 || to.at[to.size - 1] != '/') to.push('/');
       in_parameter = false;

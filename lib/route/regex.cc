@@ -8,7 +8,8 @@
 namespace sluice::route {
 namespace {
 
-// Of one pattern, forward and backward program and their state cache. A pattern that needs more is refused by compile().
+// Of one pattern, forward and backward program and their state cache. A pattern that needs more is refused by
+// compile().
 constexpr int64_t memory_max = int64_t{1} << 20;
 
 re2::StringPiece piece(std::string_view text) { return {text.data(), text.size()}; }

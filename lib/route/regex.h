@@ -1,5 +1,5 @@
-// Regex: a compiled `path_regex`. The one place that knows RE2, which takes time linear in the text whatever the pattern.
-// Owned by the Router; immutable, so all workers search with the same one.
+// Regex: a compiled `path_regex`. The one place that knows RE2, which takes time linear in the text whatever the
+// pattern. Owned by the Router; immutable, so all workers search with the same one.
 #pragma once
 
 #include <memory>

@@ -46,7 +46,8 @@ void expand(std::string_view to, const RedirectFacts& facts, Put&& put) {
 
 }  // namespace
 
-std::string_view rewrite_target(const RouteOptions& options, std::string_view target, std::string_view path, base::Arena& arena) {
+std::string_view rewrite_target(const RouteOptions& options, std::string_view target, std::string_view path,
+                                base::Arena& arena) {
   if (options.strip_prefix.empty() && options.rewrite_prefix.empty()) return target;
   std::string_view strip = options.strip_prefix;
   if (!prefix_matches(strip, path)) return target;

@@ -29,7 +29,8 @@ struct Conditions {
   std::vector<Header> headers;
 
   bool hold(const Query& query) const {
-    if (!listeners.empty() && std::find(listeners.begin(), listeners.end(), query.listener) == listeners.end()) return false;
+    if (!listeners.empty() && std::find(listeners.begin(), listeners.end(), query.listener) == listeners.end())
+      return false;
     if (!any_method && !method_fits(query)) return false;
     return std::all_of(headers.begin(), headers.end(), [&](const Header& h) { return present(h, query); });
   }
@@ -42,7 +43,8 @@ struct Conditions {
   static bool present(const Header& h, const Query& query) {
     if (query.fields == nullptr) return false;
     return std::any_of(query.fields->begin(), query.fields->end(), [&](const http::Field& f) {
-      return f.token == h.token && f.value() == h.value && (h.token != http::Token::other || base::iequals(f.name(), h.name));
+      return f.token == h.token && f.value() == h.value &&
+             (h.token != http::Token::other || base::iequals(f.name(), h.name));
     });
   }
 };
@@ -77,12 +79,12 @@ struct Router::Tables {
   const std::vector<RouteOptions>& routes;
   HostTable hosts;
   PathTable paths;
-  PathTable other_paths;                   // of routes whose own path others read in another way: for other readings alone
-  std::vector<Unkeyed> unkeyed;            // by host
-  std::vector<HostMatch> host_kind;        // by host
+  PathTable other_paths;  // of routes whose own path others read in another way: for other readings alone
+  std::vector<Unkeyed> unkeyed;  // by host
+  std::vector<HostMatch> host_kind;  // by host
   std::vector<Regex> regexes;
   std::vector<Conditions> conditions;
-  std::vector<uint32_t> condition_of;      // by route, `none` = it asks for nothing more
+  std::vector<uint32_t> condition_of;  // by route, `none` = it asks for nothing more
 
   std::optional<base::Error> add(uint32_t index);
   void add_conditions(uint32_t index);
@@ -114,7 +116,8 @@ void Router::Tables::add_conditions(uint32_t index) {
   for (const HeaderValue& h : route.headers) c.headers.push_back({http::token_of(h.name), h.name, h.value});
 }
 
-void Router::Tables::add_path(PathTable& table, uint32_t host, PathMatch how, std::string_view path, uint32_t index) const {
+void Router::Tables::add_path(PathTable& table, uint32_t host, PathMatch how, std::string_view path,
+                              uint32_t index) const {
   if (how == PathMatch::exact) {
     table.add_exact(host, path, index);
   } else {
@@ -153,7 +156,8 @@ std::optional<base::Error> Router::Tables::add(uint32_t index) {
     }
   };
   if (route.hosts.empty()) add_to(HostTable::any, HostMatch::any);
-  for (const std::string& host : route.hosts) add_to(hosts.add(host), host.starts_with("*.") ? HostMatch::wildcard : HostMatch::exact);
+  for (const std::string& host : route.hosts)
+    add_to(hosts.add(host), host.starts_with("*.") ? HostMatch::wildcard : HostMatch::exact);
   return std::nullopt;
 }
 

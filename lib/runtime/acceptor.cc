@@ -18,7 +18,8 @@
 namespace sluice::runtime {
 namespace {
 
-// One line for a spell of something, whichever listener and worker meets it: the spell is over when nobody has met it for a while.
+// One line for a spell of something, whichever listener and worker meets it: the spell is over when nobody has met it
+// for a while.
 class Spell {
  public:
   static constexpr base::Micros over_after = base::minutes(1);
@@ -37,7 +38,8 @@ bool offers(const Listening& listening, http::Protocol protocol) {
   return std::ranges::find(protocols, protocol) != protocols.end();
 }
 
-// A client of HTTP/2 that knows we speak it sends its preface first (RFC 9113 3.3); no request of HTTP/1 begins like that.
+// A client of HTTP/2 that knows we speak it sends its preface first (RFC 9113 3.3); no request of HTTP/1 begins like
+// that.
 FirstBytes::Verdict judge_preface(std::string_view bytes) {
   static_assert(http2::preface.size() == FirstBytes::looked_at_max);
   const bool may_be = http2::preface.starts_with(bytes);
@@ -48,8 +50,9 @@ FirstBytes::Verdict judge_preface(std::string_view bytes) {
 struct Wire {
   http::Protocol protocol;
   std::string_view alpn;
-  http::ServerSessionPtr (*make_session)(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
-                                         http::Scheme scheme, http::ServerHost& host);
+  http::ServerSessionPtr (*make_session)(net::Loop& loop, net::TransportPtr transport,
+                                         const http::DownstreamOptions& options, http::Scheme scheme,
+                                         http::ServerHost& host);
 };
 constexpr Wire wires[] = {{http::Protocol::http1, "http/1.1", http1::make_server_session},
                           {http::Protocol::http2, "h2", http2::make_server_session}};
@@ -82,12 +85,14 @@ void Acceptor::give_sockets(OpenSockets& to) {
   std::erase(open_, nullptr);
 }
 
-void Acceptor::update(std::shared_ptr<const Listening> listening, exchange::Site& site, const ListenerCells& cells, OpenSockets& open) {
-  listening_ = base::counted_here(std::move(listening));   // every connection copies it
+void Acceptor::update(std::shared_ptr<const Listening> listening, exchange::Site& site, const ListenerCells& cells,
+                      OpenSockets& open) {
+  listening_ = base::counted_here(std::move(listening));  // every connection copies it
   site_ = &site;
   cells_ = cells;
   for (const auto& socket : listening_->sockets) {
-    const auto it = std::ranges::find_if(open, [&](const auto& o) { return o != nullptr && o->socket() == socket.get(); });
+    const auto it =
+        std::ranges::find_if(open, [&](const auto& o) { return o != nullptr && o->socket() == socket.get(); });
     if (it == open.end()) {
       open_.push_back(std::make_unique<OpenSocket>(worker_.loop(), socket, worker_.index(), *this));
     } else {
@@ -108,15 +113,17 @@ bool Acceptor::listening_now() const {
 void Acceptor::listener_stopped() { worker_.listener_stopped(); }
 
 void Acceptor::accept_failed(int error) {
-  static Spell spell;                              // of the process
+  static Spell spell;  // of the process
   if (spell.begins(loop().now())) {
-    base::error("listener {}: accept failed: {}; clients wait in the backlog (raise the limit of open files, or lower max_connections)",
-                listening_->options.name, std::strerror(error));
+    base::error(
+        "listener {}: accept failed: {}; clients wait in the backlog (raise the limit of open files, or lower "
+        "max_connections)",
+        listening_->options.name, std::strerror(error));
   }
 }
 
 void Acceptor::take(net::TransportPtr transport) {
-  if (base::MemoryLimit::far_above()) {           // nobody is let in
+  if (base::MemoryLimit::far_above()) {  // nobody is let in
     worker_.meter().rejected_for_memory();
     return transport->close(net::Close::reset);
   }
@@ -138,21 +145,23 @@ FirstBytes::Judge Acceptor::judge_of_first_bytes(const Listening& listening) con
 }
 
 // By ALPN over TLS; in the clear by what the client sends, or by what alone is offered.
-http::ServerSessionPtr Acceptor::make_session(net::TransportPtr transport, const Listening& listening, std::string_view first_bytes,
-                                              Client& host) {
+http::ServerSessionPtr Acceptor::make_session(net::TransportPtr transport, const Listening& listening,
+                                              std::string_view first_bytes, Client& host) {
   const bool tls = listening.tls != nullptr;
   const auto scheme = tls ? http::Scheme::https : http::Scheme::http;
   const bool only_http2 = !offers(listening, http::Protocol::http1);
-  const bool speaks_http2 = only_http2 || (tls ? transport->peer().alpn == alpn_of(http::Protocol::http2) : first_bytes == http2::preface);
+  const bool speaks_http2 =
+      only_http2 || (tls ? transport->peer().alpn == alpn_of(http::Protocol::http2) : first_bytes == http2::preface);
   const Wire& wire = wire_of(speaks_http2 ? http::Protocol::http2 : http::Protocol::http1);
   auto session = wire.make_session(worker_.loop(), std::move(transport), listening.options.downstream, scheme, host);
-  if (const base::Millis age = listening_->options.downstream.max_age; age.count != 0) session->limit_age(worker_.jittered(age));
+  if (const base::Millis age = listening_->options.downstream.max_age; age.count != 0)
+    session->limit_age(worker_.jittered(age));
   if (draining_) session->drain(http::CloseCause::drain);
   return session;
 }
 
-http::ServerSessionPtr make_admin_session(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
-                                          http::ServerHost& host) {
+http::ServerSessionPtr make_admin_session(net::Loop& loop, net::TransportPtr transport,
+                                          const http::DownstreamOptions& options, http::ServerHost& host) {
   return http1::make_server_session(loop, std::move(transport), options, http::Scheme::http, host);
 }
 
@@ -168,7 +177,8 @@ void Acceptor::protocol_error(http::Detail detail) { worker_.meter().protocol_er
 void Acceptor::proxy_header_refused(const net::Peer& peer, std::string_view detail) {
   worker_.meter().protocol_error(http::Where::downstream, http::Detail::proxy_header);
   static thread_local base::LogSite site;
-  if (site.admit()) base::warn("listener {}: {} sent no valid PROXY header: {}", listening_->options.name, peer.remote.text(), detail);
+  if (site.admit())
+    base::warn("listener {}: {} sent no valid PROXY header: {}", listening_->options.name, peer.remote.text(), detail);
 }
 
 void Acceptor::ended(Client& client, http::CloseCause cause) {

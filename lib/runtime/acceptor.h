@@ -1,5 +1,5 @@
-// Acceptor: one listener on one worker: takes connections in, chooses the session of the agreed HTTP version (the one place
-// on this side that knows versions), and what holds for all of its clients. They themselves are in Clients.
+// Acceptor: one listener on one worker: takes connections in, chooses the session of the agreed HTTP version (the one
+// place on this side that knows versions), and what holds for all of its clients. They themselves are in Clients.
 #pragma once
 
 #include <memory>
@@ -26,7 +26,7 @@ struct ListenerCells {
   metrics::Gauge* connections = nullptr;
   metrics::Counter* connections_total = nullptr;
   metrics::Histogram* handshake_seconds = nullptr;
-  metrics::Counter* handshakes[2][2] = {};        // [TLS 1.3?][resumed?]
+  metrics::Counter* handshakes[2][2] = {};  // [TLS 1.3?][resumed?]
 };
 
 // What a listener offers in ALPN for this version.
@@ -34,8 +34,8 @@ std::string_view alpn_of(http::Protocol protocol);
 
 class Acceptor;
 
-// A socket of this worker and what listens on it, for the acceptor it belongs to now: a reload may give an address to a listener
-// of another name without closing it.
+// A socket of this worker and what listens on it, for the acceptor it belongs to now: a reload may give an address to a
+// listener of another name without closing it.
 class OpenSocket final : private net::Listener::Host {
  public:
   OpenSocket(net::Loop& loop, std::shared_ptr<ListenSocket> socket, uint32_t worker, Acceptor& owner);
@@ -60,9 +60,10 @@ class Acceptor final : private tls::TlsEvents {
   explicit Acceptor(Worker& worker) : worker_(worker) {}
   ~Acceptor();
 
-  // The settings for connections from now on, and the site their requests are routed by. Takes the sockets it wants out of
-  // `open`, opens what is missing; what it had and does not want closes.
-  void update(std::shared_ptr<const Listening> listening, exchange::Site& site, const ListenerCells& cells, OpenSockets& open);
+  // The settings for connections from now on, and the site their requests are routed by. Takes the sockets it wants out
+  // of `open`, opens what is missing; what it had and does not want closes.
+  void update(std::shared_ptr<const Listening> listening, exchange::Site& site, const ListenerCells& cells,
+              OpenSockets& open);
   // Its sockets, for whoever wants them after a reload.
   void give_sockets(OpenSockets& to);
   void take(net::TransportPtr transport);
@@ -73,8 +74,8 @@ class Acceptor final : private tls::TlsEvents {
   // Its listener left the configuration: stops and drains. What still comes on its connections is routed as before.
   void leave(http::CloseCause cause);
   void abort_all(const http::Failure& why, http::CloseCause cause);
-  size_t connections() const { return count_; }   // those that wait for a place among them
-  bool listening_now() const;                     // a socket is not closed yet
+  size_t connections() const { return count_; }  // those that wait for a place among them
+  bool listening_now() const;  // a socket is not closed yet
   const Listening& options() const { return *listening_; }
   net::Loop& loop();
 
@@ -84,7 +85,8 @@ class Acceptor final : private tls::TlsEvents {
   tls::TlsEvents& tls_events() { return *this; }
   // What tells the session apart by a connection's first bytes; nullptr: it is known without.
   FirstBytes::Judge judge_of_first_bytes(const Listening& listening) const;
-  http::ServerSessionPtr make_session(net::TransportPtr transport, const Listening& listening, std::string_view first_bytes, Client& host);
+  http::ServerSessionPtr make_session(net::TransportPtr transport, const Listening& listening,
+                                      std::string_view first_bytes, Client& host);
   http::Sink& begin_exchange(Client& client, http::Stream& stream);
   void protocol_error(http::Detail detail);
   void proxy_header_refused(const net::Peer& peer, std::string_view detail);
@@ -101,15 +103,15 @@ class Acceptor final : private tls::TlsEvents {
   std::shared_ptr<const Listening> listening_;
   exchange::Site* site_ = nullptr;
   ListenerCells cells_;
-  OpenSockets open_;                              // those that stopped stay until we go
+  OpenSockets open_;  // those that stopped stay until we go
   base::List<Client, OfListener> here_;
   size_t count_ = 0;
   bool draining_ = false;
-  bool keeps_site_ = false;                       // site_ is not in force any more, and goes when we do
+  bool keeps_site_ = false;  // site_ is not in force any more, and goes when we do
 };
 
 // The session of a client of the admin listener: HTTP/1 in the clear.
-http::ServerSessionPtr make_admin_session(net::Loop& loop, net::TransportPtr transport, const http::DownstreamOptions& options,
-                                          http::ServerHost& host);
+http::ServerSessionPtr make_admin_session(net::Loop& loop, net::TransportPtr transport,
+                                          const http::DownstreamOptions& options, http::ServerHost& host);
 
 }  // namespace sluice::runtime

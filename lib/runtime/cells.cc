@@ -10,7 +10,8 @@ WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker)
       rejected_at_cap_(&registry.counter(Name::downstream_connections_rejected_total, {"max_connections"}, worker)),
       rejected_for_memory_(&registry.counter(Name::downstream_connections_rejected_total, {"max_memory"}, worker)),
       loop_lag_(&registry.histogram(Name::loop_lag_seconds, {}, worker)) {
-  // Every reason stands in the scrape from the start, at zero: a rate over a series that only now appears misses its first event.
+  // Every reason stands in the scrape from the start, at zero: a rate over a series that only now appears misses its
+  // first event.
   for (size_t i = 0; i < replies_.size(); ++i) {
     replies_[i] = &registry.counter(Name::local_replies_total, {http::reason_word(static_cast<http::Kind>(i))}, worker);
   }
@@ -20,10 +21,12 @@ WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker)
     errors_[1][i] = &registry.counter(Name::protocol_errors_total, {"upstream", word}, worker);
   }
   for (size_t i = 0; i < closed_.size(); ++i) {
-    closed_[i] = &registry.counter(Name::downstream_connections_closed_total, {http::cause_word(static_cast<http::CloseCause>(i))}, worker);
+    closed_[i] = &registry.counter(Name::downstream_connections_closed_total,
+                                   {http::cause_word(static_cast<http::CloseCause>(i))}, worker);
   }
   for (size_t i = 0; i < handshake_errors_.size(); ++i) {
-    handshake_errors_[i] = &registry.counter(Name::tls_handshake_errors_total, {tls::word(static_cast<tls::HandshakeError>(i))}, worker);
+    handshake_errors_[i] =
+        &registry.counter(Name::tls_handshake_errors_total, {tls::word(static_cast<tls::HandshakeError>(i))}, worker);
   }
 }
 
@@ -52,7 +55,8 @@ exchange::UpstreamCells WorkerMeter::upstream(const std::string& name) const {
   cells.retried = &registry_.counter(Name::upstream_retries_total, {name, "retried"}, worker_);
   cells.retry_over_budget = &registry_.counter(Name::upstream_retries_total, {name, "over_budget"}, worker_);
   for (size_t i = 0; i < http::kinds; ++i) {
-    cells.errors.push_back(&registry_.counter(Name::upstream_errors_total, {name, http::reason_word(static_cast<http::Kind>(i))}, worker_));
+    cells.errors.push_back(&registry_.counter(Name::upstream_errors_total,
+                                              {name, http::reason_word(static_cast<http::Kind>(i))}, worker_));
   }
   return cells;
 }

@@ -1,5 +1,5 @@
-// The metric cells of one worker that do not depend on a request's route: closes, refusals, protocol errors, local replies.
-// Made once, so that counting is an array look-up.
+// The metric cells of one worker that do not depend on a request's route: closes, refusals, protocol errors, local
+// replies. Made once, so that counting is an array look-up.
 #pragma once
 
 #include <array>
@@ -18,7 +18,8 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
 
   void local_reply(http::Kind kind) override { replies_[static_cast<size_t>(kind)]->add(); }
   void protocol_error(http::Where side, http::Detail detail) override {
-    if (detail != http::Detail::none) errors_[side == http::Where::upstream ? 1 : 0][static_cast<size_t>(detail)]->add();
+    if (detail != http::Detail::none)
+      errors_[side == http::Where::upstream ? 1 : 0][static_cast<size_t>(detail)]->add();
   }
   void on_turn(base::Micros took) override { loop_lag_->observe(took); }
   void connection_closed(http::CloseCause cause) { closed_[static_cast<size_t>(cause)]->add(); }
@@ -30,7 +31,9 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   ListenerCells listener(const std::string& name) const;
   exchange::RouteCells route(const std::string& name) const;
   exchange::UpstreamCells upstream(const std::string& name) const;
-  metrics::RequestCounters requests(metrics::RequestLabels labels) const { return {registry_, worker_, std::move(labels)}; }
+  metrics::RequestCounters requests(metrics::RequestLabels labels) const {
+    return {registry_, worker_, std::move(labels)};
+  }
 
  private:
   static constexpr size_t handshake_errors = static_cast<size_t>(tls::HandshakeError::other) + 1;

@@ -36,7 +36,8 @@ std::string unescaped(std::string_view text) {
   return to;
 }
 
-// Our path in the hierarchy of a controller. /proc/self/cgroup: "0::/path" for version 2, "7:cpu,cpuacct:/path" for version 1.
+// Our path in the hierarchy of a controller. /proc/self/cgroup: "0::/path" for version 2, "7:cpu,cpuacct:/path" for
+// version 1.
 std::optional<std::string> own_path(std::string_view controller, const std::string& root) {
   std::ifstream file(root + "/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {
@@ -49,9 +50,10 @@ std::optional<std::string> own_path(std::string_view controller, const std::stri
   return std::nullopt;
 }
 
-// Where a hierarchy is mounted, and which of its folders stands there: in a container without a cgroup namespace that is its own.
+// Where a hierarchy is mounted, and which of its folders stands there: in a container without a cgroup namespace that
+// is its own.
 struct Mount {
-  std::string folder;   // in the hierarchy
+  std::string folder;  // in the hierarchy
   std::string point;
 };
 
@@ -79,13 +81,15 @@ std::optional<std::string> first_line(const std::string& file) {
   return line;
 }
 
-void walk_cgroups(std::string_view controller, const std::string& root, const std::function<void(const std::string& folder)>& each) {
+void walk_cgroups(std::string_view controller, const std::string& root,
+                  const std::function<void(const std::string& folder)>& each) {
   const auto path = own_path(controller, root);
   const auto mount = mount_of(controller, root);
   if (!path || !mount) return;
   std::string_view below = *path;
   const std::string_view folder = mount->folder == "/" ? std::string_view() : std::string_view(mount->folder);
-  // What is not below the mounted folder ("/../x": outside of our namespace) cannot be seen: then that folder is the nearest.
+  // What is not below the mounted folder ("/../x": outside of our namespace) cannot be seen: then that folder is the
+  // nearest.
   if (!below.starts_with(folder) || (below.size() > folder.size() && below[folder.size()] != '/') ||
       below.find("/..") != std::string_view::npos)
     below = folder;

@@ -15,13 +15,14 @@ void Checks::place(const Generation& generation, const EndpointSets& sets) {
     Placement& placement = checkers_[backing.shared.get()];
     if (!options.health && placement.checker == nullptr) continue;
     if (placement.checker == nullptr) {
-      placement.checker =
-          std::make_unique<upstream::HealthChecker>(upstream::HealthChecker::Setup{env_.loop, backing.shared, *this, env_.random.next()});
+      placement.checker = std::make_unique<upstream::HealthChecker>(
+          upstream::HealthChecker::Setup{env_.loop, backing.shared, *this, env_.random.next()});
     }
     std::unique_ptr<upstream::Connector> connector;
     if (placement.way != backing.way) {
       placement.way = backing.way;
-      connector = upstream::make_connector({.upstream = options.name, .loop = env_.loop, .network = network_, .way = backing.way});
+      connector = upstream::make_connector(
+          {.upstream = options.name, .loop = env_.loop, .network = network_, .way = backing.way});
     }
     placement.checker->update({generation.snapshot, &options}, sets[i], std::move(connector));
   }
@@ -32,7 +33,8 @@ void Checks::set_endpoints(const upstream::SharedUpstream& upstream, const upstr
   if (found != checkers_.end() && found->second.checker != nullptr) found->second.checker->set_endpoints(set);
 }
 
-void Checks::on_health(const upstream::SharedUpstream& upstream, const upstream::SharedEndpoint& endpoint, upstream::Health health) {
+void Checks::on_health(const upstream::SharedUpstream& upstream, const upstream::SharedEndpoint& endpoint,
+                       upstream::Health health) {
   if (health == upstream::Health::up) {
     env_.crew.to_all([shared = &upstream](Worker& worker) { worker.endpoint_is_up(shared); });
   } else {

@@ -20,7 +20,8 @@ class Checks final : private upstream::HealthListener {
   void set_endpoints(const upstream::SharedUpstream& upstream, const upstream::EndpointSetPtr& set);
 
  private:
-  void on_health(const upstream::SharedUpstream& upstream, const upstream::SharedEndpoint& endpoint, upstream::Health health) override;
+  void on_health(const upstream::SharedUpstream& upstream, const upstream::SharedEndpoint& endpoint,
+                 upstream::Health health) override;
 
   struct Placement {
     std::unique_ptr<upstream::HealthChecker> checker;   // nullptr: the upstream has none

@@ -22,7 +22,8 @@ void Client::begin() {
   begun_ = true;
   acceptor_.begun();
   if (listening_->options.proxy_protocol == net::ProxyProtocolIn::off) return secure();
-  proxy_ = net::ProxyReader::make(acceptor_.loop(), std::move(transport_), listening_->options.downstream.header_timeout, *this);
+  proxy_ = net::ProxyReader::make(acceptor_.loop(), std::move(transport_),
+                                  listening_->options.downstream.header_timeout, *this);
 }
 
 void Client::on_proxy_header(net::ProxyReader&, net::TransportPtr transport) {
@@ -31,7 +32,8 @@ void Client::on_proxy_header(net::ProxyReader&, net::TransportPtr transport) {
   secure();
 }
 
-void Client::on_proxy_failed(net::ProxyReader&, const net::Peer& peer, net::ProxyReader::Failed why, std::string_view detail) {
+void Client::on_proxy_failed(net::ProxyReader&, const net::Peer& peer, net::ProxyReader::Failed why,
+                             std::string_view detail) {
   acceptor_.proxy_header_refused(peer, detail);
   end(why == net::ProxyReader::Failed::timeout ? http::CloseCause::timeout : http::CloseCause::protocol_error);
 }
@@ -39,7 +41,8 @@ void Client::on_proxy_failed(net::ProxyReader&, const net::Peer& peer, net::Prox
 void Client::secure() {
   if (listening_->tls == nullptr) return serve();
   const tls::HandshakeOptions options{listening_->options.downstream.handshake_timeout, &acceptor_.tls_events()};
-  std::shared_ptr<const tls::ServerContext> context(listening_, listening_->tls.get());   // counted with the listener, by this worker
+  std::shared_ptr<const tls::ServerContext> context(
+      listening_, listening_->tls.get());   // counted with the listener, by this worker
   transport_ = tls::accept(acceptor_.loop(), std::move(transport_), std::move(context), options);
   transport_->start(*this);
 }
@@ -47,7 +50,8 @@ void Client::secure() {
 void Client::serve() {
   const FirstBytes::Judge judge = acceptor_.judge_of_first_bytes(*listening_);
   if (judge == nullptr) return begin_session(std::move(transport_), {});
-  first_ = FirstBytes::make(acceptor_.loop(), std::move(transport_), listening_->options.downstream.idle_timeout, judge, *this);
+  first_ = FirstBytes::make(acceptor_.loop(), std::move(transport_), listening_->options.downstream.idle_timeout, judge,
+                            *this);
 }
 
 // One that was let in before memory was short, and has asked for nothing yet, goes before it costs a session.
@@ -79,7 +83,9 @@ void Client::on_end(net::EndReason why) {
   }
 }
 
-http::Sink& Client::on_stream(http::ServerSession&, http::Stream& stream) { return acceptor_.begin_exchange(*this, stream); }
+http::Sink& Client::on_stream(http::ServerSession&, http::Stream& stream) {
+  return acceptor_.begin_exchange(*this, stream);
+}
 
 void Client::on_session_end(http::ServerSession&, http::CloseCause cause) { end(cause); }
 

@@ -1,5 +1,5 @@
-// Client: one client connection from accept to its end: PROXY protocol, TLS, then the session of the version that was agreed on.
-// Owned by its worker's Clients, which count it and may end it; its acceptor says what holds for it.
+// Client: one client connection from accept to its end: PROXY protocol, TLS, then the session of the version that was
+// agreed on. Owned by its worker's Clients, which count it and may end it; its acceptor says what holds for it.
 #pragma once
 
 #include <memory>
@@ -31,13 +31,13 @@ class Client final : public http::ServerHost,
   // It has a place. Nothing of it was read before.
   void begin();
   bool begun() const { return begun_; }
-  void refuse();                                  // it gets none: reset
-  uint8_t asked_again() { return ++asked_; }      // for a place
+  void refuse();  // it gets none: reset
+  uint8_t asked_again() { return ++asked_; }  // for a place
   // Closed now: whoever comes next finds its descriptor free. No request of it may be open (abort() is for those).
   void end(http::CloseCause cause);
   void leave_listener() { base::ListHook<struct OfListener>::unlink(); }
-  // The connection's part of a drain: see http::ServerSession::drain(). One without a session yet just ends, or has a moment for
-  // the bytes that are on their way.
+  // The connection's part of a drain: see http::ServerSession::drain(). One without a session yet just ends, or has a
+  // moment for the bytes that are on their way.
   void drain(http::CloseCause cause);
   void abort(const http::Failure& why, http::CloseCause cause);
 
@@ -54,7 +54,8 @@ class Client final : public http::ServerHost,
   void on_protocol_error(http::Detail detail) override;
   // net::ProxyReader::Host
   void on_proxy_header(net::ProxyReader& reader, net::TransportPtr transport) override;
-  void on_proxy_failed(net::ProxyReader& reader, const net::Peer& peer, net::ProxyReader::Failed why, std::string_view detail) override;
+  void on_proxy_failed(net::ProxyReader& reader, const net::Peer& peer, net::ProxyReader::Failed why,
+                       std::string_view detail) override;
   // FirstBytes::Host
   void on_first_bytes(net::TransportPtr transport, std::string_view bytes) override;
   void on_no_bytes(http::CloseCause cause) override { end(cause); }
@@ -66,12 +67,12 @@ class Client final : public http::ServerHost,
   void on_end(net::EndReason why) override;
   void reclaim() noexcept override;
 
-  Acceptor& acceptor_;                                   // may be gone before our memory is
+  Acceptor& acceptor_;  // may be gone before our memory is
   base::Slab<Client>& home_;
-  std::shared_ptr<const Listening> listening_;   // the settings it was accepted under
-  net::TransportPtr transport_;                          // until there is a session
-  net::Owned<net::ProxyReader> proxy_;                   // while a PROXY header is awaited
-  net::Owned<FirstBytes> first_;                         // while it is not known which session it is for
+  std::shared_ptr<const Listening> listening_;  // the settings it was accepted under
+  net::TransportPtr transport_;  // until there is a session
+  net::Owned<net::ProxyReader> proxy_;  // while a PROXY header is awaited
+  net::Owned<FirstBytes> first_;  // while it is not known which session it is for
   http::ServerSessionPtr session_;
   uint8_t asked_ = 0;
   bool begun_ = false;

@@ -1,5 +1,5 @@
-// ClientLists: the clients of one worker, in the order in which they would have to go when there is no place for a new one. Pure:
-// nothing here ends anybody. Fronts: the same order over all workers.
+// ClientLists: the clients of one worker, in the order in which they would have to go when there is no place for a new
+// one. Pure: nothing here ends anybody. Fronts: the same order over all workers.
 #pragma once
 
 #include <atomic>
@@ -14,11 +14,11 @@ namespace sluice::runtime {
 
 // In the order in which they go; waiting and busy ones never do.
 enum class ClientStage : uint8_t {
-  early,      // no request of it has begun: PROXY header, handshake, first bytes, first head
-  leaving,    // its last answer is with it: lingers until it closes
-  idle,       // between two requests
-  busy,       // a request is open, or its answer is on its way
-  waiting,    // a newcomer without a place
+  early,  // no request of it has begun: PROXY header, handshake, first bytes, first head
+  leaving,  // its last answer is with it: lingers until it closes
+  idle,  // between two requests
+  busy,  // a request is open, or its answer is on its way
+  waiting,  // a newcomer without a place
 };
 
 class ListedClient : public base::ListHook<struct ByStage> {
@@ -28,17 +28,17 @@ class ListedClient : public base::ListHook<struct ByStage> {
 
  private:
   friend class ClientLists;
-  base::Micros since_{};                          // in this stage
+  base::Micros since_{};  // in this stage
   ClientStage stage_ = ClientStage::waiting;
 };
 
-// Since when the first ones of a worker are in their stage. Written by that worker, on a cache line of its own, and only when one of
-// its first ones changes; read by others when all places are taken.
+// Since when the first ones of a worker are in their stage. Written by that worker, on a cache line of its own, and
+// only when one of its first ones changes; read by others when all places are taken.
 class alignas(64) Fronts {
  public:
   // A client has so long for its first request before it counts as one that makes none.
   static constexpr base::Millis early_grace = base::seconds(1);
-  static constexpr size_t stages = 3;             // early, leaving, idle
+  static constexpr size_t stages = 3;  // early, leaving, idle
 
   void set(ClientStage stage, std::optional<base::Micros> since);
   // Of all workers, who has the client that has to go first; of equals `self`. None: nobody has one.
@@ -55,12 +55,13 @@ class ClientLists {
 
   // It is in this stage from now on, behind those that are in it already. All O(1).
   void enter(ListedClient& client, ClientStage stage, base::Micros now);
-  void leave(ListedClient& client);               // in no list: nothing
-  ListedClient* any();                            // nullptr: there are none
+  void leave(ListedClient& client);  // in no list: nothing
+  ListedClient* any();  // nullptr: there are none
   ListedClient* first_waiting() { return of(ClientStage::waiting).front(); }
   uint32_t waiting() const { return waiting_; }
-  uint32_t placed() const { return placed_; }     // all but those that wait
-  // Who has to go first: one without a request for over early_grace, else the one that lingers, else that is idle, for longest.
+  uint32_t placed() const { return placed_; }  // all but those that wait
+  // Who has to go first: one without a request for over early_grace, else the one that lingers, else that is idle, for
+  // longest.
   ListedClient* first_to_go(base::Micros now);
 
  private:

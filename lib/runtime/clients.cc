@@ -71,8 +71,8 @@ void Clients::refuse(Client& client) {
   client.refuse();
 }
 
-// For one of those that wait, of which each has one question under way. An own client that goes makes its place ours in this turn;
-// another worker is asked to send one, and until then nobody is let in for it.
+// For one of those that wait, of which each has one question under way. An own client that goes makes its place ours in
+// this turn; another worker is asked to send one, and until then nobody is let in for it.
 void Clients::find_place() {
   while (true) {
     if (places_.take()) return admit(*first_waiting());
@@ -97,7 +97,7 @@ void Clients::make_room_for(uint32_t worker) { peers_.post(worker, RoomMade{make
 void Clients::room_made(bool made) {
   if (made && places_.give_back_one_too_many()) made = false;
   Client* const client = first_waiting();
-  if (client == nullptr) {                        // it left, or found a place meanwhile
+  if (client == nullptr) {  // it left, or found a place meanwhile
     if (made) places_.give_back();
     return;
   }

@@ -1,7 +1,8 @@
-// Clients: every client connection of one worker, of every listener and version, those of listeners that left too; and admission:
-// no client is let in without a place, of which the process has max_connections. When all are taken the client that has to go first
-// (client_lists.h), of whatever worker, ends in the turn that looks for it, and its place passes to the newcomer. A place is handed
-// on only from a client whose descriptor is closed, never for a promise. See docs/adr/0009-admission.md.
+// Clients: every client connection of one worker, of every listener and version, those of listeners that left too; and
+// admission: no client is let in without a place, of which the process has max_connections. When all are taken the
+// client that has to go first (client_lists.h), of whatever worker, ends in the turn that looks for it, and its place
+// passes to the newcomer. A place is handed on only from a client whose descriptor is closed, never for a promise. See
+// docs/adr/0009-admission.md.
 #pragma once
 
 #include <atomic>
@@ -21,13 +22,13 @@ class WorkerMeter;
 class Places {
  public:
   explicit Places(uint32_t workers) : fronts(workers) {}
-  bool take();                                    // false: all are taken
+  bool take();  // false: all are taken
   void give_back() { taken.fetch_sub(1, std::memory_order_relaxed); }
-  bool give_back_one_too_many();                  // more are taken than there are: a reload made them fewer
+  bool give_back_one_too_many();  // more are taken than there are: a reload made them fewer
   bool too_many() const { return taken.load(std::memory_order_relaxed) > most.load(std::memory_order_relaxed); }
 
-  std::vector<Fronts> fronts;                     // by worker
-  std::atomic<uint32_t> most{0};                  // max_connections
+  std::vector<Fronts> fronts;  // by worker
+  std::atomic<uint32_t> most{0};  // max_connections
   // Written at each accept and close: apart from what every request reads.
   alignas(64) std::atomic<uint32_t> taken{0};
 };
@@ -41,23 +42,25 @@ class Clients {
 
   Clients(net::Loop& loop, uint32_t worker, Places& places, Peers& peers, WorkerMeter& meter);
 
-  Client& make(Acceptor& acceptor, net::TransportPtr transport) { return *slab_.make(slab_, acceptor, std::move(transport)); }
-  void clear();                                   // all of them, without another word
+  Client& make(Acceptor& acceptor, net::TransportPtr transport) {
+    return *slab_.make(slab_, acceptor, std::move(transport));
+  }
+  void clear();  // all of them, without another word
   // A newcomer: begins, or waits for a place, or is refused (and counted); it may have ended when this returns.
   void arrive(Client& client);
   // From the client itself: its stage. The last thing it does: it may have ended when this returns.
   void on_busy(Client& client);
   void on_idle(Client& client);
   void on_leaving(Client& client);
-  void gone(Client& client);                      // it has ended
-  // max_connections has become lower: who may go goes until it is kept, at once and as requests end. One worker is enough: it asks
-  // the others. Again: harmless.
+  void gone(Client& client);  // it has ended
+  // max_connections has become lower: who may go goes until it is kept, at once and as requests end. One worker is
+  // enough: it asks the others. Again: harmless.
   void shed();
   uint32_t placed() const { return lists_.placed(); }
 
   // Messages of other workers.
   void make_room_for(uint32_t worker);
-  void room_made(bool made);                      // true: with a place that is ours now
+  void room_made(bool made);  // true: with a place that is ours now
 
  private:
   void admit(Client& client);
@@ -73,7 +76,7 @@ class Clients {
   WorkerMeter& meter_;
   base::Slab<Client> slab_;
   ClientLists lists_;
-  bool shedding_ = false;                         // more places are taken than there are
+  bool shedding_ = false;  // more places are taken than there are
 };
 
 }  // namespace sluice::runtime

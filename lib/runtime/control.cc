@@ -45,8 +45,9 @@ void Control::publish(GenerationPtr next) {
   if (epoch == 1) {
     readiness_.begin(next->snapshot->runtime.warm_timeout);
     env_.crew.to_all([this](Worker& worker) {
-      worker.report_held(
-          [this, index = worker.index()](const Held& held) { env_.crew.to_control([this, index, held] { on_held(index, held); }); });
+      worker.report_held([this, index = worker.index()](const Held& held) {
+        env_.crew.to_control([this, index, held] { on_held(index, held); });
+      });
     });
   }
   series_.publish(*next->snapshot);
@@ -55,7 +56,9 @@ void Control::publish(GenerationPtr next) {
   cells_.certificates(*next);
   generation_ = std::move(next);
   checks_.place(*generation_, sets);
-  env_.crew.to_all([generation = generation_, sets = std::move(sets), epoch](Worker& worker) { worker.apply(generation, sets, epoch); });
+  env_.crew.to_all([generation = generation_, sets = std::move(sets), epoch](Worker& worker) {
+    worker.apply(generation, sets, epoch);
+  });
 }
 
 // Keys of the process; those of listeners, routes and upstreams come with the generation.
@@ -72,7 +75,8 @@ void Control::on_held(uint32_t worker, Held held) {
   series_.look();
 }
 
-void Control::send_endpoints(const upstream::SharedUpstream& upstream, const upstream::EndpointSetPtr& set, std::function<void()> applied) {
+void Control::send_endpoints(const upstream::SharedUpstream& upstream, const upstream::EndpointSetPtr& set,
+                             std::function<void()> applied) {
   env_.crew.to_all([this, shared = &upstream, set, applied = std::move(applied)](Worker& worker) {
     worker.set_endpoints(shared, set, http::CloseCause::dns_removed);
     env_.crew.to_control(applied);

@@ -1,6 +1,6 @@
-// Control: what is in force, and the way of a change to the workers. It alone changes endpoint sets and health bits, and it
-// alone decides when the process ends. Its rooms: series, checks, readiness, leaving, reloads, pages. Knows no thread, no
-// descriptor and no clock of its own, so that all of it runs in a simulation too.
+// Control: what is in force, and the way of a change to the workers. It alone changes endpoint sets and health bits,
+// and it alone decides when the process ends. Its rooms: series, checks, readiness, leaving, reloads, pages. Knows no
+// thread, no descriptor and no clock of its own, so that all of it runs in a simulation too.
 #pragma once
 
 #include <functional>
@@ -25,14 +25,15 @@ class Control final : private Discovery::User, private Reloads::User {
  public:
   struct Setup {
     net::Loop& loop;
-    net::Network& network;                        // of health checks
+    net::Network& network;  // of health checks
     dns::Queries& queries;
     Crew& crew;
     admin::Helper& helper;
     metrics::Registry& registry;
     Shared& shared;
     uint64_t seed;
-    std::function<uint32_t(uint32_t)> fit_connections;   // how many of the max_connections wanted there are descriptors for
+    std::function<uint32_t(uint32_t)>
+        fit_connections;  // how many of the max_connections wanted there are descriptors for
     Reloads::Setup reloads;
   };
   // All that `setup` refers to outlives it. Nothing is in force until publish().
@@ -40,8 +41,8 @@ class Control final : private Discovery::User, private Reloads::User {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  // For `required_at_start`, before publish(): turns the loop until every name is resolved; one problem for each that is not. Less
-  // is awaited once `given_up` is true.
+  // For `required_at_start`, before publish(): turns the loop until every name is resolved; one problem for each that
+  // is not. Less is awaited once `given_up` is true.
   config::Problems await_names(const std::function<bool()>& given_up) { return discovery_.await_all(given_up); }
   // From now on this generation is in force: to the workers, the health checks, the scrape.
   void publish(GenerationPtr next) override;

@@ -41,7 +41,8 @@ void ControlCells::certificates(const Generation& generation) {
   for (const auto& listening : generation.listeners) {
     if (listening->tls == nullptr) continue;
     for (const tls::CertificateFacts& facts : listening->tls->certificates()) {
-      registry_.gauge(Name::certificate_expiry_seconds, {facts.name}, registry_.control()).set(static_cast<double>(facts.not_after));
+      registry_.gauge(Name::certificate_expiry_seconds, {facts.name}, registry_.control())
+          .set(static_cast<double>(facts.not_after));
       certificates_.insert(facts.name);
     }
   }
@@ -53,7 +54,8 @@ void ControlCells::certificates(const Generation& generation) {
 void ControlCells::log_dropped(const exchange::AccessLog* access) {
   registry_.computed(Name::log_dropped_total, {"process"}, [] { return static_cast<double>(base::log_dropped()); });
   if (access != nullptr)
-    registry_.computed(Name::log_dropped_total, {"access"}, [access] { return static_cast<double>(access->dropped()); });
+    registry_.computed(Name::log_dropped_total, {"access"},
+                       [access] { return static_cast<double>(access->dropped()); });
 }
 
 }  // namespace sluice::runtime

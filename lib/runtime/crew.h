@@ -1,5 +1,6 @@
-// Crew: the workers of the process as control and the workers themselves reach them: threads in production, loops of one
-// thread in a simulation. A message runs at the receiver's loop; messages of one sender to one receiver keep their order.
+// Crew: the workers of the process as control and the workers themselves reach them: threads in production, loops of
+// one thread in a simulation. A message runs at the receiver's loop; messages of one sender to one receiver keep their
+// order.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,7 @@ class Worker;
 class Peers {
  public:
   using Message = WorkerMail;
-  virtual void post(uint32_t worker, Message message) = 0;   // any thread; dropped if that worker has gone
+  virtual void post(uint32_t worker, Message message) = 0;  // any thread; dropped if that worker has gone
 
  protected:
   ~Peers() = default;
@@ -27,14 +28,14 @@ class Peers {
 class Crew : public Peers {
  public:
   virtual uint32_t size() const = 0;
-  virtual void to_control(std::function<void()> message) = 0;   // any thread: runs at control's loop
+  virtual void to_control(std::function<void()> message) = 0;  // any thread: runs at control's loop
 
   // From control. `message` is shared by the workers: it must be callable on several threads at once.
   void to_all(const Message& message) {
     for (uint32_t i = 0; i < size(); ++i) post(i, message);
   }
-  // From control: every worker answers `question`, then `then` runs at control's loop, once, with the answers by worker. A
-  // question belongs to its own round: answers of an earlier one never count.
+  // From control: every worker answers `question`, then `then` runs at control's loop, once, with the answers by
+  // worker. A question belongs to its own round: answers of an earlier one never count.
   template <class T>
   void ask_all(std::function<T(Worker&)> question, std::function<void(std::vector<T>)> then) {
     struct Round {

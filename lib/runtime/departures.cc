@@ -39,13 +39,14 @@ Departures::~Departures() = default;
 void Departures::watch(const std::string& upstream) {
   std::shared_ptr<Open>& open = open_[upstream];
   if (open == nullptr) open = std::make_shared<Open>();
-  registry_.computed(metrics::Name::upstream_connections_leaving, {upstream}, [open] { return static_cast<double>(open->count()); });
+  registry_.computed(metrics::Name::upstream_connections_leaving, {upstream},
+                     [open] { return static_cast<double>(open->count()); });
 }
 
 void Departures::forget(const std::string& upstream) { open_.erase(upstream); }
 
-std::shared_ptr<Departures::Change> Departures::begin(const std::string& upstream, Endpoints endpoints, base::Micros changed,
-                                                      std::uint32_t workers) {
+std::shared_ptr<Departures::Change> Departures::begin(const std::string& upstream, Endpoints endpoints,
+                                                      base::Micros changed, std::uint32_t workers) {
   auto change = std::make_shared<Change>();
   change->changed = changed;
   change->workers_to_go = workers;

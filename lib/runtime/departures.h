@@ -1,8 +1,9 @@
 // Departures: the addresses that left an upstream's answer, until the last connection to them has closed. Feeds
 // upstream_connections_leaving and dns_propagation_seconds. Control thread; only the gauges are read by the scrape.
 //
-// A look at the shared counts every few milliseconds, while anything leaves, is all it takes: no message and no lock when a
-// connection closes on a worker. A count of zero says something only after every worker has the new set (applied()).
+// A look at the shared counts every few milliseconds, while anything leaves, is all it takes: no message and no lock
+// when a connection closes on a worker. A count of zero says something only after every worker has the new set
+// (applied()).
 #pragma once
 
 #include <memory>
@@ -20,9 +21,9 @@ namespace sluice::runtime {
 
 class Departures {
  public:
-  static constexpr base::Millis look_first{5};      // how often it looks: at first,
-  static constexpr base::Millis look_most{1'000};   // and at most, when connections (WebSockets) stay for hours
-  static constexpr std::int64_t look_share = 500;   // in between: this part of the time that has passed
+  static constexpr base::Millis look_first{5};  // how often it looks: at first,
+  static constexpr base::Millis look_most{1'000};  // and at most, when connections (WebSockets) stay for hours
+  static constexpr std::int64_t look_share = 500;  // in between: this part of the time that has passed
 
   using Endpoints = std::vector<std::shared_ptr<upstream::SharedEndpoint>>;
   // One change of one upstream. Whoever publishes the new set calls applied() once for each worker that has it.
@@ -34,7 +35,7 @@ class Departures {
     friend class Departures;
     base::Micros changed{};
     std::uint32_t workers_to_go = 0;
-    Endpoints endpoints;                            // constant once it is in the list
+    Endpoints endpoints;  // constant once it is in the list
   };
 
   Departures(net::Loop& loop, metrics::Registry& registry);
@@ -47,7 +48,8 @@ class Departures {
   // It left the configuration: its connections are no news of DNS any more.
   void forget(const std::string& upstream);
   // `endpoints` left at `changed` (loop time).
-  std::shared_ptr<Change> begin(const std::string& upstream, Endpoints endpoints, base::Micros changed, std::uint32_t workers);
+  std::shared_ptr<Change> begin(const std::string& upstream, Endpoints endpoints, base::Micros changed,
+                                std::uint32_t workers);
 
  private:
   struct Open;

@@ -155,8 +155,9 @@ config::Problems Discovery::await_all(const std::function<bool()>& given_up) {
     for (std::size_t i = 0; i < upstream->names.size(); ++i) {
       const Name* const name = upstream->names[i].get();
       if (name == nullptr || name->first() == Name::First::good) continue;
-      problems.push_back(base::Error{fmt::format("upstream {}: {} does not resolve: {} (dns.required_at_start = true)", upstream->name,
-                                                 upstream->sources[i].text, name->why().empty() ? "no answer in time" : name->why())});
+      problems.push_back(
+          base::Error{fmt::format("upstream {}: {} does not resolve: {} (dns.required_at_start = true)", upstream->name,
+                                  upstream->sources[i].text, name->why().empty() ? "no answer in time" : name->why())});
     }
   }
   return problems;
@@ -166,7 +167,7 @@ config::Problems Discovery::await_all(const std::function<bool()>& given_up) {
 
 void Discovery::changed(Followed& upstream) {
   upstream.dirty = true;
-  loop_.run_later(*this);   // several names, one set
+  loop_.run_later(*this);  // several names, one set
 }
 
 void Discovery::run() {
@@ -178,8 +179,9 @@ void Discovery::run() {
 
 void Discovery::publish(Followed& upstream) {
   base::Micros changed = loop_.now();
-  std::vector<upstream::EndpointSpec> specs =
-      endpoint_specs(upstream.sources, [&](std::size_t i) { return upstream.names[i] == nullptr ? nullptr : upstream.names[i]->known(); });
+  std::vector<upstream::EndpointSpec> specs = endpoint_specs(upstream.sources, [&](std::size_t i) {
+    return upstream.names[i] == nullptr ? nullptr : upstream.names[i]->known();
+  });
   if (specs == upstream.published) {
     upstream.complete = upstream.all([](const Name& n) { return n.first() == Name::First::good; });
     return;
@@ -195,7 +197,8 @@ void Discovery::publish(Followed& upstream) {
   const upstream::EndpointSetPtr set = set_of(upstream, *upstream.options, newcomers);
   Departures::Endpoints left;
   for (const upstream::EndpointEntry& old : before->entries) {
-    const bool stays = std::ranges::any_of(set->entries, [&](const upstream::EndpointEntry& e) { return e.endpoint == old.endpoint; });
+    const bool stays =
+        std::ranges::any_of(set->entries, [&](const upstream::EndpointEntry& e) { return e.endpoint == old.endpoint; });
     if (!stays) left.push_back(old.endpoint);
   }
   base::info("upstream {}: {} addresses, {} left", upstream.name, set->entries.size(), left.size());
@@ -207,12 +210,15 @@ void Discovery::publish(Followed& upstream) {
   prune_ = true;
 }
 
-upstream::EndpointSetPtr Discovery::set_of(Followed& upstream, const upstream::UpstreamOptions& options, upstream::Newcomers newcomers) {
-  upstream.published =
-      endpoint_specs(upstream.sources, [&](std::size_t i) { return upstream.names[i] == nullptr ? nullptr : upstream.names[i]->known(); });
+upstream::EndpointSetPtr Discovery::set_of(Followed& upstream, const upstream::UpstreamOptions& options,
+                                           upstream::Newcomers newcomers) {
+  upstream.published = endpoint_specs(upstream.sources, [&](std::size_t i) {
+    return upstream.names[i] == nullptr ? nullptr : upstream.names[i]->known();
+  });
   upstream.complete = upstream.all([](const Name& n) { return n.first() == Name::First::good; });
   const upstream::EndpointSetPtr before = upstream.shared->endpoints();
-  const upstream::EndpointSetPtr set = upstream.shared->set_endpoints(upstream.published, options.panic_threshold, newcomers, loop_.now());
+  const upstream::EndpointSetPtr set =
+      upstream.shared->set_endpoints(upstream.published, options.panic_threshold, newcomers, loop_.now());
   upstream::export_shared(registry_, upstream.shared, *before, options.pool.max_connections);
   return set;
 }

@@ -1,6 +1,7 @@
-// Discovery: what the names in upstreams' `dns`, `srv` and `endpoints` stand for, and the endpoint sets that follow. Owns the
-// resolver and the directory, on the control loop. A change of an answer becomes a new set for every worker and for the health
-// checks; requests never wait for a lookup, because a set is always there (at worst an empty one: 503 no_endpoint).
+// Discovery: what the names in upstreams' `dns`, `srv` and `endpoints` stand for, and the endpoint sets that follow.
+// Owns the resolver and the directory, on the control loop. A change of an answer becomes a new set for every worker
+// and for the health checks; requests never wait for a lookup, because a set is always there (at worst an empty one:
+// 503 no_endpoint).
 #pragma once
 
 #include <functional>
@@ -24,8 +25,8 @@ class Discovery final : private dns::Meter, private net::Runnable {
  public:
   class User {
    public:
-    // Every worker gets the set of this upstream, and so do its health checks; connections to what is not in it any more close as
-    // dns_removed. `applied` is called at control's loop once for each worker that has it.
+    // Every worker gets the set of this upstream, and so do its health checks; connections to what is not in it any
+    // more close as dns_removed. `applied` is called at control's loop once for each worker that has it.
     virtual void send_endpoints(const upstream::SharedUpstream& upstream, const upstream::EndpointSetPtr& set,
                                 std::function<void()> applied) = 0;
 
@@ -34,10 +35,10 @@ class Discovery final : private dns::Meter, private net::Runnable {
   };
   struct Setup {
     net::Loop& loop;
-    dns::Queries& queries;           // outlives it
+    dns::Queries& queries;  // outlives it
     metrics::Registry& registry;
     std::uint32_t workers = 1;
-    std::uint64_t seed = 0;          // jitter
+    std::uint64_t seed = 0;  // jitter
     User& user;
   };
 
@@ -46,11 +47,11 @@ class Discovery final : private dns::Meter, private net::Runnable {
   Discovery& operator=(const Discovery&) = delete;
   ~Discovery();
 
-  // The names of this configuration are followed from now on; those that stay keep all that is known. The second call for one
-  // snapshot does nothing. Errors (too many names): those names stay unresolved, with a warning.
+  // The names of this configuration are followed from now on; those that stay keep all that is known. The second call
+  // for one snapshot does nothing. Errors (too many names): those names stay unresolved, with a warning.
   void follow(const std::shared_ptr<const config::Snapshot>& snapshot);
-  // Sets of all upstreams of a generation, which becomes the one in force: follow() and what is known now. Newcomers of a reload
-  // do not slow-start.
+  // Sets of all upstreams of a generation, which becomes the one in force: follow() and what is known now. Newcomers of
+  // a reload do not slow-start.
   EndpointSets publish(const Generation& generation);
 
   // Has every name had its first resolution, good or bad, and are the workers told?
@@ -60,15 +61,16 @@ class Discovery final : private dns::Meter, private net::Runnable {
   config::Problems await_all(const std::function<bool()>& given_up);
 
   std::vector<dns::NameStatus> status() const { return directory_.status(); }
-  void set_gauges();                 // what control sets before a scrape: dns_stale
+  void set_gauges();  // what control sets before a scrape: dns_stale
 
  private:
   class Name;
-  struct Followed;                   // one upstream with its names
-  void run() override;               // at the loop: publishes what has changed
+  struct Followed;  // one upstream with its names
+  void run() override;  // at the loop: publishes what has changed
   void changed(Followed& upstream);
   void publish(Followed& upstream);
-  upstream::EndpointSetPtr set_of(Followed& upstream, const upstream::UpstreamOptions& options, upstream::Newcomers newcomers);
+  upstream::EndpointSetPtr set_of(Followed& upstream, const upstream::UpstreamOptions& options,
+                                  upstream::Newcomers newcomers);
   void prune_series();
   // dns::Meter
   void on_lookup(std::string_view name, dns::Outcome outcome, base::Micros took) override;
@@ -82,9 +84,10 @@ class Discovery final : private dns::Meter, private net::Runnable {
   Departures departures_;
   dns::Directory directory_;
   std::shared_ptr<const config::Snapshot> snapshot_;
-  std::vector<std::unique_ptr<Followed>> upstreams_;   // by index in the snapshot; they hold subscriptions: before directory_
-  std::unordered_set<std::string> metered_;            // names with series
-  bool prune_ = false;                                 // some of them may have gone
+  std::vector<std::unique_ptr<Followed>>
+      upstreams_;  // by index in the snapshot; they hold subscriptions: before directory_
+  std::unordered_set<std::string> metered_;  // names with series
+  bool prune_ = false;  // some of them may have gone
 };
 
 }  // namespace sluice::runtime

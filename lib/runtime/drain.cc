@@ -39,7 +39,8 @@ Phase Drain::step(base::Micros now, uint64_t left) {
     case Phase::serving:
     case Phase::gone: break;
     case Phase::deregistering:
-      if (since >= std::min(base::Micros(options_.deregister_wait), base::Micros(options_.deadline))) phase_ = Phase::draining;
+      if (since >= std::min(base::Micros(options_.deregister_wait), base::Micros(options_.deadline)))
+        phase_ = Phase::draining;
       break;
     case Phase::draining:
       if (left == 0) {

@@ -11,24 +11,24 @@
 namespace sluice::runtime {
 
 enum class Phase : uint8_t {
-  serving,         // 0
-  deregistering,   // 1: /readyz says 503, everything is served as before
-  draining,        // 2: listeners closed, connections end as they fall idle
-  closing,         // 3: the deadline is over, what is left is cut
-  gone,            // nothing is left: exit 0
+  serving,  // 0
+  deregistering,  // 1: /readyz says 503, everything is served as before
+  draining,  // 2: listeners closed, connections end as they fall idle
+  closing,  // 3: the deadline is over, what is left is cut
+  gone,  // nothing is left: exit 0
 };
 
-// Who asks us to leave. A second time in the same way means "at once"; another way beside it changes nothing: Kubernetes runs a
-// preStop hook, which may have called POST /drain, and sends SIGTERM then.
+// Who asks us to leave. A second time in the same way means "at once"; another way beside it changes nothing:
+// Kubernetes runs a preStop hook, which may have called POST /drain, and sends SIGTERM then.
 enum class Ask : uint8_t { terminate, interrupt, admin };
 
 // What a phase means to the others.
 struct PhaseRule {
   Phase phase;
   std::string_view name;
-  bool ready;        // /readyz 200 (if nothing else stands against it)
-  bool listening;    // new connections are accepted
-  bool keep_alive;   // connections may carry further requests
+  bool ready;  // /readyz 200 (if nothing else stands against it)
+  bool listening;  // new connections are accepted
+  bool keep_alive;  // connections may carry further requests
 };
 const PhaseRule& rule_of(Phase phase);
 
@@ -43,7 +43,7 @@ class Drain {
   Phase phase() const { return phase_; }
   // Until the deadline; 0 while serving.
   base::Micros time_left(base::Micros now) const;
-  void set_options(const config::DrainOptions& options) { options_ = options; }   // a reload; only while serving
+  void set_options(const config::DrainOptions& options) { options_ = options; }  // a reload; only while serving
 
   // What is cut at the deadline gets this long to leave (GOAWAY, RST), then the process goes.
   static constexpr base::Millis closing_time = base::seconds(1);
@@ -51,7 +51,7 @@ class Drain {
  private:
   config::DrainOptions options_;
   Phase phase_ = Phase::serving;
-  uint8_t asked_ = 0;                  // a bit for each Ask
+  uint8_t asked_ = 0;  // a bit for each Ask
   base::Micros began_{};
   base::Micros closing_since_{};
 };

@@ -14,7 +14,8 @@ base::Slab<FirstBytes>& slab() {
 
 }  // namespace
 
-net::Owned<FirstBytes> FirstBytes::make(net::Loop& loop, net::TransportPtr transport, base::Millis patience, Judge judge, Host& host) {
+net::Owned<FirstBytes> FirstBytes::make(net::Loop& loop, net::TransportPtr transport, base::Millis patience,
+                                        Judge judge, Host& host) {
   return net::Owned<FirstBytes>(slab().make(loop, std::move(transport), patience, judge, host));
 }
 

@@ -28,9 +28,10 @@ class FirstBytes final : private net::Transport::User, private net::Reapable {
     ~Host() = default;
   };
 
-  static net::Owned<FirstBytes> make(net::Loop& loop, net::TransportPtr transport, base::Millis patience, Judge judge, Host& host);
-  void hurry(base::Millis patience);               // from now on it waits no longer than this
-  void retire() noexcept;                          // for Owned
+  static net::Owned<FirstBytes> make(net::Loop& loop, net::TransportPtr transport, base::Millis patience, Judge judge,
+                                     Host& host);
+  void hurry(base::Millis patience);  // from now on it waits no longer than this
+  void retire() noexcept;  // for Owned
 
  private:
   friend class base::Slab<FirstBytes>;

@@ -22,9 +22,14 @@ using config::Problems;
 
 class Builder {
  public:
-  Builder(const config::Snapshot& snapshot, const Generation* previous, uint32_t workers, base::Micros wall, Problems& warnings,
-          Sockets sockets)
-      : sockets_(sockets), snapshot_(snapshot), previous_(previous), workers_(workers), wall_(wall), warnings_(warnings) {}
+  Builder(const config::Snapshot& snapshot, const Generation* previous, uint32_t workers, base::Micros wall,
+          Problems& warnings, Sockets sockets)
+      : sockets_(sockets),
+        snapshot_(snapshot),
+        previous_(previous),
+        workers_(workers),
+        wall_(wall),
+        warnings_(warnings) {}
 
   void listener(Generation& to, uint32_t index) {
     auto made = std::make_shared<Listening>();
@@ -51,11 +56,12 @@ class Builder {
     to.upstreams.push_back(std::move(made));
   }
 
-  // Which open socket each address goes on with: one is known by its address, whatever its listener is called and where it stands. An
-  // address that may be there more than once (port 0) goes first to the listener that had it.
+  // Which open socket each address goes on with: one is known by its address, whatever its listener is called and where
+  // it stands. An address that may be there more than once (port 0) goes first to the listener that had it.
   void keep_sockets() {
     if (previous_ == nullptr) return;
-    for (const config::ListenerOptions& listener : snapshot_.listeners) keep_sockets(listener, former_listener(listener.name));
+    for (const config::ListenerOptions& listener : snapshot_.listeners)
+      keep_sockets(listener, former_listener(listener.name));
     for (const config::ListenerOptions& listener : snapshot_.listeners) {
       for (const auto& old : previous_->listeners) keep_sockets(listener, old.get());
     }
@@ -69,7 +75,8 @@ class Builder {
       problems.push_back(std::move(done.error()));
       while (it != modes_.begin()) {
         --it;
-        static_cast<void>(net::set_unix_mode(it->address, it->before));   // it was possible a moment ago; the problem is told already
+        static_cast<void>(
+            net::set_unix_mode(it->address, it->before));  // it was possible a moment ago; the problem is told already
       }
       return;
     }
@@ -93,7 +100,8 @@ class Builder {
     return std::make_shared<upstream::SharedUpstream>(name, workers_, first_turn);
   }
 
-  std::shared_ptr<const tls::ServerContext> server_context(const config::ListenerOptions& options, const Listening* before) {
+  std::shared_ptr<const tls::ServerContext> server_context(const config::ListenerOptions& options,
+                                                           const Listening* before) {
     tls::ServerContext::Setup setup;
     setup.listener = options.name;
     for (const http::Protocol protocol : options.protocols) setup.alpn.emplace_back(alpn_of(protocol));
@@ -111,7 +119,8 @@ class Builder {
       for (size_t i = 0; i < old->sockets.size(); ++i) {
         if (old->options.addresses[i].parsed != address.parsed || !used_.insert(old->sockets[i].get()).second) continue;
         kept_.emplace(&address, old->sockets[i]);
-        if (old->options.unix_mode != listener.unix_mode) modes_.push_back({address.parsed, old->options.unix_mode, listener.unix_mode});
+        if (old->options.unix_mode != listener.unix_mode)
+          modes_.push_back({address.parsed, old->options.unix_mode, listener.unix_mode});
         break;
       }
     }
@@ -140,9 +149,10 @@ class Builder {
   }
 
   // The context before goes on while nothing of it changed: connections made with it stay.
-  void client_context(const upstream::UpstreamOptions& options, std::optional<size_t> before, Backing& to, upstream::Way& way) {
-    to.tls_files = identity(options.tls->ca.empty() ? tls::system_authorities() : options.tls->ca) + identity(options.tls->cert) +
-                   identity(options.tls->key);
+  void client_context(const upstream::UpstreamOptions& options, std::optional<size_t> before, Backing& to,
+                      upstream::Way& way) {
+    to.tls_files = identity(options.tls->ca.empty() ? tls::system_authorities() : options.tls->ca) +
+                   identity(options.tls->cert) + identity(options.tls->key);
     if (before) {
       const upstream::UpstreamOptions& old = previous_->snapshot->upstreams[*before];
       const Backing& backing = previous_->upstreams[*before];
@@ -168,20 +178,20 @@ class Builder {
   base::Micros wall_;
   Problems& warnings_;
   std::map<const config::ListenAddress*, std::shared_ptr<ListenSocket>> kept_;
-  std::set<const ListenSocket*> used_;   // by kept_
+  std::set<const ListenSocket*> used_;  // by kept_
   struct Mode {
     net::Address address;
     uint32_t before = 0;
     uint32_t after = 0;
   };
-  std::vector<Mode> modes_;              // of kept ones, that change
+  std::vector<Mode> modes_;  // of kept ones, that change
 };
 
 }  // namespace
 
-std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& loaded, const Generation* previous, uint32_t workers,
-                                                        base::Micros wall, Problems& warnings, Sockets sockets,
-                                                        std::vector<config::Waiting> waiting) {
+std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& loaded, const Generation* previous,
+                                                        uint32_t workers, base::Micros wall, Problems& warnings,
+                                                        Sockets sockets, std::vector<config::Waiting> waiting) {
   auto made = std::make_shared<Generation>();
   made->waiting = std::move(waiting);
   made->snapshot = loaded.snapshot;

@@ -45,8 +45,8 @@ void Leaving::tell_workers() {
   env_.crew.to_all([this](Worker& worker) { worker.leave([this] { env_.crew.to_control([this] { ++closed_; }); }); });
 }
 
-// A listener's accept queue may hold connections that no count shows yet, so "nothing is left" needs every worker's word that
-// its listeners are closed.
+// A listener's accept queue may hold connections that no count shows yet, so "nothing is left" needs every worker's
+// word that its listeners are closed.
 uint64_t Leaving::connections_left() const {
   const bool listening = drain_.phase() != Phase::serving && closed_ < env_.crew.size();
   return uint64_t{env_.shared.places.taken.load()} + (listening ? 1 : 0);

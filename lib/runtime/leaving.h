@@ -1,5 +1,5 @@
-// Leaving: the process's end in order, as Drain's phases say: the workers are told, what is left is counted, and at last the
-// loop is stopped.
+// Leaving: the process's end in order, as Drain's phases say: the workers are told, what is left is counted, and at
+// last the loop is stopped.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ class Leaving {
   void begin(Ask by);
   Phase phase() const { return drain_.phase(); }
   base::Micros time_left() const { return drain_.time_left(env_.loop.now()); }
-  void set_options(const config::DrainOptions& options) { drain_.set_options(options); }   // only while serving
+  void set_options(const config::DrainOptions& options) { drain_.set_options(options); }  // only while serving
 
  private:
   void tick();
@@ -28,7 +28,7 @@ class Leaving {
   ControlEnv& env_;
   net::Timer timer_;
   Drain drain_;
-  uint32_t closed_ = 0;                           // workers whose listeners are closed
+  uint32_t closed_ = 0;  // workers whose listeners are closed
 };
 
 }  // namespace sluice::runtime

@@ -15,7 +15,8 @@ base::Result<std::shared_ptr<ListenSocket>> ListenSocket::open(const net::Addres
   for (uint32_t i = 0; i < workers; ++i) {
     if (i > 0 && address.family() == net::Address::Family::unix_path) {
       made->sockets_.push_back(made->sockets_.front().duplicate());
-      if (!made->sockets_.back()) return base::fail("no file descriptor is left for a listener; raise the limit of open files");
+      if (!made->sockets_.back())
+        return base::fail("no file descriptor is left for a listener; raise the limit of open files");
       continue;
     }
     auto socket = net::open_socket(made->address_, options);

@@ -1,6 +1,7 @@
-// WorkerMail: what a worker is told by others: a closed list of what workers say to each other, and tasks of control. What workers
-// say about upstreams may get lost: it is asked again, given back, or found out in another way. What they say about clients may not: a
-// newcomer waits for it, or a place goes with it; there is never more of it than Clients::waiting_max for each of them.
+// WorkerMail: what a worker is told by others: a closed list of what workers say to each other, and tasks of control.
+// What workers say about upstreams may get lost: it is asked again, given back, or found out in another way. What they
+// say about clients may not: a newcomer waits for it, or a place goes with it; there is never more of it than
+// Clients::waiting_max for each of them.
 #pragma once
 
 #include <concepts>
@@ -17,15 +18,15 @@ namespace sluice::runtime {
 class Worker;
 
 // `upstream` only tells which one is meant: nothing happens if the worker does not know it any more.
-struct GiveUpIdle {                               // lost: asked for again, while somebody waits
+struct GiveUpIdle {  // lost: asked for again, while somebody waits
   const upstream::SharedUpstream* upstream;
   uint32_t wanted;
 };
-struct TakeSlot {                                 // lost: the slot goes back
+struct TakeSlot {  // lost: the slot goes back
   const upstream::SharedUpstream* upstream;
   std::shared_ptr<upstream::PassedSlot> slot;
 };
-struct EndpointDown {                             // lost: each idle connection is looked at before use anyhow
+struct EndpointDown {  // lost: each idle connection is looked at before use anyhow
   const upstream::SharedUpstream* upstream;
   uint64_t endpoint;
 };
@@ -37,23 +38,23 @@ struct MakeRoom {
 struct RoomMade {
   bool made;
 };
-struct ShedClients {};                            // more places are taken than there are: yours has to go first
+struct ShedClients {};  // more places are taken than there are: yours has to go first
 
 class WorkerMail {
  public:
-  using Task = std::function<void(Worker&)>;      // of control: rare, never lost
+  using Task = std::function<void(Worker&)>;  // of control: rare, never lost
 
-  WorkerMail() = default;                         // says nothing
-  WorkerMail(GiveUpIdle what) : what_(what) {}                  // NOLINT: one word for the message and its envelope
-  WorkerMail(TakeSlot what) : what_(std::move(what)) {}         // NOLINT
-  WorkerMail(EndpointDown what) : what_(what) {}                // NOLINT
-  WorkerMail(MakeRoom what) : what_(what) {}                    // NOLINT
-  WorkerMail(RoomMade what) : what_(what) {}                    // NOLINT
-  WorkerMail(ShedClients what) : what_(what) {}                 // NOLINT
+  WorkerMail() = default;  // says nothing
+  WorkerMail(GiveUpIdle what) : what_(what) {}  // NOLINT: one word for the message and its envelope
+  WorkerMail(TakeSlot what) : what_(std::move(what)) {}  // NOLINT
+  WorkerMail(EndpointDown what) : what_(what) {}  // NOLINT
+  WorkerMail(MakeRoom what) : what_(what) {}  // NOLINT
+  WorkerMail(RoomMade what) : what_(what) {}  // NOLINT
+  WorkerMail(ShedClients what) : what_(what) {}  // NOLINT
   template <std::invocable<Worker&> Work>
-  WorkerMail(Work task) : what_(Task(std::move(task))) {}       // NOLINT
+  WorkerMail(Work task) : what_(Task(std::move(task))) {}  // NOLINT
 
-  void operator()(Worker& to) const;              // at its loop
+  void operator()(Worker& to) const;  // at its loop
   bool may_get_lost() const;
 
  private:

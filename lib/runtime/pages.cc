@@ -18,7 +18,8 @@ std::span<const std::string> Pages::hosts() { return rooms_.in_force->snapshot->
 
 void Pages::on_helper(std::function<admin::Page()> make, const Done& done) {
   auto page = std::make_shared<admin::Page>();
-  const bool taken = env_.helper.submit([page, make = std::move(make)] { *page = make(); }, [page, done] { done(std::move(*page)); });
+  const bool taken =
+      env_.helper.submit([page, make = std::move(make)] { *page = make(); }, [page, done] { done(std::move(*page)); });
   if (!taken) done({503, "text/plain; charset=utf-8", "503: too many requests for this page are under way\n"});
 }
 

@@ -21,8 +21,8 @@ std::string words_of(const config::Diff& diff, const Generation& next) {
 
 }  // namespace
 
-std::expected<Plan, config::Problems> make_plan(config::Loaded loaded, const Generation& running, uint32_t workers, base::Micros wall,
-                                                Sockets sockets) {
+std::expected<Plan, config::Problems> make_plan(config::Loaded loaded, const Generation& running, uint32_t workers,
+                                                base::Micros wall, Sockets sockets) {
   auto snapshot = std::make_shared<config::Snapshot>(*loaded.snapshot);
   std::vector<config::Waiting> waiting = config::keep_until_restart(*running.snapshot, *snapshot);
   const config::Diff diff = config::diff(*running.snapshot, *snapshot);

@@ -39,7 +39,9 @@ std::string make_pseudonym() {
   return fmt::format("sluice-{:012x}", random.next() >> 16);
 }
 
-uint32_t worker_count(const config::Snapshot& snapshot) { return snapshot.runtime.workers != 0 ? snapshot.runtime.workers : usable_cpus(); }
+uint32_t worker_count(const config::Snapshot& snapshot) {
+  return snapshot.runtime.workers != 0 ? snapshot.runtime.workers : usable_cpus();
+}
 
 }  // namespace
 
@@ -79,7 +81,9 @@ Problems Process::set_up(const config::Loaded& loaded) {
   signals_->watch(*this);
   helper_ = std::make_unique<admin::HelperThread>(mailbox_);
 
-  const auto load = [file = loaded.file](base::Micros wall) { return config::load_file(file, {.files = file_checks(wall)}); };
+  const auto load = [file = loaded.file](base::Micros wall) {
+    return config::load_file(file, {.files = file_checks(wall)});
+  };
   control_ = std::make_unique<Control>(Control::Setup{loop_,
                                                       network_,
                                                       resolver_,
@@ -93,7 +97,8 @@ Problems Process::set_up(const config::Loaded& loaded) {
                                        loaded.snapshot);
   control_->cells().log_dropped(access_log_.get());
   if (snapshot.dns.required_at_start == dns::AtStart::require) {
-    if (Problems problems = control_->await_names([this] { return asked_to_end(); }); !problems.empty()) return problems;
+    if (Problems problems = control_->await_names([this] { return asked_to_end(); }); !problems.empty())
+      return problems;
     if (asked_to_end()) return {};                // nothing serves yet: see run()
   }
 
@@ -118,7 +123,9 @@ void Process::share_descriptors(const config::Snapshot& snapshot) {
   shares_ = runtime::share_descriptors(descriptor_limit_, own_descriptors(workers_.size(), addresses));
   const uint64_t first_kept = descriptor_limit_ - kept_descriptors(descriptor_limit_);
   if (first_kept < INT_MAX) net::keep_descriptors(static_cast<int>(first_kept));
-  const auto share = [this](std::string_view use, auto read) { registry_.computed(metrics::Name::descriptors_share, {use}, read); };
+  const auto share = [this](std::string_view use, auto read) {
+    registry_.computed(metrics::Name::descriptors_share, {use}, read);
+  };
   share("clients", [this] { return static_cast<double>(shared_.places.most); });
   share("upstreams", [this] { return static_cast<double>(shares_.clients) + shares_.upstreams - shared_.places.most; });
   share("reserve", [this] { return static_cast<double>(shares_.reserve); });
@@ -127,7 +134,8 @@ void Process::share_descriptors(const config::Snapshot& snapshot) {
 uint32_t Process::fit_clients(uint32_t wanted) const {
   if (wanted <= shares_.clients) return wanted;
   base::warn(
-      "max_connections {} is lowered to {}: of {} open files {} are kept for the process itself and half of the others for upstreams "
+      "max_connections {} is lowered to {}: of {} open files {} are kept for the process itself and half of the others "
+      "for upstreams "
       "(raise the limit with ulimit -n or LimitNOFILE=)",
       wanted, shares_.clients, descriptor_limit_, shares_.reserve);
   return shares_.clients;
@@ -135,7 +143,8 @@ uint32_t Process::fit_clients(uint32_t wanted) const {
 
 Problems Process::start_admin(const config::AdminOptions& options) {
   if (!options.parsed) return {};
-  auto socket = ListenSocket::open(*options.parsed, 1, {.share = net::ListenOptions::Share::no, .unix_mode = options.unix_mode});
+  auto socket =
+      ListenSocket::open(*options.parsed, 1, {.share = net::ListenOptions::Share::no, .unix_mode = options.unix_mode});
   if (!socket) return {std::move(socket.error())};
   base::info("listening listener=admin address={}", (*socket)->address().text());
   admin_ = std::make_unique<admin::AdminServer>(loop_, (*socket)->take(0), make_admin_session, control_->pages());
@@ -153,9 +162,12 @@ int Process::run() {
   return 0;
 }
 
-bool Process::asked_to_end() const { return !started() && (early_signals_ >> SIGTERM & 1) + (early_signals_ >> SIGINT & 1) != 0; }
+bool Process::asked_to_end() const {
+  return !started() && (early_signals_ >> SIGTERM & 1) + (early_signals_ >> SIGINT & 1) != 0;
+}
 
-// While names are awaited at the start there is nothing to drain or to reload: what comes then is done afterwards, if there is any.
+// While names are awaited at the start there is nothing to drain or to reload: what comes then is done afterwards, if
+// there is any.
 void Process::on_signal(int number) {
   if (!started()) {
     early_signals_ |= uint64_t{1} << number;

@@ -1,5 +1,5 @@
-// Process: all that runs, and the order in which it begins and ends: descriptors, threads, signals, the admin listener, and
-// Control over them.
+// Process: all that runs, and the order in which it begins and ends: descriptors, threads, signals, the admin listener,
+// and Control over them.
 #pragma once
 
 #include <expected>
@@ -19,7 +19,7 @@ namespace sluice::runtime {
 
 class Process final : private Signals::User, private net::Mailbox<std::function<void()>>::User {
   using Message = std::function<void()>;
-  struct Started {                                // what only start() has
+  struct Started {  // what only start() has
     explicit Started() = default;
   };
 
@@ -44,7 +44,7 @@ class Process final : private Signals::User, private net::Mailbox<std::function<
   void on_signal(int number) override;
   void on_message(Message&& message) override { message(); }
   bool started() const { return control_ != nullptr && control_->generation() != nullptr; }
-  bool asked_to_end() const;                      // before the start was over
+  bool asked_to_end() const;  // before the start was over
   void reopen_logs();
 
   uint64_t descriptor_limit_ = 0;
@@ -54,13 +54,13 @@ class Process final : private Signals::User, private net::Mailbox<std::function<
   Shared shared_;
   net::Loop loop_;
   net::Mailbox<Message> mailbox_;
-  net::TcpNetwork network_{net::Takes::kept_ones_too};   // health checks
+  net::TcpNetwork network_{net::Takes::kept_ones_too};  // health checks
   dns::Resolver resolver_;
   WorkerThreads workers_;
   std::unique_ptr<admin::HelperThread> helper_;
   std::unique_ptr<Control> control_;
   std::unique_ptr<Signals> signals_;
-  uint64_t early_signals_ = 0;                    // a bit for each number that came before the start was over
+  uint64_t early_signals_ = 0;  // a bit for each number that came before the start was over
   std::unique_ptr<admin::AdminServer> admin_;
 };
 

@@ -13,7 +13,11 @@ constexpr base::Millis look_every = base::millis(20);
 }  // namespace
 
 Readiness::Readiness(ControlEnv& env, const Discovery& discovery, const Epochs& epochs)
-    : env_(env), discovery_(discovery), epochs_(epochs), timer_(this, net::timer_call<&Readiness::look>), started_(env.loop.now()) {}
+    : env_(env),
+      discovery_(discovery),
+      epochs_(epochs),
+      timer_(this, net::timer_call<&Readiness::look>),
+      started_(env.loop.now()) {}
 
 void Readiness::begin(base::Millis warm_timeout) {
   limit_ = started_ + base::Micros(warm_timeout);

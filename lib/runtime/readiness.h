@@ -1,5 +1,5 @@
-// Readiness: from the start until the process may get traffic: every worker has the configuration, DNS has answered for every
-// name, every pool holds its min_idle; at most warm_timeout.
+// Readiness: from the start until the process may get traffic: every worker has the configuration, DNS has answered for
+// every name, every pool holds its min_idle; at most warm_timeout.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Reloads: the file is read and a generation built on the helper's thread, one reload at a time; what comes of it is told to
-// all who asked.
+// Reloads: the file is read and a generation built on the helper's thread, one reload at a time; what comes of it is
+// told to all who asked.
 #pragma once
 
 #include <expected>
@@ -19,7 +19,7 @@ class Reloads {
  public:
   class User {
    public:
-    virtual bool may_reload() const = 0;          // false: we are leaving
+    virtual bool may_reload() const = 0;  // false: we are leaving
     virtual const GenerationPtr& in_force() const = 0;
     virtual void publish(GenerationPtr next) = 0;
 
@@ -27,14 +27,14 @@ class Reloads {
     ~User() = default;
   };
   struct Setup {
-    std::string file;                             // its name, for people
-    std::function<std::expected<config::Loaded, config::Problems>(base::Micros wall)> load;   // on the helper's thread
+    std::string file;  // its name, for people
+    std::function<std::expected<config::Loaded, config::Problems>(base::Micros wall)> load;  // on the helper's thread
     Sockets sockets = Sockets::open;
   };
   Reloads(ControlEnv& env, Setup setup, User& user) : env_(env), setup_(std::move(setup)), user_(user) {}
 
-  // `done` is called once, maybe inside the call. While one is under way the next is put off, and all who ask then share it: the
-  // file may have changed since the one under way was read.
+  // `done` is called once, maybe inside the call. While one is under way the next is put off, and all who ask then
+  // share it: the file may have changed since the one under way was read.
   void reload(admin::Backend::Done done);
 
  private:

@@ -1,5 +1,5 @@
-// Series: metric series of what left the configuration leave the scrape at once; their cells go to others only when no worker
-// uses anything of the time in which the name was in force.
+// Series: metric series of what left the configuration leave the scrape at once; their cells go to others only when no
+// worker uses anything of the time in which the name was in force.
 #pragma once
 
 #include <functional>
@@ -17,7 +17,8 @@ namespace sluice::runtime {
 class Series {
  public:
   Series(ControlEnv& env, const Epochs& epochs) : env_(env), epochs_(epochs) {}
-  // The names in force from now on (epochs.now()): listeners, routes, upstreams. Before the workers ask for their cells.
+  // The names in force from now on (epochs.now()): listeners, routes, upstreams. Before the workers ask for their
+  // cells.
   void publish(const config::Snapshot& snapshot);
   // After a worker's news: cells that nobody uses any more go back.
   void look();
@@ -26,7 +27,7 @@ class Series {
   using Names = std::map<std::string, Life, std::less<>>;
   struct Kind {
     std::string_view label;
-    Names live;                                   // end is not set
+    Names live;  // end is not set
     Names gone;
   };
   void publish(Kind& kind, const std::vector<std::string_view>& names);

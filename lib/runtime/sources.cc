@@ -23,7 +23,8 @@ upstream::EndpointSpec spec_of(const Source& source, const dns::Endpoint& endpoi
   upstream::EndpointSpec spec;
   spec.name = endpoint.address.text();
   spec.address = endpoint.address;
-  spec.weight = static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{source.weight} * endpoint.weight, upstream::weight_max));
+  spec.weight = static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(std::uint64_t{source.weight} * endpoint.weight, upstream::weight_max));
   spec.priority = endpoint.priority;
   const bool service = source.target.kind == dns::Kind::service;
   spec.host = service ? fmt::format("{}:{}", service_domain(source.text), endpoint.address.port()) : source.text;

@@ -45,15 +45,18 @@ std::string listener_json(const Listening& listening, const StatusFacts& facts) 
   Joined certificates;
   if (listening.tls != nullptr) {
     for (const tls::CertificateFacts& c : listening.tls->certificates()) {
-      certificates.add(fmt::format(R"({{"name":{},"file":{},"not_after":{}}})", quoted(c.name), quoted(c.file), c.not_after));
+      certificates.add(
+          fmt::format(R"({{"name":{},"file":{},"not_after":{}}})", quoted(c.name), quoted(c.file), c.not_after));
     }
   }
-  return fmt::format(R"({{"name":{},"addresses":[{}],"tls":{},"connections":{},"certificates":[{}]}})", quoted(listening.options.name),
-                     addresses.text(), listening.tls != nullptr, connections, certificates.text());
+  return fmt::format(R"({{"name":{},"addresses":[{}],"tls":{},"connections":{},"certificates":[{}]}})",
+                     quoted(listening.options.name), addresses.text(), listening.tls != nullptr, connections,
+                     certificates.text());
 }
 
 // What a worker counts is summed; what the process shares is the same in each of them.
-std::string endpoint_json(const upstream::EndpointStatus& first, const std::vector<const upstream::ClusterStatus*>& workers) {
+std::string endpoint_json(const upstream::EndpointStatus& first,
+                          const std::vector<const upstream::ClusterStatus*>& workers) {
   uint64_t connecting = 0, active = 0, idle = 0;
   for (const upstream::ClusterStatus* cluster : workers) {
     for (const upstream::EndpointStatus& e : cluster->endpoints) {
@@ -64,11 +67,12 @@ std::string endpoint_json(const upstream::EndpointStatus& first, const std::vect
     }
   }
   return fmt::format(
-      R"({{"name":{},"address":{},"host":{},"weight":{},"priority":{},"healthy":{},"set_aside_seconds":{:.3f},"idle_race_seen":{},"leaving":{},"in_flight":{},)"
+      R"({{"name":{},"address":{},"host":{},"weight":{},"priority":{},"healthy":{},"set_aside_seconds":{:.3f},)"
+      R"("idle_race_seen":{},"leaving":{},"in_flight":{},)"
       R"("connections":{},"tunnels":{},"connecting":{},"active":{},"idle":{}}})",
       quoted(first.name), quoted(first.address), quoted(first.host), first.weight, first.priority, first.healthy,
-      first.aside_left.seconds(), first.race_seen, first.leaving, first.in_flight, first.connections, first.tunnels, connecting, active,
-      idle);
+      first.aside_left.seconds(), first.race_seen, first.leaving, first.in_flight, first.connections, first.tunnels,
+      connecting, active, idle);
 }
 
 std::string upstream_json(size_t index, const StatusFacts& facts) {
@@ -82,8 +86,8 @@ std::string upstream_json(size_t index, const StatusFacts& facts) {
   for (const auto* w : workers) warm = warm && w->warm;
   Joined endpoints;
   for (const upstream::EndpointStatus& e : first.endpoints) endpoints.add(endpoint_json(e, workers));
-  return fmt::format(R"({{"name":{},"panic":{},"waiting":{},"warm":{},"endpoints":[{}]}})", quoted(first.name), first.panic, first.waiting,
-                     warm, endpoints.text());
+  return fmt::format(R"({{"name":{},"panic":{},"waiting":{},"warm":{},"endpoints":[{}]}})", quoted(first.name),
+                     first.panic, first.waiting, warm, endpoints.text());
 }
 
 std::string list_json(const std::vector<std::string>& items) {
@@ -95,12 +99,13 @@ std::string list_json(const std::vector<std::string>& items) {
 std::string record_json(const dns::RecordStatus& record, base::Micros wall) {
   const double error_age = record.last_error_wall.count == 0 ? 0 : (wall - record.last_error_wall).seconds();
   return fmt::format(
-      R"({{"type":{},"state":{},"records":{},"ttl_left_seconds":{:.3f},"age_seconds":{:.3f},"stale":{},"stale_seconds":{:.3f},)"
+      R"({{"type":{},"state":{},"records":{},"ttl_left_seconds":{:.3f},"age_seconds":{:.3f},)"
+      R"("stale":{},"stale_seconds":{:.3f},)"
       R"("next_query_seconds":{:.3f},"last_error":{},"last_error_seconds_ago":{:.3f},"failures":{},"lookups":{}}})",
       quoted(dns::type_name(record.type)), quoted(dns::state_name(record.state)), list_json(record.records),
       base::Micros(record.ttl_left).seconds(), base::Micros(record.age).seconds(), record.state == dns::State::stale,
-      base::Micros(record.stale_for).seconds(), base::Micros(record.next_query_in).seconds(), quoted(record.last_error), error_age,
-      record.failures, record.lookups);
+      base::Micros(record.stale_for).seconds(), base::Micros(record.next_query_in).seconds(), quoted(record.last_error),
+      error_age, record.failures, record.lookups);
 }
 
 std::string name_json(const dns::NameStatus& name, base::Micros wall) {
@@ -108,12 +113,13 @@ std::string name_json(const dns::NameStatus& name, base::Micros wall) {
   for (const dns::RecordStatus& record : name.records) records.add(record_json(record, wall));
   Joined history;
   for (const dns::Change& change : name.history) {
-    history.add(fmt::format(R"({{"seconds_ago":{:.3f},"added":{},"removed":{},"more":{},"why":{}}})", (wall - change.wall).seconds(),
-                            list_json(change.added), list_json(change.removed), change.more, quoted(change.why)));
+    history.add(fmt::format(R"({{"seconds_ago":{:.3f},"added":{},"removed":{},"more":{},"why":{}}})",
+                            (wall - change.wall).seconds(), list_json(change.added), list_json(change.removed),
+                            change.more, quoted(change.why)));
   }
-  return fmt::format(R"({{"name":{},"kind":{},"state":{},"followed":{},"records":[{}],"history":[{}]}})", quoted(name.name),
-                     quoted(name.kind == dns::Kind::service ? "service" : "address"), quoted(dns::state_name(name.state)), name.followed,
-                     records.text(), history.text());
+  return fmt::format(R"({{"name":{},"kind":{},"state":{},"followed":{},"records":[{}],"history":[{}]}})",
+                     quoted(name.name), quoted(name.kind == dns::Kind::service ? "service" : "address"),
+                     quoted(dns::state_name(name.state)), name.followed, records.text(), history.text());
 }
 
 }  // namespace
@@ -126,11 +132,13 @@ std::string status_json(const Generation& generation, const StatusFacts& facts) 
   Joined names;
   for (const dns::NameStatus& name : facts.names) names.add(name_json(name, facts.wall));
   return fmt::format(
-      R"({{"version":{},"ready":{},"reason":{},"phase":{},"uptime_seconds":{:.3f},"drain_seconds_left":{:.3f},"connections":{},"workers":{},)"
+      R"({{"version":{},"ready":{},"reason":{},"phase":{},"uptime_seconds":{:.3f},"drain_seconds_left":{:.3f},)"
+      R"("connections":{},"workers":{},)"
       R"("listeners":[{}],"upstreams":[{}],"dns":[{}]}})"
       "\n",
-      quoted(version()), facts.ready.ready, quoted(facts.ready.reason), quoted(rule_of(facts.phase).name), facts.uptime.seconds(),
-      facts.drain_left.seconds(), facts.connections, facts.workers.size(), listeners.text(), upstreams.text(), names.text());
+      quoted(version()), facts.ready.ready, quoted(facts.ready.reason), quoted(rule_of(facts.phase).name),
+      facts.uptime.seconds(), facts.drain_left.seconds(), facts.connections, facts.workers.size(), listeners.text(),
+      upstreams.text(), names.text());
 }
 
 }  // namespace sluice::runtime

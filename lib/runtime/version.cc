@@ -18,9 +18,10 @@ std::string version_text() {
 #else
   const std::string compiler = "g++ " __VERSION__;
 #endif
-  return fmt::format("sluice {}\ncompiler: {}\nlibuv {}, {}, BoringSSL API {}, llhttp {}, toml++ {}, fmt {}.{}.{}\n", SLUICE_VERSION,
-                     compiler, net::libuv_version(), dns::library_version(), tls::boringssl_api_version(), http1::llhttp_version(),
-                     config::tomlplusplus_version(), FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
+  return fmt::format("sluice {}\ncompiler: {}\nlibuv {}, {}, BoringSSL API {}, llhttp {}, toml++ {}, fmt {}.{}.{}\n",
+                     SLUICE_VERSION, compiler, net::libuv_version(), dns::library_version(),
+                     tls::boringssl_api_version(), http1::llhttp_version(), config::tomlplusplus_version(),
+                     FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100);
 }
 
 }  // namespace sluice::runtime

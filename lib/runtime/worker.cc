@@ -19,7 +19,9 @@ constexpr base::Millis trim_every = base::seconds(4);
 
 struct Worker::Placed {
   Placed(Worker& worker, GenerationPtr of, Epoch began)
-      : generation(std::move(of)), epoch(began), site(worker, *generation->router, worker.meter_.requests(labels(*generation->snapshot))) {}
+      : generation(std::move(of)),
+        epoch(began),
+        site(worker, *generation->router, worker.meter_.requests(labels(*generation->snapshot))) {}
 
   static metrics::RequestLabels labels(const config::Snapshot& snapshot) {
     metrics::RequestLabels labels;
@@ -77,19 +79,20 @@ void Worker::apply(GenerationPtr next, const EndpointSets& sets, Epoch epoch) {
   sweep();
 }
 
-upstream::ClusterImpl& Worker::place_cluster(const GenerationPtr& next, uint32_t index, const upstream::EndpointSetPtr& set) {
+upstream::ClusterImpl& Worker::place_cluster(const GenerationPtr& next, uint32_t index,
+                                             const upstream::EndpointSetPtr& set) {
   const Backing& backing = next->upstreams[index];
   const upstream::UpstreamOptions& options = next->snapshot->upstreams[index];
   Placement& placement = clusters_[backing.shared.get()];
   if (placement.cluster == nullptr) {
-    placement.cluster =
-        upstream::make_cluster({loop_, backing.shared, index_, count_ > 1 ? this : nullptr, shared_.registry, random_.next()});
+    placement.cluster = upstream::make_cluster(
+        {loop_, backing.shared, index_, count_ > 1 ? this : nullptr, shared_.registry, random_.next()});
   }
   std::unique_ptr<upstream::Connector> connector;
   if (placement.way != backing.way) {
     placement.way = backing.way;
-    connector =
-        upstream::make_connector({.upstream = options.name, .loop = loop_, .network = network_, .way = base::counted_here(backing.way)});
+    connector = upstream::make_connector(
+        {.upstream = options.name, .loop = loop_, .network = network_, .way = base::counted_here(backing.way)});
   }
   // The options live in the snapshot: the pointer keeps that alive.
   placement.cluster->configure({next->snapshot, &options}, set, std::move(connector));
@@ -100,7 +103,8 @@ exchange::Site& Worker::place_site(const GenerationPtr& next) {
   auto placed = std::make_unique<Placed>(*this, next, epoch_);
   exchange::Site& site = placed->site;
   for (const auto& listener : next->snapshot->listeners) {
-    site.listeners.push_back({listener.name, listener.trusted_proxies, listener.forwarded_by, listener.downstream.body_timeout});
+    site.listeners.push_back(
+        {listener.name, listener.trusted_proxies, listener.forwarded_by, listener.downstream.body_timeout});
   }
   for (const auto& route : next->snapshot->routes) site.routes.push_back(meter_.route(route.name));
   site.routes.push_back(meter_.route(""));       // requests that found no route
@@ -120,7 +124,8 @@ void Worker::place_acceptors(const Generation& next, exchange::Site& site) {
   acceptors_.clear();
   for (const auto& listening : next.listeners) {
     const std::string& name = listening->options.name;
-    const auto it = std::ranges::find_if(before, [&](const auto& a) { return a != nullptr && a->options().options.name == name; });
+    const auto it =
+        std::ranges::find_if(before, [&](const auto& a) { return a != nullptr && a->options().options.name == name; });
     acceptors_.push_back(it != before.end() ? std::move(*it) : std::make_unique<Acceptor>(*this));
     acceptors_.back()->update(listening, site, meter_.listener(name), open);
   }
@@ -213,7 +218,8 @@ upstream::ClusterImpl* Worker::find(const upstream::SharedUpstream* upstream) {
   return it == clusters_.end() ? nullptr : it->second.cluster.get();
 }
 
-void Worker::set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set, http::CloseCause why_gone) {
+void Worker::set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set,
+                           http::CloseCause why_gone) {
   if (auto* cluster = find(upstream)) cluster->set_endpoints(set, why_gone);
 }
 
@@ -257,7 +263,9 @@ void Worker::abort_all() {
   for (auto& left : leaving_) left.acceptor->abort_all(why, http::CloseCause::drain);
 }
 
-void Worker::bring(uint32_t listener, net::TransportPtr transport) { acceptors_.at(listener)->take(std::move(transport)); }
+void Worker::bring(uint32_t listener, net::TransportPtr transport) {
+  acceptors_.at(listener)->take(std::move(transport));
+}
 
 bool Worker::warm() {
   return std::ranges::all_of(clusters_, [](auto& entry) { return entry.second.cluster->warm(); });
@@ -282,7 +290,8 @@ void Worker::ask_give_up(const upstream::SharedUpstream& upstream, uint32_t want
   }
 }
 
-void Worker::pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker, std::shared_ptr<upstream::PassedSlot> slot) {
+void Worker::pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker,
+                       std::shared_ptr<upstream::PassedSlot> slot) {
   peers_.post(worker, TakeSlot{&upstream, std::move(slot)});
 }
 

@@ -1,5 +1,5 @@
-// Worker: one thread, one loop, and all that serves requests on it: acceptors, clusters, exchanges. Shares nothing with other
-// workers but the generation, health bits and counts. Control talks to it by mailbox only.
+// Worker: one thread, one loop, and all that serves requests on it: acceptors, clusters, exchanges. Shares nothing with
+// other workers but the generation, health bits and counts. Control talks to it by mailbox only.
 #pragma once
 
 #include <atomic>
@@ -25,15 +25,15 @@ namespace sluice::runtime {
 // What all workers of the process share besides the generation.
 struct Shared {
   metrics::Registry& registry;
-  exchange::AccessLog* access_log = nullptr;      // nullptr: off
-  std::string pseudonym;                          // ours in Via
-  Places places{registry.control()};              // for clients
+  exchange::AccessLog* access_log = nullptr;  // nullptr: off
+  std::string pseudonym;  // ours in Via
+  Places places{registry.control()};  // for clients
 };
 
 // One worker's part of /status.
 struct WorkerStatus {
-  std::vector<upstream::ClusterStatus> clusters;       // by upstream, in the order of the generation
-  std::vector<uint32_t> listener_connections;          // by listener
+  std::vector<upstream::ClusterStatus> clusters;  // by upstream, in the order of the generation
+  std::vector<uint32_t> listener_connections;  // by listener
 };
 
 class Worker final : private exchange::Site::Owner, private upstream::PeerWorkers {
@@ -45,7 +45,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
     net::Network& network;
     Shared& shared;
     Peers& peers;
-    uint64_t seed = 0;                            // ids, balancing
+    uint64_t seed = 0;  // ids, balancing
   };
   explicit Worker(const Setup& setup);
   ~Worker();
@@ -56,19 +56,20 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   // Who is told what this worker still uses of former epochs, at the loop, whenever that changes.
   void report_held(std::function<void(const Held&)> report) { report_held_ = std::move(report); }
   // Messages about one upstream; nothing happens if it is not known here any more.
-  void set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set, http::CloseCause why_gone);
+  void set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set,
+                     http::CloseCause why_gone);
   void endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t endpoint_id);
   void endpoint_is_up(const upstream::SharedUpstream* upstream);
   void give_up_idle(const upstream::SharedUpstream* upstream, uint32_t wanted);
   void accept_slot(const upstream::SharedUpstream* upstream, const std::shared_ptr<upstream::PassedSlot>& slot);
-  // Drain: listeners close after what stands in their queues (then `closed` is called, once), connections end as they fall idle.
-  // Asked again: nothing.
+  // Drain: listeners close after what stands in their queues (then `closed` is called, once), connections end as they
+  // fall idle. Asked again: nothing.
   void leave(std::function<void()> closed);
   void abort_all();
   // A connection that came another way than through a socket of ours (simulations).
   void bring(uint32_t listener, net::TransportPtr transport);
   bool has_listener(uint32_t index) const { return index < acceptors_.size(); }
-  bool warm();                                    // every pool holds its share of min_idle
+  bool warm();  // every pool holds its share of min_idle
   WorkerStatus status();
 
   // For Acceptor and Client
@@ -76,7 +77,9 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   uint32_t index() const { return index_; }
   WorkerMeter& meter() { return meter_; }
   Clients& clients() { return clients_; }
-  base::Millis jittered(base::Millis span) { return {span.count * (800 + static_cast<int64_t>(random_.next() % 401)) / 1000}; }  // +-20 %
+  base::Millis jittered(base::Millis span) {
+    return {span.count * (800 + static_cast<int64_t>(random_.next() % 401)) / 1000};
+  }  // +-20 %
   void connection_closed(http::CloseCause cause);
   void listener_stopped();
   void handshake_error(tls::HandshakeError why) { meter_.handshake_error(why); }
@@ -105,7 +108,8 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void sweep();  // frees what a reload dropped, once nothing uses it
   // upstream::PeerWorkers
   void ask_give_up(const upstream::SharedUpstream& upstream, uint32_t wanted) override;
-  void pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker, std::shared_ptr<upstream::PassedSlot> slot) override;
+  void pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker,
+                 std::shared_ptr<upstream::PassedSlot> slot) override;
   void endpoint_down(const upstream::SharedUpstream& upstream, uint64_t endpoint_id) override;
   upstream::ClusterImpl* find(const upstream::SharedUpstream* upstream);
 

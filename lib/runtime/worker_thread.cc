@@ -62,7 +62,8 @@ void WorkerThread::run(uint32_t index, uint32_t count, Shared& shared, Peers& pe
     }
     started_.notify_all();
     loop.run();
-    // What is still open when control has waited long enough: its requests give back what they hold before the pools go.
+    // What is still open when control has waited long enough: its requests give back what they hold before the pools
+    // go.
     worker.abort_all();
     for (int turn = 0; turn < last_turns && loop.work_left(); ++turn) loop.turn(base::Micros{0});
     reader.worker = nullptr;

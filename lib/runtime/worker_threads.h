@@ -29,8 +29,8 @@ class WorkerThreads final : public Crew {
  private:
   uint32_t count_;
   net::Mailbox<std::function<void()>>& control_;
-  // Constant while a worker may read it, so without a lock: none writes to another before the first message of control, which comes
-  // after start(), nor after await_silence().
+  // Constant while a worker may read it, so without a lock: none writes to another before the first message of control,
+  // which comes after start(), nor after await_silence().
   std::vector<std::unique_ptr<WorkerThread>> threads_;
 };
 

@@ -22,7 +22,8 @@ bool extension(const SSL_CLIENT_HELLO& hello, std::uint16_t type, CBS& body) {
 bool offers_tls13(const SSL_CLIENT_HELLO& hello) {
   CBS body;
   CBS versions;
-  if (!extension(hello, TLSEXT_TYPE_supported_versions, body) || !CBS_get_u8_length_prefixed(&body, &versions)) return false;
+  if (!extension(hello, TLSEXT_TYPE_supported_versions, body) || !CBS_get_u8_length_prefixed(&body, &versions))
+    return false;
   std::uint16_t version = 0;
   while (CBS_get_u16(&versions, &version)) {
     if (version == TLS1_3_VERSION) return true;
@@ -96,7 +97,8 @@ ClientOffer client_offer(const SSL_CLIENT_HELLO& hello) {
     std::uint16_t id = 0;
     while (CBS_get_u16(&algorithms, &id)) {
       add_signature_algorithm(id, offer);
-      const bool pkcs1 = id == SSL_SIGN_RSA_PKCS1_SHA256 || id == SSL_SIGN_RSA_PKCS1_SHA384 || id == SSL_SIGN_RSA_PKCS1_SHA512;
+      const bool pkcs1 =
+          id == SSL_SIGN_RSA_PKCS1_SHA256 || id == SSL_SIGN_RSA_PKCS1_SHA384 || id == SSL_SIGN_RSA_PKCS1_SHA512;
       if (!tls13 && pkcs1) offer.rsa = true;
     }
   }
@@ -109,8 +111,8 @@ std::string client_server_name(const SSL_CLIENT_HELLO& hello) {
   CBS list;
   CBS host;
   std::uint8_t type = 0;
-  if (!extension(hello, TLSEXT_TYPE_server_name, body) || !CBS_get_u16_length_prefixed(&body, &list) || !CBS_get_u8(&list, &type) ||
-      type != TLSEXT_NAMETYPE_host_name || !CBS_get_u16_length_prefixed(&list, &host)) {
+  if (!extension(hello, TLSEXT_TYPE_server_name, body) || !CBS_get_u16_length_prefixed(&body, &list) ||
+      !CBS_get_u8(&list, &type) || type != TLSEXT_NAMETYPE_host_name || !CBS_get_u16_length_prefixed(&list, &host)) {
     return {};
   }
   std::string name = base::to_lower({reinterpret_cast<const char*>(CBS_data(&host)), CBS_len(&host)});

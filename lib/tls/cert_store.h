@@ -1,6 +1,6 @@
-// CertStore: the certificates of one listener by name. Picks one for a ClientHello: exact name, then wildcard, then the first of
-// the configuration with its namesakes; among several keys of a name the one that this client can verify, the cheapest first.
-// Immutable; owned by a ServerContext. Inside lib/tls only.
+// CertStore: the certificates of one listener by name. Picks one for a ClientHello: exact name, then wildcard, then the
+// first of the configuration with its namesakes; among several keys of a name the one that this client can verify, the
+// cheapest first. Immutable; owned by a ServerContext. Inside lib/tls only.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -27,7 +27,8 @@ struct ClientOffer {
 };
 // From signature_algorithms (RFC 8446 4.2.3) and, for a client of TLS 1.2 only, from its cipher suites too.
 ClientOffer client_offer(const SSL_CLIENT_HELLO& hello);
-// server_name of a ClientHello, lower case, without a final dot; "" = none or malformed (BoringSSL then ends the handshake).
+// server_name of a ClientHello, lower case, without a final dot; "" = none or malformed (BoringSSL then ends the
+// handshake).
 std::string client_server_name(const SSL_CLIENT_HELLO& hello);
 
 class CertStore {

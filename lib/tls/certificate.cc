@@ -54,7 +54,8 @@ base::Result<bssl::UniquePtr<EVP_PKEY>> load_key(const std::string& path) {
   if (key) return key;
   const bool none = at_end_of_pem();
   const std::string reason = pem_reason();
-  if (asked) return std::unexpected(file_error(path, "the private key is encrypted: a key without a password is needed"));
+  if (asked)
+    return std::unexpected(file_error(path, "the private key is encrypted: a key without a password is needed"));
   if (none) return std::unexpected(file_error(path, "no private key in it (PEM is expected)"));
   return std::unexpected(file_error(path, "malformed private key: " + reason));
 }
@@ -72,7 +73,8 @@ base::Result<KeyKind> kind_of(const EVP_PKEY& key, const std::string& path) {
       default: break;
     }
   }
-  return std::unexpected(file_error(path, "unsupported kind of key: RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are known"));
+  return std::unexpected(
+      file_error(path, "unsupported kind of key: RSA, ECDSA (P-256, P-384, P-521) and Ed25519 are known"));
 }
 
 std::int64_t unix_seconds(const ASN1_TIME* time) {
@@ -97,7 +99,8 @@ std::string common_name(const X509& leaf) {
 
 void read_names(Certificate& to) {
   const X509& leaf = *to.chain.front();
-  const bssl::UniquePtr<GENERAL_NAMES> names(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(&leaf, NID_subject_alt_name, nullptr, nullptr)));
+  const bssl::UniquePtr<GENERAL_NAMES> names(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(&leaf, NID_subject_alt_name, nullptr, nullptr)));
   for (std::size_t i = 0; names && i < sk_GENERAL_NAME_num(names.get()); ++i) {
     const GENERAL_NAME* const name = sk_GENERAL_NAME_value(names.get(), i);
     if (name->type == GEN_DNS) to.dns_names.push_back(base::to_lower(text_of(name->d.dNSName)));
@@ -154,7 +157,8 @@ base::Result<std::string> read_file(const std::string& path) {
   ::close(fd);
   text.resize(size);
   if (error != 0) return std::unexpected(file_error(path, std::string("cannot read it: ") + std::strerror(error)));
-  if (size > pem_file_bytes_max) return std::unexpected(file_error(path, "larger than 1 MiB: not a certificate or key file"));
+  if (size > pem_file_bytes_max)
+    return std::unexpected(file_error(path, "larger than 1 MiB: not a certificate or key file"));
   return text;
 }
 
@@ -174,7 +178,8 @@ void warn_of_permissions(const std::string& path, Findings& warnings) {
                           : (mode & S_IROTH) != 0 ? "everybody can read"
                           : (mode & S_IWGRP) != 0 ? "its group can change"
                                                   : nullptr;
-  if (who != nullptr) warnings.push_back(file_warning(path, fmt::format("{} this key (mode {:04o}): chmod g-w,o-rwx", who, mode)));
+  if (who != nullptr)
+    warnings.push_back(file_warning(path, fmt::format("{} this key (mode {:04o}): chmod g-w,o-rwx", who, mode)));
 }
 
 base::Result<std::vector<bssl::UniquePtr<X509>>> load_chain(const std::string& path) {
@@ -215,16 +220,18 @@ base::Result<CertificatePtr> load_certificate(const CertificateFiles& files) {
 }
 
 void warn_of_dates(const Certificate& c, std::int64_t now, Findings& warnings) {
-  if (now > c.not_after) warnings.push_back(file_warning(c.files.cert, "certificate \"" + c.name + "\" expired on " + day(c.not_after)));
+  if (now > c.not_after)
+    warnings.push_back(file_warning(c.files.cert, "certificate \"" + c.name + "\" expired on " + day(c.not_after)));
   if (now < c.not_before) {
-    warnings.push_back(file_warning(c.files.cert, "certificate \"" + c.name + "\" is not valid before " + day(c.not_before)));
+    warnings.push_back(
+        file_warning(c.files.cert, "certificate \"" + c.name + "\" is not valid before " + day(c.not_before)));
   }
 }
 
 void warn_of_names(const Certificate& c, Findings& warnings) {
   if (!c.dns_names.empty() || !c.addresses.empty()) return;
-  warnings.push_back(
-      file_warning(c.files.cert, "certificate \"" + c.name + "\" has no subjectAltName: it covers no name, and clients refuse it"));
+  warnings.push_back(file_warning(
+      c.files.cert, "certificate \"" + c.name + "\" has no subjectAltName: it covers no name, and clients refuse it"));
 }
 
 bool covers(const Certificate& certificate, std::string_view host) {
@@ -235,7 +242,8 @@ bool covers(const Certificate& certificate, std::string_view host) {
     });
   }
   if (host.ends_with('.')) host.remove_suffix(1);
-  return std::ranges::any_of(certificate.dns_names, [host](const std::string& name) { return covers_name(name, host); });
+  return std::ranges::any_of(certificate.dns_names,
+                             [host](const std::string& name) { return covers_name(name, host); });
 }
 
 bool keep_former(const Certificate& former, const Certificate& fresh, std::int64_t now) {
@@ -247,6 +255,8 @@ bool same_names(const Certificate& a, const Certificate& b) {
   return std::ranges::is_permutation(a.dns_names, b.dns_names) && std::ranges::is_permutation(a.addresses, b.addresses);
 }
 
-bool same_purpose(const Certificate& a, const Certificate& b) { return a.files == b.files || (a.kind == b.kind && same_names(a, b)); }
+bool same_purpose(const Certificate& a, const Certificate& b) {
+  return a.files == b.files || (a.kind == b.kind && same_names(a, b));
+}
 
 }  // namespace sluice::tls

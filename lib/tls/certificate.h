@@ -1,5 +1,5 @@
-// Certificate: one chain with its key as read from files, checked, and what the rest wants to know of it. Immutable; shared by
-// the contexts before and after a reload. Inside lib/tls only (its header needs BoringSSL's).
+// Certificate: one chain with its key as read from files, checked, and what the rest wants to know of it. Immutable;
+// shared by the contexts before and after a reload. Inside lib/tls only (its header needs BoringSSL's).
 #pragma once
 
 #include <openssl/ssl.h>
@@ -27,10 +27,10 @@ struct Certificate {
   std::vector<bssl::UniquePtr<X509>> chain;  // leaf first
   bssl::UniquePtr<EVP_PKEY> key;
   KeyKind kind = KeyKind::rsa;
-  std::vector<std::string> dns_names;        // of subjectAltName and nothing else; lower case, wildcards as written
-  std::vector<std::string> addresses;        // 4 or 16 raw bytes each
-  std::string name;                          // for logs and metrics
-  std::int64_t not_before = 0;               // Unix seconds
+  std::vector<std::string> dns_names;  // of subjectAltName and nothing else; lower case, wildcards as written
+  std::vector<std::string> addresses;  // 4 or 16 raw bytes each
+  std::string name;  // for logs and metrics
+  std::int64_t not_before = 0;  // Unix seconds
   std::int64_t not_after = 0;
 
   bool valid_at(std::int64_t now) const { return not_before <= now && now <= not_after; }
@@ -54,7 +54,8 @@ class SecretText {
   std::string text_;
 };
 base::Result<SecretText> read_secret(const std::string& path);
-// Warns if others may read the file of a key or change it. Its group may read it: that is how a service gets at its key.
+// Warns if others may read the file of a key or change it. Its group may read it: that is how a service gets at its
+// key.
 void warn_of_permissions(const std::string& path, Findings& warnings);
 // Reads both files and checks that the key fits.
 base::Result<CertificatePtr> load_certificate(const CertificateFiles& files);
@@ -68,7 +69,8 @@ void warn_of_names(const Certificate& certificate, Findings& warnings);
 base::Error file_error(const std::string& path, std::string message);
 base::Error file_warning(const std::string& path, std::string message);
 
-// RFC 9525 6: exact, or a wildcard as the whole leftmost label; an IP literal only by an address entry. `host` is lower case.
+// RFC 9525 6: exact, or a wildcard as the whole leftmost label; an IP literal only by an address entry. `host` is lower
+// case.
 bool covers(const Certificate& certificate, std::string_view host);
 
 // A reload never replaces a certificate that is valid by one that is not.

@@ -25,7 +25,8 @@ base::Result<void> trust_system(SSL_CTX& context) {
   if (place != system_ca_folder) return trust_file(context, place);
   if (SSL_CTX_load_verify_locations(&context, nullptr, system_ca_folder) == 1) return {};
   ERR_clear_error();
-  return std::unexpected(file_error(system_ca_folder, "no CA certificates of the system: install ca-certificates, or set tls.ca"));
+  return std::unexpected(
+      file_error(system_ca_folder, "no CA certificates of the system: install ca-certificates, or set tls.ca"));
 }
 
 // One reference of `session` is ours if 1 is returned.
@@ -74,7 +75,8 @@ void SessionSlot::put(std::uint64_t context_id, ssl_session_st* session) {
 
 ClientContext::~ClientContext() { SSL_CTX_free(context_); }
 
-base::Result<std::shared_ptr<const ClientContext>> ClientContext::load(const ClientTlsOptions& options, std::span<const std::string> alpn,
+base::Result<std::shared_ptr<const ClientContext>> ClientContext::load(const ClientTlsOptions& options,
+                                                                       std::span<const std::string> alpn,
                                                                        base::Micros wall, Findings& warnings) {
   static std::atomic<std::uint64_t> last_id{0};
   struct Makeable final : ClientContext {};
@@ -98,7 +100,8 @@ base::Result<std::shared_ptr<const ClientContext>> ClientContext::load(const Cli
     if (auto done = use_certificate(c, **certificate); !done) return std::unexpected(std::move(done.error()));
   }
   const std::string offered = alpn_wire(alpn);
-  CHECK(SSL_CTX_set_alpn_protos(&c, reinterpret_cast<const std::uint8_t*>(offered.data()), static_cast<unsigned>(offered.size())) == 0);
+  CHECK(SSL_CTX_set_alpn_protos(&c, reinterpret_cast<const std::uint8_t*>(offered.data()),
+                                static_cast<unsigned>(offered.size())) == 0);
   SSL_CTX_set_session_cache_mode(&c, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(&c, keep_session);
   made->context_ = context.release();

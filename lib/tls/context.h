@@ -1,6 +1,6 @@
-// ServerContext, ClientContext: the settings of one listener or one upstream made ready for handshakes: certificates loaded
-// and checked, CAs read, ticket keys. Immutable once made and shared by all workers; a reload makes a new one, and new
-// connections take that. Connections keep theirs alive. Not for the data path.
+// ServerContext, ClientContext: the settings of one listener or one upstream made ready for handshakes: certificates
+// loaded and checked, CAs read, ticket keys. Immutable once made and shared by all workers; a reload makes a new one,
+// and new connections take that. Connections keep theirs alive. Not for the data path.
 #pragma once
 
 #include <cstdint>
@@ -24,11 +24,11 @@ class Tickets;
 
 // One certificate as metrics and logs show it. The order is that of the options.
 struct CertificateFacts {
-  std::string name;             // first DNS name, else common name, else the file's name
+  std::string name;  // first DNS name, else common name, else the file's name
   std::string file;
   std::int64_t not_before = 0;  // Unix seconds
-  std::int64_t not_after = 0;   // Unix seconds: certificate_expiry_seconds
-  bool kept = false;            // the file holds an expired one, so the valid one of before the reload is still served
+  std::int64_t not_after = 0;  // Unix seconds: certificate_expiry_seconds
+  bool kept = false;  // the file holds an expired one, so the valid one of before the reload is still served
 };
 
 // Errors and warnings name the file in Error::span.file and the reason in Error::message.
@@ -37,14 +37,16 @@ using Findings = std::vector<base::Error>;
 class ServerContext {
  public:
   struct Setup {
-    std::string_view listener;                // its name: a ticket of one listener does not resume on another
-    std::vector<std::string> alpn;            // our preference, best first: "h2", "http/1.1"; empty: no ALPN
-    const ServerContext* previous = nullptr;  // of the same listener before a reload: its ticket keys go on, and no valid
-                                              // certificate of it gives way to an expired one
-    base::Micros wall{};                      // now, since the epoch
+    std::string_view listener;  // its name: a ticket of one listener does not resume on another
+    std::vector<std::string> alpn;  // our preference, best first: "h2", "http/1.1"; empty: no ALPN
+    const ServerContext* previous =
+        nullptr;  // of the same listener before a reload: its ticket keys go on, and no valid
+        // certificate of it gives way to an expired one
+    base::Micros wall{};  // now, since the epoch
   };
   // Warnings (expired, not yet valid, expired and therefore the former one kept) are appended to `warnings`.
-  static base::Result<std::shared_ptr<const ServerContext>> load(const ServerTlsOptions& options, const Setup& setup, Findings& warnings);
+  static base::Result<std::shared_ptr<const ServerContext>> load(const ServerTlsOptions& options, const Setup& setup,
+                                                                 Findings& warnings);
   ~ServerContext();
   ServerContext(const ServerContext&) = delete;
   ServerContext& operator=(const ServerContext&) = delete;
@@ -60,10 +62,10 @@ class ServerContext {
 
   std::unique_ptr<CertStore> store_;
   std::shared_ptr<Tickets> tickets_;
-  std::shared_ptr<void> hooks_;              // what the handshake's callbacks find
+  std::shared_ptr<void> hooks_;  // what the handshake's callbacks find
   std::vector<CertificateFacts> facts_;
-  std::string alpn_wire_;                    // as in the extension: each name behind its length
-  base::Millis own_ticket_lifetime_{0};      // 0: the keys are a fleet's
+  std::string alpn_wire_;  // as in the extension: each name behind its length
+  base::Millis own_ticket_lifetime_{0};  // 0: the keys are a fleet's
 };
 
 // Sessions to resume with one endpoint; owned by the endpoint, one per worker. It must outlive the retire() of every
@@ -90,9 +92,11 @@ class SessionSlot {
 
 class ClientContext {
  public:
-  // `alpn`: what to offer, best first; empty: no ALPN. Errors name the file. An expired client certificate is a warning.
-  static base::Result<std::shared_ptr<const ClientContext>> load(const ClientTlsOptions& options, std::span<const std::string> alpn,
-                                                                 base::Micros wall, Findings& warnings);
+  // `alpn`: what to offer, best first; empty: no ALPN. Errors name the file. An expired client certificate is a
+  // warning.
+  static base::Result<std::shared_ptr<const ClientContext>> load(const ClientTlsOptions& options,
+                                                                 std::span<const std::string> alpn, base::Micros wall,
+                                                                 Findings& warnings);
   ~ClientContext();
   ClientContext(const ClientContext&) = delete;
   ClientContext& operator=(const ClientContext&) = delete;
@@ -120,6 +124,6 @@ class ClientContext {
 Findings verify_files(const ServerTlsOptions& options, base::Micros wall);
 Findings verify_files(const ClientTlsOptions& options, base::Micros wall);
 
-unsigned boringssl_api_version();   // BoringSSL has no releases, only a number that grows with its API
+unsigned boringssl_api_version();  // BoringSSL has no releases, only a number that grows with its API
 
 }  // namespace sluice::tls

@@ -11,7 +11,9 @@ namespace {
 
 constexpr int alert_offset = SSL_AD_REASON_OFFSET;
 
-bool is_alert(std::uint32_t packed) { return ERR_GET_LIB(packed) == ERR_LIB_SSL && ERR_GET_REASON(packed) >= alert_offset; }
+bool is_alert(std::uint32_t packed) {
+  return ERR_GET_LIB(packed) == ERR_LIB_SSL && ERR_GET_REASON(packed) >= alert_offset;
+}
 
 HandshakeError classify_alert(int alert) {
   switch (alert) {
@@ -58,7 +60,8 @@ std::uint32_t take_error() {
   std::uint32_t best = 0;
   const auto worth = [](std::uint32_t error) {
     if (error == 0) return 0;
-    if (ERR_GET_LIB(error) != ERR_LIB_SSL) return 1;   // a cause below TLS: "bad signature" under "certificate verify failed"
+    if (ERR_GET_LIB(error) != ERR_LIB_SSL)
+      return 1;   // a cause below TLS: "bad signature" under "certificate verify failed"
     return classify(error) == HandshakeError::other ? 2 : 3;
   };
   while (const std::uint32_t error = ERR_get_error()) {
@@ -69,7 +72,8 @@ std::uint32_t take_error() {
 
 std::string describe(std::uint32_t packed) {
   if (packed == 0) return "TLS error";
-  if (is_alert(packed)) return std::string("the peer sent alert: ") + SSL_alert_desc_string_long(ERR_GET_REASON(packed) - alert_offset);
+  if (is_alert(packed))
+    return std::string("the peer sent alert: ") + SSL_alert_desc_string_long(ERR_GET_REASON(packed) - alert_offset);
   if (classify(packed) == HandshakeError::http_request) return "plain HTTP on a TLS port";
   const char* const reason = ERR_reason_error_string(packed);
   std::string words = base::to_lower(reason == nullptr ? "TLS error" : reason);

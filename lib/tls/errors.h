@@ -8,7 +8,8 @@
 
 namespace sluice::tls {
 
-// Empties this thread's error queue; returns the entry that tells most about a handshake or a record, 0 if there was none.
+// Empties this thread's error queue; returns the entry that tells most about a handshake or a record, 0 if there was
+// none.
 std::uint32_t take_error();
 // `packed`: an entry of BoringSSL's error queue; 0 = it said nothing.
 HandshakeError classify(std::uint32_t packed);

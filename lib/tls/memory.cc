@@ -1,5 +1,6 @@
-// The hooks. A block is what malloc() gave, without a header of ours: its class follows from malloc_usable_size(), which saves
-// the 8 bytes that BoringSSL puts in front of each block otherwise. Everything is wiped when it is freed (it may be a key).
+// The hooks. A block is what malloc() gave, without a header of ours: its class follows from malloc_usable_size(),
+// which saves the 8 bytes that BoringSSL puts in front of each block otherwise. Everything is wiped when it is freed
+// (it may be a key).
 #include "tls/memory.h"
 
 #include <malloc.h>
@@ -24,8 +25,8 @@ struct Cell {
   Cell* next;
 };
 
-// Trivially destructible, because BoringSSL may free from the destructors of other thread-locals: `Closer` empties it and
-// everything that comes later goes to the heap.
+// Trivially destructible, because BoringSSL may free from the destructors of other thread-locals: `Closer` empties it
+// and everything that comes later goes to the heap.
 struct FreeLists {
   std::array<Cell*, classes> free;
   std::size_t kept_bytes;
@@ -98,7 +99,8 @@ void OPENSSL_memory_free(void* block) noexcept {
   const std::size_t bytes = malloc_usable_size(block);
   wipe(block, bytes);
   const std::size_t size_class = (bytes - extra) / step;  // the largest class that fits
-  if (size_class >= classes || lists.closed || lists.kept_bytes + bytes_of(size_class) > free_list_bytes_max) return std::free(block);
+  if (size_class >= classes || lists.closed || lists.kept_bytes + bytes_of(size_class) > free_list_bytes_max)
+    return std::free(block);
   if (!lists.closer_made) make_closer();
   Cell* const cell = static_cast<Cell*>(block);
   cell->next = lists.free[size_class];

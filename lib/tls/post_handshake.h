@@ -1,5 +1,5 @@
-// What is watched of handshake messages that come after the handshake (TLS 1.3: tickets, KeyUpdate): where their stream stands,
-// and how many KeyUpdates a peer may send. One of each per connection, embedded. Inside lib/tls only.
+// What is watched of handshake messages that come after the handshake (TLS 1.3: tickets, KeyUpdate): where their stream
+// stands, and how many KeyUpdates a peer may send. One of each per connection, embedded. Inside lib/tls only.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +10,8 @@
 
 namespace sluice::tls {
 
-// BoringSSL does not tell whether it waits for the rest of a message, and between two parts of one nothing else may come
-// (RFC 8446 5.1); nor does it tell which messages a record brought.
+// BoringSSL does not tell whether it waits for the rest of a message, and between two parts of one nothing else may
+// come (RFC 8446 5.1); nor does it tell which messages a record brought.
 class HandshakeStream {
  public:
   // The content of the next handshake record. Returns how many KeyUpdates begin in it.
@@ -20,17 +20,17 @@ class HandshakeStream {
   bool within() const { return header_ != 0 || left_ != 0; }
 
  private:
-  std::uint32_t left_ = 0;     // bytes of the message's body that have yet to come
-  std::uint8_t header_ = 0;    // bytes of its header that are here, while it is not complete
+  std::uint32_t left_ = 0;  // bytes of the message's body that have yet to come
+  std::uint8_t header_ = 0;  // bytes of its header that are here, while it is not complete
 };
 
-// KeyUpdates are limited by rate: a burst, one more each second, and what an honest peer may need on top. JSSE, once past its key
-// limit, sends one with every record it reads until ours arrives: one for each record that we have sent. Others count their own
-// bytes: one for each full record that they have sent.
+// KeyUpdates are limited by rate: a burst, one more each second, and what an honest peer may need on top. JSSE, once
+// past its key limit, sends one with every record it reads until ours arrives: one for each record that we have sent.
+// Others count their own bytes: one for each full record that they have sent.
 class KeyUpdateBudget {
  public:
-  static constexpr std::uint16_t burst = 32;                       // as BoringSSL's, between two application records
-  static constexpr std::uint16_t earned_max = 4096;                // more records than these are hardly on their way at once
+  static constexpr std::uint16_t burst = 32;  // as BoringSSL's, between two application records
+  static constexpr std::uint16_t earned_max = 4096;  // more records than these are hardly on their way at once
   static constexpr std::uint32_t bytes_for_one = 16 * 1024;
 
   void record_sent() { earned_ = std::min<std::uint16_t>(earned_ + 1, earned_max); }
@@ -39,8 +39,8 @@ class KeyUpdateBudget {
   bool spend(base::Micros now);
 
  private:
-  base::Micros at_{0};         // the bucket was filled up to here
-  std::uint32_t bytes_ = 0;    // received, not yet counted
+  base::Micros at_{0};  // the bucket was filled up to here
+  std::uint32_t bytes_ = 0;  // received, not yet counted
   std::uint16_t left_ = burst;
   std::uint16_t earned_ = 0;
 };

@@ -25,7 +25,8 @@ const std::uint8_t* bytes(const char* text) { return reinterpret_cast<const std:
 std::uint8_t* bytes(char* text) { return reinterpret_cast<std::uint8_t*>(text); }
 
 // HKDF-Expand-Label with an empty context (RFC 8446 7.1).
-bool expand(std::span<std::uint8_t> to, const EVP_MD* digest, std::span<const std::uint8_t> secret, std::string_view label) {
+bool expand(std::span<std::uint8_t> to, const EVP_MD* digest, std::span<const std::uint8_t> secret,
+            std::string_view label) {
   std::uint8_t info[64];
   std::size_t n = 0;
   info[n++] = 0;
@@ -98,8 +99,10 @@ Records::Warm& Records::warm() {
   }
   Warm& w = *warm_;
   const std::size_t key_bytes = EVP_AEAD_key_length(aead_);
-  if (reads_ && !w.open_ready) w.open_ready = EVP_AEAD_CTX_init(&w.open, aead_, in_.key.data(), key_bytes, tag_bytes, nullptr) == 1;
-  if (writes_ && !w.seal_ready) w.seal_ready = EVP_AEAD_CTX_init(&w.seal, aead_, out_.key.data(), key_bytes, tag_bytes, nullptr) == 1;
+  if (reads_ && !w.open_ready)
+    w.open_ready = EVP_AEAD_CTX_init(&w.open, aead_, in_.key.data(), key_bytes, tag_bytes, nullptr) == 1;
+  if (writes_ && !w.seal_ready)
+    w.seal_ready = EVP_AEAD_CTX_init(&w.seal, aead_, out_.key.data(), key_bytes, tag_bytes, nullptr) == 1;
   CHECK(w.open_ready == reads_ && w.seal_ready == writes_);
   return w;
 }
@@ -132,7 +135,8 @@ bool Records::derive(const SSL& ssl, std::span<const std::uint8_t> secret, Direc
 bool Records::take_reading(const SSL& ssl) {
   bssl::Span<const std::uint8_t> read_secret;
   bssl::Span<const std::uint8_t> write_secret;
-  if (SSL_version(&ssl) != TLS1_3_VERSION || !bssl::SSL_get_traffic_secrets(&ssl, &read_secret, &write_secret)) return false;
+  if (SSL_version(&ssl) != TLS1_3_VERSION || !bssl::SSL_get_traffic_secrets(&ssl, &read_secret, &write_secret))
+    return false;
   if (!derive(ssl, {read_secret.data(), read_secret.size()}, in_)) return false;
   in_.sequence = SSL_get_read_sequence(&ssl);
   reads_ = true;
@@ -142,7 +146,8 @@ bool Records::take_reading(const SSL& ssl) {
 bool Records::take_writing(const SSL& ssl) {
   bssl::Span<const std::uint8_t> read_secret;
   bssl::Span<const std::uint8_t> write_secret;
-  if (SSL_version(&ssl) != TLS1_3_VERSION || !bssl::SSL_get_traffic_secrets(&ssl, &read_secret, &write_secret)) return false;
+  if (SSL_version(&ssl) != TLS1_3_VERSION || !bssl::SSL_get_traffic_secrets(&ssl, &read_secret, &write_secret))
+    return false;
   if (!derive(ssl, {write_secret.data(), write_secret.size()}, out_)) return false;
   std::memcpy(write_secret_start_.data(), write_secret.data(), write_secret_start_.size());
   out_.sequence = SSL_get_write_sequence(&ssl);
@@ -150,14 +155,16 @@ bool Records::take_writing(const SSL& ssl) {
   return true;
 }
 
-std::size_t Records::seal_with(EVP_AEAD_CTX& key, Direction& state, RecordType type, std::string_view content, char* to) {
+std::size_t Records::seal_with(EVP_AEAD_CTX& key, Direction& state, RecordType type, std::string_view content,
+                               char* to) {
   const auto inner_type = static_cast<std::uint8_t>(type);
   const auto nonce = nonce_of(state.iv, state.sequence++);
   write_header(to, content.size() + 1 + tag_bytes);
   std::uint8_t* const body = bytes(to) + record_header_bytes;
   std::size_t tail = 0;
   CHECK(EVP_AEAD_CTX_seal_scatter(&key, body, body + content.size(), &tail, 1 + tag_bytes, nonce.data(), nonce.size(),
-                                  bytes(content.data()), content.size(), &inner_type, 1, bytes(to), record_header_bytes) == 1);
+                                  bytes(content.data()), content.size(), &inner_type, 1, bytes(to),
+                                  record_header_bytes) == 1);
   DCHECK(tail == 1 + tag_bytes);
   return content.size() + record_overhead_bytes;
 }
@@ -169,7 +176,8 @@ std::size_t Records::seal(RecordType type, std::string_view content, char* to) {
 
 void Records::seal(RecordType type, std::string_view content, net::ByteQueue& out) {
   const auto size = static_cast<std::uint32_t>(content.size() + record_overhead_bytes);
-  net::Chunk* const home = size <= net::ByteQueue::small_slice_bytes ? &net::Chunk::scratch(size) : net::Chunk::make(size);
+  net::Chunk* const home =
+      size <= net::ByteQueue::small_slice_bytes ? &net::Chunk::scratch(size) : net::Chunk::make(size);
   const std::uint32_t at = home->used();
   seal(type, content, home->data() + at);
   home->grow_used(size);
@@ -180,14 +188,15 @@ void Records::seal(RecordType type, std::string_view content, net::ByteQueue& ou
 bool Records::open(std::string_view record, char* to, Content& content, std::uint8_t& alert) {
   DCHECK(reads_);
   alert = SSL_AD_UNEXPECTED_MESSAGE;
-  if (record.front() == change_cipher_spec) return false;  // behind Finished (RFC 8446 5); to BoringSSL it is a forged record
+  if (record.front() == change_cipher_spec)
+    return false;  // behind Finished (RFC 8446 5); to BoringSSL it is a forged record
   alert = SSL_AD_BAD_RECORD_MAC;
   if (record.size() < record_header_bytes + tag_bytes) return false;
   const std::string_view body = record.substr(record_header_bytes);
   const auto nonce = nonce_of(in_.iv, in_.sequence++);
   std::size_t size = 0;
-  if (EVP_AEAD_CTX_open(&warm().open, bytes(to), &size, body.size() - tag_bytes, nonce.data(), nonce.size(), bytes(body.data()),
-                        body.size(), bytes(record.data()), record_header_bytes) != 1) {
+  if (EVP_AEAD_CTX_open(&warm().open, bytes(to), &size, body.size() - tag_bytes, nonce.data(), nonce.size(),
+                        bytes(body.data()), body.size(), bytes(record.data()), record_header_bytes) != 1) {
     ERR_clear_error();
     return false;
   }
@@ -199,7 +208,8 @@ bool Records::open(std::string_view record, char* to, Content& content, std::uin
   alert = SSL_AD_UNEXPECTED_MESSAGE;
   if (size == 0) return false;
   const auto type = static_cast<std::uint8_t>(to[--size]);
-  if (type < static_cast<std::uint8_t>(RecordType::alert) || type > static_cast<std::uint8_t>(RecordType::application)) return false;
+  if (type < static_cast<std::uint8_t>(RecordType::alert) || type > static_cast<std::uint8_t>(RecordType::application))
+    return false;
   content = {static_cast<RecordType>(type), size};
   alert = 0;
   return true;
@@ -218,7 +228,8 @@ void Records::wrap(const SSL& ssl, RecordType type, std::string_view content, ne
 }
 
 bool Records::follow(const SSL& ssl) {
-  if (SSL_get_read_sequence(&ssl) == 0 && !take_reading(ssl)) return false;  // it has read at least one record under the old key
+  if (SSL_get_read_sequence(&ssl) == 0 && !take_reading(ssl))
+    return false;  // it has read at least one record under the old key
   if (!writes_) return true;
   bssl::Span<const std::uint8_t> read_secret;
   bssl::Span<const std::uint8_t> write_secret;
@@ -246,7 +257,8 @@ bool Records::answer(SSL& ssl, net::ByteQueue& out) {
 std::size_t record_size(const net::ByteQueue& in) {
   char header[record_header_bytes];
   if (in.peek(header, sizeof header) != sizeof header) return 0;
-  return record_header_bytes + (std::size_t{static_cast<std::uint8_t>(header[3])} << 8) + static_cast<std::uint8_t>(header[4]);
+  return record_header_bytes + (std::size_t{static_cast<std::uint8_t>(header[3])} << 8) +
+         static_cast<std::uint8_t>(header[4]);
 }
 
 std::uint8_t header_fault(const net::ByteQueue& in) {

@@ -29,7 +29,9 @@ int hooks_index() {
   return index;
 }
 
-const Hooks& hooks_of(const SSL* ssl) { return *static_cast<const Hooks*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), hooks_index())); }
+const Hooks& hooks_of(const SSL* ssl) {
+  return *static_cast<const Hooks*>(SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), hooks_index()));
+}
 
 ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO* hello) noexcept {
   const CertStore::Entry& entry = hooks_of(hello->ssl).store->select(client_server_name(*hello), client_offer(*hello));
@@ -39,7 +41,8 @@ ssl_select_cert_result_t select_certificate(const SSL_CLIENT_HELLO* hello) noexc
 }
 
 // RFC 7301 3.2: nothing in common is a fatal alert.
-int select_protocol(SSL*, const std::uint8_t** out, std::uint8_t* out_size, const std::uint8_t* in, unsigned in_size, void* ours) noexcept {
+int select_protocol(SSL*, const std::uint8_t** out, std::uint8_t* out_size, const std::uint8_t* in, unsigned in_size,
+                    void* ours) noexcept {
   const auto& mine = *static_cast<const std::string*>(ours);
   const std::string_view theirs(reinterpret_cast<const char*>(in), in_size);
   for (std::size_t i = 0; i < mine.size(); i += 1 + static_cast<std::uint8_t>(mine[i])) {
@@ -54,7 +57,8 @@ int select_protocol(SSL*, const std::uint8_t** out, std::uint8_t* out_size, cons
   return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-int use_ticket_key(SSL* ssl, std::uint8_t* name, std::uint8_t* iv, EVP_CIPHER_CTX* cipher, HMAC_CTX* mac, int encrypt) noexcept {
+int use_ticket_key(SSL* ssl, std::uint8_t* name, std::uint8_t* iv, EVP_CIPHER_CTX* cipher, HMAC_CTX* mac,
+                   int encrypt) noexcept {
   Tickets& tickets = *hooks_of(ssl).tickets;
   const base::Micros now = base::steady_clock().now();
   Tickets::Found found;
@@ -98,7 +102,8 @@ SessionScope session_scope(std::string_view listener, ClientAuth auth, std::stri
 CertificatePtr former_of(const Certificate& fresh, const CertStore* previous, std::int64_t now) {
   if (previous == nullptr) return nullptr;
   for (const CertStore::Entry& entry : previous->entries()) {
-    if (same_purpose(*entry.certificate, fresh) && keep_former(*entry.certificate, fresh, now)) return entry.certificate;
+    if (same_purpose(*entry.certificate, fresh) && keep_former(*entry.certificate, fresh, now))
+      return entry.certificate;
   }
   return nullptr;
 }
@@ -139,7 +144,8 @@ struct ServerContextLoader {
       auto keys = Tickets::from_file(options.ticket_keys, warnings);
       if (!keys) return std::unexpected(std::move(keys.error()));
       made->tickets_ = std::move(*keys);
-    } else if (before != nullptr && before->own_ticket_lifetime_ == options.ticket_lifetime && options.ticket_lifetime.count != 0) {
+    } else if (before != nullptr && before->own_ticket_lifetime_ == options.ticket_lifetime &&
+               options.ticket_lifetime.count != 0) {
       made->tickets_ = before->tickets_;
     } else {
       made->tickets_ = std::make_shared<Tickets>(options.ticket_lifetime);
@@ -155,9 +161,11 @@ struct ServerContextLoader {
     warn_of_dates(*certificate, now, warnings);
     warn_of_names(*certificate, warnings);
     warn_of_permissions(files.key, warnings);
-    const CertificatePtr former = former_of(*certificate, setup.previous != nullptr ? setup.previous->store_.get() : nullptr, now);
+    const CertificatePtr former =
+        former_of(*certificate, setup.previous != nullptr ? setup.previous->store_.get() : nullptr, now);
     if (former != nullptr) {
-      warnings.push_back(file_warning(files.cert, "the certificate \"" + former->name + "\" of before, which is valid, stays in use"));
+      warnings.push_back(
+          file_warning(files.cert, "the certificate \"" + former->name + "\" of before, which is valid, stays in use"));
       certificate = former;
     }
     auto context = make_server_context(*certificate);
@@ -181,7 +189,8 @@ struct ServerContextLoader {
     if (!made->alpn_wire_.empty()) SSL_CTX_set_alpn_select_cb(&c, select_protocol, &made->alpn_wire_);
     SSL_CTX_set_session_cache_mode(&c, SSL_SESS_CACHE_OFF);  // tickets only: nothing of a session is kept here
     CHECK(SSL_CTX_set_session_id_context(&c, scope.data(), scope.size()) == 1);
-    const auto seconds = static_cast<std::uint32_t>(std::clamp<std::int64_t>(options.ticket_lifetime.count / 1000, 0, lifetime_max_s));
+    const auto seconds =
+        static_cast<std::uint32_t>(std::clamp<std::int64_t>(options.ticket_lifetime.count / 1000, 0, lifetime_max_s));
     if (seconds == 0) {
       SSL_CTX_set_options(&c, SSL_OP_NO_TICKET);
     } else {
@@ -205,8 +214,8 @@ struct ServerContextLoader {
 ServerContext::ServerContext() = default;
 ServerContext::~ServerContext() = default;
 
-base::Result<std::shared_ptr<const ServerContext>> ServerContext::load(const ServerTlsOptions& options, const Setup& setup,
-                                                                       Findings& warnings) {
+base::Result<std::shared_ptr<const ServerContext>> ServerContext::load(const ServerTlsOptions& options,
+                                                                       const Setup& setup, Findings& warnings) {
   struct Makeable final : ServerContext {};
   ServerContextLoader loader{options, setup, warnings, std::make_shared<Makeable>(), unix_seconds(setup.wall)};
   if (auto done = loader.load(); !done) return std::unexpected(std::move(done.error()));

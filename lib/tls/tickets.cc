@@ -40,7 +40,8 @@ std::optional<TicketKey> parse_line(std::string_view line) {
   std::size_t size = 0;
   if (line.size() > sizeof bytes) return std::nullopt;
   std::optional<TicketKey> key;
-  if (EVP_DecodeBase64(bytes, &size, sizeof bytes, reinterpret_cast<const std::uint8_t*>(line.data()), line.size()) == 1 &&
+  if (EVP_DecodeBase64(bytes, &size, sizeof bytes, reinterpret_cast<const std::uint8_t*>(line.data()), line.size()) ==
+          1 &&
       size >= short_key_bytes) {
     key = parse_key(bytes, size);
   }
@@ -49,7 +50,8 @@ std::optional<TicketKey> parse_line(std::string_view line) {
 }
 
 bool is_text(std::string_view bytes) {
-  return std::ranges::all_of(bytes, [](char c) { return (c >= 0x20 && c < 0x7f) || c == '\n' || c == '\r' || c == '\t'; });
+  return std::ranges::all_of(bytes,
+                             [](char c) { return (c >= 0x20 && c < 0x7f) || c == '\n' || c == '\r' || c == '\t'; });
 }
 
 }  // namespace
@@ -72,7 +74,8 @@ base::Result<std::shared_ptr<Tickets>> Tickets::from_file(const std::string& pat
   if (!is_text(text)) {
     const auto key = parse_key(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
     if (!key)
-      return std::unexpected(file_error(path, "a binary ticket key has exactly 48 or 80 bytes; several keys are base64, one a line"));
+      return std::unexpected(
+          file_error(path, "a binary ticket key has exactly 48 or 80 bytes; several keys are base64, one a line"));
     tickets->keys_.push_back(*key);
     return tickets;
   }
@@ -85,7 +88,8 @@ base::Result<std::shared_ptr<Tickets>> Tickets::from_file(const std::string& pat
     if (line.ends_with('\r')) line = base::trim_ows(line.substr(0, line.size() - 1));
     if (line.empty() || line.starts_with('#')) continue;
     const auto key = parse_line(line);
-    base::Error error = file_error(path, "not a ticket key: base64 of 48 or 80 bytes is expected (openssl rand -base64 80 | tr -d '\\n')");
+    base::Error error = file_error(
+        path, "not a ticket key: base64 of 48 or 80 bytes is expected (openssl rand -base64 80 | tr -d '\\n')");
     error.span.line = number;
     if (!key) return std::unexpected(std::move(error));
     error.message = "too many ticket keys: at most 64";

@@ -1,4 +1,5 @@
-// TlsTransport, first part: life from creation to reap, and the handshake. Records are in transport_read.cc and transport_write.cc.
+// TlsTransport, first part: life from creation to reap, and the handshake. Records are in transport_read.cc and
+// transport_write.cc.
 #include "tls/transport.h"
 
 #include <arpa/inet.h>
@@ -15,10 +16,13 @@
 namespace sluice::tls {
 namespace {
 
-// A transport that its owner has let go of waits for the lower one to take its close_notify, unless nothing moves for so long.
+// A transport that its owner has let go of waits for the lower one to take its close_notify, unless nothing moves for
+// so long.
 constexpr base::Millis farewell_stall = base::seconds(30);
 
-bool covered(const void* certificate, std::string_view host) { return covers(*static_cast<const Certificate*>(certificate), host); }
+bool covered(const void* certificate, std::string_view host) {
+  return covers(*static_cast<const Certificate*>(certificate), host);
+}
 
 void expect_name(SSL& ssl, const std::string& name) {
   // A name that cannot be set (an empty one) makes every verification fail, as it should.
@@ -26,7 +30,8 @@ void expect_name(SSL& ssl, const std::string& name) {
   if (const auto ip = net::Address::parse_ip(name)) {
     X509_VERIFY_PARAM_set1_ip(expected, ip->ip_bytes().data(), ip->ip_bytes().size());
   } else {
-    X509_VERIFY_PARAM_set_hostflags(expected, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);  // RFC 9525 6.3
+    X509_VERIFY_PARAM_set_hostflags(
+        expected, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);  // RFC 9525 6.3
     X509_VERIFY_PARAM_set1_host(expected, name.c_str(), name.size());
   }
 }
@@ -45,7 +50,8 @@ net::TransportPtr accept(net::Loop& loop, net::TransportPtr lower, std::shared_p
 
 net::TransportPtr connect(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ClientContext> context,
                           std::string_view server_name, SessionSlot* sessions, const HandshakeOptions& options) {
-  return net::TransportPtr(tls_slabs().transports.make(loop, std::move(lower), std::move(context), server_name, sessions, options));
+  return net::TransportPtr(
+      tls_slabs().transports.make(loop, std::move(lower), std::move(context), server_name, sessions, options));
 }
 
 std::size_t transports_live() { return tls_slabs().transports.in_use(); }
@@ -64,7 +70,11 @@ TlsTransport::TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared
 
 TlsTransport::TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ClientContext> context,
                            std::string_view server_name, SessionSlot* sessions, const HandshakeOptions& options)
-    : loop_(loop), lower_(std::move(lower)), ssl_(SSL_new(context->raw())), sessions_(sessions), context_id_(context->id()) {
+    : loop_(loop),
+      lower_(std::move(lower)),
+      ssl_(SSL_new(context->raw())),
+      sessions_(sessions),
+      context_id_(context->id()) {
   CHECK(ssl_);
   SSL_set_connect_state(ssl_.get());
   std::string name(server_name);
@@ -224,7 +234,8 @@ void TlsTransport::shake_hands(net::ByteQueue* in) {
   if (!busy_->out.empty()) lower_->touch();
   if (done == 1) return shaken();
   if (waits) {
-    if (lower_finished_) handshake_failed(HandshakeError::eof, net::EndReason::tls_failed, "the peer closed during the handshake");
+    if (lower_finished_)
+      handshake_failed(HandshakeError::eof, net::EndReason::tls_failed, "the peer closed during the handshake");
     return;
   }
   std::string detail = describe(error);
@@ -233,7 +244,8 @@ void TlsTransport::shake_hands(net::ByteQueue* in) {
 }
 
 net::EndReason TlsTransport::verify_result(std::uint32_t error, std::string& detail) const {
-  if (ERR_GET_LIB(error) != ERR_LIB_SSL || ERR_GET_REASON(error) != SSL_R_CERTIFICATE_VERIFY_FAILED) return net::EndReason::tls_failed;
+  if (ERR_GET_LIB(error) != ERR_LIB_SSL || ERR_GET_REASON(error) != SSL_R_CERTIFICATE_VERIFY_FAILED)
+    return net::EndReason::tls_failed;
   const long result = SSL_get_verify_result(ssl_.get());
   if (result != X509_V_OK) detail = std::string("certificate not accepted: ") + X509_verify_cert_error_string(result);
   return net::EndReason::tls_unverified;
@@ -251,7 +263,8 @@ void TlsTransport::shaken() {
   unsigned alpn_size = 0;
   SSL_get0_alpn_selected(&ssl, &alpn, &alpn_size);
   peer_.alpn = {reinterpret_cast<const char*>(alpn), alpn_size};
-  if (const char* const name = SSL_get_servername(&ssl, TLSEXT_NAMETYPE_host_name); name != nullptr && SSL_is_server(&ssl) == 1) {
+  if (const char* const name = SSL_get_servername(&ssl, TLSEXT_NAMETYPE_host_name);
+      name != nullptr && SSL_is_server(&ssl) == 1) {
     peer_.sni = name;
     sni_ = base::to_lower(peer_.sni);
     if (sni_ == peer_.sni) {
@@ -262,7 +275,8 @@ void TlsTransport::shaken() {
   }
   if (peer_.certificate != nullptr) peer_.certificate_covers = covered;
   if (TlsEvents* const events = std::exchange(busy_->events, nullptr); events != nullptr) {
-    events->on_handshake({.version = peer_.tls_version, .resumed = peer_.tls_resumed, .took = loop_.now() - busy_->began});
+    events->on_handshake(
+        {.version = peer_.tls_version, .resumed = peer_.tls_resumed, .took = loop_.now() - busy_->began});
   }
   CHECK(user_ != nullptr);  // start() was not called in the turn of accept() or connect()
   user_->on_open();
@@ -272,7 +286,8 @@ void TlsTransport::shaken() {
 }
 
 void TlsTransport::handshake_failed(HandshakeError why, net::EndReason reason, std::string detail) {
-  if (TlsEvents* const events = std::exchange(busy_->events, nullptr); events != nullptr) events->on_handshake_error(why);
+  if (TlsEvents* const events = std::exchange(busy_->events, nullptr); events != nullptr)
+    events->on_handshake_error(why);
   end(reason, std::move(detail));
 }
 

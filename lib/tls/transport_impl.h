@@ -1,5 +1,6 @@
-// The class behind transport.h: included by transport.cc (life, handshake), transport_read.cc and transport_write.cc only.
-// An idle connection is one small object and BoringSSL's; queues, timer and words are leased while there is something to do.
+// The class behind transport.h: included by transport.cc (life, handshake), transport_read.cc and transport_write.cc
+// only. An idle connection is one small object and BoringSSL's; queues, timer and words are leased while there is
+// something to do.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -19,9 +20,10 @@ namespace sluice::tls {
 
 class TlsTransport final : public net::Transport, public net::Transport::User {
  public:
-  TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ServerContext> context, const HandshakeOptions& options);
-  TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ClientContext> context, std::string_view server_name,
-               SessionSlot* sessions, const HandshakeOptions& options);
+  TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ServerContext> context,
+               const HandshakeOptions& options);
+  TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ClientContext> context,
+               std::string_view server_name, SessionSlot* sessions, const HandshakeOptions& options);
   TlsTransport(const TlsTransport&) = delete;
   TlsTransport& operator=(const TlsTransport&) = delete;
   ~TlsTransport();
@@ -57,8 +59,13 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
  private:
   // connecting (the lower one is) -> handshake -> open -> closing (close_notify or an alert has to leave) -> ended.
   enum class State : uint8_t { connecting, handshake, open, closing, ended };
-  enum class In : uint8_t { flows, cut, finished, told };       // cut: FIN without close_notify; told: the user knows
-  enum class Out : uint8_t { flows, shut_asked, shut_sealed, shut };  // sealed: close_notify is on its way to the lower one
+  enum class In : uint8_t { flows, cut, finished, told };  // cut: FIN without close_notify; told: the user knows
+  enum class Out : uint8_t {
+    flows,
+    shut_asked,
+    shut_sealed,
+    shut
+  };  // sealed: close_notify is on its way to the lower one
   enum class Owner : uint8_t { holds, gone };
   enum class Opened : uint8_t { dry, full, finished, failed };  // what open_records() met; dry: no whole record left
 
@@ -102,26 +109,26 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
   std::shared_ptr<const void> context_;
   Busy* busy_ = nullptr;
   SessionSlot* sessions_ = nullptr;
-  std::uint64_t context_id_ = 0;              // client
-  base::Micros wrote_at_{-1};                 // last flush with bytes of the user; -1 = never
-  std::uint32_t run_bytes_ = 0;               // sealed since the line was idle, up to small_records_for_bytes
-  std::uint8_t empty_records_ = 0;            // in a row
-  std::uint8_t warnings_ = 0;                 // in a row
+  std::uint64_t context_id_ = 0;  // client
+  base::Micros wrote_at_{-1};  // last flush with bytes of the user; -1 = never
+  std::uint32_t run_bytes_ = 0;  // sealed since the line was idle, up to small_records_for_bytes
+  std::uint8_t empty_records_ = 0;  // in a row
+  std::uint8_t warnings_ = 0;  // in a row
   State state_ = State::handshake;
   In in_state_ = In::flows;
   Out out_state_ = Out::flows;
   Owner owner_ = Owner::holds;
   net::Reading reading_ = net::Reading::allowed;
-  bool told_authenticated_ = false;           // how the end was told
-  bool failed_ = false;                       // a fatal alert has been sealed: no close_notify
-  bool gave_bytes_ = false;                   // the user, since the last on_drained
-  bool lower_finished_ = false;               // the lower one has seen a FIN
-  bool lower_holds_ = false;                  // it has bytes that we left there
+  bool told_authenticated_ = false;  // how the end was told
+  bool failed_ = false;  // a fatal alert has been sealed: no close_notify
+  bool gave_bytes_ = false;  // the user, since the last on_drained
+  bool lower_finished_ = false;  // the lower one has seen a FIN
+  bool lower_holds_ = false;  // it has bytes that we left there
   Records records_;
   HandshakeStream handshake_stream_;
   KeyUpdateBudget key_updates_;
   net::Peer peer_;
-  std::string sni_;                           // only if the name came in upper case
+  std::string sni_;  // only if the name came in upper case
 };
 
 // What a connection needs only while something is under way.
@@ -133,14 +140,14 @@ struct TlsTransport::Busy final : net::Runnable, net::Reapable {
   bool run_linked() const { return static_cast<const base::ListHook<net::RunTag>*>(this)->linked(); }
 
   TlsTransport& transport;
-  net::ByteQueue in;                          // opened, not yet taken by the user
-  net::ByteQueue out;                         // handshake and alerts: sealed outside of fill()
+  net::ByteQueue in;  // opened, not yet taken by the user
+  net::ByteQueue out;  // handshake and alerts: sealed outside of fill()
   net::Timer timer{this, [](void* b) { static_cast<Busy*>(b)->transport.limit_over(); }};
   base::Micros began{};
   TlsEvents* events = nullptr;
   std::string detail;
-  size_t unsent = 0;                          // of the lower one, when the farewell was last looked at
-  bool tell_failure = false;                  // the end has to be told at the loop
+  size_t unsent = 0;  // of the lower one, when the farewell was last looked at
+  bool tell_failure = false;  // the end has to be told at the loop
 };
 
 // Per-thread recycling.

@@ -1,4 +1,5 @@
-// TlsTransport, reading: all records that one read of the lower transport brought are opened, then the user is called once.
+// TlsTransport, reading: all records that one read of the lower transport brought are opened, then the user is called
+// once.
 #include <openssl/err.h>
 
 #include <algorithm>
@@ -11,10 +12,10 @@
 namespace sluice::tls {
 namespace {
 
-constexpr size_t pass_bytes = 64 * 1024;            // opened before the user is called
-constexpr std::uint32_t read_room_min = 1024;       // with less room behind the unread bytes, a fresh chunk is taken
-constexpr size_t open_in_place_bytes = 8 * 1024;    // a record of this size stays where it was received
-constexpr std::uint8_t empty_records_max = 32;      // in a row: each costs us work and brings nothing (BoringSSL's limits)
+constexpr size_t pass_bytes = 64 * 1024;  // opened before the user is called
+constexpr std::uint32_t read_room_min = 1024;  // with less room behind the unread bytes, a fresh chunk is taken
+constexpr size_t open_in_place_bytes = 8 * 1024;  // a record of this size stays where it was received
+constexpr std::uint8_t empty_records_max = 32;  // in a row: each costs us work and brings nothing (BoringSSL's limits)
 constexpr std::uint8_t warnings_max = 4;
 
 // Where the next bytes go: behind those that the user left, if there is room, so that they join.
@@ -61,7 +62,7 @@ void TlsTransport::on_bytes(net::ByteQueue& in) {
   if (state_ == State::open) {
     receive(in);
   } else if (state_ != State::connecting) {
-    in.clear();                                     // we are done: what still comes is of no interest
+    in.clear();  // we are done: what still comes is of no interest
   }
   settle();
 }
@@ -75,12 +76,12 @@ void TlsTransport::receive(net::ByteQueue& in) {
     met = records_.reads() ? open_records(in, plain) : read_by_library(in, plain);
     if (plain.size() != before) {
       user_->on_bytes(plain);
-      if (state_ != State::open) return;            // closed; what was left is dropped
+      if (state_ != State::open) return;  // closed; what was left is dropped
     }
   }
   if (met == Opened::failed) return end(net::EndReason::tls_failed, std::exchange(busy_->detail, {}));
   if (met == Opened::finished) in_state_ = In::finished;
-  if (in_state_ != In::flows) in.clear();           // behind close_notify nothing counts
+  if (in_state_ != In::flows) in.clear();  // behind close_notify nothing counts
   lower_holds_ = met == Opened::full && !in.empty();
   if (!plain.empty()) busy().in = std::move(plain);
   if (lower_finished_ && !lower_holds_ && in_state_ == In::flows) in_state_ = In::cut;
@@ -103,7 +104,7 @@ TlsTransport::Opened TlsTransport::open_records(net::ByteQueue& in, net::ByteQue
 // Opened::full: go on.
 TlsTransport::Opened TlsTransport::open_record(net::ByteQueue& in, size_t size, net::ByteQueue& plain) {
   const std::string_view record = in.flatten(size);
-  const net::Slice front = in.front();              // keeps the bytes while we look
+  const net::Slice front = in.front();  // keeps the bytes while we look
   Records::Content content;
   std::uint8_t alert = 0;
   net::Chunk* target = nullptr;
@@ -119,7 +120,8 @@ TlsTransport::Opened TlsTransport::open_record(net::ByteQueue& in, size_t size, 
     if (target != nullptr) {
       append_fresh(plain, *target, content.size);
     } else {
-      plain.append(net::Slice(front.home(), front.at() + record_header_bytes, static_cast<std::uint32_t>(content.size)));
+      plain.append(
+          net::Slice(front.home(), front.at() + record_header_bytes, static_cast<std::uint32_t>(content.size)));
     }
   }
   const Opened met = good ? on_record(content.type, {to, content.size}) : refuse(alert, words_of(alert));
@@ -132,13 +134,16 @@ TlsTransport::Opened TlsTransport::open_record(net::ByteQueue& in, size_t size, 
 TlsTransport::Opened TlsTransport::on_record(RecordType type, std::string_view content) {
   // RFC 8446 5.4; of application data empty ones are allowed.
   if (content.empty() && type != RecordType::application) return refuse(SSL_AD_UNEXPECTED_MESSAGE, "empty record");
-  if (content.empty() && ++empty_records_ > empty_records_max) return refuse(SSL_AD_UNEXPECTED_MESSAGE, "too many empty records");
+  if (content.empty() && ++empty_records_ > empty_records_max)
+    return refuse(SSL_AD_UNEXPECTED_MESSAGE, "too many empty records");
   if (!content.empty()) empty_records_ = 0;
   if (type == RecordType::alert) return on_alert(content);
   warnings_ = 0;
   if (type == RecordType::handshake) return on_handshake_message(content);
   // RFC 8446 5.1
-  return handshake_stream_.within() ? refuse(SSL_AD_UNEXPECTED_MESSAGE, "a record between two parts of a handshake message") : Opened::full;
+  return handshake_stream_.within()
+             ? refuse(SSL_AD_UNEXPECTED_MESSAGE, "a record between two parts of a handshake message")
+             : Opened::full;
 }
 
 // RFC 8446 6: the level means nothing any more; user_canceled is followed by close_notify.
@@ -168,7 +173,7 @@ TlsTransport::Opened TlsTransport::on_handshake_message(std::string_view content
     std::string detail = describe(take_error());
     if (records_.writes()) return refuse(alert != 0 ? alert : SSL_AD_INTERNAL_ERROR, std::move(detail));
     busy().detail = std::move(detail);
-    busy().out.take_all(answer);                    // its alert, as nobody but it has sealed anything so far
+    busy().out.take_all(answer);  // its alert, as nobody but it has sealed anything so far
     return Opened::failed;
   }
   ERR_clear_error();
@@ -219,7 +224,7 @@ TlsTransport::Opened TlsTransport::read_by_library(net::ByteQueue& in, net::Byte
     if (error == SSL_ERROR_WANT_READ) return Opened::dry;
     if (error == SSL_ERROR_ZERO_RETURN) return Opened::finished;
     busy().detail = describe(take_error());
-    busy().out.take_all(answer);                    // the alert; end() sees to it
+    busy().out.take_all(answer);  // the alert; end() sees to it
     return Opened::failed;
   }
   return Opened::full;
@@ -240,7 +245,8 @@ void TlsTransport::offer() {
 }
 
 void TlsTransport::tell_eof() {
-  if (state_ != State::open || reading_ == net::Reading::paused || in_state_ == In::flows || in_state_ == In::told) return;
+  if (state_ != State::open || reading_ == net::Reading::paused || in_state_ == In::flows || in_state_ == In::told)
+    return;
   told_authenticated_ = in_state_ == In::finished;
   in_state_ = In::told;
   user_->on_eof(told_authenticated_);
@@ -252,10 +258,11 @@ void TlsTransport::on_eof(bool) {
     case State::connecting:
     case State::ended:
     case State::closing: return;
-    case State::handshake: return handshake_failed(HandshakeError::eof, net::EndReason::tls_failed, "the peer closed during the handshake");
+    case State::handshake:
+      return handshake_failed(HandshakeError::eof, net::EndReason::tls_failed, "the peer closed during the handshake");
     case State::open: break;
   }
-  if (lower_holds_) return;                         // receive() will find it
+  if (lower_holds_) return;  // receive() will find it
   if (in_state_ == In::flows) in_state_ = In::cut;
   tell_eof();
   settle();
@@ -275,7 +282,8 @@ void TlsTransport::allow_reading(net::Reading how) {
 
 bool TlsTransport::quiet_now() {
   const bool nothing_left = busy_ == nullptr || (busy_->in.empty() && busy_->out.empty());
-  return state_ == State::open && in_state_ == In::flows && out_state_ == Out::flows && nothing_left && lower_->quiet_now();
+  return state_ == State::open && in_state_ == In::flows && out_state_ == Out::flows && nothing_left &&
+         lower_->quiet_now();
 }
 
 }  // namespace sluice::tls

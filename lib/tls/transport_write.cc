@@ -1,4 +1,5 @@
-// TlsTransport, writing: everything the user gives in one flush is sealed into records, and the lower transport writes it at once.
+// TlsTransport, writing: everything the user gives in one flush is sealed into records, and the lower transport writes
+// it at once.
 #include <openssl/err.h>
 
 #include <algorithm>
@@ -55,7 +56,9 @@ void TlsTransport::touch() {
   if (state_ == State::open && (out_state_ == Out::flows || out_state_ == Out::shut_asked)) lower_->touch();
 }
 
-size_t TlsTransport::unacknowledged() const { return lower_->unacknowledged() + (busy_ == nullptr ? 0 : busy_->out.size()); }
+size_t TlsTransport::unacknowledged() const {
+  return lower_->unacknowledged() + (busy_ == nullptr ? 0 : busy_->out.size());
+}
 
 size_t TlsTransport::unsent() const { return lower_->unsent() + (busy_ == nullptr ? 0 : busy_->out.size()); }
 
@@ -86,14 +89,16 @@ void TlsTransport::send_alert(std::uint8_t level, std::uint8_t alert, net::ByteQ
   wire.out = &out;
   ERR_clear_error();
   if (alert == SSL_AD_CLOSE_NOTIFY) {
-    SSL_shutdown(ssl_.get());                        // 0: sent, the peer's has yet to come
+    SSL_shutdown(ssl_.get());  // 0: sent, the peer's has yet to come
   } else {
     SSL_send_fatal_alert(ssl_.get(), alert);
   }
-  ERR_clear_error();                                 // what cannot be sent is not missed: we are leaving
+  ERR_clear_error();  // what cannot be sent is not missed: we are leaving
 }
 
-std::uint32_t TlsTransport::record_limit() const { return run_bytes_ < small_records_for_bytes ? small_record_bytes : record_bytes_max; }
+std::uint32_t TlsTransport::record_limit() const {
+  return run_bytes_ < small_records_for_bytes ? small_record_bytes : record_bytes_max;
+}
 
 void TlsTransport::seal(net::ByteQueue& plain, net::ByteQueue& out) {
   const base::Micros now = loop_.now();
@@ -104,13 +109,14 @@ void TlsTransport::seal(net::ByteQueue& plain, net::ByteQueue& out) {
     const std::uint32_t limit = record_limit();
     const auto size = static_cast<std::uint32_t>(std::min<size_t>(limit, plain.size()));
     std::string_view record = plain.front().view().substr(0, size);
-    if (record.size() < size) {                      // several slices: one record
+    if (record.size() < size) {  // several slices: one record
       plain.peek(gathered.data(), size);
       record = {gathered.data(), size};
     }
     if (records_.writes()) {
       const size_t records_to_come = (plain.size() + limit - 1) / limit;
-      char* const to = target.room(size + record_overhead_bytes, plain.size() + records_to_come * record_overhead_bytes);
+      char* const to =
+          target.room(size + record_overhead_bytes, plain.size() + records_to_come * record_overhead_bytes);
       target.filled(records_.seal(RecordType::application, record, to));
     } else if (!seal_by_library(record, out)) {
       return sealing_failed();

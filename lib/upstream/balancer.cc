@@ -92,7 +92,8 @@ std::vector<std::uint32_t> interleave(const std::vector<std::uint32_t>& weights)
   };
   std::vector<Place> places;
   for (std::uint32_t i = 0; i < weights.size(); ++i) {
-    const auto times = std::max<std::uint32_t>(1, static_cast<std::uint32_t>(static_cast<double>(weights[i] / common) * scale));
+    const auto times =
+        std::max<std::uint32_t>(1, static_cast<std::uint32_t>(static_cast<double>(weights[i] / common) * scale));
     for (std::uint32_t k = 0; k < times; ++k) places.push_back(Place{(static_cast<double>(k) + 0.5) / times, i});
   }
   std::sort(places.begin(), places.end(),
@@ -119,7 +120,8 @@ void Balancer::rebuild(std::vector<Candidate> candidates, Balance kind) {
   for (const std::uint16_t p : priorities) tiers_.emplace_back().priority = p;
   tier_of_.clear();
   for (std::uint32_t i = 0; i < candidates_.size(); ++i) {
-    const auto at = std::lower_bound(priorities.begin(), priorities.end(), candidates_[i].priority) - priorities.begin();
+    const auto at =
+        std::lower_bound(priorities.begin(), priorities.end(), candidates_[i].priority) - priorities.begin();
     tier_of_.push_back(static_cast<std::uint32_t>(at));
     tiers_[tier_of_.back()].members.push_back(i);
   }
@@ -183,7 +185,8 @@ std::uint32_t Balancer::pick(const Pick& how) {
 bool Balancer::lighter(std::uint32_t a, std::uint32_t b) const {
   const Candidate& x = candidates_[a];
   const Candidate& y = candidates_[b];
-  return static_cast<std::uint64_t>(x.endpoint->load()) * y.weight < static_cast<std::uint64_t>(y.endpoint->load()) * x.weight;
+  return static_cast<std::uint64_t>(x.endpoint->load()) * y.weight <
+         static_cast<std::uint64_t>(y.endpoint->load()) * x.weight;
 }
 
 std::uint32_t Balancer::draw_good(const Tier& tier, const Pick& how, std::uint32_t other_than) {
@@ -233,8 +236,9 @@ std::uint32_t Balancer::pick_least(const Tier& tier, const Pick& how) {
   return best;
 }
 
-// One pass over all, drawing by weight among the best class that has a member: good ones; else those to avoid; else those set
-// aside; else the one that is both. Within a class the lowest tier, but none before the live one: in panic the dead would look good.
+// One pass over all, drawing by weight among the best class that has a member: good ones; else those to avoid; else
+// those set aside; else the one that is both. Within a class the lowest tier, but none before the live one: in panic
+// the dead would look good.
 std::uint32_t Balancer::full_pass(const Pick& how) {
   ++full_passes_;
   struct Class {
@@ -268,7 +272,7 @@ bool Balancer::another_usable(std::uint32_t i, const Pick& how) const {
 }
 
 Balancer::Standard Balancer::standard_of(std::uint32_t picked, const Pick& how) const {
-  if (candidates_[picked].endpoint->aside(how.now)) return Standard::aside;   // nothing better was there
+  if (candidates_[picked].endpoint->aside(how.now)) return Standard::aside;  // nothing better was there
   return picked == how.avoid ? Standard::avoided : Standard::good;
 }
 

@@ -1,5 +1,5 @@
-// Cluster: one upstream as one worker sees it: its endpoints with their pools, the balancer that picks among them, and the
-// one queue of requests that wait for a connection. What all workers share about it lives in shared.h.
+// Cluster: one upstream as one worker sees it: its endpoints with their pools, the balancer that picks among them, and
+// the one queue of requests that wait for a connection. What all workers share about it lives in shared.h.
 #pragma once
 
 #include <cstdint>
@@ -12,15 +12,15 @@
 
 namespace sluice::upstream {
 
-class Endpoint;   // one address as this worker sees it; stays alive while a Lease holds it
+class Endpoint;  // one address as this worker sees it; stays alive while a Lease holds it
 
-// How one request that an endpoint was given came out, for passive health and in-flight counts. idle_race: a reused connection
-// died before any byte of the answer, so the endpoint closes idle connections while we use them (see Borrow::surely). no_upgrade: its
-// HTTP/2 does not take upgrades.
+// How one request that an endpoint was given came out, for passive health and in-flight counts. idle_race: a reused
+// connection died before any byte of the answer, so the endpoint closes idle connections while we use them (see
+// Borrow::surely). no_upgrade: its HTTP/2 does not take upgrades.
 enum class Outcome : uint8_t { unknown, success, failure, idle_race, no_upgrade };
 
-// Counts one request in flight at one endpoint, from the grant to done() (or its own end: Outcome::unknown). Keeps the endpoint
-// alive until it dies or is assigned to, so endpoint() may be read after done().
+// Counts one request in flight at one endpoint, from the grant to done() (or its own end: Outcome::unknown). Keeps the
+// endpoint alive until it dies or is assigned to, so endpoint() may be read after done().
 class Lease {
  public:
   Lease() = default;
@@ -37,17 +37,19 @@ class Lease {
   bool counted_ = false;
 };
 
-// A request that asks for an upgrade. by_any: over HTTP/2 if the endpoint is not known to lack it (RFC 8441); by_http1: not over HTTP/2.
+// A request that asks for an upgrade. by_any: over HTTP/2 if the endpoint is not known to lack it (RFC 8441); by_http1:
+// not over HTTP/2.
 enum class Upgrade : uint8_t { none, by_any, by_http1 };
 
 // What a try needs from the cluster.
 struct Want {
-  http::Borrow borrow = http::Borrow::quick;   // surely: the request may not be replayed (POST): newest connection, looked at
-  bool fresh = false;                          // only a connection of its own: a replay after a dead reused one
-  const Endpoint* avoid = nullptr;             // just failed; taken only if nothing else is usable
-  base::Millis budget{0};                      // longest wait; 0 = the pool's acquire_timeout
-  const net::Peer* client = nullptr;           // for proxy_protocol towards the upstream
-  uint64_t hash = 0;                           // ring_hash
+  http::Borrow borrow =
+      http::Borrow::quick;  // surely: the request may not be replayed (POST): newest connection, looked at
+  bool fresh = false;  // only a connection of its own: a replay after a dead reused one
+  const Endpoint* avoid = nullptr;  // just failed; taken only if nothing else is usable
+  base::Millis budget{0};  // longest wait; 0 = the pool's acquire_timeout
+  const net::Peer* client = nullptr;  // for proxy_protocol towards the upstream
+  uint64_t hash = 0;  // ring_hash
   Upgrade upgrade = Upgrade::none;
 };
 
@@ -55,10 +57,10 @@ struct Want {
 struct Grant {
   http::Stream* stream = nullptr;
   Lease lease;
-  bool reused = false;           // not the first stream of its connection
-  base::Micros queue_wait{0};    // in the queue, connecting included
-  base::Micros connect{0};       // TCP part if this request waited for a new connection, else 0
-  base::Micros tls{0};           // handshake part, likewise
+  bool reused = false;  // not the first stream of its connection
+  base::Micros queue_wait{0};  // in the queue, connecting included
+  base::Micros connect{0};  // TCP part if this request waited for a new connection, else 0
+  base::Micros tls{0};  // handshake part, likewise
 };
 
 class Connection;
@@ -70,9 +72,11 @@ class Waiter : public base::ListHook<class WaitTag> {
   Waiter();
   // At the loop, once: either of the two. The waiter is out of the queue before the call.
   virtual void on_stream(Grant&& grant) = 0;
-  // connect_failed, connect_timeout, tls_failed, no_endpoint, pool_timeout, ...; `endpoint` is the one that failed, or nullptr.
+  // connect_failed, connect_timeout, tls_failed, no_endpoint, pool_timeout, ...; `endpoint` is the one that failed, or
+  // nullptr.
   virtual void on_refused(const http::Failure& why, const Endpoint* endpoint) = 0;
-  // Gives up: no upcall follows. Nothing happens if it does not wait. (Hides ListHook::unlink, which would leave counts behind.)
+  // Gives up: no upcall follows. Nothing happens if it does not wait. (Hides ListHook::unlink, which would leave counts
+  // behind.)
   void unlink();
   // Waits at the caps: no connection was made for it.
   bool queued() const { return undialled_.linked() && !was_dialled_; }
@@ -90,30 +94,32 @@ class Waiter : public base::ListHook<class WaitTag> {
   };
   void on_timer();
 
-  WaitQueue* queue_ = nullptr;       // while it waits, or its refusal is under way
+  WaitQueue* queue_ = nullptr;  // while it waits, or its refusal is under way
   http::Sink* sink_ = nullptr;
   Want want_{};
   base::Micros since_{};
-  base::Micros left_{};              // budget left; runs only while undialled (connecting has connect_timeout)
-  Connection* dial_ = nullptr;       // the connect made for it
-  bool was_dialled_ = false;         // a connect was made for it, now or before
-  bool made_room_ = false;           // an idle connection was closed so that a fresh one fits below the cap
+  base::Micros left_{};  // budget left; runs only while undialled (connecting has connect_timeout)
+  Connection* dial_ = nullptr;  // the connect made for it
+  bool was_dialled_ = false;  // a connect was made for it, now or before
+  bool made_room_ = false;  // an idle connection was closed so that a fresh one fits below the cap
   Undialled undialled_{*this};
   net::Timer timer_;
-  http::Failure refusal_{};          // not clean: refused, the upcall is under way
+  http::Failure refusal_{};  // not clean: refused, the upcall is under way
   const Endpoint* refused_by_ = nullptr;
 };
 
 class Cluster {
  public:
   virtual ~Cluster() = default;
-  // Opens a stream for `sink` now (true, `grant` filled) or queues the waiter (false; one of its upcalls follows, at the loop,
-  // also for refusals known at once: no endpoint, queue full). A connect that fails refuses the waiter it was dialled for.
+  // Opens a stream for `sink` now (true, `grant` filled) or queues the waiter (false; one of its upcalls follows, at
+  // the loop, also for refusals known at once: no endpoint, queue full). A connect that fails refuses the waiter it was
+  // dialled for.
   virtual bool acquire(const Want& want, Waiter& waiter, http::Sink& sink, Grant& grant) = 0;
-  // Does one connection carry many requests, so that one more costs the others none? `auto`: unless some endpoint is known not to.
+  // Does one connection carry many requests, so that one more costs the others none? `auto`: unless some endpoint is
+  // known not to.
   virtual bool multiplexes() = 0;
-  // May a request that is slow itself take a connection now? While nobody waits, and some endpoint that is in use has half of its
-  // connections, or its only one, to spare. A look, not a promise.
+  // May a request that is slow itself take a connection now? While nobody waits, and some endpoint that is in use has
+  // half of its connections, or its only one, to spare. A look, not a promise.
   virtual bool has_room() = 0;
   virtual const UpstreamOptions& options() const = 0;
   // Retry budget of the whole process (retries / requests, 10 s window). admit_retry() draws on it.

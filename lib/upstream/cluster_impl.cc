@@ -61,7 +61,9 @@ bool ClusterImpl::acquire(const Want& want, Waiter& waiter, http::Sink& sink, Gr
       queue_.join_undialled(waiter, want, sink, budget, want.fresh ? ~0u : options_->pool.max_waiting);
       loop_.run_later(*this);
       return false;
-    case Placed::nowhere: queue_.refuse(waiter, refusal(http::Kind::no_endpoint, http::Where::proxy), nullptr); return false;
+    case Placed::nowhere:
+      queue_.refuse(waiter, refusal(http::Kind::no_endpoint, http::Where::proxy), nullptr);
+      return false;
   }
   UNREACHABLE();
 }
@@ -79,7 +81,8 @@ bool ClusterImpl::has_room() {
   const std::uint32_t half = std::max(options_->pool.max_connections / 2, 1U);
   return std::ranges::any_of(endpoints_, [&](const auto& e) {
     const SharedEndpoint& shared = e->shared();
-    return shared.load() < half + shared.tunnels() && balancer_.takes(e->index(), now);   // a tunnel has left max_connections
+    return shared.load() < half + shared.tunnels() &&
+           balancer_.takes(e->index(), now);   // a tunnel has left max_connections
   });
 }
 
@@ -138,8 +141,8 @@ void ClusterImpl::on_ready(Connection& connection) {
     connection.set_dialled_for(nullptr);
     queue_.set_undialled(*waiter);
   }
-  const bool nothing_to_do =
-      queue_.empty() && !retired_ && !single_use() && !shared_->anyone_waiting() && (shared.healthy() || shared_->panic());
+  const bool nothing_to_do = queue_.empty() && !retired_ && !single_use() && !shared_->anyone_waiting() &&
+                             (shared.healthy() || shared_->panic());
   if (nothing_to_do || connection.base::ListHook<ReadyTag>::linked()) return;
   ready_.push_back(connection);
   loop_.run_later(*this);
@@ -155,13 +158,14 @@ void ClusterImpl::on_useless(Connection& connection) {
   const SharedEndpoint& shared = connection.endpoint().shared();
   if (retired_) return connection.close_when_idle(retire_cause_);
   if (!shared.healthy() && !shared_->panic()) return connection.close_when_idle(http::CloseCause::health);
-  if (single_use()) connection.close_when_idle(http::CloseCause::max_requests);   // it was for one client
+  if (single_use()) connection.close_when_idle(http::CloseCause::max_requests);  // it was for one client
 }
 
 void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why) {
   Endpoint& endpoint = connection.endpoint();
   // One that speaks nothing but HTTP/2 is not down when an upgrade wants HTTP/1.
-  const bool theirs = why.fault == DialFailure::Fault::theirs && !(connection.only_http1() && why.kind == http::Kind::tls_failed);
+  const bool theirs =
+      why.fault == DialFailure::Fault::theirs && !(connection.only_http1() && why.kind == http::Kind::tls_failed);
   if (theirs && endpoint.shared().connect_failed(loop_.now(), connection.trial())) {
     const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
     if (endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick)) {
@@ -178,7 +182,7 @@ void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why)
 
 void ClusterImpl::on_dial_orphaned(Connection& dial) {
   dial.set_dialled_for(nullptr);
-  if (single_use()) return;   // it carries the address of a client that is gone: closed when it is ready
+  if (single_use()) return;  // it carries the address of a client that is gone: closed when it is ready
   // Not for a request that has just failed there: it would meet the same dead endpoint with its last try.
   Waiter* next = queue_.front_undialled();
   while (next != nullptr && next->want_.avoid == &dial.endpoint()) next = queue_.next_undialled(*next);
@@ -225,7 +229,7 @@ void ClusterImpl::on_load_timer() {
   const std::int64_t window = base::Micros(load_window).count;
   const std::int64_t needed = (busy_us_ + window - 1) / window;
   metrics_.recommended.set(static_cast<double>(needed));
-  if (busy_us_ != 0) load_timer_.arm(loop_, load_window);   // once more after the last request, to say 0
+  if (busy_us_ != 0) load_timer_.arm(loop_, load_window);  // once more after the last request, to say 0
   busy_us_ = 0;
 }
 
@@ -245,8 +249,8 @@ Waiter* ClusterImpl::oldest_for(Connection& connection) {
   const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
   const bool backup = endpoint.in_set() && !balancer_.in_use(endpoint.index(), pick);
   for (Waiter* w = queue_.front(); w != nullptr; w = queue_.next(*w)) {
-    // A priority that is not in use is so for a retry that avoids the last good endpoint of the one in use. If it were not given the
-    // connection that was made for it, it would have one made after the other.
+    // A priority that is not in use is so for a retry that avoids the last good endpoint of the one in use. If it were
+    // not given the connection that was made for it, it would have one made after the other.
     if (backup && !balancer_.in_use(endpoint.index(), how(w->want_))) continue;
     if (connection.used() && wants_fresh(w->want_, endpoint)) continue;
     if (!connection.only_http1() && needs_http1(w->want_, endpoint)) continue;
@@ -266,13 +270,13 @@ void ClusterImpl::serve(Connection& connection) {
     const bool may_go = connection.phase() == Phase::idle && (connection.used() || waiter == nullptr) &&
                         endpoint.shared().connections() >= options_->pool.max_connections;
     if (may_go && another_waiting(waiter).has_value()) {
-      return connection.close_when_idle(http::CloseCause::given_up);   // its slot is passed on when it has ended
+      return connection.close_when_idle(http::CloseCause::given_up);  // its slot is passed on when it has ended
     }
     if (waiter == nullptr || !hand_to(*waiter, connection)) break;
   }
   if (connection.phase() != Phase::idle) return;
   if (retired_) return connection.close_when_idle(retire_cause_);
-  if (single_use()) connection.close_when_idle(http::CloseCause::max_requests);   // it was for one client
+  if (single_use()) connection.close_when_idle(http::CloseCause::max_requests);  // it was for one client
 }
 
 bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
@@ -304,7 +308,7 @@ void ClusterImpl::place_undialled() {
         queue_.take(*waiter);
         metrics_.wait_seconds.observe(grant.queue_wait);
         waiter->on_stream(std::move(grant));
-        waiter = queue_.front_undialled();   // the upcall may have changed the queue
+        waiter = queue_.front_undialled();  // the upcall may have changed the queue
         break;
       case Placed::dialling:
         queue_.set_dialled(*waiter, *order.from);
@@ -312,7 +316,9 @@ void ClusterImpl::place_undialled() {
         break;
       case Placed::full:
         // Who needs a fresh connection may be stuck where others are not.
-        if (!waiter->want_.fresh && waiter->want_.borrow == http::Borrow::quick && waiter->want_.upgrade == Upgrade::none) return;
+        if (!waiter->want_.fresh && waiter->want_.borrow == http::Borrow::quick &&
+            waiter->want_.upgrade == Upgrade::none)
+          return;
         waiter = next;
         break;
       case Placed::nowhere:

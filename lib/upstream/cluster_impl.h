@@ -1,6 +1,6 @@
-// ClusterImpl: the Cluster of one worker, and what the runtime needs of it: endpoint sets that change, messages of the other
-// workers, reload, readiness, status. One per worker and upstream, used by that worker's thread only; it is destroyed after the
-// exchanges that hold its leases.
+// ClusterImpl: the Cluster of one worker, and what the runtime needs of it: endpoint sets that change, messages of the
+// other workers, reload, readiness, status. One per worker and upstream, used by that worker's thread only; it is
+// destroyed after the exchanges that hold its leases.
 #pragma once
 
 #include <memory>
@@ -16,8 +16,9 @@
 
 namespace sluice::upstream {
 
-// The other workers, by their mailboxes; implemented by the runtime. Each call becomes one message per receiver, which finds its
-// cluster of that SharedUpstream (if it still has it) and calls the function named. Called rarely: at caps and failures.
+// The other workers, by their mailboxes; implemented by the runtime. Each call becomes one message per receiver, which
+// finds its cluster of that SharedUpstream (if it still has it) and calls the function named. Called rarely: at caps
+// and failures.
 class PeerWorkers {
  public:
   // Every other worker: give_up_idle(wanted).
@@ -34,73 +35,76 @@ class PeerWorkers {
 struct EndpointStatus {
   std::string name;
   std::string address;
-  std::string host;                           // what it is asked for as
+  std::string host;  // what it is asked for as
   std::uint32_t weight = 1;
   std::uint16_t priority = 0;
   // Whole process
   bool healthy = true;
-  base::Micros aside_left{};                  // 0 = not set aside
+  base::Micros aside_left{};  // 0 = not set aside
   bool race_seen = false;
   std::uint32_t in_flight = 0;
-  std::uint32_t connections = 0;              // towards max_connections
+  std::uint32_t connections = 0;  // towards max_connections
   std::uint32_t tunnels = 0;
   // This worker
   std::uint32_t connecting = 0;
   std::uint32_t active = 0;
   std::uint32_t idle = 0;
-  bool leaving = false;                       // left the set; active connections finish
+  bool leaving = false;  // left the set; active connections finish
 };
 
 struct ClusterStatus {
   std::string name;
-  bool panic = false;                         // whole process, likewise waiting
+  bool panic = false;  // whole process, likewise waiting
   std::uint32_t waiting = 0;
-  bool warm = true;                           // this worker
+  bool warm = true;  // this worker
   std::vector<EndpointStatus> endpoints;
 };
 
 struct ClusterSetup {
   net::Loop& loop;
   std::shared_ptr<SharedUpstream> shared;
-  std::uint32_t worker = 0;                   // 0 .. shared->workers() - 1
-  PeerWorkers* peers = nullptr;               // nullptr: one worker only
+  std::uint32_t worker = 0;  // 0 .. shared->workers() - 1
+  PeerWorkers* peers = nullptr;  // nullptr: one worker only
   metrics::Registry& registry;
-  std::uint64_t seed = 0;                     // for picks and jitter
+  std::uint64_t seed = 0;  // for picks and jitter
 };
 
 class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::User, private net::Runnable {
  public:
-  // A slot goes to another worker only if that one's oldest waiter has waited twice as long as ours, and this more; or, if none
-  // waits here, at least this long (at once if that worker has no connection at all). A hand-over costs a connect.
+  // A slot goes to another worker only if that one's oldest waiter has waited twice as long as ours, and this more; or,
+  // if none waits here, at least this long (at once if that worker has no connection at all). A hand-over costs a
+  // connect.
   static constexpr base::Millis handover_margin{5};
-  static constexpr base::Millis ask_every{10};        // how often the others are asked for idle connections
-  static constexpr base::Millis warm_every{250};      // how often missing min_idle connections are tried again
+  static constexpr base::Millis ask_every{10};  // how often the others are asked for idle connections
+  static constexpr base::Millis warm_every{250};  // how often missing min_idle connections are tried again
   static constexpr base::Millis load_window{10'000};  // for the recommended number of connections
-  static constexpr std::uint32_t closes_per_turn = 64;       // connections of endpoints that left: an answer that shrinks from 500
-                                                             // addresses to one must not hold the loop
-  static constexpr std::uint32_t slow_start_floor = 10;      // percent of its weight that a newcomer begins with
+  static constexpr std::uint32_t closes_per_turn =
+      64;  // connections of endpoints that left: an answer that shrinks from 500
+  // addresses to one must not hold the loop
+  static constexpr std::uint32_t slow_start_floor = 10;  // percent of its weight that a newcomer begins with
 
   explicit ClusterImpl(const ClusterSetup& setup);
   ~ClusterImpl() override;
 
-  // Before the first acquire(), and at every reload: options, endpoints, and a connector if TLS, protocol or PROXY settings
-  // changed (nullptr = keep; then all connections made with the old one end, active ones when they are done).
-  void configure(std::shared_ptr<const UpstreamOptions> options, EndpointSetPtr set, std::unique_ptr<Connector> connector);
+  // Before the first acquire(), and at every reload: options, endpoints, and a connector if TLS, protocol or PROXY
+  // settings changed (nullptr = keep; then all connections made with the old one end, active ones when they are done).
+  void configure(std::shared_ptr<const UpstreamOptions> options, EndpointSetPtr set,
+                 std::unique_ptr<Connector> connector);
   // Kept endpoints keep everything; removed ones get no new request, their idle connections close at once with `why`
   // (closes_per_turn of them).
   void set_endpoints(EndpointSetPtr set, http::CloseCause why);
   // The upstream left the configuration, or the worker drains: idle connections close, active ones after their request.
   // Requests that are under way may still acquire.
   void retire(http::CloseCause why);
-  bool finished();                            // retired, and no connection, waiter or lease is left: may be destroyed
+  bool finished();  // retired, and no connection, waiter or lease is left: may be destroyed
 
   // Messages
   void give_up_idle(std::uint32_t wanted);
   void accept_slot(const std::shared_ptr<PassedSlot>& slot);
   void endpoint_down(std::uint64_t endpoint_id);
-  void endpoint_up();                         // some endpoint recovered: it slow-starts
+  void endpoint_up();  // some endpoint recovered: it slow-starts
 
-  bool warm();                                // every endpoint that is not down has this worker's share of min_idle
+  bool warm();  // every endpoint that is not down has this worker's share of min_idle
   ClusterStatus status();
   const SharedUpstream& shared() const { return *shared_; }
 
@@ -114,7 +118,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
 
  private:
   enum class Placed : std::uint8_t { stream, dialling, full, nowhere };
-  struct Order;                               // one request that looks for a place
+  struct Order;  // one request that looks for a place
 
   // PoolHost
   net::Loop& loop() override { return loop_; }
@@ -145,17 +149,17 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void fill(Grant& grant, Connection& connection, http::Stream& stream, base::Micros since);
   void serve(Connection& connection);
   Waiter* oldest_for(Connection& connection);
-  bool hand_to(Waiter& waiter, Connection& connection);   // false: the connection is no good after all
-  void place_waiting();                       // connects for undialled waiters
+  bool hand_to(Waiter& waiter, Connection& connection);  // false: the connection is no good after all
+  void place_waiting();  // connects for undialled waiters
   void place_undialled();
   void announce();
-  bool pass_on(Endpoint& endpoint);           // a slot was freed: does another worker wait longer?
+  bool pass_on(Endpoint& endpoint);  // a slot was freed: does another worker wait longer?
   // The worker that a slot should go to rather than to `mine`, our oldest (nullptr = none waits here).
   std::optional<std::uint32_t> another_waiting(const Waiter* mine) const;
   SharedUpstream::Own own() const { return connections_ == 0 ? SharedUpstream::Own::bare : SharedUpstream::Own::some; }
   void close_leaving();
   void drop_unused_endpoints();
-  void weigh();                               // the balancer's weights as of now, slow start included
+  void weigh();  // the balancer's weights as of now, slow start included
   std::uint32_t share_of_min_idle() const;
   void keep_warm();
   void on_ask_timer() { loop_.run_later(*this); }
@@ -170,26 +174,26 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   std::unique_ptr<Connector> connector_;
   Balancer balancer_;
   base::Slab<Connection> slab_;
-  std::vector<std::unique_ptr<Endpoint>> endpoints_;   // by balancer index
+  std::vector<std::unique_ptr<Endpoint>> endpoints_;  // by balancer index
   std::vector<std::unique_ptr<Endpoint>> leaving_;
-  base::List<Connection, ReadyTag> ready_;    // free slots that the queue has not been offered yet
+  base::List<Connection, ReadyTag> ready_;  // free slots that the queue has not been offered yet
   WaitQueue queue_;
   net::Timer ask_timer_;
   net::Timer warm_timer_;
   net::Timer load_timer_;
-  net::Timer ramp_timer_;                     // while an endpoint slow-starts
+  net::Timer ramp_timer_;  // while an endpoint slow-starts
   EndpointSetPtr set_;
-  base::Micros announced_{};                  // what announce_waiting() was last told
+  base::Micros announced_{};  // what announce_waiting() was last told
   SharedUpstream::Own announced_own_ = SharedUpstream::Own::some;
-  std::uint32_t connections_ = 0;             // of this worker, connecting ones too
+  std::uint32_t connections_ = 0;  // of this worker, connecting ones too
   std::int64_t leases_ = 0;
-  std::int64_t busy_us_ = 0;                  // sum of leases over time in this window
+  std::int64_t busy_us_ = 0;  // sum of leases over time in this window
   base::Micros busy_at_{};
-  base::Micros judged_at_{-1};                // multiplexes_ is as of this turn
+  base::Micros judged_at_{-1};  // multiplexes_ is as of this turn
   bool multiplexes_ = true;
   bool retired_ = false;
-  bool unused_ = false;                       // some endpoint of leaving_ may go
-  bool closes_left_ = false;                  // some endpoint of leaving_ may have connections to close
+  bool unused_ = false;  // some endpoint of leaving_ may go
+  bool closes_left_ = false;  // some endpoint of leaving_ may have connections to close
   http::CloseCause retire_cause_ = http::CloseCause::reload;
 };
 

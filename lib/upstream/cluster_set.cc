@@ -45,7 +45,8 @@ ClusterImpl::~ClusterImpl() {
   metrics_.recommended.set(0);
 }
 
-void ClusterImpl::configure(std::shared_ptr<const UpstreamOptions> options, EndpointSetPtr set, std::unique_ptr<Connector> connector) {
+void ClusterImpl::configure(std::shared_ptr<const UpstreamOptions> options, EndpointSetPtr set,
+                            std::unique_ptr<Connector> connector) {
   CHECK(options != nullptr && (connector != nullptr || connector_ != nullptr));
   if (connector != nullptr && connector_ != nullptr) {
     for (const auto& e : endpoints_) {
@@ -89,7 +90,8 @@ void ClusterImpl::set_endpoints(EndpointSetPtr set, http::CloseCause why) {
   if (share_of_min_idle() != 0) warm_timer_.arm(loop_, base::Millis{0});
 }
 
-// Linear in the time since it came or recovered, from a floor: at nothing it would never be drawn, and so never warm up.
+// Linear in the time since it came or recovered, from a floor: at nothing it would never be drawn, and so never warm
+// up.
 void ClusterImpl::weigh() {
   const std::int64_t window = base::Micros(options_->slow_start).count;
   const base::Micros now = loop_.now();
@@ -103,14 +105,18 @@ void ClusterImpl::weigh() {
   for (const EndpointEntry& e : set_->entries) {
     std::uint64_t weight = slow ? e.weight * percent : e.weight;
     if (slow && ramping(e)) {
-      const auto elapsed = static_cast<std::uint64_t>(std::max<std::int64_t>(0, (now - e.endpoint->ramp_since()).count));
-      const std::uint64_t share = std::max<std::uint64_t>(slow_start_floor, elapsed * percent / static_cast<std::uint64_t>(window));
+      const auto elapsed =
+          static_cast<std::uint64_t>(std::max<std::int64_t>(0, (now - e.endpoint->ramp_since()).count));
+      const std::uint64_t share =
+          std::max<std::uint64_t>(slow_start_floor, elapsed * percent / static_cast<std::uint64_t>(window));
       weight = e.weight * share;
     }
     candidates.push_back(Candidate{e.endpoint.get(), static_cast<std::uint32_t>(weight), e.priority});
   }
   balancer_.rebuild(std::move(candidates), options_->balance);
-  if (slow) ramp_timer_.arm(loop_, std::clamp(base::Millis{options_->slow_start.count / ramp_steps}, ramp_step_least, ramp_step_most));
+  if (slow)
+    ramp_timer_.arm(loop_,
+                    std::clamp(base::Millis{options_->slow_start.count / ramp_steps}, ramp_step_least, ramp_step_most));
 }
 
 void ClusterImpl::endpoint_up() {
@@ -126,7 +132,8 @@ void ClusterImpl::retire(http::CloseCause why) {
 bool ClusterImpl::finished() {
   if (!retired_ || !queue_.empty() || queue_.refusals_pending() || linked()) return false;
   const auto unused = [](const std::unique_ptr<Endpoint>& e) { return e->unused(); };
-  return std::all_of(endpoints_.begin(), endpoints_.end(), unused) && std::all_of(leaving_.begin(), leaving_.end(), unused);
+  return std::all_of(endpoints_.begin(), endpoints_.end(), unused) &&
+         std::all_of(leaving_.begin(), leaving_.end(), unused);
 }
 
 void ClusterImpl::on_unused() {
@@ -165,21 +172,23 @@ void ClusterImpl::give_up_idle(std::uint32_t wanted) {
 
 void ClusterImpl::accept_slot(const std::shared_ptr<PassedSlot>& slot) {
   if (slot->endpoint() == nullptr) return;
-  const auto found = std::find_if(endpoints_.begin(), endpoints_.end(),
-                                  [&slot](const std::unique_ptr<Endpoint>& e) { return &e->shared() == slot->endpoint(); });
-  if (found == endpoints_.end()) return;   // it left the set: the slot goes back when the message dies
+  const auto found = std::find_if(endpoints_.begin(), endpoints_.end(), [&slot](const std::unique_ptr<Endpoint>& e) {
+    return &e->shared() == slot->endpoint();
+  });
+  if (found == endpoints_.end()) return;  // it left the set: the slot goes back when the message dies
   Endpoint& endpoint = **found;
   slot->take();
   Waiter* waiter = queue_.front_undialled();
-  while (waiter != nullptr && waiter->want_.avoid == &endpoint && endpoints_.size() > 1) waiter = queue_.next_undialled(*waiter);
-  if (waiter == nullptr) {   // served otherwise meanwhile; maybe another worker still waits
+  while (waiter != nullptr && waiter->want_.avoid == &endpoint && endpoints_.size() > 1)
+    waiter = queue_.next_undialled(*waiter);
+  if (waiter == nullptr) {  // served otherwise meanwhile; maybe another worker still waits
     announce();
     endpoint.shared().close_slot();
     on_slot_freed(endpoint);
     return;
   }
   queue_.set_dialled(*waiter, endpoint.dial(waiter, waiter->want_.client, needs_http1(waiter->want_, endpoint)));
-  loop_.run_later(*this);   // what is announced has changed
+  loop_.run_later(*this);  // what is announced has changed
 }
 
 void ClusterImpl::endpoint_down(std::uint64_t endpoint_id) {
@@ -193,7 +202,7 @@ void ClusterImpl::endpoint_down(std::uint64_t endpoint_id) {
 // The first workers take what does not divide.
 std::uint32_t ClusterImpl::share_of_min_idle() const {
   const std::uint32_t all = options_ != nullptr ? options_->pool.min_idle : 0;
-  if (all == 0 || retired_ || single_use()) return 0;   // asked per request
+  if (all == 0 || retired_ || single_use()) return 0;  // asked per request
   const std::uint32_t workers = shared_->workers();
   return all / workers + (worker_ < all % workers ? 1 : 0);
 }

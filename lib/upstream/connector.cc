@@ -51,10 +51,11 @@ class Making {
     return setup_.network.dial(setup_.loop, address, {target.timeout, next_source(address.family())});
   }
   // Place two of two that know HTTP versions.
-  http::ClientSessionPtr make_session(net::TransportPtr transport, const SharedEndpoint& endpoint, base::Millis patience,
-                                      http::ClientHost& host) {
+  http::ClientSessionPtr make_session(net::TransportPtr transport, const SharedEndpoint& endpoint,
+                                      base::Millis patience, http::ClientHost& host) {
     if (speaks_http2(transport->peer())) {
-      return http2::make_client_session(setup_.loop, std::move(transport), setup_.limits, host, &endpoint.stream_limit(), patience);
+      return http2::make_client_session(setup_.loop, std::move(transport), setup_.limits, host,
+                                        &endpoint.stream_limit(), patience);
     }
     return http1::make_client_session(setup_.loop, std::move(transport), setup_.limits, host);
   }
@@ -67,15 +68,16 @@ class Making {
     }
     UNREACHABLE();
   }
-  // One version was asked for, so what a peer that does not agree to it would make of our bytes is not to be tried. `only_http1`: it
-  // is known to speak HTTP/2 by ALPN, and silence is no word for the other.
+  // One version was asked for, so what a peer that does not agree to it would make of our bytes is not to be tried.
+  // `only_http1`: it is known to speak HTTP/2 by ALPN, and silence is no word for the other.
   bool agreed(const net::Peer& peer, bool only_http1) const {
     if (only_http1) return !peer.tls || peer.alpn == alpn_http1;
     return way().protocol != Protocol::http2 || !peer.tls || peer.alpn == alpn_http2;
   }
   void log_failure(const SharedEndpoint& endpoint, const DialFailure& why, std::string_view detail) {
     if (!failures_.admit()) return;
-    base::warn("upstream {}: {} {}{}{}", setup_.upstream, endpoint.name(), http::reason_word(why.kind), detail.empty() ? "" : ": ", detail);
+    base::warn("upstream {}: {} {}{}{}", setup_.upstream, endpoint.name(), http::reason_word(why.kind),
+               detail.empty() ? "" : ": ", detail);
   }
 
  private:
@@ -102,7 +104,7 @@ class DialImpl final : public Dial, private net::Transport::User, private net::R
   enum class Step : std::uint8_t { connecting, header, handshake, over };
   // Transport::User
   void on_open() override;
-  void on_bytes(net::ByteQueue&) override {}   // of a peer that speaks first: they wait for the session
+  void on_bytes(net::ByteQueue&) override {}  // of a peer that speaks first: they wait for the session
   void fill(net::ByteQueue& out, std::size_t) override { out.take_all(header_); }
   void on_eof(bool) override { fail(failure_of(net::EndReason::closed), "closed by the peer"); }
   void on_drained() override;
@@ -152,7 +154,8 @@ DialImpl::DialImpl(std::shared_ptr<Making> making, const DialTarget& target, Dia
       began_(making_->loop().now()) {
   if (making_->way().proxy_protocol != net::ProxyProtocolOut::off) {
     const net::Address none;
-    net::append_proxy_header(header_, making_->way().proxy_protocol, target.client != nullptr ? target.client->remote : none,
+    net::append_proxy_header(header_, making_->way().proxy_protocol,
+                             target.client != nullptr ? target.client->remote : none,
                              target.client != nullptr ? target.client->local : none);
   }
   deadline_.arm(making_->loop(), timeout_);
@@ -182,22 +185,23 @@ void DialImpl::secure() {
   const std::shared_ptr<const tls::ClientContext>& context = making_->way().tls;
   if (context == nullptr) return finish();
   step_ = Step::handshake;
-  transport_ = tls::connect(making_->loop(), std::move(transport_), context, context->server_name(host_of(endpoint_.host())), sessions_,
-                            {.timeout = {}, .events = nullptr, .only_http1 = only_http1_});
+  transport_ =
+      tls::connect(making_->loop(), std::move(transport_), context, context->server_name(host_of(endpoint_.host())),
+                   sessions_, {.timeout = {}, .events = nullptr, .only_http1 = only_http1_});
   transport_->start(*this);
 }
 
 void DialImpl::finish() {
   if (!making_->agreed(transport_->peer(), only_http1_)) {
-    return fail({http::Kind::tls_failed},
-                only_http1_ ? "it does not speak http/1.1 (no such ALPN answer)" : "it does not speak h2 (no such ALPN answer)");
+    return fail({http::Kind::tls_failed}, only_http1_ ? "it does not speak http/1.1 (no such ALPN answer)"
+                                                      : "it does not speak h2 (no such ALPN answer)");
   }
   if (!only_http1_) endpoint_.note_multiplexes(making_->speaks_http2(transport_->peer()));
   const base::Micros now = making_->loop().now();
   const DialTimes times{connected_ - began_, making_->way().tls != nullptr ? now - connected_ : base::Micros{}};
   step_ = Step::over;
   deadline_.disarm();
-  user_.on_dialled(making_->make_session(std::move(transport_), endpoint_, timeout_, host_), times);   // lets go of us
+  user_.on_dialled(making_->make_session(std::move(transport_), endpoint_, timeout_, host_), times);  // lets go of us
 }
 
 void DialImpl::fail(const DialFailure& why, std::string_view detail) {
@@ -205,7 +209,7 @@ void DialImpl::fail(const DialFailure& why, std::string_view detail) {
   step_ = Step::over;
   deadline_.disarm();
   making_->log_failure(endpoint_, why, detail);
-  user_.on_dial_failed(why);   // lets go of us
+  user_.on_dial_failed(why);  // lets go of us
 }
 
 void DialImpl::retire() noexcept {
@@ -220,13 +224,15 @@ void DialImpl::retire() noexcept {
 
 std::vector<std::string> alpn_of(Protocol protocol) {
   switch (protocol) {
-    case Protocol::http1: return {};               // no ALPN: some servers refuse what they do not know
+    case Protocol::http1: return {};  // no ALPN: some servers refuse what they do not know
     case Protocol::http2: return {std::string(alpn_http2)};
     case Protocol::any: return {std::string(alpn_http2), std::string(alpn_http1)};
   }
   UNREACHABLE();
 }
 
-std::unique_ptr<Connector> make_connector(ConnectorSetup setup) { return std::make_unique<ConnectorImpl>(std::move(setup)); }
+std::unique_ptr<Connector> make_connector(ConnectorSetup setup) {
+  return std::make_unique<ConnectorImpl>(std::move(setup));
+}
 
 }  // namespace sluice::upstream

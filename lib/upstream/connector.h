@@ -1,6 +1,6 @@
-// Connector: makes connections to endpoints: TCP or Unix socket, PROXY header, TLS, and by protocol or ALPN the client session
-// on top. One per upstream and loop, owned by its user (a cluster or the health checks). With runtime/acceptor.cc its .cc is the
-// only place that knows HTTP versions.
+// Connector: makes connections to endpoints: TCP or Unix socket, PROXY header, TLS, and by protocol or ALPN the client
+// session on top. One per upstream and loop, owned by its user (a cluster or the health checks). With
+// runtime/acceptor.cc its .cc is the only place that knows HTTP versions.
 #pragma once
 
 #include <memory>
@@ -20,14 +20,14 @@ namespace sluice::upstream {
 
 // How long the parts of a connect took.
 struct DialTimes {
-  base::Micros connect{};   // TCP
-  base::Micros tls{};       // handshake; 0 without TLS
+  base::Micros connect{};  // TCP
+  base::Micros tls{};  // handshake; 0 without TLS
 };
 
 struct DialFailure {
   enum class Fault : std::uint8_t { theirs, ours };
-  http::Kind kind = http::Kind::connect_failed;   // connect_failed, connect_timeout, tls_failed
-  Fault fault = Fault::theirs;                    // ours: local resources ran out, which says nothing about the endpoint
+  http::Kind kind = http::Kind::connect_failed;  // connect_failed, connect_timeout, tls_failed
+  Fault fault = Fault::theirs;  // ours: local resources ran out, which says nothing about the endpoint
 };
 
 // Upcalls, at the loop: exactly one of the two, once, unless the dial is let go before.
@@ -51,11 +51,12 @@ class Dial {
 using DialPtr = net::Owned<Dial>;
 
 struct DialTarget {
-  const SharedEndpoint& endpoint;         // outlives the dial
-  tls::SessionSlot* sessions = nullptr;   // to resume with; outlives the connection; nullptr = none
-  const net::Peer* client = nullptr;      // for the PROXY header, read in dial(); nullptr: ours (LOCAL, UNKNOWN)
-  base::Millis timeout{1'000};            // TCP and TLS together; HTTP/2: as long may one be silent that is asked whether it lives
-  bool only_http1 = false;                // HTTP/2 is not offered, where ALPN settles it
+  const SharedEndpoint& endpoint;  // outlives the dial
+  tls::SessionSlot* sessions = nullptr;  // to resume with; outlives the connection; nullptr = none
+  const net::Peer* client = nullptr;  // for the PROXY header, read in dial(); nullptr: ours (LOCAL, UNKNOWN)
+  base::Millis timeout{
+      1'000};  // TCP and TLS together; HTTP/2: as long may one be silent that is asked whether it lives
+  bool only_http1 = false;  // HTTP/2 is not offered, where ALPN settles it
 };
 
 class Connector {
@@ -66,11 +67,11 @@ class Connector {
 };
 
 struct ConnectorSetup {
-  std::string upstream;                            // for the log
-  net::Loop& loop;                                 // outlives its dials, as the network does
+  std::string upstream;  // for the log
+  net::Loop& loop;  // outlives its dials, as the network does
   net::Network& network;
   WayPtr way = std::make_shared<Way>();
-  http::HttpLimits limits{};                       // of answers
+  http::HttpLimits limits{};  // of answers
 };
 // What a client context for this protocol offers in ALPN.
 std::vector<std::string> alpn_of(Protocol protocol);

@@ -9,7 +9,9 @@ constexpr std::size_t frame_bytes = 5;              // compressed flag, four byt
 
 // Protocol Buffers' wire format (https://protobuf.dev/programming-guides/encoding/).
 enum class Wire : std::uint8_t { varint = 0, eight = 1, bytes = 2, four = 5 };
-constexpr std::uint64_t tag(std::uint32_t field, Wire type) { return (std::uint64_t{field} << 3) | static_cast<std::uint64_t>(type); }
+constexpr std::uint64_t tag(std::uint32_t field, Wire type) {
+  return (std::uint64_t{field} << 3) | static_cast<std::uint64_t>(type);
+}
 constexpr std::uint64_t request_service = tag(1, Wire::bytes);
 constexpr std::uint64_t response_status = tag(1, Wire::varint);
 

@@ -16,7 +16,8 @@
 namespace sluice::upstream {
 
 bool expected(const std::vector<StatusRange>& ranges, std::uint16_t status) {
-  return std::any_of(ranges.begin(), ranges.end(), [status](const StatusRange& r) { return status >= r.first && status <= r.last; });
+  return std::any_of(ranges.begin(), ranges.end(),
+                     [status](const StatusRange& r) { return status >= r.first && status <= r.last; });
 }
 
 bool Verdict::note(Health seen, const HealthOptions& options) {
@@ -75,8 +76,8 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
     session_ = nullptr;   // of the last check, should it still be closing
     asking_ = true;
     deadline_.arm(home_.loop_, options().timeout);
-    dial_ =
-        home_.connector_->dial(DialTarget{.endpoint = *endpoint_, .sessions = &tls_sessions_, .timeout = options().timeout}, *this, *this);
+    dial_ = home_.connector_->dial(
+        DialTarget{.endpoint = *endpoint_, .sessions = &tls_sessions_, .timeout = options().timeout}, *this, *this);
   }
   // We may be inside an upcall of the session: it is told to end and let go of when it has.
   void stop() {
@@ -145,7 +146,8 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
   void judge_grpc(const http::Fields& last) {
     const std::string_view status = last.value(http::Token::grpc_status);
     if (status.empty()) return done(Health::down, "the answer has no grpc-status");
-    if (status != "0") return done(Health::down, fmt::format("grpc status {}", http::parse_grpc_status(status).value_or(2)));
+    if (status != "0")
+      return done(Health::down, fmt::format("grpc status {}", http::parse_grpc_status(status).value_or(2)));
     const std::optional<ServingStatus> serving = parse_grpc_health(answer_);
     if (!serving) return done(Health::down, "the answer is no HealthCheckResponse");
     if (*serving == ServingStatus::serving) return done(Health::up, {});
@@ -175,7 +177,8 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
     done(Health::down, fmt::format("status {}", head.status));
   }
   void on_body(net::ByteQueue&& bytes, http::End end) override {
-    if (answer_.size() + bytes.size() > grpc_health_answer_max) return done(Health::down, "the answer is no HealthCheckResponse");
+    if (answer_.size() + bytes.size() > grpc_health_answer_max)
+      return done(Health::down, "the answer is no HealthCheckResponse");
     const std::size_t before = answer_.size();
     answer_.resize(before + bytes.size());
     bytes.peek(answer_.data() + before, bytes.size());
@@ -220,7 +223,8 @@ base::Millis HealthChecker::interval(std::uint32_t permille) const {
 void HealthChecker::update(std::shared_ptr<const UpstreamOptions> options, const EndpointSetPtr& set,
                            std::unique_ptr<Connector> connector) {
   CHECK(options != nullptr && (connector != nullptr || connector_ != nullptr));
-  const bool asks_on = connector == nullptr && options_->health && options->health && same_question(*options_->health, *options->health);
+  const bool asks_on =
+      connector == nullptr && options_->health && options->health && same_question(*options_->health, *options->health);
   if (connector != nullptr) connector_ = std::move(connector);
   options_ = std::move(options);
   for (const auto& p : probes_) {
@@ -236,21 +240,23 @@ void HealthChecker::set_endpoints(const EndpointSetPtr& set) {
   if (!options_->health.has_value()) {
     before.clear();
     for (const EndpointEntry& e : set->entries) {
-      if (upstream_->set_health(*e.endpoint, Health::up, loop_.now())) listener_.on_health(*upstream_, *e.endpoint, Health::up);
+      if (upstream_->set_health(*e.endpoint, Health::up, loop_.now()))
+        listener_.on_health(*upstream_, *e.endpoint, Health::up);
     }
     return;
   }
   for (const EndpointEntry& e : set->entries) {
-    const auto kept = std::find_if(before.begin(), before.end(),
-                                   [&e](const std::unique_ptr<Probe>& p) { return p != nullptr && &p->endpoint() == e.endpoint.get(); });
+    const auto kept = std::find_if(before.begin(), before.end(), [&e](const std::unique_ptr<Probe>& p) {
+      return p != nullptr && &p->endpoint() == e.endpoint.get();
+    });
     if (kept != before.end()) {
       probes_.push_back(std::move(*kept));
       continue;
     }
     probes_.push_back(std::make_unique<Probe>(*this, e.endpoint));
     // The first check soon, but not all at once.
-    probes_.back()->schedule(base::Millis{static_cast<std::int64_t>(
-        random_.below(static_cast<std::uint32_t>(std::clamp<std::int64_t>(options_->health->interval.count / 10, 1, 1'000))))});
+    probes_.back()->schedule(base::Millis{static_cast<std::int64_t>(random_.below(
+        static_cast<std::uint32_t>(std::clamp<std::int64_t>(options_->health->interval.count / 10, 1, 1'000))))});
   }
 }
 
@@ -258,8 +264,10 @@ void HealthChecker::judge(Probe& probe, Health seen) {
   if (!probe.verdict().note(seen, *options_->health)) return;
   const Health health = probe.verdict().health();
   base::warn("upstream {}: endpoint {} is {}{}{}", upstream_->name(), probe.endpoint().name(),
-             health == Health::up ? "healthy again" : "down", probe.last_error().empty() ? "" : ": ", probe.last_error());
-  if (upstream_->set_health(probe.endpoint(), health, loop_.now())) listener_.on_health(*upstream_, probe.endpoint(), health);
+             health == Health::up ? "healthy again" : "down", probe.last_error().empty() ? "" : ": ",
+             probe.last_error());
+  if (upstream_->set_health(probe.endpoint(), health, loop_.now()))
+    listener_.on_health(*upstream_, probe.endpoint(), health);
 }
 
 std::vector<HealthChecker::Status> HealthChecker::status() const {

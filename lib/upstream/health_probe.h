@@ -1,7 +1,7 @@
-// HealthChecker: active checks of one upstream's endpoints (`[upstream.health]`), on the control thread's loop. Each check makes a
-// connection of its own, asks (http, grpc) or only connects (tcp, TLS included if the upstream has it), and closes. A new endpoint
-// counts as healthy until `unhealthy_after` checks in a row have failed: a start must not wait for checks, and a request that
-// meets a dead endpoint before that is retried elsewhere. Owned by control.
+// HealthChecker: active checks of one upstream's endpoints (`[upstream.health]`), on the control thread's loop. Each
+// check makes a connection of its own, asks (http, grpc) or only connects (tcp, TLS included if the upstream has it),
+// and closes. A new endpoint counts as healthy until `unhealthy_after` checks in a row have failed: a start must not
+// wait for checks, and a request that meets a dead endpoint before that is retried elsewhere. Owned by control.
 #pragma once
 
 #include <memory>
@@ -37,7 +37,7 @@ class Verdict {
 
  private:
   Health health_ = Health::up;
-  std::uint32_t in_a_row_ = 0;       // checks in a row that contradict health_
+  std::uint32_t in_a_row_ = 0;  // checks in a row that contradict health_
 };
 
 class HealthChecker {
@@ -46,17 +46,19 @@ class HealthChecker {
     net::Loop& loop;
     std::shared_ptr<SharedUpstream> upstream;
     HealthListener& listener;
-    std::uint64_t seed = 0;          // jitter
+    std::uint64_t seed = 0;  // jitter
   };
   explicit HealthChecker(const Setup& setup);
   HealthChecker(const HealthChecker&) = delete;
   HealthChecker& operator=(const HealthChecker&) = delete;
-  ~HealthChecker();                  // checks under way are abandoned
+  ~HealthChecker();  // checks under way are abandoned
 
-  // At first, and after every reload or change of the set: endpoints that stay keep their run of checks. `options.health` empty
-  // (checks switched off): endpoints that were down are up again. `connector`: nullptr keeps the one before. A check under way is let go of
-  // only if what is asked, or the way there, changed; a shorter interval counts from the check before.
-  void update(std::shared_ptr<const UpstreamOptions> options, const EndpointSetPtr& set, std::unique_ptr<Connector> connector);
+  // At first, and after every reload or change of the set: endpoints that stay keep their run of checks.
+  // `options.health` empty (checks switched off): endpoints that were down are up again. `connector`: nullptr keeps the
+  // one before. A check under way is let go of only if what is asked, or the way there, changed; a shorter interval
+  // counts from the check before.
+  void update(std::shared_ptr<const UpstreamOptions> options, const EndpointSetPtr& set,
+              std::unique_ptr<Connector> connector);
   // DNS changed the set, and nothing else: checks under way of those that stay go on.
   void set_endpoints(const EndpointSetPtr& set);
 

@@ -26,18 +26,20 @@ UpstreamMetrics::UpstreamMetrics(metrics::Registry& registry, const std::string&
 
 void UpstreamMetrics::closed(http::CloseCause cause) {
   metrics::Counter*& cell = closed_[static_cast<unsigned>(cause)];
-  if (cell == nullptr) cell = &registry_.counter(Name::upstream_connections_closed_total, {upstream_, http::cause_word(cause)}, writer_);
+  if (cell == nullptr)
+    cell = &registry_.counter(Name::upstream_connections_closed_total, {upstream_, http::cause_word(cause)}, writer_);
   cell->add();
 }
 
 void UpstreamMetrics::protocol_error(http::Detail detail) {
   metrics::Counter*& cell = protocol_errors_[static_cast<unsigned>(detail)];
-  if (cell == nullptr) cell = &registry_.counter(Name::protocol_errors_total, {"upstream", http::detail_word(detail)}, writer_);
+  if (cell == nullptr)
+    cell = &registry_.counter(Name::protocol_errors_total, {"upstream", http::detail_word(detail)}, writer_);
   cell->add();
 }
 
-void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared, const EndpointSet& before,
-                   std::uint32_t max_connections) {
+void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared,
+                   const EndpointSet& before, std::uint32_t max_connections) {
   const EndpointSetPtr now = shared->endpoints();
   // Answers of DNS replace hundreds at once, so nothing here may grow with old ones times new ones.
   std::unordered_set<std::string_view> left;
@@ -46,8 +48,10 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
   if (!left.empty()) registry.remove("upstream", shared->name(), "endpoint", left);
   for (const EndpointEntry& entry : now->entries) {
     const std::shared_ptr<SharedEndpoint> e = entry.endpoint;
-    registry.computed(Name::upstream_endpoint_healthy, {shared->name(), e->name()}, [e] { return e->healthy() ? 1.0 : 0.0; });
-    registry.computed(Name::upstream_endpoint_in_flight, {shared->name(), e->name()}, [e] { return static_cast<double>(e->in_flight()); });
+    registry.computed(Name::upstream_endpoint_healthy, {shared->name(), e->name()},
+                      [e] { return e->healthy() ? 1.0 : 0.0; });
+    registry.computed(Name::upstream_endpoint_in_flight, {shared->name(), e->name()},
+                      [e] { return static_cast<double>(e->in_flight()); });
   }
   registry.computed(Name::upstream_panic, {shared->name()}, [shared] { return shared->panic() ? 1.0 : 0.0; });
   registry.computed(Name::upstream_pool_max_connections, {shared->name()},

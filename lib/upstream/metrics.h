@@ -1,5 +1,5 @@
-// UpstreamMetrics: the metric cells of one upstream in one worker, looked up when the cluster is made. SharedUpstream's numbers
-// (health, load, panic) are computed at the scrape: export_shared().
+// UpstreamMetrics: the metric cells of one upstream in one worker, looked up when the cluster is made. SharedUpstream's
+// numbers (health, load, panic) are computed at the scrape: export_shared().
 #pragma once
 
 #include <array>
@@ -18,15 +18,15 @@ class UpstreamMetrics {
  public:
   UpstreamMetrics(metrics::Registry& registry, const std::string& upstream, unsigned writer);
 
-  metrics::Gauge& connecting;                  // upstream_connections{state}
-  metrics::Gauge& active;                      // tunnels included
+  metrics::Gauge& connecting;  // upstream_connections{state}
+  metrics::Gauge& active;  // tunnels included
   metrics::Gauge& idle;
   metrics::Counter& opened;
-  metrics::Histogram& connect_seconds;         // TLS included
-  metrics::Histogram& wait_seconds;            // of requests that had to wait, connecting included
-  metrics::Gauge& waiting;                     // at the caps, not for a connect of their own
+  metrics::Histogram& connect_seconds;  // TLS included
+  metrics::Histogram& wait_seconds;  // of requests that had to wait, connecting included
+  metrics::Gauge& waiting;  // at the caps, not for a connect of their own
   metrics::Counter& timeouts;
-  metrics::Counter& requests_fresh;            // upstream_requests_total{reused="false"}
+  metrics::Counter& requests_fresh;  // upstream_requests_total{reused="false"}
   metrics::Counter& requests_reused;
   metrics::Gauge& recommended;
 
@@ -42,9 +42,10 @@ class UpstreamMetrics {
   std::array<metrics::Counter*, http::details> protocol_errors_{};
 };
 
-// Registers the computed series of `shared` as its set is now: endpoint health and load, panic, the cap. `before` is the set it
-// had (empty at first): series of endpoints that left are retired. Control thread; call after every set_endpoints().
-void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared, const EndpointSet& before,
-                   std::uint32_t max_connections);
+// Registers the computed series of `shared` as its set is now: endpoint health and load, panic, the cap. `before` is
+// the set it had (empty at first): series of endpoints that left are retired. Control thread; call after every
+// set_endpoints().
+void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared,
+                   const EndpointSet& before, std::uint32_t max_connections);
 
 }  // namespace sluice::upstream

@@ -31,28 +31,28 @@ inline constexpr std::uint32_t weight_max = 65'535;
 enum class HashOn : std::uint8_t { client_ip, header, cookie };
 
 // One endpoint. As the configuration states it: `name` is the text as written ("127.0.0.1:3000", "unix:/run/app.sock",
-// "app.internal:80") and `address` is empty for a name that DNS must resolve. As discovery found it: `name` is the address as
-// text and `host` the name that was asked for. `name` is the label in metrics and logs; `host` is what TLS asks for and Host
-// carries in `endpoint` mode.
+// "app.internal:80") and `address` is empty for a name that DNS must resolve. As discovery found it: `name` is the
+// address as text and `host` the name that was asked for. `name` is the label in metrics and logs; `host` is what TLS
+// asks for and Host carries in `endpoint` mode.
 struct EndpointSpec {
   std::string name;
   std::optional<net::Address> address;
-  std::uint32_t weight = 1;        // 1..weight_max
-  std::uint16_t priority = 0;      // SRV: the lowest one that has a usable endpoint is used alone
-  std::string host{};              // with its port; empty = name
+  std::uint32_t weight = 1;  // 1..weight_max
+  std::uint16_t priority = 0;  // SRV: the lowest one that has a usable endpoint is used alone
+  std::string host{};  // with its port; empty = name
   bool operator==(const EndpointSpec&) const = default;
 };
 
 struct PoolOptions {
-  std::uint32_t max_connections = 128;   // per endpoint, whole process, idle ones counted
-  std::uint32_t min_idle = 0;            // per endpoint, whole process; connected before /readyz is 200
-  base::Millis acquire_timeout{1'000};   // longest wait for a connection, then 503
-  std::uint32_t max_waiting = 1'024;     // per upstream, whole process; above it 503 at once
-  base::Millis connect_timeout{1'000};   // TCP and TLS together
+  std::uint32_t max_connections = 128;  // per endpoint, whole process, idle ones counted
+  std::uint32_t min_idle = 0;  // per endpoint, whole process; connected before /readyz is 200
+  base::Millis acquire_timeout{1'000};  // longest wait for a connection, then 503
+  std::uint32_t max_waiting = 1'024;  // per upstream, whole process; above it 503 at once
+  base::Millis connect_timeout{1'000};  // TCP and TLS together
   base::Millis idle_timeout{50'000};
-  base::Millis max_lifetime{600'000};    // +-20 % jitter; 0 = none
-  std::uint64_t max_requests = 0;        // per connection; 0 = no limit
-  std::uint32_t max_tunnels = 4'096;     // per endpoint, whole process
+  base::Millis max_lifetime{600'000};  // +-20 % jitter; 0 = none
+  std::uint64_t max_requests = 0;  // per connection; 0 = no limit
+  std::uint32_t max_tunnels = 4'096;  // per endpoint, whole process
   bool operator==(const PoolOptions&) const = default;
 };
 
@@ -68,20 +68,20 @@ struct StatusRange {
 struct HealthOptions {
   HealthKind kind = HealthKind::http;
   std::string path = "/healthz";
-  std::string host;                      // empty = the endpoint's name
-  std::string service;                   // grpc: empty = the server as a whole
+  std::string host;  // empty = the endpoint's name
+  std::string service;  // grpc: empty = the server as a whole
   std::vector<StatusRange> expect{StatusRange{}};
   base::Millis interval{5'000};
-  base::Millis timeout{1'000};           // connect, handshake and answer together
-  std::uint32_t healthy_after = 2;       // good answers in a row
-  std::uint32_t unhealthy_after = 3;     // bad answers in a row
+  base::Millis timeout{1'000};  // connect, handshake and answer together
+  std::uint32_t healthy_after = 2;  // good answers in a row
+  std::uint32_t unhealthy_after = 3;  // bad answers in a row
   bool operator==(const HealthOptions&) const = default;
 };
 
 struct OutlierOptions {
   bool enabled = true;
   std::uint32_t consecutive_failures = 5;
-  base::Millis ejection{30'000};         // doubles per repeat, up to max_ejection
+  base::Millis ejection{30'000};  // doubles per repeat, up to max_ejection
   base::Millis max_ejection{300'000};
   std::uint32_t max_ejected_percent = 50;
   bool operator==(const OutlierOptions&) const = default;
@@ -97,38 +97,39 @@ struct RetryOn {
 };
 
 struct RetryOptions {
-  std::uint32_t attempts = 2;            // tries in all; 1 = no retry
+  std::uint32_t attempts = 2;  // tries in all; 1 = no retry
   RetryOn on;
-  double budget = 0.2;                   // retries / requests over 10 s, floor 3 a second; 0..1
-  base::Millis per_try_timeout{0};       // 0 = none
+  double budget = 0.2;  // retries / requests over 10 s, floor 3 a second; 0..1
+  base::Millis per_try_timeout{0};  // 0 = none
   bool operator==(const RetryOptions&) const = default;
 };
 
 struct CircuitOptions {
-  std::uint32_t max_requests = 0;        // in flight, whole process; 0 = no limit
+  std::uint32_t max_requests = 0;  // in flight, whole process; 0 = no limit
   bool operator==(const CircuitOptions&) const = default;
 };
 
 struct UpstreamOptions {
-  std::string name;                      // unique
-  std::vector<EndpointSpec> endpoints;   // empty when dns or srv is set
-  std::string dns;                       // "NAME:PORT"
-  std::string srv;                       // "_http._tcp.NAME"
+  std::string name;  // unique
+  std::vector<EndpointSpec> endpoints;  // empty when dns or srv is set
+  std::string dns;  // "NAME:PORT"
+  std::string srv;  // "_http._tcp.NAME"
   Protocol protocol = Protocol::http1;
   HostMode host = HostMode::preserve;
-  std::string host_name;                 // for HostMode::literal
+  std::string host_name;  // for HostMode::literal
   Balance balance = Balance::p2c;
   HashOn hash_on = HashOn::client_ip;
-  std::string hash_name;                 // lower case for a header
-  base::Millis slow_start{0};            // 0 = off
-  std::uint32_t panic_threshold = 50;    // percent healthy below which health is ignored; 0 = never
-  std::uint32_t server_limit = 0;        // connections that all its endpoints bear from the whole fleet, for `check`; 0 = not stated
+  std::string hash_name;  // lower case for a header
+  base::Millis slow_start{0};  // 0 = off
+  std::uint32_t panic_threshold = 50;  // percent healthy below which health is ignored; 0 = never
+  std::uint32_t server_limit =
+      0;  // connections that all its endpoints bear from the whole fleet, for `check`; 0 = not stated
   std::vector<net::Address> source_addresses;  // port 0; empty = the system chooses
   net::ProxyProtocolOut proxy_protocol = net::ProxyProtocolOut::off;
   PoolOptions pool;
-  std::optional<tls::ClientTlsOptions> tls;    // its presence turns TLS on
-  std::optional<HealthOptions> health;         // its presence turns active checks on
-  std::optional<OutlierOptions> outlier;       // empty while passive ejection is off or not built
+  std::optional<tls::ClientTlsOptions> tls;  // its presence turns TLS on
+  std::optional<HealthOptions> health;  // its presence turns active checks on
+  std::optional<OutlierOptions> outlier;  // empty while passive ejection is off or not built
   RetryOptions retry;
   CircuitOptions circuit;
   bool operator==(const UpstreamOptions&) const = default;

@@ -9,7 +9,8 @@
 namespace sluice::upstream {
 namespace {
 
-constexpr base::Millis trial_slack = base::seconds(1);   // beyond connect_timeout until somebody else may try an endpoint set aside
+constexpr base::Millis trial_slack =
+    base::seconds(1);   // beyond connect_timeout until somebody else may try an endpoint set aside
 
 base::Millis round_up(base::Micros span) { return base::Millis{std::max<std::int64_t>(0, (span.count + 999) / 1000)}; }
 
@@ -27,7 +28,8 @@ Lease::Lease(Endpoint& endpoint) : endpoint_(&endpoint), counted_(true) {
   endpoint.begin_request();
 }
 
-Lease::Lease(Lease&& o) noexcept : endpoint_(std::exchange(o.endpoint_, nullptr)), counted_(std::exchange(o.counted_, false)) {}
+Lease::Lease(Lease&& o) noexcept
+    : endpoint_(std::exchange(o.endpoint_, nullptr)), counted_(std::exchange(o.counted_, false)) {}
 
 Lease& Lease::operator=(Lease&& o) noexcept {
   if (this != &o) {
@@ -153,13 +155,13 @@ void Connection::settle() {
   move_to(endpoint_.busy_);
 }
 
-// How many streams it takes is the peer's to say, at any time: also between the look and the use. Without a slot it stands with the
-// busy ones until on_slots().
+// How many streams it takes is the peer's to say, at any time: also between the look and the use. Without a slot it
+// stands with the busy ones until on_slots().
 http::Stream* Connection::open(http::Sink& sink) {
   http::Stream* const stream = free_slot() ? session_->open(sink) : nullptr;
   const std::uint64_t most = endpoint_.host_.pool_options().max_requests;
   if (stream == nullptr) {
-    closing_ = closing_ || free_slot();   // it says that it has one, and gives none
+    closing_ = closing_ || free_slot();  // it says that it has one, and gives none
   } else if (most != 0 && session_->streams_opened() >= most) {
     closing_ = true;
     session_->retire_when_idle(http::CloseCause::max_requests);
@@ -207,7 +209,7 @@ void Connection::end(http::CloseCause cause) {
   base::ListHook<ReadyTag>::unlink();
   move_to(endpoint_.ended_);
   endpoint_.host_.metrics().closed(cause);
-  if (dialled_for_ != nullptr) endpoint_.host_.on_dial_failed(*this, {});   // before it could serve anybody
+  if (dialled_for_ != nullptr) endpoint_.host_.on_dial_failed(*this, {});  // before it could serve anybody
   if (tunnel_counted_) {
     endpoint_.shared_->leave_tunnel();
   } else {
@@ -239,7 +241,10 @@ void Connection::tear_down() noexcept {
 // ---- Endpoint
 
 Endpoint::Endpoint(PoolHost& host, std::shared_ptr<SharedEndpoint> shared, std::uint32_t weight)
-    : host_(host), shared_(std::move(shared)), weight_(weight), idle_timer_(this, net::timer_call<&Endpoint::on_idle_timer>) {}
+    : host_(host),
+      shared_(std::move(shared)),
+      weight_(weight),
+      idle_timer_(this, net::timer_call<&Endpoint::on_idle_timer>) {}
 
 Endpoint::~Endpoint() {
   CHECK(leases_ == 0);
@@ -272,10 +277,11 @@ std::uint32_t Endpoint::close_idle(http::CloseCause cause, std::uint32_t at_most
   return useless + close_spare(available_, cause, at_most - useless);
 }
 
-std::uint32_t Endpoint::close_spare(base::List<Connection, PoolTag>& among, http::CloseCause cause, std::uint32_t at_most) {
+std::uint32_t Endpoint::close_spare(base::List<Connection, PoolTag>& among, http::CloseCause cause,
+                                    std::uint32_t at_most) {
   std::uint32_t idle = 0;
   for (Connection* c = among.front(); c != nullptr; c = among.next(*c)) idle += c->spare() ? 1 : 0;
-  std::uint32_t spared = idle - std::min(idle, at_most);   // the most recently used ones
+  std::uint32_t spared = idle - std::min(idle, at_most);  // the most recently used ones
   std::uint32_t closed = 0;
   for (Connection *c = among.front(), *next = nullptr; c != nullptr; c = next) {
     next = among.next(*c);
@@ -294,7 +300,8 @@ void Endpoint::close_all(http::CloseCause cause) {
   for (auto* list : {&available_, &busy_}) {
     for (Connection *c = list->front(), *next = nullptr; c != nullptr; c = next) {
       next = list->next(*c);
-      c->close_when_idle(cause);   // goes to, or stays at, the end of busy_: its closing_ makes the second visit harmless
+      c->close_when_idle(
+          cause);  // goes to, or stays at, the end of busy_: its closing_ makes the second visit harmless
     }
   }
 }
@@ -359,7 +366,7 @@ void Endpoint::end_request(Outcome outcome) {
     case Outcome::no_upgrade: return shared_->note_no_connect();
     case Outcome::unknown:
     case Outcome::success:
-    case Outcome::failure: return;   // passive health will look at these
+    case Outcome::failure: return;  // passive health will look at these
   }
 }
 

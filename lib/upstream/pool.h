@@ -1,6 +1,7 @@
-// Endpoint and Connection: one address as one worker sees it, with its connections. A connection is connecting, idle (no stream),
-// active (streams, maybe room for more) or a tunnel; HTTP/1 is "HTTP/2 with one slot", so only slots() and open_streams() of a
-// session count here. The cluster owns endpoints; endpoints own their connections; a slab holds the memory until the loop reaps it.
+// Endpoint and Connection: one address as one worker sees it, with its connections. A connection is connecting, idle
+// (no stream), active (streams, maybe room for more) or a tunnel; HTTP/1 is "HTTP/2 with one slot", so only slots() and
+// open_streams() of a session count here. The cluster owns endpoints; endpoints own their connections; a slab holds the
+// memory until the loop reaps it.
 #pragma once
 
 #include <cstdint>
@@ -36,15 +37,15 @@ class PoolHost {
   virtual UpstreamMetrics& metrics() = 0;
   virtual Random& random() = 0;
   virtual base::Slab<Connection>& slab() = 0;
-  virtual bool single_use() const = 0;                        // PROXY protocol: a connection serves one client only
+  virtual bool single_use() const = 0;  // PROXY protocol: a connection serves one client only
 
-  virtual void on_ready(Connection& connection) = 0;          // it has a free stream slot
-  virtual void on_useless(Connection& connection) = 0;        // it has no stream, and no slot for one
+  virtual void on_ready(Connection& connection) = 0;  // it has a free stream slot
+  virtual void on_useless(Connection& connection) = 0;  // it has no stream, and no slot for one
   virtual void on_dial_failed(Connection& connection, const DialFailure& why) = 0;
-  virtual void on_slot_freed(Endpoint& endpoint) = 0;         // one connection less counts towards the cap
-  virtual void on_phase(Phase from, Phase to) = 0;            // for the gauges
-  virtual void on_lease(std::int32_t change) = 0;             // requests in flight, +1 or -1
-  virtual void on_unused() = 0;                               // an endpoint that left the set is held by nothing any more
+  virtual void on_slot_freed(Endpoint& endpoint) = 0;  // one connection less counts towards the cap
+  virtual void on_phase(Phase from, Phase to) = 0;  // for the gauges
+  virtual void on_lease(std::int32_t change) = 0;  // requests in flight, +1 or -1
+  virtual void on_unused() = 0;  // an endpoint that left the set is held by nothing any more
 
  protected:
   ~PoolHost() = default;
@@ -62,24 +63,24 @@ class Connection final : public base::ListHook<class PoolTag>,
   Phase phase() const { return phase_; }
   Waiter* dialled_for() const { return dialled_for_; }
   void set_dialled_for(Waiter* waiter) { dialled_for_ = waiter; }
-  bool only_http1() const { return only_http1_; }              // HTTP/2 was not offered
+  bool only_http1() const { return only_http1_; }  // HTTP/2 was not offered
   bool used() const { return session_ != nullptr && session_->streams_opened() != 0; }
   // What the peer said last; it may have said so since the connection was offered.
   bool free_slot() const { return session_ != nullptr && !closing_ && session_->slots() > 0; }
-  bool spare() const { return phase_ == Phase::idle && !closing_; }   // nobody uses it, and it has not been told to end
+  bool spare() const { return phase_ == Phase::idle && !closing_; }  // nobody uses it, and it has not been told to end
   const DialTimes& times() const { return times_; }
   SharedEndpoint::Trial trial() const { return trial_; }
 
   // Downcalls of its endpoint and the cluster.
   void start(const net::Peer* client, bool only_http1);
-  http::Stream* open(http::Sink& sink);                       // its session lives; nullptr if it has no slot (any more)
-  bool validate(http::Borrow how);                            // false: it ends by itself and is not offered again
-  void close_when_idle(http::CloseCause cause);               // takes no new stream
-  void abandon_dial(http::CloseCause cause);                  // connecting -> ended
-  base::Micros expires() const;                               // by the option in force; 0 = never
+  http::Stream* open(http::Sink& sink);  // its session lives; nullptr if it has no slot (any more)
+  bool validate(http::Borrow how);  // false: it ends by itself and is not offered again
+  void close_when_idle(http::CloseCause cause);  // takes no new stream
+  void abandon_dial(http::CloseCause cause);  // connecting -> ended
+  base::Micros expires() const;  // by the option in force; 0 = never
   bool worn_out(base::Micros now) const { return expires().count != 0 && now >= expires(); }
-  void tear_down() noexcept;                                  // its endpoint dies: everything now, memory too
-  base::Micros idle_deadline() const;                         // while idle
+  void tear_down() noexcept;  // its endpoint dies: everything now, memory too
+  base::Micros idle_deadline() const;  // while idle
 
   // ClientHost
   void on_slots(http::ClientSession& session) override;
@@ -93,8 +94,8 @@ class Connection final : public base::ListHook<class PoolTag>,
 
  private:
   friend class Endpoint;
-  void settle();                                              // phase and list from what the session says
-  void offer();                                               // its host hears what it may be used for now
+  void settle();  // phase and list from what the session says
+  void offer();  // its host hears what it may be used for now
   void move_to(base::List<Connection, PoolTag>& list);
   void set_phase(Phase phase);
   void end(http::CloseCause cause);
@@ -104,13 +105,13 @@ class Connection final : public base::ListHook<class PoolTag>,
   http::ClientSessionPtr session_;
   Waiter* dialled_for_ = nullptr;
   DialTimes times_{};
-  base::Micros began_{};                                      // when it was ready
-  std::uint16_t life_permille_ = 1'000;                       // of max_lifetime: jitter
-  Phase phase_ = Phase::ended;                                // until start()
+  base::Micros began_{};  // when it was ready
+  std::uint16_t life_permille_ = 1'000;  // of max_lifetime: jitter
+  Phase phase_ = Phase::ended;  // until start()
   SharedEndpoint::Trial trial_ = SharedEndpoint::Trial::no;
-  bool closing_ = false;                                      // takes no new stream
+  bool closing_ = false;  // takes no new stream
   bool only_http1_ = false;
-  bool tunnel_counted_ = false;                               // counted among the tunnels, not among the connections
+  bool tunnel_counted_ = false;  // counted among the tunnels, not among the connections
 };
 
 class Endpoint {
@@ -118,14 +119,14 @@ class Endpoint {
   Endpoint(PoolHost& host, std::shared_ptr<SharedEndpoint> shared, std::uint32_t weight);
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;
-  ~Endpoint();                                                // ends what is left; CHECKs that no Lease holds it
+  ~Endpoint();  // ends what is left; CHECKs that no Lease holds it
 
   SharedEndpoint& shared() const { return *shared_; }
   const std::shared_ptr<SharedEndpoint>& shared_owner() const { return shared_; }
   std::uint32_t weight() const { return weight_; }
   void set_weight(std::uint32_t weight) { weight_ = weight; }
-  void options_changed() { note_idle(host_.loop().now()); }   // they may say that connections are idle for too long
-  std::uint32_t index() const { return index_; }              // in the balancer; Balancer::none once it left the set
+  void options_changed() { note_idle(host_.loop().now()); }  // they may say that connections are idle for too long
+  std::uint32_t index() const { return index_; }  // in the balancer; Balancer::none once it left the set
   void set_index(std::uint32_t index) { index_ = index; }
   bool in_set() const { return index_ != Balancer::none; }
   PoolHost& host() { return host_; }
@@ -137,8 +138,8 @@ class Endpoint {
   Connection& dial(Waiter* waiter, const net::Peer* client, bool only_http1);
   // Idle connections close at once. Returns how many. First those without a slot, then the least recently used.
   std::uint32_t close_idle(http::CloseCause cause, std::uint32_t at_most = ~0u);
-  // No request any more. Idle connections and connects (which no waiter may hold: orphan_dials()) end bit by bit, by close_some();
-  // active ones when their request does.
+  // No request any more. Idle connections and connects (which no waiter may hold: orphan_dials()) end bit by bit, by
+  // close_some(); active ones when their request does.
   void leave(http::CloseCause cause);
   // At most `budget` of them end now; what is left of it comes back.
   void close_some(std::uint32_t& budget);
@@ -182,7 +183,7 @@ class Endpoint {
   friend class Connection;
   std::uint32_t close_spare(base::List<Connection, PoolTag>& among, http::CloseCause cause, std::uint32_t at_most);
   void on_idle_timer();
-  void note_idle(base::Micros deadline);                      // the timer fires at the earliest deadline, or before it
+  void note_idle(base::Micros deadline);  // the timer fires at the earliest deadline, or before it
 
   PoolHost& host_;
   std::shared_ptr<SharedEndpoint> shared_;
@@ -194,9 +195,9 @@ class Endpoint {
   std::uint32_t counts_[phases] = {};
   tls::SessionSlot tls_sessions_;
   base::List<Connection, PoolTag> connecting_;
-  base::List<Connection, PoolTag> available_;                 // free slots; the most recently used in front
-  base::List<Connection, PoolTag> busy_;                      // no free slot (idle ones too, if the peer allows none), or closing
-  base::List<Connection, PoolTag> ended_;                     // until reaped
+  base::List<Connection, PoolTag> available_;  // free slots; the most recently used in front
+  base::List<Connection, PoolTag> busy_;  // no free slot (idle ones too, if the peer allows none), or closing
+  base::List<Connection, PoolTag> ended_;  // until reaped
   net::Timer idle_timer_;
 };
 

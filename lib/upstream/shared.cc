@@ -84,8 +84,8 @@ void RetryBudget::count_request(std::uint32_t worker, base::Micros now) {
   shares_[worker].tallies[span % spans].store(tally, std::memory_order_relaxed);
 }
 
-// Sequentially consistent: a retry that was drawn before another worker began to look is one that it sees. So whoever looks last
-// misses one for each of the others at most, which has looked too and not yet drawn.
+// Sequentially consistent: a retry that was drawn before another worker began to look is one that it sees. So whoever
+// looks last misses one for each of the others at most, which has looked too and not yet drawn.
 bool RetryBudget::admit(std::uint32_t worker, base::Micros now, double ratio) {
   const auto span = static_cast<std::uint64_t>(now.count / span_micros);
   std::uint64_t requests = 0;
@@ -94,12 +94,14 @@ bool RetryBudget::admit(std::uint32_t worker, base::Micros now, double ratio) {
     for (const std::atomic<Tally>& one : shares_[w].tallies) {
       const Tally tally = one.load();
       const std::uint64_t age = (span - tally.span) & span_mask;
-      if (age >= spans && age < span_mask + 1 - spans) continue;   // another worker's clock may be ahead of ours by a turn
+      if (age >= spans && age < span_mask + 1 - spans)
+        continue;  // another worker's clock may be ahead of ours by a turn
       requests += tally.requests;
       retries += tally.retries;
     }
   }
-  const double allowed = std::max(ratio * static_cast<double>(requests), static_cast<double>(floor_per_second * window_seconds));
+  const double allowed =
+      std::max(ratio * static_cast<double>(requests), static_cast<double>(floor_per_second * window_seconds));
   if (static_cast<double>(retries) + 1.0 > allowed) return false;
   Tally mine = current(shares_[worker], span);
   if (mine.retries == retries_most) return false;
@@ -120,14 +122,14 @@ SharedUpstream::SharedUpstream(std::string name, std::uint32_t workers, std::uin
   CHECK(workers > 0);
 }
 
-EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold, Newcomers newcomers,
-                                             base::Micros now) {
+EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold,
+                                             Newcomers newcomers, base::Micros now) {
   using Key = std::tuple<std::string, std::string, std::string>;
   std::map<Key, std::shared_ptr<SharedEndpoint>> known;
   for (const EndpointEntry& e : set_->entries) {
     known.emplace(Key{e.endpoint->name(), e.endpoint->host(), e.endpoint->address().text()}, e.endpoint);
   }
-  const bool slow = newcomers == Newcomers::slow && !known.empty();   // alone they share alike at any weight
+  const bool slow = newcomers == Newcomers::slow && !known.empty();  // alone they share alike at any weight
 
   auto next = std::make_shared<EndpointSet>();
   std::map<Key, std::size_t> placed;
@@ -164,9 +166,10 @@ bool SharedUpstream::set_health(SharedEndpoint& endpoint, Health health, base::M
 
 void SharedUpstream::judge_panic() {
   const std::size_t total = set_->entries.size();
-  const auto healthy =
-      std::count_if(set_->entries.begin(), set_->entries.end(), [](const EndpointEntry& e) { return e.endpoint->healthy(); });
-  panic_.store(static_cast<std::uint64_t>(healthy) * 100 < static_cast<std::uint64_t>(panic_threshold_) * total, std::memory_order_relaxed);
+  const auto healthy = std::count_if(set_->entries.begin(), set_->entries.end(),
+                                     [](const EndpointEntry& e) { return e.endpoint->healthy(); });
+  panic_.store(static_cast<std::uint64_t>(healthy) * 100 < static_cast<std::uint64_t>(panic_threshold_) * total,
+               std::memory_order_relaxed);
 }
 
 bool SharedUpstream::enter_queue(std::uint32_t max_waiting) { return add_below(waiting_, max_waiting); }
@@ -179,7 +182,8 @@ void SharedUpstream::announce_waiting(std::uint32_t worker, base::Micros since, 
   if (before != 0 && value == 0) waiting_workers_.fetch_sub(1);
 }
 
-std::optional<std::uint32_t> SharedUpstream::longest_waiting(std::uint32_t me, base::Micros than, base::Micros than_bare) const {
+std::optional<std::uint32_t> SharedUpstream::longest_waiting(std::uint32_t me, base::Micros than,
+                                                             base::Micros than_bare) const {
   std::optional<std::uint32_t> found;
   std::int64_t oldest = 0;
   for (std::uint32_t w = 0; w < workers_; ++w) {

@@ -1,6 +1,7 @@
-// What all workers share about one upstream: the endpoints with their caps, load and health, the count of waiting requests,
-// and the retry budget. Made by the control thread, which alone changes the endpoint set and the health bits; workers hold
-// it by shared_ptr from set-up to tear-down (never per request) and touch its atomics. It outlives reloads that keep the upstream.
+// What all workers share about one upstream: the endpoints with their caps, load and health, the count of waiting
+// requests, and the retry budget. Made by the control thread, which alone changes the endpoint set and the health bits;
+// workers hold it by shared_ptr from set-up to tear-down (never per request) and touch its atomics. It outlives reloads
+// that keep the upstream.
 #pragma once
 
 #include <array>
@@ -20,29 +21,35 @@ namespace sluice::upstream {
 
 enum class Health : std::uint8_t { down, up };
 
-// Do endpoints that are new in a set slow-start? Not those of a first set or of a reload: nobody else carries their load.
+// Do endpoints that are new in a set slow-start? Not those of a first set or of a reload: nobody else carries their
+// load.
 enum class Newcomers : std::uint8_t { at_full_weight, slow };
 
 // One address. Identity: name, host and address; whoever stays in the set keeps its counts, health and set-aside state.
 class alignas(64) SharedEndpoint {
  public:
-  static constexpr base::Millis aside_first{1'000};   // a failed connect sets the endpoint aside for this long,
-  static constexpr base::Millis aside_most{10'000};   // doubling up to this
-  static constexpr base::Millis race_memory{600'000}; // an idle-close race is remembered this long, then the endpoint may have changed
+  static constexpr base::Millis aside_first{1'000};  // a failed connect sets the endpoint aside for this long,
+  static constexpr base::Millis aside_most{10'000};  // doubling up to this
+  static constexpr base::Millis race_memory{
+      600'000};  // an idle-close race is remembered this long, then the endpoint may have changed
 
   SharedEndpoint(std::uint64_t id, std::string name, net::Address address, std::string host = {});
 
-  std::uint64_t id() const { return id_; }            // unique in the process, never used again
-  const std::string& name() const { return name_; }   // label in metrics, logs and /status: as configured, or the address found
-  // What the endpoint is asked for as: default server name, Host in `endpoint` mode. The configured name, port included.
+  std::uint64_t id() const { return id_; }  // unique in the process, never used again
+  const std::string& name() const {
+    return name_;
+  }  // label in metrics, logs and /status: as configured, or the address found
+  // What the endpoint is asked for as: default server name, Host in `endpoint` mode. The configured name, port
+  // included.
   const std::string& host() const { return host_.empty() ? name_ : host_; }
   const net::Address& address() const { return address_; }
 
   // Connection cap (relaxed elsewhere, sequentially consistent here: see SharedUpstream::announce_waiting).
-  bool open_slot(std::uint32_t cap);                  // false: `cap` connections are open
+  bool open_slot(std::uint32_t cap);  // false: `cap` connections are open
   void close_slot();
   std::uint32_t connections() const { return connections_.load(); }
-  // A connection becomes a tunnel and leaves the cap; false: `cap` tunnels are open, so it goes on counting as a connection.
+  // A connection becomes a tunnel and leaves the cap; false: `cap` tunnels are open, so it goes on counting as a
+  // connection.
   bool enter_tunnel(std::uint32_t cap);
   void leave_tunnel();
   std::uint32_t tunnels() const { return tunnels_.load(std::memory_order_relaxed); }
@@ -62,13 +69,16 @@ class alignas(64) SharedEndpoint {
   // Set aside after a failed connect. While aside nobody but one trial connects (if another endpoint is usable).
   bool aside(base::Micros now) const { return aside_until_.load(std::memory_order_relaxed) > now.count; }
   base::Micros aside_until() const { return base::Micros{aside_until_.load(std::memory_order_relaxed)}; }
-  std::uint32_t aside_level() const { return aside_level_.load(std::memory_order_relaxed); }  // failures in a row, 0 = none
+  std::uint32_t aside_level() const {
+    return aside_level_.load(std::memory_order_relaxed);
+  }  // failures in a row, 0 = none
   enum class Trial : std::uint8_t { no, yes };
-  // Call before a connect. yes: it is the trial after a set-aside; the others see the endpoint aside until it is known how it went.
+  // Call before a connect. yes: it is the trial after a set-aside; the others see the endpoint aside until it is known
+  // how it went.
   Trial claim_trial(base::Micros now, base::Millis at_most);
   // True if this failure set the endpoint aside (the first of many that fail together does).
   bool connect_failed(base::Micros now, Trial trial);
-  void connected();                                   // a connect went well: nothing held against it
+  void connected();  // a connect went well: nothing held against it
 
   // The least that SETTINGS from here have allowed a connection of HTTP/2 at once; 0 = not known.
   std::atomic<std::uint32_t>& stream_limit() const { return stream_limit_; }
@@ -90,8 +100,8 @@ class alignas(64) SharedEndpoint {
 
  private:
   friend class SharedUpstream;
-  // A line of its own for what every pick reads. Every request here writes it: with requests in flight counted per worker, two workers
-  // would both think an endpoint idle. The rest of the line changes seldom.
+  // A line of its own for what every pick reads. Every request here writes it: with requests in flight counted per
+  // worker, two workers would both think an endpoint idle. The rest of the line changes seldom.
   std::atomic<std::uint32_t> in_flight_{0};
   std::atomic<std::uint32_t> connecting_{0};
   std::atomic<std::int64_t> aside_until_{0};
@@ -114,7 +124,7 @@ class alignas(64) SharedEndpoint {
 // The endpoints at one time; immutable, sent to the workers by mailbox.
 struct EndpointEntry {
   std::shared_ptr<SharedEndpoint> endpoint;
-  std::uint32_t weight = 1;                           // 1..weight_max
+  std::uint32_t weight = 1;  // 1..weight_max
   std::uint16_t priority = 0;
 };
 struct EndpointSet {
@@ -122,9 +132,9 @@ struct EndpointSet {
 };
 using EndpointSetPtr = std::shared_ptr<const EndpointSet>;
 
-// Whose turn it is under round_robin, for all workers together: a few requests on fresh connections meet different endpoints,
-// whichever workers the kernel gave them to. Every request of that option (and no other) writes it: one relaxed addition, on a
-// cache line of its own.
+// Whose turn it is under round_robin, for all workers together: a few requests on fresh connections meet different
+// endpoints, whichever workers the kernel gave them to. Every request of that option (and no other) writes it: one
+// relaxed addition, on a cache line of its own.
 class alignas(64) Turns {
  public:
   explicit Turns(std::uint64_t first) : next_(first) {}
@@ -134,10 +144,10 @@ class alignas(64) Turns {
   std::atomic<std::uint64_t> next_;
 };
 
-// Retries / requests over the last 10 s (8.75 at least), with a floor of 3 retries a second, for the whole process. Each worker
-// counts in a share of its own, on a cache line that nobody else writes: a request costs a plain load and store. Who wants a retry,
-// which is rare, sums the shares. With one worker the limit is exact. Of n workers those that ask at the same moment do not see
-// each other: at most n - 1 retries beyond the limit.
+// Retries / requests over the last 10 s (8.75 at least), with a floor of 3 retries a second, for the whole process.
+// Each worker counts in a share of its own, on a cache line that nobody else writes: a request costs a plain load and
+// store. Who wants a retry, which is rare, sums the shares. With one worker the limit is exact. Of n workers those that
+// ask at the same moment do not see each other: at most n - 1 retries beyond the limit.
 class RetryBudget {
  public:
   static constexpr std::uint32_t window_seconds = 10;
@@ -145,17 +155,17 @@ class RetryBudget {
   explicit RetryBudget(std::uint32_t workers);
   // On the thread of `worker`.
   void count_request(std::uint32_t worker, base::Micros now);
-  bool admit(std::uint32_t worker, base::Micros now, double ratio);   // draws one retry if the budget allows it
+  bool admit(std::uint32_t worker, base::Micros now, double ratio);  // draws one retry if the budget allows it
 
  private:
-  static constexpr std::size_t spans = 8;             // of the window: so a share is one cache line
+  static constexpr std::size_t spans = 8;  // of the window: so a share is one cache line
   static constexpr std::int64_t span_micros = std::int64_t{window_seconds} * 1'000'000 / spans;
   static constexpr std::uint64_t span_mask = (std::uint64_t{1} << 20) - 1;
   static constexpr std::uint64_t requests_most = (std::uint64_t{1} << 24) - 1;
   static constexpr std::uint64_t retries_most = (std::uint64_t{1} << 20) - 1;
   // What a worker counted in one span: in one word, so that nobody reads the counts of one span as those of another.
   struct Tally {
-    std::uint64_t span : 20 = 0;                      // its number, modulo 15 days
+    std::uint64_t span : 20 = 0;  // its number, modulo 15 days
     std::uint64_t requests : 24 = 0;
     std::uint64_t retries : 20 = 0;
   };
@@ -170,7 +180,8 @@ class RetryBudget {
   std::unique_ptr<Share[]> shares_;
 };
 
-// A counted connection that one worker hands to another. Gives the slot back when it dies unused, so a lost message costs nothing.
+// A counted connection that one worker hands to another. Gives the slot back when it dies unused, so a lost message
+// costs nothing.
 class PassedSlot {
  public:
   explicit PassedSlot(std::shared_ptr<SharedEndpoint> endpoint) : endpoint_(std::move(endpoint)) {}
@@ -180,7 +191,7 @@ class PassedSlot {
     if (endpoint_ != nullptr) endpoint_->close_slot();
   }
   const SharedEndpoint* endpoint() const { return endpoint_.get(); }
-  void take() { endpoint_ = nullptr; }                // the receiver's connection counts from here on
+  void take() { endpoint_ = nullptr; }  // the receiver's connection counts from here on
 
  private:
   std::shared_ptr<SharedEndpoint> endpoint_;
@@ -197,8 +208,8 @@ class SharedUpstream {
   std::uint32_t workers() const { return workers_; }
 
   // -- Control thread only ------------------------------------------------------------------------------------------
-  // The set becomes `specs` (entries without an address are left out, doubles are merged). Endpoints that stay are the same
-  // objects. Returns the set for the workers.
+  // The set becomes `specs` (entries without an address are left out, doubles are merged). Endpoints that stay are the
+  // same objects. Returns the set for the workers.
   EndpointSetPtr set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold,
                                Newcomers newcomers = Newcomers::at_full_weight, base::Micros now = {});
   const EndpointSetPtr& endpoints() const { return set_; }
@@ -210,24 +221,25 @@ class SharedUpstream {
   Turns& turns() { return turns_; }
   RetryBudget& retries() { return retries_; }
 
-  bool enter_queue(std::uint32_t max_waiting);        // false: full
+  bool enter_queue(std::uint32_t max_waiting);  // false: full
   void count_waiting() { waiting_.fetch_add(1, std::memory_order_relaxed); }  // past the limit: it was let in before
   void leave_queue() { waiting_.fetch_sub(1, std::memory_order_relaxed); }
   std::uint32_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
 
-  // A worker that has requests waiting at the cap says since when (0 = none any more), and whether it has no connection of its
-  // own that could become free (bare). Announce first, then try the caps once more; who frees a slot decrements first, then looks
-  // here: so one of the two always sees the other.
+  // A worker that has requests waiting at the cap says since when (0 = none any more), and whether it has no connection
+  // of its own that could become free (bare). Announce first, then try the caps once more; who frees a slot decrements
+  // first, then looks here: so one of the two always sees the other.
   enum class Own : std::uint8_t { some, bare };
   void announce_waiting(std::uint32_t worker, base::Micros since, Own own);
   bool anyone_waiting() const { return waiting_workers_.load() != 0; }
-  // The worker other than `me` that has waited longest, among those that have since before `than`, or `than_bare` if bare.
+  // The worker other than `me` that has waited longest, among those that have since before `than`, or `than_bare` if
+  // bare.
   std::optional<std::uint32_t> longest_waiting(std::uint32_t me, base::Micros than, base::Micros than_bare) const;
 
  private:
   void judge_panic();
   struct alignas(64) Announcement {
-    std::atomic<std::int64_t> since{0};   // microseconds; the lowest bit is Own::bare
+    std::atomic<std::int64_t> since{0};  // microseconds; the lowest bit is Own::bare
   };
 
   std::string name_;

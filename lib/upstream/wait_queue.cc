@@ -40,13 +40,15 @@ void WaitQueue::enter(Waiter& waiter, const Want& want, http::Sink& sink, base::
   all_.push_back(waiter);
 }
 
-void WaitQueue::join_dialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, Connection& dial) {
+void WaitQueue::join_dialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
+                             Connection& dial) {
   enter(waiter, want, sink, budget);
   waiter.dial_ = &dial;
   waiter.was_dialled_ = true;
 }
 
-void WaitQueue::join_undialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, std::uint32_t max_waiting) {
+void WaitQueue::join_undialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
+                               std::uint32_t max_waiting) {
   if (!shared_.enter_queue(max_waiting)) {
     return refuse(waiter, {http::Kind::pool_full, http::Where::proxy, http::Detail::none, true}, nullptr);
   }
@@ -79,7 +81,7 @@ void WaitQueue::set_dialled(Waiter& waiter, Connection& dial) {
 void WaitQueue::set_undialled(Waiter& waiter) {
   CHECK(waiter.queue_ == this && waiter.dial_ != nullptr && !waiter.undialled_.linked());
   waiter.dial_ = nullptr;
-  shared_.count_waiting();   // it was let in before: max_waiting may be passed by those whose connect went to another
+  shared_.count_waiting();  // it was let in before: max_waiting may be passed by those whose connect went to another
   undialled_.push_front(waiter.undialled_);
   count_in(waiter);
 }
@@ -114,7 +116,7 @@ void WaitQueue::refuse(Waiter& waiter, const http::Failure& why, const Endpoint*
 }
 
 void WaitQueue::deliver_refusals() {
-  base::List<Waiter, WaitTag> batch;   // one that is refused anew by an upcall waits for the next turn
+  base::List<Waiter, WaitTag> batch;  // one that is refused anew by an upcall waits for the next turn
   batch.take_all(refused_);
   while (Waiter* const waiter = batch.front()) {
     const http::Failure why = waiter->refusal_;

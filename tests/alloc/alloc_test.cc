@@ -1,6 +1,7 @@
-// No allocation from the heap per request on a keep-alive connection, in the clear and over TLS, HTTP/1 and HTTP/2: a whole proxy (control, one
-// worker, a respond route on a second listener as its backend) runs in this process with malloc counted; h2load is the client.
-// Twice the same connections with few and with many requests: the further requests must cost nothing.
+// No allocation from the heap per request on a keep-alive connection, in the clear and over TLS, HTTP/1 and HTTP/2: a
+// whole proxy (control, one worker, a respond route on a second listener as its backend) runs in this process with
+// malloc counted; h2load is the client. Twice the same connections with few and with many requests: the further
+// requests must cost nothing.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -33,8 +34,9 @@ class Proxy {
   Proxy() {
     char folder[] = "/tmp/sluice-alloc-XXXXXX";
     folder_ = mkdtemp(folder);
-    REQUIRE(shell("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost -keyout " + folder_ +
-                  "/k.pem -out " + folder_ + "/c.pem >/dev/null 2>&1") == 0);
+    REQUIRE(shell("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost "
+                  "-keyout " +
+                  folder_ + "/k.pem -out " + folder_ + "/c.pem >/dev/null 2>&1") == 0);
     const std::string file = folder_ + "/sluice.toml";
     std::ofstream(file) << R"(
 [runtime]
@@ -92,7 +94,9 @@ upstream = "up2"
     shell("rm -rf " + folder_);
   }
 
-  std::string address(size_t listener) const { return process_->generation()->listeners[listener]->sockets[0]->address().text(); }
+  std::string address(size_t listener) const {
+    return process_->generation()->listeners[listener]->sockets[0]->address().text();
+  }
 
  private:
   std::string folder_;
@@ -103,8 +107,8 @@ upstream = "up2"
 // Allocations of this process while h2load sends `requests`.
 uint64_t cost(const std::string& how, const std::string& url, int requests) {
   const uint64_t before = support::allocations();
-  REQUIRE(shell("h2load " + how + " -c " + std::to_string(connections) + " -n " + std::to_string(requests) + " " + url + " | grep -q ' " +
-                std::to_string(requests) + " succeeded'") == 0);
+  REQUIRE(shell("h2load " + how + " -c " + std::to_string(connections) + " -n " + std::to_string(requests) + " " + url +
+                " | grep -q ' " + std::to_string(requests) + " succeeded'") == 0);
   return support::allocations() - before;
 }
 
@@ -116,7 +120,8 @@ void check_requests_cost_nothing(const std::string& how, const std::string& url)
   const uint64_t second = cost(how, url, many);
   CAPTURE(first);
   CAPTURE(second);
-  // What the connections and the most that is open at once cost varies by some dozens; one allocation per request would be 4,000.
+  // What the connections and the most that is open at once cost varies by some dozens; one allocation per request would
+  // be 4,000.
   CHECK(second <= first + (many - few) / 20);
 }
 

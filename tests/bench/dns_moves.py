@@ -4,15 +4,18 @@
     SLUICE_BIN=build/release/sluice tests/bench/dns_moves.py [MOVES [PART ...]]
 
 Parts (all, if none is named):
-  moves   A dnsmasq serves one address with a TTL; the record moves to the other backend MOVES times at random moments under
-          200 requests a second. From the change (dnsmasq told) to the last request at the old backend, by its own log.
-  metric  dns_propagation_seconds against the backend's log: from the answer of a scripted server that told of the move to the
-          last connection that the old backend saw close. And how much later a scrape, one every 2 ms, showed it.
+  moves   A dnsmasq serves one address with a TTL; the record moves to the other backend MOVES times at random moments
+          under 200 requests a second. From the change (dnsmasq told) to the last request at the old backend, by its own
+          log.
+  metric  dns_propagation_seconds against the backend's log: from the answer of a scripted server that told of the move
+          to the last connection that the old backend saw close. And how much later a scrape, one every 2 ms, showed it.
   slow    The slowest request while every answer of DNS takes 2 s.
-  shrink  499 of 500 addresses leave, each with an idle connection: how long a worker's turn lasted by loop_lag_seconds, and
-          what a client of the worker, and one of the control thread, had to wait meanwhile. A turn's time is that of the wall:
-          on a busy machine it includes waiting for a processor, so root gets the same at real-time priority as well.
+  shrink  499 of 500 addresses leave, each with an idle connection: how long a worker's turn lasted by loop_lag_seconds,
+          and what a client of the worker, and one of the control thread, had to wait meanwhile. A turn's time is that
+          of the wall: on a busy machine it includes waiting for a processor, so root gets the same at real-time
+          priority as well.
 """
+
 import contextlib
 import itertools
 import os
@@ -39,8 +42,13 @@ NAME = "app.test"
 
 
 def config(server, port, more=""):
-    return (f'[dns]\nservers = ["{server}"]\ntimeout = "5s"\n' + preamble(1) + '[[listener]]\nname = "main"\naddress = "127.0.0.1:0"\n'
-            f'[[upstream]]\nname = "app"\ndns = "{NAME}:{port}"\n{more}\n[[route]]\npath = "/here"\nrespond = {{ status = 200, body = "ok" }}\n[[route]]\nupstream = "app"\n')
+    return (
+        f'[dns]\nservers = ["{server}"]\ntimeout = "5s"\n'
+        + preamble(1)
+        + '[[listener]]\nname = "main"\naddress = "127.0.0.1:0"\n'
+        f'[[upstream]]\nname = "app"\ndns = "{NAME}:{port}"\n{more}\n[[route]]\npath = "/here"\n'
+        f'respond = {{ status = 200, body = "ok" }}\n[[route]]\nupstream = "app"\n'
+    )
 
 
 class Backend:
@@ -51,7 +59,7 @@ class Backend:
         self.last = self.closed = 0.0
         self.served = 0
         self.origin = stack.enter_context(Origin(on_connection=self.serve, address=address))
-        self.free = threading.Event()                 # until it is set, answers to /held are held back
+        self.free = threading.Event()  # until it is set, answers to /held are held back
 
     def serve(self, connection):
         try:
@@ -113,8 +121,10 @@ def moves(ttl, count):
             sluice.wait_metric(n + 1, "sluice_dns_propagation_seconds_count")
             times.append(backends[old].last - server.changed_at)
         load.stop()
-    print(f"TTL {ttl} s, {count} moves, {load.served} requests, {len(load.failed) + len(load.refused)} failed: "
-          f"median {statistics.median(times):.2f} s, worst {max(times):.2f} s")
+    print(
+        f"TTL {ttl} s, {count} moves, {load.served} requests, {len(load.failed) + len(load.refused)} failed: "
+        f"median {statistics.median(times):.2f} s, worst {max(times):.2f} s"
+    )
 
 
 def told_at(server, address):
@@ -123,8 +133,8 @@ def told_at(server, address):
 
 
 def move(sluice, server, scrapes, old, new, hold):
-    """Moves the record from backend to backend; `hold`: for how long a request is held at the old one once the new one serves.
-    In seconds: (the metric, the same by the logs, from the close to the scrape that showed it)"""
+    """Moves the record from backend to backend; `hold`: for how long a request is held at the old one once the new one
+    serves. In seconds: (the metric, the same by the logs, from the close to the scrape that showed it)"""
     count, summed = (scrapes.sum("sluice_dns_propagation_seconds_" + part) for part in ("count", "sum"))
     served = new.served
     server.told.clear()
@@ -155,9 +165,12 @@ def metric_against_log(count):
         gaps = [abs(metric - log) * 1000 for metric, log, _ in seen]
         late = [late * 1000 for _, _, late in seen]
         by_log = statistics.median(log for _, log, _ in seen) * 1000
-        print(f"requests held for {hold} s, {count} moves, {len(load.failed) + len(load.refused)} failed: {by_log:.0f} ms from answer to last close by the log "
-              f"(median); the metric is off by median {statistics.median(gaps):.1f} ms, worst {max(gaps):.1f} ms; "
-              f"shown {statistics.median(late):.1f} ms after the close, at worst {max(late):.1f} ms")
+        print(
+            f"requests held for {hold} s, {count} moves, {len(load.failed) + len(load.refused)} failed: {by_log:.0f} "
+            f"ms from answer to last close by the log "
+            f"(median); the metric is off by median {statistics.median(gaps):.1f} ms, worst {max(gaps):.1f} ms; "
+            f"shown {statistics.median(late):.1f} ms after the close, at worst {max(late):.1f} ms"
+        )
 
 
 def slow_server():
@@ -199,7 +212,8 @@ while True:
             connections.pop(fd).close()
 """
 
-# A client that asks every half millisecond. For each line it is sent it tells the slowest answer since the last one, in milliseconds.
+# A client that asks every half millisecond. For each line it is sent it tells the slowest answer since the last one, in
+# milliseconds.
 ASKER = """
 import select, socket, sys, time
 host, _, port = sys.argv[1].rpartition(":")
@@ -227,7 +241,9 @@ class Helper:
     """One of the programs above, in a process of its own."""
 
     def __init__(self, program, *args):
-        self.process = subprocess.Popen([sys.executable, "-c", program, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", program, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.process.stdout.readline()
 
     def told(self):
@@ -245,7 +261,9 @@ class Helper:
 
 def turns(sluice):
     """How many turns of the worker took how long: {upper bound of the bucket in ms: count}."""
-    upto = {float(dict(labels)["le"]): v for labels, v in sluice.metrics().series("sluice_loop_lag_seconds_bucket").items()}
+    upto = {
+        float(dict(labels)["le"]): v for labels, v in sluice.metrics().series("sluice_loop_lag_seconds_bucket").items()
+    }
     counts, below = {}, 0
     for bound in sorted(upto):
         counts[bound * 1000] = upto[bound] - below
@@ -273,7 +291,8 @@ def processor(sluice):
 
 
 def real_time(sluice):
-    """The two threads get the processor when they want it: what others do on the machine is no part of a turn. False: not allowed to."""
+    """The two threads get the processor when they want it: what others do on the machine is no part of a turn. False:
+    not allowed to."""
     try:
         for task in tasks_of(sluice):
             os.sched_setscheduler(int(task.name), os.SCHED_FIFO, os.sched_param(1))
@@ -292,8 +311,8 @@ def warmed(sluice, server, backend, addresses):
 
 
 def shrink_once(sluice, server, backend, addresses, client):
-    """client: the listener and path that somebody asks meanwhile, or None. What since() and processor() say of it, how long the
-    last close took, the slowest answer to that client, and the slowest in the half second before."""
+    """client: the listener and path that somebody asks meanwhile, or None. What since() and processor() say of it, how
+    long the last close took, the slowest answer to that client, and the slowest in the half second before."""
     warmed(sluice, server, backend, addresses)
     with Helper(ASKER, sluice.address(client[0]), client[1]) if client else contextlib.nullcontext() as asker:
         time.sleep(0.5)
@@ -306,7 +325,13 @@ def shrink_once(sluice, server, backend, addresses, client):
         after = turns(sluice)
         slowest = asker.told() if asker else 0
     sluice.wait_metric(lambda v: v > summed, "sluice_dns_propagation_seconds_sum")
-    return since(before, after), spent, (sluice.metric("sluice_dns_propagation_seconds_sum") - summed) * 1000, slowest, usual
+    return (
+        since(before, after),
+        spent,
+        (sluice.metric("sluice_dns_propagation_seconds_sum") - summed) * 1000,
+        slowest,
+        usual,
+    )
 
 
 def shrink(rounds):
@@ -320,17 +345,35 @@ def shrink(rounds):
         server = Dnsmasq(directory / "dns")
         server.hosts = {NAME: (addresses[0],)}
         stack.enter_context(server)
-        sluice = stack.enter_context(Sluice(config(server.address, port, 'balance = "round_robin"\n[upstream.pool]\nidle_timeout = "300s"'), directory / "sluice"))
-        cases = ((None, "nobody asks"), (("main", "/here"), "a client of the worker asks"), (("admin", "/healthz"), "a client of control asks"))
+        sluice = stack.enter_context(
+            Sluice(
+                config(server.address, port, 'balance = "round_robin"\n[upstream.pool]\nidle_timeout = "300s"'),
+                directory / "sluice",
+            )
+        )
+        cases = (
+            (None, "nobody asks"),
+            (("main", "/here"), "a client of the worker asks"),
+            (("admin", "/healthz"), "a client of control asks"),
+        )
         for priority, (client, who) in itertools.product(("ordinary", "real-time"), cases):
             if priority == "real-time" and not real_time(sluice):
                 continue
             print(f"499 of 500 leave, {who}, {rounds} rounds at {priority} priority:")
             for n in range(rounds):
-                (low, high, how_many, every), spent, took, slowest, usual = shrink_once(sluice, server, backend, addresses, client)
-                more = (f"slowest answer {slowest:.1f} ms (in the half second before {usual:.1f})" if client else
-                        f"worker ran {spent[0]:.1f} ms and waited {spent[1]:.1f} for a processor, control {spent[2]:.1f} and {spent[3]:.1f}")
-                print(f"    longest turn {low:g} to {high:g} ms ({how_many:.0f} of {every:.0f}); all closed after {took:.0f} ms; {more}")
+                (low, high, how_many, every), spent, took, slowest, usual = shrink_once(
+                    sluice, server, backend, addresses, client
+                )
+                more = (
+                    f"slowest answer {slowest:.1f} ms (in the half second before {usual:.1f})"
+                    if client
+                    else f"worker ran {spent[0]:.1f} ms and waited {spent[1]:.1f} for a processor, control "
+                    f"{spent[2]:.1f} and {spent[3]:.1f}"
+                )
+                print(
+                    f"    longest turn {low:g} to {high:g} ms ({how_many:.0f} of {every:.0f}); all closed after "
+                    f"{took:.0f} ms; {more}"
+                )
 
 
 def main():

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Memory of an idle HTTP/2 connection in the clear after one request, beside HAProxy and nginx where they are installed. Prints
-KiB (proportional set size) per connection; judges nothing.
+"""Memory of an idle HTTP/2 connection in the clear after one request, beside HAProxy and nginx where they are
+installed. Prints KiB (proportional set size) per connection; judges nothing.
 
     SLUICE_BIN=build/release/sluice tests/bench/idle_http2.py [CONNECTIONS [ROUNDS]]
 
-A hundred connections come first and stay, so that what a proxy sets up once is not counted. Each round starts each proxy anew.
+A hundred connections come first and stay, so that what a proxy sets up once is not counted. Each round starts each
+proxy anew.
 """
+
 import contextlib
 import os
 import pathlib
@@ -30,8 +32,15 @@ from harness.client import dial  # noqa: E402
 from harness.nginx import Nginx  # noqa: E402
 from harness.proxy import Sluice, config  # noqa: E402
 
-BASE, SETTLE = 100, 2.0   # connections of the base line; seconds until everything that comes to rest has done so
-HEAD = [(":method", "GET"), (":scheme", "http"), (":authority", "idle.test"), (":path", "/"), ("user-agent", "curl/7.88.1"), ("accept", "*/*")]
+BASE, SETTLE = 100, 2.0  # connections of the base line; seconds until everything that comes to rest has done so
+HEAD = [
+    (":method", "GET"),
+    (":scheme", "http"),
+    (":authority", "idle.test"),
+    (":path", "/"),
+    ("user-agent", "curl/7.88.1"),
+    ("accept", "*/*"),
+]
 HAPROXY = """global
  maxconn 8000
  nbthread 1
@@ -117,7 +126,10 @@ def main():
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    proxies = {"sluice": sluice, **{name: start for name, start in (("haproxy", haproxy), ("nginx", nginx)) if shutil.which(name)}}
+    proxies = {
+        "sluice": sluice,
+        **{name: start for name, start in (("haproxy", haproxy), ("nginx", nginx)) if shutil.which(name)},
+    }
     figures = {name: [] for name in proxies}
     for _ in range(rounds):
         for name, start in proxies.items():

@@ -1,6 +1,7 @@
-// What a look-up of the router costs with 10, 1,000 and 10,000 routes: prefixes of one host, hosts, exact paths. Prints nanoseconds
-// per look-up, the median of several rounds. The questions go through all routes in random order, so the tables are as cold as in
-// life; they themselves lie in a row, as the bytes of a request just read are warm. Not a test: times are for people. usage: bench_route
+// What a look-up of the router costs with 10, 1,000 and 10,000 routes: prefixes of one host, hosts, exact paths. Prints
+// nanoseconds per look-up, the median of several rounds. The questions go through all routes in random order, so the
+// tables are as cold as in life; they themselves lie in a row, as the bytes of a request just read are warm. Not a
+// test: times are for people. usage: bench_route
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -50,7 +51,11 @@ double nanoseconds_per_match(const Scene& scene, int count) {
     std::string_view rest = text;
     for (int i = 0; i < per_round; ++i) {
       const auto [authority, target] = sizes[at];
-      sum += router->match({0, http::Method::get, "GET", rest.substr(0, authority), rest.substr(authority, target), nullptr}, arena).index;
+      sum +=
+          router
+              ->match({0, http::Method::get, "GET", rest.substr(0, authority), rest.substr(authority, target), nullptr},
+                      arena)
+              .index;
       rest.remove_prefix(authority + target);
       if (++at < sizes.size()) continue;
       at = 0;
@@ -93,8 +98,8 @@ int main() {
   };
   std::printf("%-10s %8s %8s %8s  ns per look-up with 10, 1,000, 10,000 routes\n", "", "10", "1000", "10000");
   for (const Scene& scene : scenes) {
-    std::printf("%-10s %8.1f %8.1f %8.1f\n", scene.name, nanoseconds_per_match(scene, 10), nanoseconds_per_match(scene, 1000),
-                nanoseconds_per_match(scene, 10'000));
+    std::printf("%-10s %8.1f %8.1f %8.1f\n", scene.name, nanoseconds_per_match(scene, 10),
+                nanoseconds_per_match(scene, 1000), nanoseconds_per_match(scene, 10'000));
   }
   return 0;
 }

@@ -1,8 +1,10 @@
-"""The canary: an ordinary client and its honest origins, in a process of their own, on listeners and upstreams that no chaotic peer's rudeness may touch.
+"""The canary: an ordinary client and its honest origins, in a process of their own, on listeners and upstreams that no
+chaotic peer's rudeness may touch.
 
-Every body follows from the request's id, both ways, so each answer is compared byte for byte. A connection that says it will end
-(Connection: close, GOAWAY) is left in good order; anything else that goes wrong is a failure of the run.
+Every body follows from the request's id, both ways, so each answer is compared byte for byte. A connection that says it
+will end (Connection: close, GOAWAY) is left in good order; anything else that goes wrong is a failure of the run.
 """
+
 import hashlib
 import itertools
 import random
@@ -17,7 +19,7 @@ from harness.origin import Origin, ok
 
 HOST = "canary.test"
 PAUSE_S = 0.01
-IN_ONE_GO = 4                                        # streams at a time on an HTTP/2 connection
+IN_ONE_GO = 4  # streams at a time on an HTTP/2 connection
 BODY_MOST = 60_000
 
 
@@ -43,18 +45,25 @@ class Origins:
     def serve_h1(connection, request):
         body = answer_to(request.header("x-id"), request.body)
         if request.method == "HEAD":
-            connection.send(ok(body)[:-len(body)])
+            connection.send(ok(body)[: -len(body)])
         elif len(body) % 2:
             connection.send(ok(body))
         else:
-            connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(body[:100], *([body[100:]] if len(body) > 100 else [])))
+            connection.send(
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                + chunked(body[:100], *([body[100:]] if len(body) > 100 else []))
+            )
         connection.requests.clear()
         connection.forget()
 
     @staticmethod
     def serve_h2(connection, stream, seen):
         body = answer_to(seen.header("x-id"), bytes(seen.body))
-        connection.respond(stream, body=b"" if seen.header(":method") == "HEAD" else body, headers=[("content-length", str(len(body)))] if len(body) % 2 else [])
+        connection.respond(
+            stream,
+            body=b"" if seen.header(":method") == "HEAD" else body,
+            headers=[("content-length", str(len(body)))] if len(body) % 2 else [],
+        )
         connection.streams.pop(stream, None)
 
     def addresses(self):
@@ -78,8 +87,11 @@ class Canary:
         self.requests = self.connections = self.moved = 0
         self.slowest, self.begun = 0.0, time.monotonic()
         self.ids = itertools.count()
-        self.threads = [threading.Thread(target=self.guard, args=(run, listener), daemon=True)
-                        for listener in ("calm", "calm-tls") for run in (self.run_h1, self.run_h2)]
+        self.threads = [
+            threading.Thread(target=self.guard, args=(run, listener), daemon=True)
+            for listener in ("calm", "calm-tls")
+            for run in (self.run_h1, self.run_h2)
+        ]
 
     def start(self):
         for thread in self.threads:
@@ -98,7 +110,7 @@ class Canary:
         while not self.stopping.is_set():
             try:
                 run(listener, dice)
-            except Exception as error:               # noqa: BLE001 - each is a failure of the run
+            except Exception as error:  # noqa: BLE001 - each is a failure of the run
                 with self.lock:
                     where = "" if isinstance(error, AssertionError) else traceback.format_exc(limit=-4)
                     self.failures.append(f"canary {name} at {self.journal_time():.1f} s: {error!r} {where}")
@@ -128,7 +140,9 @@ class Canary:
     def run_h1(self, listener, dice):
         """One keep-alive connection, until it says that it ends."""
         self.connections += 1
-        with Client(self.addresses[listener], tls=self.tls(listener, "http/1.1"), server_name=HOST, timeout=60) as client:
+        with Client(
+            self.addresses[listener], tls=self.tls(listener, "http/1.1"), server_name=HOST, timeout=60
+        ) as client:
             while not self.stopping.is_set():
                 ident, method, path, body = self.draw(dice)
                 headers, sent = {"X-Id": ident}, body
@@ -154,7 +168,7 @@ class Canary:
                 for stream, (ident, body) in calls.items():
                     seen = client.finish(stream)
                     if seen.code == 7 and client.goaways and stream > client.goaways[-1][0]:
-                        self.moved += 1              # refused by a GOAWAY in good order: not processed
+                        self.moved += 1  # refused by a GOAWAY in good order: not processed
                         continue
                     assert seen.code in (None, 0), f"stream {stream} of {ident}: reset {seen.code}, {client.goaways}"
                     self.check(ident, body, seen.status, seen.headers, bytes(seen.body), time.monotonic() - begun)
@@ -164,7 +178,8 @@ class Canary:
 
 
 def main(pipe, directory, seed):
-    """The process: says where the origins are, hears where the listeners are, runs until it is told to stop, says how it went."""
+    """The process: says where the origins are, hears where the listeners are, runs until it is told to stop, says how
+    it went."""
     ca = Authority(f"{directory}/canary", "canary")
     tls = server_context(*ca.issue("canary.origin", "127.0.0.1"))
     tls.set_alpn_protocols(["h2"])
@@ -178,5 +193,13 @@ def main(pipe, directory, seed):
         origins.close()
     except AssertionError as error:
         canary.failures.append(f"an honest origin was sent nonsense: {error}")
-    pipe.send({"requests": canary.requests, "connections": canary.connections, "moved": canary.moved, "slowest": canary.slowest, "failures": canary.failures[:20],
-               "failed": len(canary.failures)})
+    pipe.send(
+        {
+            "requests": canary.requests,
+            "connections": canary.connections,
+            "moved": canary.moved,
+            "slowest": canary.slowest,
+            "failures": canary.failures[:20],
+            "failed": len(canary.failures),
+        }
+    )

@@ -1,4 +1,6 @@
-"""Chaotic HTTP/1 clients: requests one after the other or pipelined, bodies that lie, upgrades, PROXY headers, answers read slowly or never."""
+"""Chaotic HTTP/1 clients: requests one after the other or pipelined, bodies that lie, upgrades, PROXY headers, answers
+read slowly or never."""
+
 import asyncio
 import contextlib
 import struct
@@ -19,7 +21,9 @@ def request(dice):
     body = b""
     if dice.rude():
         version = dice.one("HTTP/1.1", "HTTP/2.0", "HTTP/0.9", "HTTP/1.10", "http/1.1", "")
-        target = dice.one(target, "*", "", "http://one.test/", "https://one.test/x", "one.test:80", "/a b", "/\x00", "/" + "z" * 20000)
+        target = dice.one(
+            target, "*", "", "http://one.test/", "https://one.test/x", "one.test:80", "/a b", "/\x00", "/" + "z" * 20000
+        )
         method = dice.one(method, "CONNECT", "get", "G@T", "", "PRI", "M" * 5000)
     if dice.chance(0.1):
         pairs.append(("expect", "100-continue"))
@@ -34,20 +38,38 @@ def request(dice):
 def upgrade(dice):
     key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
     host, target = parts.where(dice)
-    pairs = [("host", host), ("connection", "upgrade"), ("upgrade", dice.one("websocket", "websocket", "h2c", "other, websocket")),
-             ("sec-websocket-version", "13"), key]
+    pairs = [
+        ("host", host),
+        ("connection", "upgrade"),
+        ("upgrade", dice.one("websocket", "websocket", "h2c", "other, websocket")),
+        ("sec-websocket-version", "13"),
+        key,
+    ]
     return http1.head(dice, f"GET {target} HTTP/1.1", pairs), dice.bytes(dice.size(2000)) if dice.rude() else b""
 
 
 def proxy_header(dice):
     """What HAProxy puts in front, v1 or v2; rude: none of it is true."""
     if dice.rude():
-        return dice.one(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 99999\r\n", b"PROXY " + b"x" * 200, b"PROXY UNKNOWN\n", b"\r\n\r\n\0\r\nQUIT\n" + dice.bytes(20),
-                        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff" + dice.bytes(2000), dice.bytes(40), b"", b"PROXY TCP4 1.2.3.4")
+        return dice.one(
+            b"PROXY TCP4 1.2.3.4 5.6.7.8 1 99999\r\n",
+            b"PROXY " + b"x" * 200,
+            b"PROXY UNKNOWN\n",
+            b"\r\n\r\n\0\r\nQUIT\n" + dice.bytes(20),
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff" + dice.bytes(2000),
+            dice.bytes(40),
+            b"",
+            b"PROXY TCP4 1.2.3.4",
+        )
     v2 = b"\r\n\r\n\0\r\nQUIT\n"
     tlv = b"\x04" + struct.pack(">H", 30) + b"\0" * 30 if dice.chance(0.3) else b""
-    return dice.one(b"PROXY TCP4 10.0.0.1 10.0.0.2 1000 80\r\n", b"PROXY TCP6 ::1 ::2 1000 80\r\n", b"PROXY UNKNOWN\r\n",
-                    v2 + b"\x21\x11" + struct.pack(">H", 12 + len(tlv)) + bytes([10, 0, 0, 1, 10, 0, 0, 2, 4, 0, 0, 80]) + tlv, v2 + b"\x20\x00\0\0")
+    return dice.one(
+        b"PROXY TCP4 10.0.0.1 10.0.0.2 1000 80\r\n",
+        b"PROXY TCP6 ::1 ::2 1000 80\r\n",
+        b"PROXY UNKNOWN\r\n",
+        v2 + b"\x21\x11" + struct.pack(">H", 12 + len(tlv)) + bytes([10, 0, 0, 1, 10, 0, 0, 2, 4, 0, 0, 80]) + tlv,
+        v2 + b"\x20\x00\0\0",
+    )
 
 
 async def read(wire, manner):
@@ -71,7 +93,7 @@ async def script(wire):
             dice.say(f"{head[:90]!r} + {len(body)}")
             dice.count("requests")
             if dice.rude():
-                await wire.send((head + body)[:dice.between(0, len(head) + len(body))])
+                await wire.send((head + body)[: dice.between(0, len(head) + len(body))])
                 await wire.stall(3)
                 break
             if dice.chance(0.6):
@@ -82,7 +104,7 @@ async def script(wire):
                 await wire.send(body)
             if dice.chance(0.7):
                 before = wire.received
-                for _ in range(20):                   # an answer begins, or does not
+                for _ in range(20):  # an answer begins, or does not
                     await asyncio.sleep(0.01)
                     if wire.received > before or reader.done():
                         break

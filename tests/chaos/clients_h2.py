@@ -1,4 +1,6 @@
-"""Chaotic HTTP/2 clients: many streams, resets, floods, windows that open and close, heads that are lies, WebSockets by extended CONNECT."""
+"""Chaotic HTTP/2 clients: many streams, resets, floods, windows that open and close, heads that are lies, WebSockets
+by extended CONNECT."""
+
 import asyncio
 import struct
 
@@ -20,13 +22,24 @@ def head(dice):
         pairs.append((":protocol", dice.one("websocket", "websocket", "other")))
     more = [(n, v) for n, v in parts.fields(dice) if n != "te" or v == "trailers"]
     if dice.chance(0.1):
-        more += [("content-type", "application/grpc"), ("te", "trailers"), ("grpc-timeout", dice.one("100m", "1S", "1n", "99999999H"))]
+        more += [
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            ("grpc-timeout", dice.one("100m", "1S", "1n", "99999999H")),
+        ]
     if dice.rude():
         dice.random.shuffle(pairs)
-        pairs = pairs[dice.one(0, 0, 1):] + dice.one([], [(":path", "/twice")], [(":status", "200")], [(":bogus", "x")], [("Upper", "x")], [("host", "other.test")])
+        pairs = pairs[dice.one(0, 0, 1) :] + dice.one(
+            [],
+            [(":path", "/twice")],
+            [(":status", "200")],
+            [(":bogus", "x")],
+            [("Upper", "x")],
+            [("host", "other.test")],
+        )
         more = parts.bad_fields(dice) + dice.one([], [(":late", "x")])
         if dice.chance(0.2):
-            more += [("cookie", "c" * 3900)] * dice.between(2, 60)   # one entry of the table, many times
+            more += [("cookie", "c" * 3900)] * dice.between(2, 60)  # one entry of the table, many times
     return method, pairs + more
 
 
@@ -38,10 +51,15 @@ async def request(peer):
     method, pairs = head(dice)
     body = dice.bytes(dice.size(BODY_MOST)) if method in ("POST", "PUT", "PATCH") or dice.chance(0.1) else b""
     if body and dice.chance(0.5):
-        pairs.append(("content-length", str(dice.one(0, 1, len(body) - 1, len(body) + 1) if dice.rude() else len(body))))
+        pairs.append(
+            ("content-length", str(dice.one(0, 1, len(body) - 1, len(body) + 1) if dice.rude() else len(body)))
+        )
     peer.streams[number] = http2.Stream(peer.initial)
     dice.count("requests")
-    dice.say(f"  stream {number} {dict(pairs).get(':method')} {dict(pairs).get(':authority')} {dict(pairs).get(':path', '')[:40]} + {len(body)}")
+    dice.say(
+        f"  stream {number} {dict(pairs).get(':method')} {dict(pairs).get(':authority')} "
+        f"{dict(pairs).get(':path', '')[:40]} + {len(body)}"
+    )
     trailers = parts.trailers(dice) if body and dice.chance(0.2) else []
     await peer.wire.send(peer.headers_bytes(number, pairs, end=not body))
     left = await peer.data(number, body, end=not trailers)
@@ -71,7 +89,12 @@ async def half_close(peer):
 
 
 async def reprioritise(peer):
-    await peer.put(PRIORITY_UPDATE, 0, 0, struct.pack(">I", http2.some_stream(peer)) + peer.dice.one(b"u=0", b"u=7, i", b"i", b"", b"u=3, i=?0"))
+    await peer.put(
+        PRIORITY_UPDATE,
+        0,
+        0,
+        struct.pack(">I", http2.some_stream(peer)) + peer.dice.one(b"u=0", b"u=7, i", b"i", b"", b"u=3, i=?0"),
+    )
 
 
 async def patience(peer):
@@ -86,7 +109,9 @@ async def rapid_reset(peer):
     host, path = parts.where(dice)
     for _ in range(dice.one(5, 50, 300)):
         number, peer.next_id = peer.next_id, peer.next_id + 2
-        head_bytes = peer.headers_bytes(number, [(":method", "GET"), (":scheme", "http"), (":authority", host), (":path", path)], end=True)
+        head_bytes = peer.headers_bytes(
+            number, [(":method", "GET"), (":scheme", "http"), (":authority", host), (":path", path)], end=True
+        )
         dice.count("requests")
         await peer.wire.send(head_bytes + frame(RST_STREAM, 0, number, struct.pack(">I", 8)))
 
@@ -104,7 +129,8 @@ async def again(peer):
 
 
 async def crowd(wire):
-    """A client that breaks no rule and asks for much at once, so that limits bind behind the proxy: pools fill, queues form."""
+    """A client that breaks no rule and asks for much at once, so that limits bind behind the proxy: pools fill, queues
+    form."""
     dice = wire.dice
     dice.rudeness = 0
     peer = http2.Peer(wire, client_side=True)
@@ -119,7 +145,9 @@ async def crowd(wire):
             for _ in range(asked):
                 number, peer.next_id = peer.next_id, peer.next_id + 2
                 peer.streams[number] = http2.Stream(peer.initial)
-                out += peer.headers_bytes(number, [(":method", "GET"), (":scheme", "http"), (":authority", host), (":path", path)], end=True)
+                out += peer.headers_bytes(
+                    number, [(":method", "GET"), (":scheme", "http"), (":authority", host), (":path", path)], end=True
+                )
             dice.count("requests", asked)
             dice.say(f"asks {host} for {asked}")
             await wire.send(out)
@@ -131,7 +159,17 @@ async def crowd(wire):
         await let_go(reader)
 
 
-LEGAL = [request] * 6 + [burst, burst, more_body, more_body, half_close, reprioritise, patience, patience, *http2.SHARED_LEGAL]
+LEGAL = [request] * 6 + [
+    burst,
+    burst,
+    more_body,
+    more_body,
+    half_close,
+    reprioritise,
+    patience,
+    patience,
+    *http2.SHARED_LEGAL,
+]
 ILLEGAL = [rapid_reset, rapid_reset, over_the_limit, again, *http2.SHARED_ILLEGAL]
 
 
@@ -140,7 +178,14 @@ async def script(wire):
     peer = http2.Peer(wire, client_side=True)
     peer.unsent = {}
     if dice.rude():
-        await wire.send(dice.one(PREFACE[:dice.between(0, 23)], b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", PREFACE + frame(HEADERS, 5, 1, b"\x82"), PREFACE * 2))
+        await wire.send(
+            dice.one(
+                PREFACE[: dice.between(0, 23)],
+                b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n",
+                PREFACE + frame(HEADERS, 5, 1, b"\x82"),
+                PREFACE * 2,
+            )
+        )
         await wire.stall(2)
         return await wire.end()
     await wire.send(PREFACE + frame(SETTINGS, 0, 0, peer.settings_payload()))

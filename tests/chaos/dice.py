@@ -1,7 +1,9 @@
 """Seeded choices. A peer's choices follow from the seed, its kind and its number alone, so a run can be played again.
 
-Each life of a peer (one connection) has a Dice and writes down what it did; the Journal keeps the last of them for the report of a failure.
+Each life of a peer (one connection) has a Dice and writes down what it did; the Journal keeps the last of them for the
+report of a failure.
 """
+
 import collections
 import random
 import time
@@ -92,6 +94,6 @@ class Dice:
         if way < 0.7 or len(data) < 2:
             return [data]
         if way < 0.8 and len(data) <= 200:
-            return [data[i:i + 1] for i in range(len(data))]
+            return [data[i : i + 1] for i in range(len(data))]
         cuts = sorted({self.between(1, len(data) - 1) for _ in range(self.between(1, 5))})
         return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)])]

@@ -1,4 +1,5 @@
 """HTTP/1 text of chaotic peers: heads, chunks, bodies whose lengths are true or not. Shared by clients and origins."""
+
 import parts
 
 
@@ -14,7 +15,7 @@ def head(dice, first, pairs):
         if not dice.rude() or way < 0.5:
             lines.append(f"{name}: {value}")
         elif way < 0.7:
-            lines.append(f"{name}:" + "\r\n ".join(["", *[value] * dice.one(1, 2, 300)]))   # obs-fold
+            lines.append(f"{name}:" + "\r\n ".join(["", *[value] * dice.one(1, 2, 300)]))  # obs-fold
         elif way < 0.8:
             lines.append(f"{name}:{' ' * dice.size(60000)}{value}")
         elif way < 0.9:
@@ -30,18 +31,29 @@ def chunked(dice, body, trailers=()):
     out = bytearray()
     at = 0
     while at < len(body):
-        piece = body[at:at + dice.between(1, max(1, len(body) // dice.between(1, 8)))]
+        piece = body[at : at + dice.between(1, max(1, len(body) // dice.between(1, 8)))]
         at += len(piece)
         size = f"{len(piece):x}" if dice.chance(0.7) else f"{len(piece):0{dice.between(1, 15)}X}"
         extension = dice.one("", "", "", ";a=b", ";a=\"b;c\"")
         ending = "\r\n"
         if dice.rude():
-            size = dice.one(size, "", "-1", "0x5", "ffffffffffffffff", "fffffffffffffffff", "g", f" {size}", f"{size} ", "7fffffffffffffff")
+            size = dice.one(
+                size,
+                "",
+                "-1",
+                "0x5",
+                "ffffffffffffffff",
+                "fffffffffffffffff",
+                "g",
+                f" {size}",
+                f"{size} ",
+                "7fffffffffffffff",
+            )
             extension = dice.one("", ";" + "e" * dice.size(40000), ";\x00", "; a")
             ending = dice.one("\r\n", "\n", "\r", "", "\r\n\r\n")
         out += encode(f"{size}{extension}\r\n") + piece + encode(ending)
     if dice.rude() and dice.chance(0.3):
-        return bytes(out)                             # the last chunk never comes
+        return bytes(out)  # the last chunk never comes
     out += b"0\r\n"
     for name, value in trailers:
         out += encode(f"{name}: {value}\r\n")
@@ -59,7 +71,15 @@ def framed(dice, pairs, body, may_have_trailers=True):
             return [*pairs, ("content-length", str(lie)), ("transfer-encoding", "chunked")], chunked(dice, body)
         if way < 0.8:
             return [*pairs, ("content-length", str(len(body))), ("content-length", str(lie))], body
-        return [*pairs, ("transfer-encoding", dice.one("gzip, chunked", "chunked, gzip", "Chunked", "xchunked", "chunked, chunked", "identity"))], chunked(dice, body)
+        return [
+            *pairs,
+            (
+                "transfer-encoding",
+                dice.one("gzip, chunked", "chunked, gzip", "Chunked", "xchunked", "chunked, chunked", "identity"),
+            ),
+        ], chunked(dice, body)
     if dice.chance(0.5):
         return [*pairs, ("content-length", str(len(body)))], body
-    return [*pairs, ("transfer-encoding", "chunked")], chunked(dice, body, parts.trailers(dice) if may_have_trailers and dice.chance(0.3) else ())
+    return [*pairs, ("transfer-encoding", "chunked")], chunked(
+        dice, body, parts.trailers(dice) if may_have_trailers and dice.chance(0.3) else ()
+    )

@@ -1,4 +1,5 @@
 """Chaotic HTTP/1 origins: every way to answer, answer wrongly, answer twice, or not to answer."""
+
 import asyncio
 
 import http1
@@ -6,7 +7,17 @@ import parts
 from wire import Over
 
 BODY_MOST = 300_000
-STATUSES = ["200 OK"] * 6 + ["404 Not Found", "500 Oops", "503 Busy", "301 Moved", "206 Part", "426 Upgrade", "299 ", "599 x", "401 Who"]
+STATUSES = ["200 OK"] * 6 + [
+    "404 Not Found",
+    "500 Oops",
+    "503 Busy",
+    "301 Moved",
+    "206 Part",
+    "426 Upgrade",
+    "299 ",
+    "599 x",
+    "401 Who",
+]
 
 
 def answer(dice, status=None, body=None):
@@ -26,7 +37,11 @@ async def plain(wire):
 async def interim(wire):
     dice = wire.dice
     for _ in range(dice.one(1, 2, 5)):
-        await wire.send(http1.head(dice, f"HTTP/1.1 {dice.one('100 Continue', '103 Early Hints', '102 Wait')}", parts.fields(dice, 3)))
+        await wire.send(
+            http1.head(
+                dice, f"HTTP/1.1 {dice.one('100 Continue', '103 Early Hints', '102 Wait')}", parts.fields(dice, 3)
+            )
+        )
     return await plain(wire)
 
 
@@ -71,14 +86,17 @@ async def stalled(wire):
 async def dripped(wire):
     data = answer(wire.dice, body=wire.dice.bytes(wire.dice.size(600)))
     for i in range(0, len(data), 40):
-        await wire.send(data[i:i + 40])
+        await wire.send(data[i : i + 40])
         await asyncio.sleep(0.01)
     return True
 
 
 async def switch(wire):
     """101, asked for or not, then an echo or noise."""
-    await wire.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n")
+    await wire.send(
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+    )
     for _ in range(wire.dice.between(0, 8)):
         await wire.send(wire.dice.bytes(wire.dice.size(3000)))
         await wire.recv(patience=1.0)
@@ -92,7 +110,7 @@ async def never(wire):
 
 async def broken_off(wire):
     data = answer(wire.dice)
-    await wire.send(data[:wire.dice.between(0, len(data))])
+    await wire.send(data[: wire.dice.between(0, len(data))])
     wire.reset() if wire.dice.chance(0.5) else wire.close()
     return False
 
@@ -111,18 +129,47 @@ async def twice(wire):
 
 async def stray(wire):
     """Bytes behind an answer that can have none."""
-    await wire.send(http1.head(wire.dice, f"HTTP/1.1 {wire.dice.one('204 No', '304 Same')}", [("content-length", "5")]) + wire.dice.bytes(wire.dice.size(50)))
+    await wire.send(
+        http1.head(wire.dice, f"HTTP/1.1 {wire.dice.one('204 No', '304 Same')}", [("content-length", "5")])
+        + wire.dice.bytes(wire.dice.size(50))
+    )
     return True
 
 
 async def noise(wire):
-    await wire.send(wire.dice.one(wire.dice.bytes(wire.dice.size(3000)), b"HTTP/1.1\r\n\r\n", b"HTTP/1.1 20 x\r\n\r\n", b"HTTP/1.1 1000 x\r\n\r\n", b"HTTP/2.0 200 OK\r\n\r\n",
-                                  b"ICY 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 300, b"HTTP/1.1 200 OK\r\nx: " + b"z" * 100_000, b"\r\n" * 2000,
-                                  b"HTTP/1.1 200 OK\r\nx:" + b"\r\n " * 20_000, b"HTTP/1.1 099 x\r\n\r\n", b"HTTP/1.1 101 x\r\n\r\n", b"HTTP/1.1 199 x\r\n\r\n" * 3))
+    await wire.send(
+        wire.dice.one(
+            wire.dice.bytes(wire.dice.size(3000)),
+            b"HTTP/1.1\r\n\r\n",
+            b"HTTP/1.1 20 x\r\n\r\n",
+            b"HTTP/1.1 1000 x\r\n\r\n",
+            b"HTTP/2.0 200 OK\r\n\r\n",
+            b"ICY 200 OK\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 300,
+            b"HTTP/1.1 200 OK\r\nx: " + b"z" * 100_000,
+            b"\r\n" * 2000,
+            b"HTTP/1.1 200 OK\r\nx:" + b"\r\n " * 20_000,
+            b"HTTP/1.1 099 x\r\n\r\n",
+            b"HTTP/1.1 101 x\r\n\r\n",
+            b"HTTP/1.1 199 x\r\n\r\n" * 3,
+        )
+    )
     return wire.dice.chance(0.5)
 
 
-LEGAL = [plain] * 8 + [interim, until_close, bodiless, close_after, close_after, announced_close, old_version, stalled, dripped, switch, never]
+LEGAL = [plain] * 8 + [
+    interim,
+    until_close,
+    bodiless,
+    close_after,
+    close_after,
+    announced_close,
+    old_version,
+    stalled,
+    dripped,
+    switch,
+    never,
+]
 ILLEGAL = [broken_off, interim_flood, twice, stray, noise, noise, plain, switch]
 
 
@@ -166,7 +213,11 @@ async def script(wire, context=None):
         head = await heads.next(patience=10.0)
         dice.count("origin requests")
         dice.say(f"got {head[:60]!r}")
-        if b"content-length: 0" not in head.lower() and (b"content-length" in head.lower() or b"chunked" in head.lower()) and dice.chance(0.8):
+        if (
+            b"content-length: 0" not in head.lower()
+            and (b"content-length" in head.lower() or b"chunked" in head.lower())
+            and dice.chance(0.8)
+        ):
             await heads.rest()
             if b"chunked" in head.lower():
                 heads.held = b""

@@ -1,4 +1,6 @@
-"""Chaotic HTTP/2 origins: limits that sink below what is open, refusals, GOAWAY, answers before their time or against the rules."""
+"""Chaotic HTTP/2 origins: limits that sink below what is open, refusals, GOAWAY, answers before their time or against
+the rules."""
+
 import asyncio
 import struct
 
@@ -20,7 +22,17 @@ def head(dice):
     pairs = [(":status", dice.one("200", "200", "200", "404", "500", "204", "304", "301", "206"))]
     more = [(n, v) for n, v in parts.fields(dice) if n not in ("te",)]
     if dice.rude():
-        pairs = dice.one(pairs, [], [(":status", "20")], [(":status", "2000")], [(":status", "abc")], pairs * 2, [(":path", "/")], [("x", "y"), *pairs], [(":status", "101")])
+        pairs = dice.one(
+            pairs,
+            [],
+            [(":status", "20")],
+            [(":status", "2000")],
+            [(":status", "abc")],
+            pairs * 2,
+            [(":path", "/")],
+            [("x", "y"), *pairs],
+            [(":status", "101")],
+        )
         more = parts.bad_fields(dice)
     return pairs + more
 
@@ -67,7 +79,7 @@ async def lower_and_refuse(peer):
     """The limit sinks below what is open, and streams are refused, in one write."""
     out = frame(SETTINGS, 0, 0, struct.pack(">HI", MAX_STREAMS, peer.dice.one(0, 1, 2)))
     live = [n for n, s in peer.streams.items() if not s.over and not s.ended]
-    for number in live[:peer.dice.between(0, len(live))]:
+    for number in live[: peer.dice.between(0, len(live))]:
         peer.streams[number].over = True
         out += frame(RST_STREAM, 0, number, struct.pack(">I", 7))
     await peer.wire.send(out)
@@ -101,7 +113,9 @@ async def reset_after_answer(peer):
     number = open_stream(peer)
     if number is not None:
         peer.streams[number].ended = True
-        await peer.wire.send(peer.headers_bytes(number, [(":status", "200")], end=True) + frame(RST_STREAM, 0, number, bytes(4)))
+        await peer.wire.send(
+            peer.headers_bytes(number, [(":status", "200")], end=True) + frame(RST_STREAM, 0, number, bytes(4))
+        )
 
 
 # --- against the rules ------------------------------------------------------------------------------------
@@ -121,34 +135,72 @@ async def interim_flood(peer):
 async def too_much(peer):
     number = open_stream(peer)
     if number is not None:
-        await peer.wire.send(peer.headers_bytes(number, [(":status", "200")]) + frame(DATA, 0, number, bytes(16384)) * peer.dice.between(1, 300))
+        await peer.wire.send(
+            peer.headers_bytes(number, [(":status", "200")])
+            + frame(DATA, 0, number, bytes(16384)) * peer.dice.between(1, 300)
+        )
 
 
 async def body_where_none_is(peer):
     number = open_stream(peer)
     if number is not None:
-        await peer.wire.send(peer.headers_bytes(number, [(":status", peer.dice.one("204", "304", "205"))]) + frame(DATA, END_STREAM, number, b"x" * peer.dice.size(5000)))
+        await peer.wire.send(
+            peer.headers_bytes(number, [(":status", peer.dice.one("204", "304", "205"))])
+            + frame(DATA, END_STREAM, number, b"x" * peer.dice.size(5000))
+        )
         peer.streams[number].ended = True
 
 
 async def head_twice(peer):
     number = open_stream(peer)
     if number is not None:
-        await peer.wire.send(peer.headers_bytes(number, [(":status", "200")]) + peer.headers_bytes(number, head(peer.dice), end=peer.dice.chance(0.5)))
+        await peer.wire.send(
+            peer.headers_bytes(number, [(":status", "200")])
+            + peer.headers_bytes(number, head(peer.dice), end=peer.dice.chance(0.5))
+        )
 
 
 async def ended_twice(peer):
     number = open_stream(peer)
     if number is not None:
-        await peer.wire.send(peer.headers_bytes(number, [(":status", "200")], end=True) + frame(DATA, END_STREAM, number, b"again"))
+        await peer.wire.send(
+            peer.headers_bytes(number, [(":status", "200")], end=True) + frame(DATA, END_STREAM, number, b"again")
+        )
 
 
 async def other_stream(peer):
-    await peer.wire.send(peer.headers_bytes(peer.dice.one(2, 0x7ffffffe, 0x7fffffff, max(peer.streams, default=1) + 2), [(":status", "200")], end=True))
+    await peer.wire.send(
+        peer.headers_bytes(
+            peer.dice.one(2, 0x7FFFFFFE, 0x7FFFFFFF, max(peer.streams, default=1) + 2), [(":status", "200")], end=True
+        )
+    )
 
 
-LEGAL = [answer] * 8 + [answer_some] * 4 + [gather] * 3 + [refuse, lower_and_refuse, lower_and_refuse, raise_again, raise_again, leave, reset_after_answer, *http2.SHARED_LEGAL]
-ILLEGAL = [data_first, interim_flood, too_much, body_where_none_is, head_twice, ended_twice, other_stream, *http2.SHARED_ILLEGAL]
+LEGAL = (
+    [answer] * 8
+    + [answer_some] * 4
+    + [gather] * 3
+    + [
+        refuse,
+        lower_and_refuse,
+        lower_and_refuse,
+        raise_again,
+        raise_again,
+        leave,
+        reset_after_answer,
+        *http2.SHARED_LEGAL,
+    ]
+)
+ILLEGAL = [
+    data_first,
+    interim_flood,
+    too_much,
+    body_where_none_is,
+    head_twice,
+    ended_twice,
+    other_stream,
+    *http2.SHARED_ILLEGAL,
+]
 
 
 async def script(wire, context=None):
@@ -157,6 +209,7 @@ async def script(wire, context=None):
         protocol = await wire.handshake(context, server_side=True)
         if protocol != "h2":
             import origins_h1
+
             return await origins_h1.script(wire)
     peer = http2.Peer(wire, client_side=False)
 
@@ -164,6 +217,7 @@ async def script(wire, context=None):
         if number not in peer.streams:
             dice.count("origin requests")
             peer.streams[number] = http2.Stream(peer.initial)
+
     peer.on_headers = on_headers
     if dice.chance(0.2):
         await wire.stall(0.5)

@@ -2,19 +2,92 @@
 
 HOSTS = ["one.test", "two.test", "auto.test", "any.test"]
 METHODS = ["GET", "GET", "GET", "HEAD", "POST", "POST", "PUT", "OPTIONS", "DELETE", "PATCH", "BREW"]
-PATHS = ["/", "/a", "/a/b?c=d", "/limited", "/gone", "/fixed", "/cut/x", "/denied", "/%2e%2e/x", "/a//b", "/a/../b", "/a%00b", "/a;b", "/%zz",
-         "/" + "x" * 3000, "/?" + "y" * 5000]
+PATHS = [
+    "/",
+    "/a",
+    "/a/b?c=d",
+    "/limited",
+    "/gone",
+    "/fixed",
+    "/cut/x",
+    "/denied",
+    "/%2e%2e/x",
+    "/a//b",
+    "/a/../b",
+    "/a%00b",
+    "/a;b",
+    "/%zz",
+    "/" + "x" * 3000,
+    "/?" + "y" * 5000,
+]
 # The canary's upstreams: a peer that goes there must not cost the canary a request, and its nonsense must not arrive.
 SHARED_HOST, SHARED_PATHS = "canary.test", ["/h1/x", "/h2/x", "/h2-tls/x"]
-NAMES = ["x-a", "x-b", "x_c", "x.d", "cookie", "via", "forwarded", "x-forwarded-for", "accept-encoding", "accept", "user-agent", "range", "if-none-match",
-         "priority", "max-forwards", "date", "etag", "vary", "cache-control", "te", "grpc-timeout", "content-type", "incremental", "early-data"]
+NAMES = [
+    "x-a",
+    "x-b",
+    "x_c",
+    "x.d",
+    "cookie",
+    "via",
+    "forwarded",
+    "x-forwarded-for",
+    "accept-encoding",
+    "accept",
+    "user-agent",
+    "range",
+    "if-none-match",
+    "priority",
+    "max-forwards",
+    "date",
+    "etag",
+    "vary",
+    "cache-control",
+    "te",
+    "grpc-timeout",
+    "content-type",
+    "incremental",
+    "early-data",
+]
 HOP = ["connection", "keep-alive", "proxy-connection", "te", "upgrade", "transfer-encoding", "trailer"]
-VALUES = ["", "a", "b, c", "\"quoted\"", "close", "x-a, x-b", "keep-alive", "trailers", "gzip", "100-continue", "websocket", "h2c", "100m", "1H", "u=0, i",
-          "for=1.2.3.4", "1.2.3.4, \"", "application/grpc", "bytes=0-10", "0", "-1", "99999999999999999999", "chunked, chunked"]
+VALUES = [
+    "",
+    "a",
+    "b, c",
+    "\"quoted\"",
+    "close",
+    "x-a, x-b",
+    "keep-alive",
+    "trailers",
+    "gzip",
+    "100-continue",
+    "websocket",
+    "h2c",
+    "100m",
+    "1H",
+    "u=0, i",
+    "for=1.2.3.4",
+    "1.2.3.4, \"",
+    "application/grpc",
+    "bytes=0-10",
+    "0",
+    "-1",
+    "99999999999999999999",
+    "chunked, chunked",
+]
 BAD_NAMES = ["", " x", "x ", "x y", "\x00", "é", "a:b", "(x)", "X" * 70000]
 BAD_VALUES = ["\x00", "a\x00b", "\x01", "a\rb", "x" * 70000, "\x7f"]
 TRAILER_NAMES = ["x-t", "grpc-status", "grpc-message", "etag", "x-a", "server-timing"]
-BAD_TRAILER_NAMES = ["content-length", "transfer-encoding", "host", "connection", "authorization", "content-encoding", "x-forwarded-for", "set-cookie", "te"]
+BAD_TRAILER_NAMES = [
+    "content-length",
+    "transfer-encoding",
+    "host",
+    "connection",
+    "authorization",
+    "content-encoding",
+    "x-forwarded-for",
+    "set-cookie",
+    "te",
+]
 
 
 def where(dice):
@@ -41,7 +114,12 @@ def bad_fields(dice):
     """At least one that breaks a rule."""
     found = fields(dice, 4)
     for _ in range(dice.between(1, 3)):
-        bad = dice.one((dice.one(*BAD_NAMES), "x"), ("x-a", dice.one(*BAD_VALUES)), (dice.one(*HOP), value(dice)), ("content-length", dice.one(*VALUES)))
+        bad = dice.one(
+            (dice.one(*BAD_NAMES), "x"),
+            ("x-a", dice.one(*BAD_VALUES)),
+            (dice.one(*HOP), value(dice)),
+            ("content-length", dice.one(*VALUES)),
+        )
         found.insert(dice.between(0, len(found)), bad)
     return found
 

@@ -1,4 +1,6 @@
-"""Reloads beside the traffic: the configuration changes back and forth, is broken now and then, and the signals come close together."""
+"""Reloads beside the traffic: the configuration changes back and forth, is broken now and then, and the signals come
+close together."""
+
 import asyncio
 import signal
 
@@ -11,7 +13,7 @@ async def run(sluice, world, journal):
         text = world.text(dice if dice.chance(0.7) else None)
         if dice.chance(0.1):
             dice.say("broken")
-            text = text[:dice.between(0, len(text))] + dice.one("\n[[", "\nx = ", "\n\"\"\"", "\n[nonsense]\n")
+            text = text[: dice.between(0, len(text))] + dice.one("\n[[", "\nx = ", "\n\"\"\"", "\n[nonsense]\n")
         dice.say(f"{len(text)} bytes")
         sluice.write_config(text)
         for _ in range(dice.one(1, 1, 1, 2, 5)):

@@ -1,19 +1,27 @@
-"""What must be true when the peers have gone: the process lives, its gauges are where they began, and SIGTERM ends it in good order."""
+"""What must be true when the peers have gone: the process lives, its gauges are where they began, and SIGTERM ends it
+in good order."""
+
 import signal
 
 from harness.base import wait_for
 from harness.proxy import SANITIZER
 
 SETTLE_S = 60
-GROWTH_MOST = 400 << 20                              # resident bytes above the start, sanitizers included
-TO_ZERO = ["sluice_requests_in_flight", "sluice_downstream_connections", "sluice_upstream_connections", "sluice_upstream_pool_waiting", "sluice_upstream_endpoint_in_flight"]
+GROWTH_MOST = 400 << 20  # resident bytes above the start, sanitizers included
+TO_ZERO = [
+    "sluice_requests_in_flight",
+    "sluice_downstream_connections",
+    "sluice_upstream_connections",
+    "sluice_upstream_pool_waiting",
+    "sluice_upstream_endpoint_in_flight",
+]
 
 
 def spoken(sluice):
     """What a sanitizer or a CHECK said, or nothing."""
     text = sluice.stderr()
     found = SANITIZER.search(text)
-    return text[max(0, found.start() - 300):found.start() + 8000] if found else ""
+    return text[max(0, found.start() - 300) : found.start() + 8000] if found else ""
 
 
 def ended(sluice):
@@ -28,11 +36,17 @@ def settle(sluice):
             wait_for(lambda: sluice.metric(name) == 0, SETTLE_S, name)
         except (AssertionError, OSError) as error:
             series = sluice.metrics().series(name) if not ended(sluice) else {}
-            problems.append(f"{name} does not come back to 0 ({error}): {[(dict(k), v) for k, v in series.items() if v]}")
+            problems.append(
+                f"{name} does not come back to 0 ({error}): {[(dict(k), v) for k, v in series.items() if v]}"
+            )
     if ended(sluice):
         return problems
     metrics = sluice.metrics()
-    problems += [f"a gauge below zero: {name} {dict(labels)} {value}" for (name, labels), value in metrics.samples.items() if metrics.types.get(name) == "gauge" and value < 0]
+    problems += [
+        f"a gauge below zero: {name} {dict(labels)} {value}"
+        for (name, labels), value in metrics.samples.items()
+        if metrics.types.get(name) == "gauge" and value < 0
+    ]
     return problems
 
 

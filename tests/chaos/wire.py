@@ -1,7 +1,9 @@
-"""One connection of a chaotic peer: bytes that may be torn, halves that may be closed, TLS by hand so that its records can be torn too.
+"""One connection of a chaotic peer: bytes that may be torn, halves that may be closed, TLS by hand so that its records
+can be torn too.
 
 Every wait is bounded: a peer that waits for what never comes gives up (Over) and its next life begins.
 """
+
 import asyncio
 import contextlib
 import socket
@@ -23,7 +25,7 @@ class Wire:
         self.sock, self.dice, self.tls = sock, dice, None
         self.loop = asyncio.get_running_loop()
         self.sent = self.received = 0
-        self.turn = asyncio.Lock()                    # what is sent is torn, but never mixed with what the reader answers
+        self.turn = asyncio.Lock()  # what is sent is torn, but never mixed with what the reader answers
 
     # --- bytes -----------------------------------------------------------------------------------
     async def _bounded(self, what, patience=PATIENCE):
@@ -148,7 +150,7 @@ async def connect(address, dice):
     try:
         async with asyncio.timeout(PATIENCE):
             await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
-    except OSError as error:                          # TimeoutError is one
+    except OSError as error:  # TimeoutError is one
         sock.close()
         raise Over(f"connect: {error}") from None
     return Wire(sock, dice)
@@ -190,7 +192,7 @@ async def let_go(reader):
     reader.cancel()
     await asyncio.wait([reader])
     if not reader.cancelled():
-        reader.exception()                            # its end is no news
+        reader.exception()  # its end is no news
 
 
 async def live(wire, script):

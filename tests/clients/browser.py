@@ -1,4 +1,6 @@
-"""Chromium as the client, headless: its fetch and its WebSocket, over HTTP/2 and TLS. The page tells a server of our own what happened."""
+"""Chromium as the client, headless: its fetch and its WebSocket, over HTTP/2 and TLS. The page tells a server of our
+own what happened."""
+
 import http.server
 import os
 import signal
@@ -9,7 +11,8 @@ from harness.base import wait_for
 from world import faults
 
 LIMIT_S = 600
-# A page with a script: the bytes of one large answer, small answers some at a time, small messages of a WebSocket some in flight.
+# A page with a script: the bytes of one large answer, small answers some at a time, small messages of a WebSocket some
+# in flight.
 PAGE = """<!doctype html><title>t</title><link rel=icon href="data:,"><script>
 const size = %(size)d, count = %(count)d;
 async function large() {
@@ -21,7 +24,8 @@ async function large() {
 async function messages() {
   let left = count / 10;
   const worker = async () => {
-    while (left-- > 0) if (await (await fetch('/small', {cache: 'no-store'})).text() !== 'small') throw new Error('another message');
+    while (left-- > 0) if (await (await fetch('/small', {cache: 'no-store'})).text() !== 'small') throw new Error(
+    'another message');
   };
   await Promise.all(Array.from({length: 20}, worker));
 }
@@ -31,15 +35,30 @@ function socket() {
     let sent = 0, heard = 0;
     const send = () => { while (sent < count && sent - heard < 100) s.send('message ' + sent++); };
     s.onopen = send;
-    s.onmessage = m => { if (m.data !== 'message ' + heard++) no(new Error(m.data)); else if (heard === count) yes(); else send(); };
+    s.onmessage = m => {
+      if (m.data !== 'message ' + heard++) no(new Error(m.data)); else if (heard === count) yes(); else send();
+    };
     s.onerror = () => no(new Error('the socket failed'));
     s.onclose = e => no(new Error('the socket closed: ' + e.code));
   });
 }
 (%(what)s)().then(() => 'well', e => 'failed: ' + e).then(t => fetch('/result', {method: 'POST', body: t}));
 </script>"""
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage", "--no-proxy-server", "--ignore-certificate-errors", "--mute-audio"]
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--disable-dev-shm-usage",
+    "--no-proxy-server",
+    "--ignore-certificate-errors",
+    "--mute-audio",
+]
 ROUTES = """
 [[upstream]]
 name = "page"
@@ -79,6 +98,7 @@ class PageServer:
 
             def log_message(self, *_):
                 pass
+
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.address = "127.0.0.1:%d" % self.server.server_address[1]
@@ -99,14 +119,29 @@ class Browser:
         directory = os.path.join(world.directory, f"browser-{self.what}")
         os.makedirs(directory)
         try:
-            with world.sluice(ROUTES.format(page=page.address)) as sluice, open(os.path.join(directory, "log"), "w+b") as log:
-                browser = subprocess.Popen(["chromium", *FLAGS, f"--user-data-dir={directory}/profile", f"https://{sluice.address('tls')}/page"], stdin=subprocess.DEVNULL,
-                                           stdout=log, stderr=log, start_new_session=True, env={**os.environ, "HOME": directory})
+            with world.sluice(ROUTES.format(page=page.address)) as sluice, open(
+                os.path.join(directory, "log"), "w+b"
+            ) as log:
+                browser = subprocess.Popen(
+                    [
+                        "chromium",
+                        *FLAGS,
+                        f"--user-data-dir={directory}/profile",
+                        f"https://{sluice.address('tls')}/page",
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    env={**os.environ, "HOME": directory},
+                )
                 try:
-                    wait_for(lambda: page.result or browser.poll() is not None, timeout=LIMIT_S, what="the browser's result")
+                    wait_for(
+                        lambda: page.result or browser.poll() is not None, timeout=LIMIT_S, what="the browser's result"
+                    )
                     wrong = faults(sluice, "tls", 3)  # a browser opens some ahead of need
                 finally:
-                    os.killpg(browser.pid, signal.SIGKILL)   # the group is its own: the browser and its helpers
+                    os.killpg(browser.pid, signal.SIGKILL)  # the group is its own: the browser and its helpers
                     browser.wait()
                 return wrong + ([] if page.result == "well" else [page.result or "the browser ended"])
         except AssertionError as error:

@@ -1,4 +1,5 @@
 """Builds the Go client once, with the modules that go.sum names; they come from the module proxy that Go is set to."""
+
 import os
 import pathlib
 import shutil
@@ -14,8 +15,15 @@ def build_go():
     if not go:
         return None
     out = HERE.parents[1] / "build" / "clients" / "clients"
-    done = subprocess.run([go, "build", "-o", str(out), "."], cwd=HERE / "go", env={**os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false"}, capture_output=True, text=True,
-                          timeout=BUILD_LIMIT_S, check=False)
+    done = subprocess.run(
+        [go, "build", "-o", str(out), "."],
+        cwd=HERE / "go",
+        env={**os.environ, "GOFLAGS": "-mod=readonly -buildvcs=false"},
+        capture_output=True,
+        text=True,
+        timeout=BUILD_LIMIT_S,
+        check=False,
+    )
     if done.returncode:
         print(f"clients: go build failed: {done.stderr.strip()[-600:]}", flush=True)
         return None

@@ -1,11 +1,20 @@
-"""httpx as a client: HTTP/1.1 or HTTP/2, one connection, one large answer or many small ones. Exits 0 only if all of it is right."""
+"""httpx as a client: HTTP/1.1 or HTTP/2, one connection, one large answer or many small ones. Exits 0 only if all of it
+is right."""
+
 import sys
 
 import httpx
 
 
 def main():
-    version, what, url, ca, size, count = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]), int(sys.argv[6])
+    version, what, url, ca, size, count = (
+        sys.argv[1],
+        sys.argv[2],
+        sys.argv[3],
+        sys.argv[4],
+        int(sys.argv[5]),
+        int(sys.argv[6]),
+    )
     with httpx.Client(http2=version == "2", verify=ca, timeout=60, trust_env=False) as client:
         if what == "large":
             got = 0

@@ -1,8 +1,10 @@
-"""What stands behind and around a client under test: nginx and a Go server as origins, files, certificates, and a sluice of its own for each client.
+"""What stands behind and around a client under test: nginx and a Go server as origins, files, certificates, and a
+sluice of its own for each client.
 
-The judge is the proxy's own count: a client whose connection was ended by GOAWAY comes back on a second one, and a stream that was reset is
-an answer that is not 200.
+The judge is the proxy's own count: a client whose connection was ended by GOAWAY comes back on a second one, and a
+stream that was reset is an answer that is not 200.
 """
+
 import gzip
 import hashlib
 import os
@@ -98,12 +100,15 @@ class World:
             f.truncate(size)
 
     def start_go(self):
-        process = subprocess.Popen([self.go_binary, "origin", *self.pair], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [self.go_binary, "origin", *self.pair], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        )
 
         def end():
             process.kill()
             process.wait()
             process.stdout.close()
+
         self.stack.callback(end)
         clear, h2, grpc = process.stdout.readline().split()
         self.text += GO_CONFIG.format(go=clear, go_h2=h2, grpc=grpc, ca=self.ca.cert)
@@ -111,7 +116,9 @@ class World:
     def sluice(self, more=""):
         """more: routes beside the others."""
         self.count += 1
-        return Sluice(preamble(deadline="10s") + self.text + more + LAST_ROUTE, os.path.join(self.directory, f"run{self.count}"))
+        return Sluice(
+            preamble(deadline="10s") + self.text + more + LAST_ROUTE, os.path.join(self.directory, f"run{self.count}")
+        )
 
     def environment(self, **more):
         """For clients: the CA in every way they ask for it."""
@@ -124,9 +131,18 @@ def faults(sluice, listener, connections):
     made = metrics.sum("sluice_downstream_connections_total", listener=listener)
     if made > connections:
         found.append(f"{made:g} connections instead of {connections}")
-    for name in ("sluice_protocol_errors_total", "sluice_local_replies_total", "sluice_upstream_errors_total", "sluice_upstream_retries_total"):
+    for name in (
+        "sluice_protocol_errors_total",
+        "sluice_local_replies_total",
+        "sluice_upstream_errors_total",
+        "sluice_upstream_retries_total",
+    ):
         found += [f"{name} {dict(labels)} {value:g}" for labels, value in metrics.series(name).items() if value]
-    found += [f"{value:g} answers {dict(labels)}" for labels, value in metrics.series("sluice_requests_total").items() if value and dict(labels)["code"] not in ("200", "101")]
+    found += [
+        f"{value:g} answers {dict(labels)}"
+        for labels, value in metrics.series("sluice_requests_total").items()
+        if value and dict(labels)["code"] not in ("200", "101")
+    ]
     return found
 
 

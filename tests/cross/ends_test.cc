@@ -1,5 +1,5 @@
-// Messages that are cut: by either end, by limits of time, by the proxy's own leaving. In no pair and no direction does one look
-// whole, and what the other end is told is the same.
+// Messages that are cut: by either end, by limits of time, by the proxy's own leaving. In no pair and no direction does
+// one look whole, and what the other end is told is the same.
 #include "stage.h"
 
 #include <doctest/doctest.h>  // last: its CHECK replaces ours
@@ -137,7 +137,7 @@ TEST_CASE("an origin that dies where only the end is missing") {
     turn.wire().fin();
     check_cut(s, call);
   });
-  for_all_pairs([](Stage& s) {               // not one byte of the body
+  for_all_pairs([](Stage& s) {  // not one byte of the body
     Call& call = s.ask({});
     Turn& turn = s.turn();
     turn.answer(known);
@@ -148,7 +148,7 @@ TEST_CASE("an origin that dies where only the end is missing") {
 }
 
 TEST_CASE("a client that leaves: the origin sees a cut request, or that its answer is not wanted") {
-  for_all_pairs([](Stage& s) {               // before the answer
+  for_all_pairs([](Stage& s) {  // before the answer
     Call& call = s.ask({});
     Turn& turn = s.turn();
     CHECK_FALSE(turn.left());
@@ -157,7 +157,7 @@ TEST_CASE("a client that leaves: the origin sees a cut request, or that its answ
     CHECK(turn.left());
     check_alive(s);
   });
-  for_all_pairs([](Stage& s) {               // in the middle of the answer
+  for_all_pairs([](Stage& s) {  // in the middle of the answer
     Call& call = s.ask({});
     Turn& turn = s.turn();
     turn.answer(unknown);
@@ -170,7 +170,7 @@ TEST_CASE("a client that leaves: the origin sees a cut request, or that its answ
     check_alive(s);
   });
   for (const std::optional<uint64_t> length : {std::optional<uint64_t>(10), std::optional<uint64_t>()}) {
-    for_all_pairs([&](Stage& s) {            // in the middle of its own body
+    for_all_pairs([&](Stage& s) {  // in the middle of its own body
       Call& call = s.ask({.method = "POST", .body = Body::follows, .length = length});
       call.send("hello");
       Turn& turn = s.turn();
@@ -182,7 +182,7 @@ TEST_CASE("a client that leaves: the origin sees a cut request, or that its answ
       if (s.pair.origin == Version::http2) CHECK(turn.request().code == h2_cancel);
       check_alive(s);
     });
-    for_all_pairs([&](Stage& s) {            // both
+    for_all_pairs([&](Stage& s) {  // both
       Call& call = s.ask({.method = "POST", .body = Body::follows, .length = length});
       call.send("hello");
       Turn& turn = s.turn();
@@ -208,7 +208,7 @@ TEST_CASE("a client whose connection breaks: all of its requests are cut") {
     CHECK(turn.request().ending == Ending::cut);
     check_alive(s);
   });
-  for_all_pairs([](Stage& s) {               // with a FIN in the middle of the request
+  for_all_pairs([](Stage& s) {  // with a FIN in the middle of the request
     cross::Client& client = s.client();
     Call& call = client.ask({.method = "POST", .body = Body::follows});
     call.send("hello");
@@ -232,7 +232,7 @@ TEST_CASE("a client leaves while its request waits for a connection") {
         s.turn(0).answer(200, "one");
         s.settle();
         CHECK(first.answer().body == "one");
-        CHECK(s.turns() <= 2);                   // over HTTP/2 it has gone out already
+        CHECK(s.turns() <= 2);  // over HTTP/2 it has gone out already
         check_alive(s);
       },
       {.upstream = "[upstream.pool]\nmax_connections = 1"});
@@ -247,7 +247,7 @@ TEST_CASE("an answer that is whole before its request (row 31)") {
     s.settle();
     CHECK(turn.request().ending == Ending::cut);
     if (s.pair.client == Version::http2) {
-      CHECK(call.answer().reset);            // "send no more", and not an error
+      CHECK(call.answer().reset);  // "send no more", and not an error
       CHECK(call.answer().code == h2_no_error);
     }
     const std::string text = call.answer().text();
@@ -292,7 +292,7 @@ TEST_CASE("an early answer that the origin cuts") {
 
 TEST_CASE("time limits") {
   for_all_pairs("504",
-                [](Stage& s) {        // no answer in time
+                [](Stage& s) {  // no answer in time
                   Call& call = s.ask({});
                   Turn& turn = s.turn();
                   s.rig.sim.run_for(base::seconds(4));
@@ -306,7 +306,7 @@ TEST_CASE("time limits") {
                 },
                 {.route = "timeout = \"5s\""});
   for_all_pairs(
-      [](Stage& s) {               // no byte in either direction
+      [](Stage& s) {  // no byte in either direction
         Call& call = s.ask({});
         Turn& turn = s.turn();
         turn.answer(unknown);
@@ -318,7 +318,7 @@ TEST_CASE("time limits") {
       },
       {.route = "stream_idle_timeout = \"5s\""});
   for_all_pairs(
-      [](Stage& s) {               // a body that does not come: the origin must not take the part for the whole
+      [](Stage& s) {  // a body that does not come: the origin must not take the part for the whole
         Call& call = s.ask({.method = "POST", .body = Body::follows});
         call.send("some");
         Turn& turn = s.turn();
@@ -336,7 +336,9 @@ TEST_CASE("a reused connection that is dead") {
     s.turn(0).answer(200, "one");
     s.settle();
     Turn& idle = s.turn(0);
-    idle.wire().on_event = [](support::ScriptedPeer& p) { p.reset(); };   // takes the next request and dies without a word
+    idle.wire().on_event = [](support::ScriptedPeer& p) {
+      p.reset();
+    };  // takes the next request and dies without a word
     Call& get = s.ask({.path = "/2"});
     s.settle();
     s.turn(s.turns() - 1).answer(200, "two");
@@ -345,7 +347,7 @@ TEST_CASE("a reused connection that is dead") {
     CHECK(s.dials() == 2);
     CHECK(s.rig.metric(Name::upstream_retries_total, {"app", "retried"}) == 1);
   });
-  for_all_pairs([](Stage& s) {               // what may not be repeated is not
+  for_all_pairs([](Stage& s) {  // what may not be repeated is not
     s.ask({.path = "/1"});
     s.turn(0).answer(200, "one");
     s.settle();
@@ -438,7 +440,7 @@ TEST_CASE("drain: at the deadline what is cut looks cut") {
 TEST_CASE("a client that half-closes after its request") {
   for (const Version origin : {Version::http1, Version::http2}) {
     {
-      Stage s({Version::http1, origin});     // its answer still goes out
+      Stage s({Version::http1, origin});  // its answer still goes out
       cross::Client& client = s.client();
       Call& call = client.ask({});
       client.wire().fin();
@@ -448,7 +450,7 @@ TEST_CASE("a client that half-closes after its request") {
       CHECK(client.closing());
     }
     {
-      Stage s({Version::http2, origin});     // no window can open any more: the connection is over
+      Stage s({Version::http2, origin});  // no window can open any more: the connection is over
       cross::Client& client = s.client();
       Call& call = client.ask({});
       Turn& turn = s.turn();
@@ -512,7 +514,8 @@ TEST_CASE("what follows an answer on HTTP/1.1 is no part of the next one") {
   for (const Version client : {Version::http1, Version::http2}) {
     Stage s({client, Version::http1});
     Call& call = s.ask({});
-    s.turn().wire().send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
+    s.turn().wire().send(
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil");
     s.settle();
     CHECK(call.answer().text() == "200 length=2 | ok | whole");
     check_alive(s);

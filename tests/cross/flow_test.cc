@@ -1,4 +1,5 @@
-// Bytes in flow: large bodies, readers that stop, writers that are slow, deliveries that are torn, and events that may not wait.
+// Bytes in flow: large bodies, readers that stop, writers that are slow, deliveries that are torn, and events that may
+// not wait.
 #include "net/chunk.h"
 #include "stage.h"
 #include "support/random.h"
@@ -40,7 +41,7 @@ TEST_CASE("large bodies both ways at once, of known and of unknown length") {
       for (size_t at = 0; at < much.size(); at += 100'000) {
         call.send(std::string_view(much).substr(at, 100'000));
         if (at + 100'000 == much.size()) call.end();
-        s.settle();                          // a whole answer before a whole request would cut the request (row 31)
+        s.settle();  // a whole answer before a whole request would cut the request (row 31)
         turn.send(std::string_view(much).substr(at, 100'000));
       }
       turn.end();
@@ -61,10 +62,10 @@ TEST_CASE("a client that stops reading holds its origin back, not our memory; th
     const size_t before = net::Chunk::live();
     client.wire().hold();
     turn.answer(unknown);
-    turn.wire().tear(support::tear_every(16 * 1024));   // as a socket is read
+    turn.wire().tear(support::tear_every(16 * 1024));  // as a socket is read
     turn.send(much);
     turn.end();
-    s.rig.sim.run_for(base::seconds(8));     // not yet too slow
+    s.rig.sim.run_for(base::seconds(8));  // not yet too slow
     CHECK((net::Chunk::live() - before) * 16 * 1024 <= 1024 * 1024);
     CHECK(call.answer().ending == Ending::open);
     client.wire().resume();
@@ -120,7 +121,7 @@ TEST_CASE("slow writers, on both ends") {
     Call& call = s.ask({.method = "POST", .body = Body::follows});
     Turn& turn = s.turn();
     turn.answer(unknown);
-    for (int i = 1; i <= 60; ++i) {          // a minute: longer than any limit but those of a silence
+    for (int i = 1; i <= 60; ++i) {  // a minute: longer than any limit but those of a silence
       call.send(piece);
       turn.send(piece);
       s.rig.sim.run_for(base::seconds(1));
@@ -146,7 +147,8 @@ TEST_CASE("torn and slow at random places, the same is heard") {
           s.rig.network.set_tear([seed] { return support::tear_randomly(seed); });
           cross::Client& client = s.client();
           client.wire().tear(support::tear_randomly(seed + 100));
-          Call& call = client.ask({.method = "POST", .path = "/t", .fields = {{"x-a", "b"}}, .body = Body::follows, .te = true});
+          Call& call =
+              client.ask({.method = "POST", .path = "/t", .fields = {{"x-a", "b"}}, .body = Body::follows, .te = true});
           call.send("one ");
           Turn& turn = s.turn();
           turn.inform(103, {{"link", "</a>"}});
@@ -172,7 +174,7 @@ TEST_CASE("a Server-Sent Event goes out in the turn in which it came") {
     Turn& turn = s.turn();
     turn.answer({200, {{"content-type", "text/event-stream"}}, Body::follows});
     s.settle();
-    CHECK(call.answer().start == "200");     // the head does not wait for the first event
+    CHECK(call.answer().start == "200");  // the head does not wait for the first event
     std::string all;
     for (int i = 0; i < 5; ++i) {
       s.rig.sim.run_for(base::seconds(20));
@@ -192,7 +194,7 @@ TEST_CASE("a piece of a request goes out in the turn in which it came") {
   for_all_pairs([](Stage& s) {
     Call& call = s.ask({.method = "POST", .body = Body::follows});
     Turn& turn = s.turn();
-    const std::string piece(5'000, 'p');      // enough for min_rate
+    const std::string piece(5'000, 'p');  // enough for min_rate
     std::string all;
     for (int i = 0; i < 5; ++i) {
       s.rig.sim.run_for(base::seconds(5));

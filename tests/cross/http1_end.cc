@@ -1,4 +1,5 @@
-// The HTTP/1.1 ends. What came is parsed anew from its beginning each time somebody asks: slow and without a state to get wrong.
+// The HTTP/1.1 ends. What came is parsed anew from its beginning each time somebody asks: slow and without a state to
+// get wrong.
 #include <algorithm>
 #include <charconv>
 #include <memory>
@@ -88,7 +89,7 @@ class Reader {
     const bool answer = asked != nullptr;
     const bool tunnel = answer ? m.start == "101" : !m.upgrade.empty() && !refused;
     const bool none = answer && (asked->method == "HEAD" || m.start == "204" || m.start == "304");
-    if (tunnel || (answer && !none && !chunked_ && !m.length)) {   // until the end
+    if (tunnel || (answer && !none && !chunked_ && !m.length)) {  // until the end
       m.body = rest_;
       rest_ = {};
       done_ = true;
@@ -112,7 +113,8 @@ class Reader {
       const auto text = line();
       if (!text) return unfinished(m);
       size_t size = 0;
-      if (std::from_chars(text->data(), text->data() + text->size(), size, 16).ec != std::errc()) broken += "a chunk without a size\n";
+      if (std::from_chars(text->data(), text->data() + text->size(), size, 16).ec != std::errc())
+        broken += "a chunk without a size\n";
       if (size == 0) break;
       m.body += rest_.substr(0, std::min(size, rest_.size()));
       if (rest_.size() < size + 2) return unfinished(m);
@@ -149,7 +151,7 @@ std::string header_of(const std::string& bytes, const std::string& name) {
   return bytes.substr(from, all.find("\r\n", from) - from);
 }
 
-constexpr const char* sample_key = "dGhlIHNhbXBsZSBub25jZQ==";             // RFC 6455 1.3
+constexpr const char* sample_key = "dGhlIHNhbXBsZSBub25jZQ==";  // RFC 6455 1.3
 constexpr const char* sample_accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 // Our side of a body.
@@ -196,7 +198,8 @@ class Http1Client final : public Client {
  public:
   explicit Http1Client(ScriptedPeer& wire) : wire_(wire) {}
   Call& ask(const Ask& ask) override {
-    std::string text = ask.method + " " + ask.path + " HTTP/1.1\r\nHost: " + ask.authority + "\r\n" + field_lines(ask.fields);
+    std::string text =
+        ask.method + " " + ask.path + " HTTP/1.1\r\nHost: " + ask.authority + "\r\n" + field_lines(ask.fields);
     std::string connection;
     if (ask.te) {
       text += "TE: trailers\r\n";
@@ -206,7 +209,8 @@ class Http1Client final : public Client {
     if (!ask.upgrade.empty()) {
       connection = "Upgrade";
       text += "Upgrade: " + ask.upgrade + "\r\n";
-      if (ask.upgrade == "websocket") text += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + std::string(sample_key) + "\r\n";
+      if (ask.upgrade == "websocket")
+        text += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + std::string(sample_key) + "\r\n";
     }
     if (!connection.empty()) text += "Connection: " + connection + "\r\n";
     const bool body = ask.body == Body::follows;
@@ -265,7 +269,8 @@ class Http1Turn final : public Turn {
     if (reply.length && reply.status != 204) text += "Content-Length: " + std::to_string(*reply.length) + "\r\n";
     const bool chunked = reply.body == Body::follows && !reply.length;
     if (chunked) text += "Transfer-Encoding: chunked\r\n";
-    if (reply.body == Body::none && !reply.length && reply.status != 204 && reply.status != 304) text += "Content-Length: 0\r\n";
+    if (reply.body == Body::none && !reply.length && reply.status != 204 && reply.status != 304)
+      text += "Content-Length: 0\r\n";
     writer_.how = chunked ? Writer::How::chunked : Writer::How::raw;
     no_tunnel();
     head(reply.status, text);

@@ -98,7 +98,10 @@ class Http2Client final : public Client {
   explicit Http2Client(ScriptedPeer& wire) : wire_(wire), peer_(Peer::Role::client, wire) { peer_.flush(); }
   Call& ask(const Ask& ask) override {
     const bool connect = !ask.upgrade.empty();
-    Lines lines{{":method", connect ? "CONNECT" : ask.method}, {":scheme", "http"}, {":authority", ask.authority}, {":path", ask.path}};
+    Lines lines{{":method", connect ? "CONNECT" : ask.method},
+                {":scheme", "http"},
+                {":authority", ask.authority},
+                {":path", ask.path}};
     if (connect) lines.emplace_back(":protocol", ask.upgrade);
     if (ask.method == "CONNECT") lines = {{":method", "CONNECT"}, {":authority", ask.authority}};
     for (const auto& line : ask.fields) lines.push_back(line);
@@ -165,12 +168,15 @@ class Http2Turn final : public Turn {
 class Http2Link final : public Link {
  public:
   Http2Link(ScriptedPeer& wire, bool enable_connect)
-      : wire_(wire), peer_(Peer::Role::server, wire, {.settings = {{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, enable_connect ? 1u : 0u}}}) {
+      : wire_(wire),
+        peer_(Peer::Role::server, wire,
+              {.settings = {{NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, enable_connect ? 1u : 0u}}}) {
     peer_.flush();
   }
   std::vector<Turn*> turns() override {
     for (const auto& [id, seen] : peer_.all()) {
-      if (id != 0 && !seen.blocks.empty() && known_.insert(id).second) turns_.push_back(std::make_unique<Http2Turn>(peer_, wire_, id));
+      if (id != 0 && !seen.blocks.empty() && known_.insert(id).second)
+        turns_.push_back(std::make_unique<Http2Turn>(peer_, wire_, id));
     }
     std::vector<Turn*> all;
     for (const auto& turn : turns_) all.push_back(turn.get());
@@ -188,6 +194,8 @@ class Http2Link final : public Link {
 }  // namespace
 
 std::unique_ptr<Client> http2_client(ScriptedPeer& wire) { return std::make_unique<Http2Client>(wire); }
-std::unique_ptr<Link> http2_link(ScriptedPeer& wire, bool enable_connect) { return std::make_unique<Http2Link>(wire, enable_connect); }
+std::unique_ptr<Link> http2_link(ScriptedPeer& wire, bool enable_connect) {
+  return std::make_unique<Http2Link>(wire, enable_connect);
+}
 
 }  // namespace sluice::cross

@@ -11,10 +11,11 @@ namespace {
 
 // On every request that is passed on, and every answer; tests of their own look at them.
 constexpr std::array<std::string_view, 8> added = {
-    "via", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "traceparent", "date"};
+    "via",         "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id",
+    "traceparent", "date"};
 // Of one HTTP version.
-constexpr std::array<std::string_view, 5> framing = {"connection", "keep-alive", "transfer-encoding", "sec-websocket-key",
-                                                     "sec-websocket-accept"};
+constexpr std::array<std::string_view, 5> framing = {"connection", "keep-alive", "transfer-encoding",
+                                                     "sec-websocket-key", "sec-websocket-accept"};
 
 bool among(std::string_view name, const auto& names) { return std::ranges::find(names, name) != names.end(); }
 

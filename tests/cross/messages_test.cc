@@ -1,4 +1,5 @@
-// Whole exchanges: what a client sends is what the origin gets, and the other way round, whatever versions the two speak.
+// Whole exchanges: what a client sends is what the origin gets, and the other way round, whatever versions the two
+// speak.
 #include "stage.h"
 
 #include <doctest/doctest.h>  // last: its CHECK replaces ours
@@ -39,10 +40,12 @@ TEST_CASE("GET, with query and fields in their order") {
       "200 [content-type: text/plain] [x-b: 1] [x-b: 2] [set-cookie: a=1] [set-cookie: b=2] length=5 | hello | whole",
       [](Stage& s) {
         Call& call =
-            s.ask({.path = "/a?b=c", .fields = {{"accept", "*/*"}, {"x-a", "1"}, {"x-a", "2"}, {"x-empty", ""}, {"x-high", "\xc3\xa4"}}});
+            s.ask({.path = "/a?b=c",
+                   .fields = {{"accept", "*/*"}, {"x-a", "1"}, {"x-a", "2"}, {"x-empty", ""}, {"x-high", "\xc3\xa4"}}});
         Turn& turn = s.turn();
-        turn.answer(200, "hello",
-                    {{"content-type", "text/plain"}, {"x-b", "1"}, {"x-b", "2"}, {"set-cookie", "a=1"}, {"set-cookie", "b=2"}});
+        turn.answer(
+            200, "hello",
+            {{"content-type", "text/plain"}, {"x-b", "1"}, {"x-b", "2"}, {"set-cookie", "a=1"}, {"set-cookie", "b=2"}});
         return both(s, call, turn);
       });
 }
@@ -50,12 +53,14 @@ TEST_CASE("GET, with query and fields in their order") {
 TEST_CASE("answers without a body") {
   for_all_pairs("HEAD example.com / | whole\n200 [x-a: b] length=1234 | whole",
                 [](Stage& s) { return pass(s, {.method = "HEAD"}, {200, {{"x-a", "b"}}, Body::none, 1234}); });
-  for_all_pairs("GET example.com / | whole\n204 [x-a: b] | whole", [](Stage& s) { return pass(s, {}, {204, {{"x-a", "b"}}}); });
+  for_all_pairs("GET example.com / | whole\n204 [x-a: b] | whole",
+                [](Stage& s) { return pass(s, {}, {204, {{"x-a", "b"}}}); });
   for_all_pairs("GET example.com / | whole\n304 [etag: \"x\"] length=77 | whole",
                 [](Stage& s) { return pass(s, {}, {304, {{"etag", "\"x\""}}, Body::none, 77}); });
-  for_all_pairs("GET example.com / | whole\n200 | whole", [](Stage& s) { return pass(s, {}, {200, {}, Body::none, 0}); });
+  for_all_pairs("GET example.com / | whole\n200 | whole",
+                [](Stage& s) { return pass(s, {}, {200, {}, Body::none, 0}); });
   for_all_pairs("GET example.com / | whole\n404 | whole", [](Stage& s) { return pass(s, {}, {404}); });
-  for_all_pairs("GET example.com / | whole\n200 | whole", [](Stage& s) {   // of unknown length, and then empty
+  for_all_pairs("GET example.com / | whole\n200 | whole", [](Stage& s) {  // of unknown length, and then empty
     Call& call = s.ask({});
     Turn& turn = s.turn();
     turn.answer({200, {}, Body::follows});
@@ -89,19 +94,19 @@ TEST_CASE("request bodies") {
     turn.answer(201, "ok");
     return both(s, call, turn);
   });
-  for_all_pairs("POST example.com / | whole\n201 length=2 | ok | whole", [](Stage& s) {   // empty, and said so
+  for_all_pairs("POST example.com / | whole\n201 length=2 | ok | whole", [](Stage& s) {  // empty, and said so
     Call& call = s.ask({.method = "POST", .length = 0});
     s.turn().answer(201, "ok");
     return both(s, call, s.turn());
   });
-  for_all_pairs("POST example.com / | whole\n201 length=2 | ok | whole", [](Stage& s) {   // empty, found at its end
+  for_all_pairs("POST example.com / | whole\n201 length=2 | ok | whole", [](Stage& s) {  // empty, found at its end
     Call& call = s.ask({.method = "POST", .body = Body::follows});
     CHECK(s.turn().request().text() == "POST example.com / | open");
     call.end();
     s.turn().answer(201, "ok");
     return both(s, call, s.turn());
   });
-  for_all_pairs("GET example.com / length=2 | hi | whole\n200 | whole", [](Stage& s) {    // a GET may have one
+  for_all_pairs("GET example.com / length=2 | hi | whole\n200 | whole", [](Stage& s) {  // a GET may have one
     Call& call = s.ask({.body = Body::follows, .length = 2});
     call.send("hi");
     call.end();
@@ -139,40 +144,44 @@ TEST_CASE("an answer that ends with its connection is whole for the client") {
 }
 
 TEST_CASE("trailers both ways") {
-  for_all_pairs("POST example.com / te | body | [x-sum: 1] [x-more: 2] | whole\n200 | answer | [x-sum: 3] | whole", [](Stage& s) {
-    Call& call = s.ask({.method = "POST", .body = Body::follows, .te = true});
-    call.send("body");
-    call.end({{"x-sum", "1"}, {"x-more", "2"}});
-    Turn& turn = s.turn();
-    turn.answer({200, {}, Body::follows});
-    turn.send("answer");
-    turn.end({{"x-sum", "3"}});
-    return both(s, call, turn);
-  });
-  for_all_pairs("POST example.com / | [x-sum: 1] | whole\n200 | [x-sum: 3] | whole", [](Stage& s) {   // nothing before them
-    Call& call = s.ask({.method = "POST", .body = Body::follows});
-    call.end({{"x-sum", "1"}});
-    Turn& turn = s.turn();
-    turn.answer({200, {}, Body::follows});
-    turn.end({{"x-sum", "3"}});
-    return both(s, call, turn);
-  });
-  for_all_pairs("POST example.com / | b | [x-ok: 1] | whole\n200 | a | [x-ok: 2] | whole", [](Stage& s) {   // what frames is dropped
-    Call& call = s.ask({.method = "POST", .body = Body::follows});
-    call.send("b");
-    call.end({{"content-length", "5"}, {"x-ok", "1"}, {"host", "other"}});
-    Turn& turn = s.turn();
-    turn.answer({200, {}, Body::follows});
-    turn.send("a");
-    turn.end({{"content-length", "5"}, {"x-ok", "2"}});
-    return both(s, call, turn);
-  });
+  for_all_pairs("POST example.com / te | body | [x-sum: 1] [x-more: 2] | whole\n200 | answer | [x-sum: 3] | whole",
+                [](Stage& s) {
+                  Call& call = s.ask({.method = "POST", .body = Body::follows, .te = true});
+                  call.send("body");
+                  call.end({{"x-sum", "1"}, {"x-more", "2"}});
+                  Turn& turn = s.turn();
+                  turn.answer({200, {}, Body::follows});
+                  turn.send("answer");
+                  turn.end({{"x-sum", "3"}});
+                  return both(s, call, turn);
+                });
+  for_all_pairs("POST example.com / | [x-sum: 1] | whole\n200 | [x-sum: 3] | whole",
+                [](Stage& s) {  // nothing before them
+                  Call& call = s.ask({.method = "POST", .body = Body::follows});
+                  call.end({{"x-sum", "1"}});
+                  Turn& turn = s.turn();
+                  turn.answer({200, {}, Body::follows});
+                  turn.end({{"x-sum", "3"}});
+                  return both(s, call, turn);
+                });
+  for_all_pairs("POST example.com / | b | [x-ok: 1] | whole\n200 | a | [x-ok: 2] | whole",
+                [](Stage& s) {  // what frames is dropped
+                  Call& call = s.ask({.method = "POST", .body = Body::follows});
+                  call.send("b");
+                  call.end({{"content-length", "5"}, {"x-ok", "1"}, {"host", "other"}});
+                  Turn& turn = s.turn();
+                  turn.answer({200, {}, Body::follows});
+                  turn.send("a");
+                  turn.end({{"content-length", "5"}, {"x-ok", "2"}});
+                  return both(s, call, turn);
+                });
 }
 
 TEST_CASE("trailers say nothing that a head may not (rows 53, 54)") {
-  const cross::Options edits{.route =
-                                 "request_headers = { set = { x-user = \"me\", x-set = \"1\" }, remove = [\"x-gone\"] }\n"
-                                 "response_headers = { set = { x-kind = \"a\" }, add = { x-more = \"1\" }, remove = [\"x-secret\"] }"};
+  const cross::Options edits{
+      .route =
+          "request_headers = { set = { x-user = \"me\", x-set = \"1\" }, remove = [\"x-gone\"] }\n"
+          "response_headers = { set = { x-kind = \"a\" }, add = { x-more = \"1\" }, remove = [\"x-secret\"] }"};
   for_all_pairs(
       "POST example.com / [x-user: me] [x-set: 1] | b | [x-sum: 1] [x-user: me] | whole\n"
       "200 [x-kind: a] [x-more: 1] | a | [x-sum: 2] [x-more: 2] [x-kind: a] | whole",
@@ -187,7 +196,7 @@ TEST_CASE("trailers say nothing that a head may not (rows 53, 54)") {
         return both(s, call, turn);
       },
       edits);
-  for_all_pairs(                                                          // nothing is left of them
+  for_all_pairs(  // nothing is left of them
       "POST example.com / [x-user: me] [x-set: 1] | b | whole\n200 [x-kind: a] [x-more: 1] | a | whole",
       [](Stage& s) {
         Call& call = s.ask({.method = "POST", .body = Body::follows});
@@ -225,8 +234,8 @@ TEST_CASE("trailers say nothing that a head may not (rows 53, 54)") {
 TEST_CASE("what Connection names is in no trailer either (RFC 9110 7.6.1)") {
   for (const Version version : {Version::http1, Version::http2}) {
     Stage requests({Version::http1, version});
-    Call& call =
-        requests.ask({.method = "POST", .fields = {{"connection", "x-hop, close"}, {"connection", "x-leg"}}, .body = Body::follows});
+    Call& call = requests.ask(
+        {.method = "POST", .fields = {{"connection", "x-hop, close"}, {"connection", "x-leg"}}, .body = Body::follows});
     call.send("b");
     call.end({{"x-hop", "1"}, {"x-ok", "1"}, {"X-Leg", "1"}});
     CHECK(requests.turn().request().text() == "POST example.com / | b | [x-ok: 1] | whole");
@@ -242,8 +251,9 @@ TEST_CASE("what Connection names is in no trailer either (RFC 9110 7.6.1)") {
 
 TEST_CASE("names that backends of the CGI kind fold to the dashed one (row 53)") {
   const Lines names{{"x_real_ip", "1"}, {"x.real.ip", "1"}, {"x~auth", "1"}, {"x-ok", "1"}};
-  for_all_pairs("GET example.com / [x-ok: 1] | whole\n200 [x_a: 1] [x.b: 1] | whole",
-                [&](Stage& s) { return pass(s, {.fields = names}, {200, {{"x_a", "1"}, {"x.b", "1"}}, Body::none, 0}); });
+  for_all_pairs("GET example.com / [x-ok: 1] | whole\n200 [x_a: 1] [x.b: 1] | whole", [&](Stage& s) {
+    return pass(s, {.fields = names}, {200, {{"x_a", "1"}, {"x.b", "1"}}, Body::none, 0});
+  });
   for_all_pairs("GET example.com / [x_real_ip: 1] [x.real.ip: 1] [x~auth: 1] [x-ok: 1] | whole\n200 | whole",
                 [&](Stage& s) { return pass(s, {.fields = names}, {200, {}, Body::none, 0}); },
                 {.listener = "underscore_headers = \"pass\""});
@@ -257,17 +267,19 @@ TEST_CASE("names that backends of the CGI kind fold to the dashed one (row 53)")
 }
 
 TEST_CASE("informational answers") {
-  for_all_pairs("GET example.com / | whole\n103 [link: </a>; rel=preload] | 103 [link: </b>] | 200 length=2 | ok | whole", [](Stage& s) {
-    Call& call = s.ask({});
-    Turn& turn = s.turn();
-    turn.inform(103, {{"link", "</a>; rel=preload"}});
-    s.settle();
-    CHECK(call.answer().text() == "103 [link: </a>; rel=preload] | nothing | open");
-    turn.inform(103, {{"link", "</b>"}});
-    turn.answer(200, "ok");
-    return both(s, call, turn);
-  });
-  for_all_pairs("POST example.com / length=2 | hi | whole\n200 | whole", [](Stage& s) {   // a 100 nobody waits for
+  for_all_pairs(
+      "GET example.com / | whole\n103 [link: </a>; rel=preload] | 103 [link: </b>] | 200 length=2 | ok | whole",
+      [](Stage& s) {
+        Call& call = s.ask({});
+        Turn& turn = s.turn();
+        turn.inform(103, {{"link", "</a>; rel=preload"}});
+        s.settle();
+        CHECK(call.answer().text() == "103 [link: </a>; rel=preload] | nothing | open");
+        turn.inform(103, {{"link", "</b>"}});
+        turn.answer(200, "ok");
+        return both(s, call, turn);
+      });
+  for_all_pairs("POST example.com / length=2 | hi | whole\n200 | whole", [](Stage& s) {  // a 100 nobody waits for
     Call& call = s.ask({.method = "POST", .body = Body::follows, .length = 2});
     Turn& turn = s.turn();
     turn.inform(100);
@@ -281,15 +293,17 @@ TEST_CASE("informational answers") {
 }
 
 TEST_CASE("informational heads meet the edits and drops of every head (row 54)") {
-  for_all_pairs("GET example.com / | whole\n103 [link: </a>] [x-kind: a] [x-more: 1] | 200 [x-kind: a] [x-more: 1] length=2 | ok | whole",
-                [](Stage& s) {
-                  Call& call = s.ask({});
-                  Turn& turn = s.turn();
-                  turn.inform(103, {{"x-kind", "b"}, {"x-secret", "1"}, {"link", "</a>"}});
-                  turn.answer(200, "ok", {{"x-secret", "2"}});
-                  return both(s, call, turn);
-                },
-                {.route = "response_headers = { set = { x-kind = \"a\" }, add = { x-more = \"1\" }, remove = [\"x-secret\"] }"});
+  for_all_pairs(
+      "GET example.com / | whole\n103 [link: </a>] [x-kind: a] [x-more: 1] | 200 [x-kind: a] [x-more: 1] length=2 | ok "
+      "| whole",
+      [](Stage& s) {
+        Call& call = s.ask({});
+        Turn& turn = s.turn();
+        turn.inform(103, {{"x-kind", "b"}, {"x-secret", "1"}, {"link", "</a>"}});
+        turn.answer(200, "ok", {{"x-secret", "2"}});
+        return both(s, call, turn);
+      },
+      {.route = "response_headers = { set = { x-kind = \"a\" }, add = { x-more = \"1\" }, remove = [\"x-secret\"] }"});
   for (const Version version : {Version::http1, Version::http2}) {
     Stage s({version, Version::http1});
     Call& call = s.ask({});
@@ -322,17 +336,18 @@ TEST_CASE("an expectation: accepted, refused, and met by silence") {
     CHECK(turn.request().ending == cross::Ending::cut);
     return call.answer().text();
   });
-  for_all_pairs("POST example.com / length=2 expect | hi | whole\n100 | 200 | whole", [](Stage& s) {   // the origin knows no 100
-    Call& call = s.ask({.method = "POST", .body = Body::follows, .length = 2, .expect = true});
-    Turn& turn = s.turn();
-    s.rig.sim.run_for(base::seconds(5));
-    CHECK(call.answer().continued);
-    call.send("hi");
-    call.end();
-    s.settle();
-    turn.answer(200, "");
-    return both(s, call, turn);
-  });
+  for_all_pairs("POST example.com / length=2 expect | hi | whole\n100 | 200 | whole",
+                [](Stage& s) {  // the origin knows no 100
+                  Call& call = s.ask({.method = "POST", .body = Body::follows, .length = 2, .expect = true});
+                  Turn& turn = s.turn();
+                  s.rig.sim.run_for(base::seconds(5));
+                  CHECK(call.answer().continued);
+                  call.send("hi");
+                  call.end();
+                  s.settle();
+                  turn.answer(200, "");
+                  return both(s, call, turn);
+                });
   for_all_pairs("417", [](Stage& s) {
     Call& call = s.ask({.method = "POST", .fields = {{"expect", "miracles"}}, .body = Body::follows, .length = 2});
     s.settle();
@@ -354,9 +369,12 @@ TEST_CASE("cookies in crumbs are one field where crumbs are not known") {
 }
 
 TEST_CASE("methods and targets") {
-  for_all_pairs("QUERY example.com /x | whole\n200 | whole", [](Stage& s) { return pass(s, {.method = "QUERY", .path = "/x"}, {200}); });
-  for_all_pairs("get example.com /x | whole\n200 | whole", [](Stage& s) { return pass(s, {.method = "get", .path = "/x"}, {200}); });
-  for_all_pairs("OPTIONS example.com * | whole\n200 | whole", [](Stage& s) { return pass(s, {.method = "OPTIONS", .path = "*"}, {200}); });
+  for_all_pairs("QUERY example.com /x | whole\n200 | whole",
+                [](Stage& s) { return pass(s, {.method = "QUERY", .path = "/x"}, {200}); });
+  for_all_pairs("get example.com /x | whole\n200 | whole",
+                [](Stage& s) { return pass(s, {.method = "get", .path = "/x"}, {200}); });
+  for_all_pairs("OPTIONS example.com * | whole\n200 | whole",
+                [](Stage& s) { return pass(s, {.method = "OPTIONS", .path = "*"}, {200}); });
   for_all_pairs("OPTIONS example.com / [max-forwards: 4] | whole\n200 | whole",
                 [](Stage& s) { return pass(s, {.method = "OPTIONS", .fields = {{"max-forwards", "5"}}}, {200}); });
   for_all_pairs("200 [allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH] | whole", [](Stage& s) {
@@ -376,17 +394,17 @@ TEST_CASE("methods and targets") {
 TEST_CASE("the authority: Host, :authority and the absolute target") {
   for (const Version origin : {Version::http1, Version::http2}) {
     {
-      Stage s({Version::http1, origin});     // RFC 9112 3.2.2: the target outweighs Host
+      Stage s({Version::http1, origin});  // RFC 9112 3.2.2: the target outweighs Host
       s.ask({.path = "http://other.test/a?b", .authority = "other.test"});
       CHECK(s.turn().request().text() == "GET other.test /a?b | whole");
     }
     {
-      Stage s({Version::http2, origin});     // both, and the same
+      Stage s({Version::http2, origin});  // both, and the same
       s.ask({.fields = {{"host", "example.com"}}});
       CHECK(s.turn().request().text() == "GET example.com / | whole");
     }
     {
-      Stage s({Version::http2, origin});     // both, and not the same
+      Stage s({Version::http2, origin});  // both, and not the same
       Call& call = s.ask({.fields = {{"host", "other.test"}}});
       s.settle();
       CHECK(call.answer().start == "400");
@@ -437,7 +455,8 @@ TEST_CASE("edits of fields and paths") {
         s.turn().answer(200, "ok", {{"x-a", "1"}, {"x-b", "1"}});
         return both(s, call, s.turn());
       },
-      {.route = "path_prefix = \"/app\"\nrewrite_prefix = \"/new\"\nrequest_headers = { add = { x-new = \"1\" }, remove = [\"x-gone\"] }\n"
+      {.route = "path_prefix = \"/app\"\nrewrite_prefix = \"/new\"\nrequest_headers = { add = { x-new = \"1\" }, "
+                "remove = [\"x-gone\"] }\n"
                 "response_headers = { set = { x-b = \"2\" }, add = { x-c = \"3\" }, remove = [\"x-a\"] }"});
 }
 
@@ -454,7 +473,7 @@ TEST_CASE("limits of a body") {
       limited);
   for_all_pairs(
       "413",
-      [](Stage& s) {           // found out on the way: the origin has not got a whole message
+      [](Stage& s) {  // found out on the way: the origin has not got a whole message
         Call& call = s.ask({.method = "POST", .body = Body::follows});
         call.send("0123456789");
         s.settle();
@@ -485,22 +504,23 @@ TEST_CASE("answers that the proxy makes") {
                   return call.answer().text();
                 },
                 {.route = "path_prefix = \"/app\""});
-  for_all_pairs(
-      "200 [x-a: b] [content-type: text/plain] length=2 | hi | whole",
-      [](Stage& s) {
-        Call& call = s.ask({.path = "/fixed"});
-        s.settle();
-        return call.answer().text();
-      },
-      {.route = "path_prefix = \"/app\"",
-       .extra = "[[route]]\npath = \"/fixed\"\nrespond = { status = 200, body = \"hi\" }\nresponse_headers = { set = { x-a = \"b\" } }"});
+  for_all_pairs("200 [x-a: b] [content-type: text/plain] length=2 | hi | whole",
+                [](Stage& s) {
+                  Call& call = s.ask({.path = "/fixed"});
+                  s.settle();
+                  return call.answer().text();
+                },
+                {.route = "path_prefix = \"/app\"",
+                 .extra = "[[route]]\npath = \"/fixed\"\nrespond = { status = 200, body = \"hi\" }\nresponse_headers = "
+                          "{ set = { x-a = \"b\" } }"});
   for_all_pairs("308 https://example.com/x?y",
                 [](Stage& s) {
                   Call& call = s.ask({.path = "/x?y"});
                   s.settle();
                   return call.answer().start + " " + call.answer().field("location");
                 },
-                {.route = "path_prefix = \"/app\"", .extra = "[[route]]\nredirect = { to = \"https://{host}{path}\", status = 308 }"});
+                {.route = "path_prefix = \"/app\"",
+                 .extra = "[[route]]\nredirect = { to = \"https://{host}{path}\", status = 308 }"});
 }
 
 TEST_CASE("several requests on one connection of a client") {

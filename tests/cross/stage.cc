@@ -11,13 +11,16 @@ const net::Address origin_address = net::Address::ipv4(0x0A000001, 3000);
 
 std::string configuration(const Pair& pair, const Options& options) {
   const auto word = [](Version v) { return v == Version::http1 ? "http/1.1" : "h2"; };
-  return std::string("[[listener]]\naddress = \"127.0.0.1:8080\"\nprotocols = [\"") + word(pair.client) + "\"]\n" + options.listener +
-         "\n[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:3000\"]\nprotocol = \"" + word(pair.origin) + "\"\n" + options.upstream +
-         "\n[[route]]\nupstream = \"app\"\n" + options.route + "\n" + options.extra;
+  return std::string("[[listener]]\naddress = \"127.0.0.1:8080\"\nprotocols = [\"") + word(pair.client) + "\"]\n" +
+         options.listener + "\n[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:3000\"]\nprotocol = \"" +
+         word(pair.origin) + "\"\n" + options.upstream + "\n[[route]]\nupstream = \"app\"\n" + options.route + "\n" +
+         options.extra;
 }
 
-constexpr Pair pairs[] = {
-    {Version::http1, Version::http1}, {Version::http2, Version::http1}, {Version::http1, Version::http2}, {Version::http2, Version::http2}};
+constexpr Pair pairs[] = {{Version::http1, Version::http1},
+                          {Version::http2, Version::http1},
+                          {Version::http1, Version::http2},
+                          {Version::http2, Version::http2}};
 
 }  // namespace
 
@@ -67,7 +70,8 @@ size_t Stage::turns() { return all_turns().size(); }
 
 uint64_t Stage::dials() const { return rig.network.dials(origin_address); }
 
-void for_all_pairs(std::string_view expected, const std::function<std::string(Stage&)>& script, const Options& options) {
+void for_all_pairs(std::string_view expected, const std::function<std::string(Stage&)>& script,
+                   const Options& options) {
   for (const Pair& pair : pairs) {
     const std::string which = pair.text();
     CAPTURE(which);

@@ -1,4 +1,5 @@
-// Stage: a whole worker between a client and an origin of given versions, in simulated time; and the loop over all four pairs.
+// Stage: a whole worker between a client and an origin of given versions, in simulated time; and the loop over all four
+// pairs.
 #pragma once
 
 #include <functional>
@@ -28,19 +29,19 @@ struct Options {
 class Stage {
  public:
   explicit Stage(const Pair& pair, const Options& options = {});
-  ~Stage();                                  // no end has seen the protocol broken
+  ~Stage();  // no end has seen the protocol broken
 
-  Client& client();                          // a new connection
-  Call& ask(const Ask& ask) { return client().ask(ask); }   // on a new connection, and settles
-  // The request number `i` that the origin got, over all connections in the order of their making; settles first, and lets a body
-  // pause if it must, for a request that is held back until more of it is here.
+  Client& client();  // a new connection
+  Call& ask(const Ask& ask) { return client().ask(ask); }  // on a new connection, and settles
+  // The request number `i` that the origin got, over all connections in the order of their making; settles first, and
+  // lets a body pause if it must, for a request that is held back until more of it is here.
   Turn& turn(size_t i = 0);
   size_t turns();
   void settle() { rig.sim.settle(); }
   uint64_t dials() const;
 
   const Pair pair;
-  bool enable_connect = true;                // of origins of HTTP/2 to come: RFC 8441
+  bool enable_connect = true;  // of origins of HTTP/2 to come: RFC 8441
   sim::Rig rig;
 
  private:
@@ -49,8 +50,10 @@ class Stage {
   std::vector<std::unique_ptr<Link>> links_;
 };
 
-// Runs `script` for each pair. What it returns - all that the ends saw, as text - must be `expected`, whatever the pair.
-void for_all_pairs(std::string_view expected, const std::function<std::string(Stage&)>& script, const Options& options = {});
+// Runs `script` for each pair. What it returns - all that the ends saw, as text - must be `expected`, whatever the
+// pair.
+void for_all_pairs(std::string_view expected, const std::function<std::string(Stage&)>& script,
+                   const Options& options = {});
 // Likewise, with the script's own checks only.
 void for_all_pairs(const std::function<void(Stage&)>& script, const Options& options = {});
 

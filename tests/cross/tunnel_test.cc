@@ -15,8 +15,9 @@ using cross::Version;
 
 namespace {
 
-const Ask websocket{
-    .path = "/chat", .fields = {{"origin", "http://example.com"}, {"sec-websocket-protocol", "chat"}}, .upgrade = "websocket"};
+const Ask websocket{.path = "/chat",
+                    .fields = {{"origin", "http://example.com"}, {"sec-websocket-protocol", "chat"}},
+                    .upgrade = "websocket"};
 
 // An open tunnel.
 struct Tunnel {
@@ -41,7 +42,8 @@ void check_usable(Stage& s, cross::Client& client) {
 
 TEST_CASE("a tunnel: both ways, then closed by the client") {
   for_all_pairs(
-      "GET example.com /chat [origin: http://example.com] [sec-websocket-protocol: chat] [sec-websocket-version: 13] upgrade=websocket"
+      "GET example.com /chat [origin: http://example.com] [sec-websocket-protocol: chat] [sec-websocket-version: 13] "
+      "upgrade=websocket"
       " | hello again | whole\n101 upgrade=websocket | welcome bye | whole",
       [](Stage& s) {
         Tunnel t(s);
@@ -175,7 +177,8 @@ TEST_CASE("an answer of 2xx to an upgrade is one without it") {
 }
 
 TEST_CASE("an upgrade that the route does not offer reaches no origin as one") {
-  for (const cross::Options& options : {cross::Options{.route = "upgrade = []"}, cross::Options{.route = "upgrade = [\"other\"]"}}) {
+  for (const cross::Options& options :
+       {cross::Options{.route = "upgrade = []"}, cross::Options{.route = "upgrade = [\"other\"]"}}) {
     for (const Version origin : {Version::http1, Version::http2}) {
       {
         Stage s({Version::http1, origin}, options);   // RFC 9110 7.8: a server may pass it over
@@ -243,7 +246,8 @@ TEST_CASE("a wrong Sec-WebSocket-Accept for the key that the proxy made is no ag
   Stage s({Version::http2, Version::http1});
   Call& call = s.ask(websocket);
   s.turn().wire().send(
-      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: AAAA\r\n\r\nhi");
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
+      "AAAA\r\n\r\nhi");
   s.settle();
   CHECK(call.answer().start == "502");
 }

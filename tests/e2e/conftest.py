@@ -1,4 +1,5 @@
 """Fixtures: everything a test starts through them is ended and checked after it."""
+
 import contextlib
 import os
 import signal
@@ -20,8 +21,10 @@ TEST_LIMIT_S = int(TIMEOUT * 12)
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
     """No test runs for ever: the alarm is an exception in the test itself, so fixtures still clean up."""
+
     def expired(*_):
         raise Timeout(f"{item.nodeid} ran longer than {TEST_LIMIT_S} s")
+
     before = signal.signal(signal.SIGALRM, expired)
     signal.alarm(TEST_LIMIT_S)
     try:
@@ -47,7 +50,8 @@ class Starter:
         return self.stack.enter_context(Origin(on_request, **options))
 
     def h2_origin(self, on_request=None, **options):
-        from harness.h2 import H2Origin              # only these tests need python3-h2
+        from harness.h2 import H2Origin  # only these tests need python3-h2
+
         return self.stack.enter_context(H2Origin(on_request, **options))
 
     def sluice(self, text, **options):

@@ -1,4 +1,5 @@
 """The admin listener: its pages, who may POST, /status, and that traffic never stands in its way."""
+
 import http.client
 import ipaddress
 import os
@@ -23,11 +24,21 @@ def pair(shared):
     return shared.sluice(config(origin.address)), origin
 
 
-@pytest.mark.parametrize("path,kind", [("/metrics", "text/plain"), ("/healthz", ""), ("/readyz", ""), ("/status", "application/json"), ("/", "text/html"), ("/config", "")])
+@pytest.mark.parametrize(
+    "path,kind",
+    [
+        ("/metrics", "text/plain"),
+        ("/healthz", ""),
+        ("/readyz", ""),
+        ("/status", "application/json"),
+        ("/", "text/html"),
+        ("/config", ""),
+    ],
+)
 def test_admin_pages(pair, path, kind):
     sluice, _ = pair
     connection = http.client.HTTPConnection(sluice.address("admin"), timeout=TIMEOUT)
-    for _ in range(2):                                # keep-alive
+    for _ in range(2):  # keep-alive
         connection.request("GET", path)
         answer = connection.getresponse()
         assert answer.status == 200 and kind in answer.getheader("content-type", "") and answer.read()
@@ -43,17 +54,33 @@ def test_admin_unknown_path_and_method(pair):
     assert sluice.admin("/drain")[0] in (404, 405) and sluice.admin("/reload")[0] in (404, 405)
     assert sluice.admin("/metrics", method="DELETE")[0] in (404, 405)
     with sluice.client("admin") as client:
-        assert client.request("DELETE", "/metrics", host="localhost").header("allow") == "GET, HEAD, POST"    # RFC 9110 15.5.6
+        assert (
+            client.request("DELETE", "/metrics", host="localhost").header("allow") == "GET, HEAD, POST"
+        )  # RFC 9110 15.5.6
     assert sluice.metric("sluice_drain_phase") == 0
 
 
-@pytest.mark.parametrize("headers", [{"Origin": "http://evil.test"}, {"Origin": "null"}, {"Host": "evil.test"}, {"Host": "evil.test:9901"}, {"Origin": "http://127.0.0.1:9901"},
-                                     {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Via": "1.1 a"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.test"},
+        {"Origin": "null"},
+        {"Host": "evil.test"},
+        {"Host": "evil.test:9901"},
+        {"Origin": "http://127.0.0.1:9901"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Via": "1.1 a"},
+    ],
+)
 def test_a_browser_cannot_read_drain_or_reload(pair, headers):
     """A page of another site, also one whose name was made to point here (DNS rebinding)."""
     sluice, _ = pair
     before = sluice.metric("sluice_config_reloads_total")
-    for method, paths in (("POST", ("/drain", "/reload")), ("GET", ("/", "/status", "/config", "/metrics", "/healthz", "/readyz", "/nothing"))):
+    for method, paths in (
+        ("POST", ("/drain", "/reload")),
+        ("GET", ("/", "/status", "/config", "/metrics", "/healthz", "/readyz", "/nothing")),
+    ):
         for path in paths:
             status, text = sluice.admin(path, method, headers)
             assert status == 403 and text.startswith("403: ") and text.count("\n") == 1, (method, path)
@@ -62,7 +89,13 @@ def test_a_browser_cannot_read_drain_or_reload(pair, headers):
 
 def test_who_may_read(pair):
     sluice, _ = pair
-    for headers in ({"Host": "localhost"}, {"Host": "[::1]:9901"}, {"Host": "10.1.2.3"}, {"Sec-Fetch-Site": "none"}, {"Sec-Fetch-Site": "same-origin"}):
+    for headers in (
+        {"Host": "localhost"},
+        {"Host": "[::1]:9901"},
+        {"Host": "10.1.2.3"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-origin"},
+    ):
         assert sluice.admin("/status", headers=headers)[0] == 200, headers
     with sluice.client("admin") as client:
         client.send(b"GET /healthz HTTP/1.0\r\n\r\n")
@@ -99,10 +132,26 @@ def test_an_upstream_that_turns_out_to_be_the_admin(start):
 def test_the_page_in_a_browser(start, tmp_path):
     """It shows what /status says, fetched by its own script."""
     sluice = start.sluice(config(start.origin().address))
-    run = subprocess.run(["chromium", *BROWSER_FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
-                          f"http://{sluice.address('admin')}/"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                         env={**os.environ, "HOME": str(tmp_path)}, timeout=TIMEOUT * 6, check=False)
-    assert re.search(r'<div id="state">[^<]* up \d+ s, ready</div>', run.stdout) and f"<td>{sluice.address()}</td>" in run.stdout, run.stdout[-3000:] + run.stderr[-2000:]
+    run = subprocess.run(
+        [
+            "chromium",
+            *BROWSER_FLAGS,
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+            f"http://{sluice.address('admin')}/",
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HOME": str(tmp_path)},
+        timeout=TIMEOUT * 6,
+        check=False,
+    )
+    assert (
+        re.search(r'<div id="state">[^<]* up \d+ s, ready</div>', run.stdout)
+        and f"<td>{sluice.address()}</td>" in run.stdout
+    ), (run.stdout[-3000:] + run.stderr[-2000:])
 
 
 def test_post_is_taken_from_loopback_only(start):
@@ -118,7 +167,9 @@ def test_post_is_taken_from_loopback_only(start):
     if ipaddress.ip_address(own).is_loopback:
         pytest.skip("no address but loopback")
     origin = start.origin()
-    sluice = start.sluice(config(origin.address).replace('[admin]\naddress = "127.0.0.1:0"', f'[admin]\naddress = "{own}:0"'))
+    sluice = start.sluice(
+        config(origin.address).replace('[admin]\naddress = "127.0.0.1:0"', f'[admin]\naddress = "{own}:0"')
+    )
     assert sluice.admin("/reload", "POST")[0] == 403
     assert sluice.admin("/metrics")[0] == 200
 
@@ -126,7 +177,9 @@ def test_post_is_taken_from_loopback_only(start):
 def test_config_hides_secrets(start):
     ca = start.authority()
     cert, key = ca.issue("a.test")
-    sluice = start.sluice(config(start.origin().address, tls=certificate_lines((cert, key)), pool='idle_timeout = "7s"'))
+    sluice = start.sluice(
+        config(start.origin().address, tls=certificate_lines((cert, key)), pool='idle_timeout = "7s"')
+    )
     status, text = sluice.admin("/config")
     assert status == 200 and "idle_timeout" in text and "7s" in text and "acquire_timeout" in text
     with open(key, encoding="ascii") as f:
@@ -158,7 +211,7 @@ def test_admin_is_not_behind_traffic(start):
     clients = [sluice.client() for _ in range(50)]
     for client in clients:
         client.send(build())
-    stuck = Client(sluice.address("admin"))           # a client that asks and never reads
+    stuck = Client(sluice.address("admin"))  # a client that asks and never reads
     stuck.send(build(path="/metrics", host=sluice.address("admin")) * 100)
     half = Client(sluice.address("admin"))
     half.send(b"GET /heal")
@@ -169,7 +222,17 @@ def test_admin_is_not_behind_traffic(start):
     half.close()
 
 
-@pytest.mark.parametrize("raw", [b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100, b"GET /" + b"a" * 100000, b"POST /drain HTTP/1.1\r\n\r\n"], ids=["cl_te", "version", "nul", "long", "no-host"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\0" * 100,
+        b"GET /" + b"a" * 100000,
+        b"POST /drain HTTP/1.1\r\n\r\n",
+    ],
+    ids=["cl_te", "version", "nul", "long", "no-host"],
+)
 def test_admin_takes_no_nonsense(pair, raw):
     sluice, _ = pair
     with Client(sluice.address("admin")) as client:

@@ -1,4 +1,6 @@
-"""The cap on clients (row 58) with real sockets, TLS and several workers; and a process whose descriptors are all taken."""
+"""The cap on clients (row 58) with real sockets, TLS and several workers; and a process whose descriptors are all
+taken."""
+
 import contextlib
 import signal
 import threading
@@ -11,13 +13,21 @@ from harness.client import Closed, build
 from harness.origin import ok
 from harness.proxy import config
 
-HALF_HELLO = b"\x16\x03\x01\x02\x00\x01\x00"             # a TLS record that is not whole
+HALF_HELLO = b"\x16\x03\x01\x02\x00\x01\x00"  # a TLS record that is not whole
 PROXY = b"PROXY TCP4 192.0.2.9 192.0.2.1 5000 80\r\n"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
 CAP = 24
 
-MUTE = [("main", b""), ("main", b"P"), ("main", b"GET / HTTP/1.1\r\nHo"), ("main", PREFACE), ("tls", b""), ("tls", HALF_HELLO),
-        ("proxied", b""), ("proxied", PROXY)]
+MUTE = [
+    ("main", b""),
+    ("main", b"P"),
+    ("main", b"GET / HTTP/1.1\r\nHo"),
+    ("main", PREFACE),
+    ("tls", b""),
+    ("tls", HALF_HELLO),
+    ("proxied", b""),
+    ("proxied", PROXY),
+]
 
 
 @pytest.fixture
@@ -54,7 +64,7 @@ def let_in(sluice, listener="main", **options):
     """A client that was served, or None."""
     try:
         client = sluice.client(listener, **options)
-    except OSError:                                      # closed within its handshake
+    except OSError:  # closed within its handshake
         return None
     if served(client):
         return client
@@ -82,24 +92,30 @@ def test_nobody_is_locked_out_by_clients_that_make_no_request(capped):
                 good.append(held.enter_context(client))
             assert clients(capped) <= CAP
             return len(good) == CAP - 4
+
         wait_for(one_more, what="good clients are let in")
-        assert all(served(client) for client in good)    # kept alive all the while
+        assert all(served(client) for client in good)  # kept alive all the while
         assert clients(capped) <= CAP
 
 
 def test_half_done_handshakes_lock_nobody_out(capped):
     with contextlib.ExitStack() as held:
         all_places_taken(capped, held, [("tls", HALF_HELLO)])
-        good = wait_for(lambda: let_in(capped, "tls", tls=blind_context(), server_name="a.test"), what="a good client is let in")
+        good = wait_for(
+            lambda: let_in(capped, "tls", tls=blind_context(), server_name="a.test"), what="a good client is let in"
+        )
         assert served(good)
         good.close()
 
 
 def test_busy_ones_stay_and_the_next_is_refused(start):
-    """Every place is busy, on each of the workers: the newcomer is closed and counted; when one falls idle it makes room."""
+    """Every place is busy, on each of the workers: the newcomer is closed and counted; when one falls idle it makes
+    room."""
     gate = threading.Event()
     origin = start.origin(lambda connection, request: (gate.wait(TIMEOUT * 6), connection.send(ok())))
-    text = config(origin.address, workers=3, pool=f"max_connections = {CAP}").replace("[runtime]", f"[runtime]\nmax_connections = {CAP}")
+    text = config(origin.address, workers=3, pool=f"max_connections = {CAP}").replace(
+        "[runtime]", f"[runtime]\nmax_connections = {CAP}"
+    )
     sluice = start.sluice(text)
     with contextlib.ExitStack() as held:
         held.callback(gate.set)
@@ -129,10 +145,13 @@ def test_the_share_of_descriptors_has_no_cliff(start, files):
 
 
 def test_with_every_descriptor_taken(start):
-    """An upstream's pool takes all that there are: connected clients are served, admin answers, logs open again, a reload works; newcomers
-    wait in the backlog; the log says it once. When descriptors are free again newcomers are let in."""
+    """An upstream's pool takes all that there are: connected clients are served, admin answers, logs open again, a
+    reload works; newcomers wait in the backlog; the log says it once. When descriptors are free again newcomers are let
+    in."""
     origin = start.origin()
-    text = config(origin.address, pool="max_connections = 2000\nmin_idle = {idle}", workers=2).replace("[runtime]", '[runtime]\nwarm_timeout = "100ms"')
+    text = config(origin.address, pool="max_connections = 2000\nmin_idle = {idle}", workers=2).replace(
+        "[runtime]", '[runtime]\nwarm_timeout = "100ms"'
+    )
     sluice = start.sluice(text.replace("{idle}", "0"), open_files=160)
     with sluice.client() as connected, contextlib.ExitStack() as held:
         assert served(connected)
@@ -142,6 +161,7 @@ def test_with_every_descriptor_taken(start):
         def nobody_gets_in():
             held.enter_context(sluice.client())
             return failed in sluice.stderr()
+
         wait_for(nobody_gets_in, what="every descriptor is taken")
         newcomer = held.enter_context(sluice.client())
         newcomer.send(build())

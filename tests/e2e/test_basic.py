@@ -1,4 +1,5 @@
 """HTTP/1.1 as well-behaved peers speak it: framing both ways, order, versions, torn segments."""
+
 import subprocess
 import threading
 
@@ -16,7 +17,7 @@ def echo(connection, request):
     if request.framing == "chunked":
         trailers = b"".join(f"{n}: {v}\r\n".encode() for n, v in request.trailers)
         connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n")
-        connection.send(chunked(*[body[i:i + 1000] for i in range(0, len(body), 1000)], trailers=trailers))
+        connection.send(chunked(*[body[i : i + 1000] for i in range(0, len(body), 1000)], trailers=trailers))
     elif request.method == "HEAD":
         connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1234\r\nX-Method: HEAD\r\n\r\n")
     else:
@@ -34,7 +35,12 @@ def test_get(pair):
     answer = sluice.request(path="/hello?a=b&c")
     assert (answer.status, answer.phrase, answer.body, answer.framing) == (200, "OK", b"/hello?a=b&c", "length")
     request = origin.requests[-1]
-    assert (request.method, request.target, request.version, request.header("host")) == ("GET", "/hello?a=b&c", 1, "a.test")
+    assert (request.method, request.target, request.version, request.header("host")) == (
+        "GET",
+        "/hello?a=b&c",
+        1,
+        "a.test",
+    )
     assert request.framing == "none"
 
 
@@ -67,8 +73,12 @@ def test_an_empty_chunked_body(pair):
 
 def test_trailers_both_ways(pair):
     sluice, origin = pair
-    answer = sluice.request("POST", "/t", {"Transfer-Encoding": "chunked", "Trailer": "X-Sum", "TE": "trailers"},
-                            chunked(b"data", trailers=b"X-Sum: 42\r\nX-Other: a b\r\n"))
+    answer = sluice.request(
+        "POST",
+        "/t",
+        {"Transfer-Encoding": "chunked", "Trailer": "X-Sum", "TE": "trailers"},
+        chunked(b"data", trailers=b"X-Sum: 42\r\nX-Other: a b\r\n"),
+    )
     assert origin.requests[-1].trailers == [("x-sum", "42"), ("x-other", "a b")]
     assert answer.trailers == [("x-sum", "42"), ("x-other", "a b")]
 
@@ -82,7 +92,10 @@ def test_head(pair):
         assert client.request().status == 200
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "PATCH", "QUERY", "PROPFIND", "M-SEARCH", "X", "get", "!#$%&'*+-.^_`|~0aZ", "A" * 64])
+@pytest.mark.parametrize(
+    "method",
+    ["PUT", "DELETE", "OPTIONS", "PATCH", "QUERY", "PROPFIND", "M-SEARCH", "X", "get", "!#$%&'*+-.^_`|~0aZ", "A" * 64],
+)
 def test_any_token_is_a_method(pair, method):
     sluice, origin = pair
     answer = sluice.request(method, "/m")
@@ -126,11 +139,16 @@ def test_pipelining_in_order_one_at_a_time(start):
         if request.target == "/0":
             assert gate.wait(TIMEOUT)
         connection.send(ok(request.target.encode() + request.body))
+
     origin = start.origin(on_request)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
-        client.send(build(path="/0") + build("POST", "/1", body=b"body") + build("POST", "/2", {"Transfer-Encoding": "chunked"}, chunked(b"x", b"y"))
-                    + b"".join(build(path=f"/{i}") for i in range(3, 40)))
+        client.send(
+            build(path="/0")
+            + build("POST", "/1", body=b"body")
+            + build("POST", "/2", {"Transfer-Encoding": "chunked"}, chunked(b"x", b"y"))
+            + b"".join(build(path=f"/{i}") for i in range(3, 40))
+        )
         origin.wait_heads(1)
         assert sluice.metric("sluice_requests_in_flight") == 1
         assert origin.heads == 1
@@ -160,7 +178,9 @@ def test_http_1_0(pair):
 
 
 def test_http_1_0_client_gets_no_chunks(start):
-    origin = start.origin(lambda c, r: c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"one", b"two")))
+    origin = start.origin(
+        lambda c, r: c.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"one", b"two"))
+    )
     sluice = start.sluice(config(origin.address))
     for keep in ("close", "keep-alive"):
         with sluice.client() as client:
@@ -169,12 +189,15 @@ def test_http_1_0_client_gets_no_chunks(start):
             assert (answer.framing, answer.body) == ("close", b"onetwo")
 
 
-@pytest.mark.parametrize("version,extra", [("1.1", ""), ("1.0", ""), ("1.0", "Connection: keep-alive\r\nContent-Length: 5\r\n")])
+@pytest.mark.parametrize(
+    "version,extra", [("1.1", ""), ("1.0", ""), ("1.0", "Connection: keep-alive\r\nContent-Length: 5\r\n")]
+)
 def test_close_delimited_answers_become_chunked(start, version, extra):
     def script(connection):
         connection.read_request()
         connection.send(f"HTTP/{version} 200 OK\r\n{extra}\r\nhello".encode())
         connection.close()
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -204,7 +227,22 @@ def test_statuses_and_phrases_pass(start):
 
 
 def test_answers_keep_repeated_fields_and_order(start):
-    origin = start.origin(lambda c, r: c.send(ok(b"x", ["Set-Cookie: a=1", "Set-Cookie: b=2", "X: 1", "x: 2", "Connection: X-Hop", "X-Hop: 1", "Keep-Alive: timeout=60"])))
+    origin = start.origin(
+        lambda c, r: c.send(
+            ok(
+                b"x",
+                [
+                    "Set-Cookie: a=1",
+                    "Set-Cookie: b=2",
+                    "X: 1",
+                    "x: 2",
+                    "Connection: X-Hop",
+                    "X-Hop: 1",
+                    "Keep-Alive: timeout=60",
+                ],
+            )
+        )
+    )
     sluice = start.sluice(config(origin.address))
     answer = sluice.request()
     assert answer.all("set-cookie") == ["a=1", "b=2"] and answer.all("x") == ["1", "2"]
@@ -220,6 +258,7 @@ def test_expect_continue_is_passed_on_and_the_origins_100_relayed(start):
         connection.read_body(request)
         connection.send(ok(request.body))
         connection.wait_eof()
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -234,6 +273,7 @@ def test_expect_continue_refused_by_the_origin(start):
         connection.read_head()
         connection.send(ok(b"no", status="417 Expectation Failed"))
         connection.wait_eof()
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -248,6 +288,7 @@ def test_expect_continue_without_an_answer_gets_100_after_a_second(start):
         while True:
             request = connection.read_request()
             connection.send(ok(request.body))
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -274,6 +315,7 @@ def test_client_that_half_closes_after_its_request(start):
     def on_request(connection, request):
         assert gate.wait(TIMEOUT)
         connection.send(ok(b"late"))
+
     origin = start.origin(on_request)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -294,7 +336,7 @@ def test_client_that_leaves_is_499_and_the_origin_hears_of_it(start):
     origin.wait_heads(1)
     client.reset()
     assert origin.connections[0].eof.wait(TIMEOUT)
-    line, = sluice.wait_log_path("/left")
+    (line,) = sluice.wait_log_path("/left")
     assert (line["status"], line["reason"]) == (499, "client_closed")
     sluice.wait_metric(1, "sluice_local_replies_total", reason="client_closed")
     sluice.wait_metric(0, "sluice_requests_in_flight")
@@ -304,9 +346,13 @@ def test_request_cut_in_its_body_is_never_whole_at_the_origin(start):
     def script(connection):
         connection.read_body(connection.read_head())
         connection.send(ok(b"whole"))
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address))
-    cut = (build("POST", "/cut", {"Content-Length": "10"}) + b"12345", build("POST", "/cut", {"Transfer-Encoding": "chunked"}) + b"5\r\n12345\r\n")
+    cut = (
+        build("POST", "/cut", {"Content-Length": "10"}) + b"12345",
+        build("POST", "/cut", {"Transfer-Encoding": "chunked"}) + b"5\r\n12345\r\n",
+    )
     for n, raw in enumerate(cut, 1):
         client = sluice.client()
         client.send(raw)
@@ -318,10 +364,19 @@ def test_request_cut_in_its_body_is_never_whole_at_the_origin(start):
     assert all(c.sent == 0 for c in origin.connections)
 
 
-@pytest.mark.parametrize("raw", [
-    build("POST", "/torn?x=y", {"X-A": "b", "Content-Length": "5"}, b"hello"),
-    build("POST", "/torn", {"Transfer-Encoding": "chunked", "X-A": "b"}, chunked(b"hel", b"lo", trailers=b"X-T: 1\r\n")),
-], ids=["length", "chunked"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        build("POST", "/torn?x=y", {"X-A": "b", "Content-Length": "5"}, b"hello"),
+        build(
+            "POST",
+            "/torn",
+            {"Transfer-Encoding": "chunked", "X-A": "b"},
+            chunked(b"hel", b"lo", trailers=b"X-T: 1\r\n"),
+        ),
+    ],
+    ids=["length", "chunked"],
+)
 def test_a_request_torn_at_every_byte(pair, raw):
     sluice, origin = pair
     with sluice.client() as client:
@@ -341,13 +396,22 @@ def test_a_request_byte_by_byte(pair):
         assert client.response().body == b"hello"
 
 
-@pytest.mark.parametrize("raw", [ok(b"hello", ["X-A: b"]), b"HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n" + chunked(b"hel", b"lo", trailers=b"X-T: 1\r\n")], ids=["length", "chunked"])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        ok(b"hello", ["X-A: b"]),
+        b"HTTP/1.1 200 OK\r\nX-A: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + chunked(b"hel", b"lo", trailers=b"X-T: 1\r\n"),
+    ],
+    ids=["length", "chunked"],
+)
 def test_an_answer_torn_at_every_byte(start, raw):
     at = iter(range(1, len(raw)))
 
     def on_request(connection, request):
-        connection.send(raw[:(cut := next(at))])
+        connection.send(raw[: (cut := next(at))])
         connection.send(raw[cut:])
+
     origin = start.origin(on_request)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -395,9 +459,17 @@ def test_curl_and_nginx(start):
     backend = start.nginx(files={"data.bin": data})
     sluice = start.sluice(config(backend.address))
     url = f"http://{sluice.address()}"
-    got = subprocess.run(["curl", "-sS", "--max-time", "20", f"{url}/data.bin", f"{url}/data.bin"], capture_output=True, check=True)
+    got = subprocess.run(
+        ["curl", "-sS", "--max-time", "20", f"{url}/data.bin", f"{url}/data.bin"], capture_output=True, check=True
+    )
     assert got.stdout == data * 2
-    got = subprocess.run(["curl", "-sS", "--max-time", "20", "-r", "10-19", "--compressed", f"{url}/data.bin"], capture_output=True, check=True)
+    got = subprocess.run(
+        ["curl", "-sS", "--max-time", "20", "-r", "10-19", "--compressed", f"{url}/data.bin"],
+        capture_output=True,
+        check=True,
+    )
     assert got.stdout == data[10:20]
-    got = subprocess.run(["curl", "-sSI", "--max-time", "20", f"{url}/missing"], capture_output=True, check=True, text=True)
+    got = subprocess.run(
+        ["curl", "-sSI", "--max-time", "20", f"{url}/missing"], capture_output=True, check=True, text=True
+    )
     assert got.stdout.startswith("HTTP/1.1 404 Not Found\n")

@@ -1,4 +1,5 @@
 """DNS discovery against a real name server: traffic follows the records, and no request fails or waits for it."""
+
 import signal
 import socket
 import subprocess
@@ -36,6 +37,7 @@ class Site:
         def on_request(connection, request):
             log.append(time.monotonic())
             connection.send(ok(address.encode()))
+
         origin = self.start.origin(on_request, address=(address, self.port))
         origin.log = log
         self.backends[address] = origin
@@ -51,20 +53,26 @@ def site(start):
 
 def config(server, source, dns="", upstream="", pool="", health="", extra="", workers=2, timeout="1s"):
     """[dns] that asks `server`; an upstream app with this line for its endpoints."""
-    return (f'[dns]\nservers = ["{server}"]\nnegative_ttl_max = "1s"\ntimeout = "{timeout}"\n{dns}\n' + preamble(workers)
-            + '[[listener]]\nname = "main"\naddress = "127.0.0.1:0"\nprotocols = ["http/1.1"]\n'
-            + f'[[upstream]]\nname = "app"\n{source}\n{upstream}\n'
-            + "".join(f"[upstream.{name}]\n{lines}\n" for name, lines in (("pool", pool), ("health", health)) if lines)
-            + extra + '\n[[route]]\nname = "app"\nupstream = "app"\n')
+    return (
+        f'[dns]\nservers = ["{server}"]\nnegative_ttl_max = "1s"\ntimeout = "{timeout}"\n{dns}\n'
+        + preamble(workers)
+        + '[[listener]]\nname = "main"\naddress = "127.0.0.1:0"\nprotocols = ["http/1.1"]\n'
+        + f'[[upstream]]\nname = "app"\n{source}\n{upstream}\n'
+        + "".join(f"[upstream.{name}]\n{lines}\n" for name, lines in (("pool", pool), ("health", health)) if lines)
+        + extra
+        + '\n[[route]]\nname = "app"\nupstream = "app"\n'
+    )
 
 
 @pytest.fixture
 def dns(start):
     """Starts dnsmasq with records: dns(ttl, name=[addresses])."""
+
     def make(ttl=1, **records):
         server = Dnsmasq(start.directory(), ttl)
         server.hosts = {name.replace("_", "."): tuple(addresses) for name, addresses in records.items()}
         return start.stack.enter_context(server)
+
     return make
 
 
@@ -144,7 +152,7 @@ def test_what_left_is_counted_until_its_last_connection_has_closed(start, site, 
         assert answered_by(sluice) == {two}
         assert sluice.metric("sluice_dns_propagation_seconds_count", upstream="app") == 0
         held.set()
-        assert client.response().body == one.encode()   # it was let finish
+        assert client.response().body == one.encode()  # it was let finish
     sluice.wait_metric(1, "sluice_dns_propagation_seconds_count", upstream="app")
     sluice.wait_metric(0, "sluice_upstream_connections_leaving", upstream="app")
 
@@ -169,9 +177,11 @@ def name_of(sluice, name=NAME):
 
 
 def test_no_such_name_then_birth(start, site, scripted):
-    """Before it every request is turned away and none waits, not even for the lookup that tells of the birth; after it none fails.
+    """Before it every request is turned away and none waits, not even for the lookup that tells of the birth; after it
+    none fails.
 
-    One worker here: of several each learns of the birth in a turn of its own, so one may serve just before another does.
+    One worker here: of several each learns of the birth in a turn of its own, so one may serve just before another
+    does.
     """
     one, _ = site.addresses
     sluice = start.sluice(config(scripted.address, f'dns = "{NAME}:{site.port}"', timeout="5s", workers=1))
@@ -206,7 +216,7 @@ def test_a_name_that_vanishes_for_a_moment_fails_nothing(start, site, dns):
     settled(load)
     load.stop()
     load.check()
-    assert len(name_of(sluice)["history"]) == 1       # the first answer: nothing has changed since
+    assert len(name_of(sluice)["history"]) == 1  # the first answer: nothing has changed since
     assert sluice.metric("sluice_upstream_connections_closed_total", upstream="app", cause="dns_removed") == 0
 
 
@@ -220,7 +230,7 @@ def test_a_name_that_vanishes_is_given_up_after_nx_hold(start, site, dns):
     vanished = server.changed_at
     wait_for(lambda: name_of(sluice)["state"] == "stale", what="no such name is noted")
     turned_away(load)
-    assert load.turned_away[0][1] - vanished > 2.5    # one answer is no reason for an outage
+    assert load.turned_away[0][1] - vanished > 2.5  # one answer is no reason for an outage
     server.set(NAME, two)
     wait_for(lambda: site.asked(two) > 20, what="the name is back")
     settled(load)
@@ -246,14 +256,17 @@ def test_answers_that_say_nothing_keep_the_last_good_one(start, site, scripted, 
     settled(load)
     asked = [t for t, _, kind in scripted.asked if kind == 1]
     first = len(asked) // 2
-    assert asked[-1] - asked[first] > 0.4 * (len(asked) - first - 1), "a retry storm"   # single ones are seen late
+    assert asked[-1] - asked[first] > 0.4 * (len(asked) - first - 1), "a retry storm"  # single ones are seen late
     scripted.code, scripted.silent = 0, False
     scripted.set(NAME, two)
     wait_for(lambda: site.asked(two) > 20, timeout=TIMEOUT * 2, what="the next good answer is taken")
     sluice.wait_metric(0, "sluice_dns_stale", name=NAME)
     load.stop()
     load.check()
-    assert sluice.metric("sluice_dns_lookups_total", name=NAME, outcome="servfail" if trouble == "servfail" else "timeout") > 0
+    assert (
+        sluice.metric("sluice_dns_lookups_total", name=NAME, outcome="servfail" if trouble == "servfail" else "timeout")
+        > 0
+    )
 
 
 def test_the_server_stops_and_starts(start, site, dns):
@@ -298,15 +311,21 @@ def test_required_at_start(start, site, dns):
 def test_a_signal_while_names_are_awaited_at_the_start_ends_it(start, site, scripted, how):
     """The name server is silent; without the signal the start would go on for minutes."""
     scripted.silent = True
-    text = config(scripted.address, f'dns = "{NAME}:{site.port}"', dns="required_at_start = true\nattempts = 10", timeout=f"{int(TIMEOUT * 2)}s")
+    text = config(
+        scripted.address,
+        f'dns = "{NAME}:{site.port}"',
+        dns="required_at_start = true\nattempts = 10",
+        timeout=f"{int(TIMEOUT * 2)}s",
+    )
     directory = start.directory()
     path = directory / "sluice.toml"
     path.write_text(text.replace("@DIR@", str(directory)))
-    with open(directory / "stderr.log", "w+", encoding="utf-8") as log, \
-            subprocess.Popen([binary(), "run", "--config", str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log) as process:
+    with open(directory / "stderr.log", "w+", encoding="utf-8") as log, subprocess.Popen(
+        [binary(), "run", "--config", str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log
+    ) as process:
         try:
             wait_for(lambda: scripted.asked, what="it has asked")
-            process.send_signal(signal.SIGHUP)            # nothing to reload yet: harmless
+            process.send_signal(signal.SIGHUP)  # nothing to reload yet: harmless
             process.send_signal(how)
             assert process.wait(TIMEOUT) == 0
         finally:
@@ -323,7 +342,7 @@ def test_a_slow_server_delays_no_request(start, site, scripted):
     load = loaded(start, sluice)
     settled(load)
     scripted.delay = 2.0
-    with scripted.held(NAME):                         # however slow we are, it takes until we have seen these served
+    with scripted.held(NAME):  # however slow we are, it takes until we have seen these served
         scripted.set(NAME, two)
         settled(load)
         assert site.asked(two) == 0
@@ -342,9 +361,12 @@ def test_500_addresses_come_truncated_and_499_leave(start, dns):
         address = connection.sock.getsockname()[0]
         seen.add(address)
         connection.send(ok(address.encode()))
+
     everywhere = start.stack.enter_context(Origin(on_request, address=("0.0.0.0", port)))
     server = dns(app_test=addresses[:1])
-    sluice = start.sluice(config(server.address, f'dns = "{NAME}:{port}"', upstream='balance = "round_robin"', workers=1))
+    sluice = start.sluice(
+        config(server.address, f'dns = "{NAME}:{port}"', upstream='balance = "round_robin"', workers=1)
+    )
     load = loaded(start, sluice)
     settled(load)
     server.set(NAME, *addresses)
@@ -382,18 +404,38 @@ def test_srv_weights_and_priorities(start, dns):
     server = dns()
     server.hosts = hosts
     service = "_http._tcp.app.test"
-    server.set_services(service, ("b1.test", ports["b1.test"], 10, 30), ("b2.test", ports["b2.test"], 10, 10), ("b3.test", ports["b3.test"], 20, 1))
-    sluice = start.sluice(config(server.address, f'srv = "{service}"', upstream='balance = "round_robin"\npanic_threshold = 0',
-                                 health='kind = "tcp"\ninterval = "100ms"\nunhealthy_after = 1\nhealthy_after = 1', workers=1))
+    server.set_services(
+        service,
+        ("b1.test", ports["b1.test"], 10, 30),
+        ("b2.test", ports["b2.test"], 10, 10),
+        ("b3.test", ports["b3.test"], 20, 1),
+    )
+    sluice = start.sluice(
+        config(
+            server.address,
+            f'srv = "{service}"',
+            upstream='balance = "round_robin"\npanic_threshold = 0',
+            health='kind = "tcp"\ninterval = "100ms"\nunhealthy_after = 1\nhealthy_after = 1',
+            workers=1,
+        )
+    )
     load = loaded(start, sluice)
     assert 0.7 <= share(load, origins, "b1.test") <= 0.8
-    server.set_services(service, ("b1.test", ports["b1.test"], 10, 10), ("b2.test", ports["b2.test"], 10, 30), ("b3.test", ports["b3.test"], 20, 1))
+    server.set_services(
+        service,
+        ("b1.test", ports["b1.test"], 10, 10),
+        ("b2.test", ports["b2.test"], 10, 30),
+        ("b3.test", ports["b3.test"], 20, 1),
+    )
     first = f'{hosts["b1.test"][0]}:{ports["b1.test"]}'
     wait_for(lambda: weights(sluice)[first] == 10, what="the new weights are taken")
     assert 0.2 <= share(load, origins, "b1.test") <= 0.3
     assert origins["b3.test"].heads == 0
     # The whole first priority goes; the second serves; one of the first comes back.
-    for healthy, name in ((2, "b1.test"), (1, "b2.test")):   # at once, the two tries of a request could both meet a dead one
+    for healthy, name in (
+        (2, "b1.test"),
+        (1, "b2.test"),
+    ):  # at once, the two tries of a request could both meet a dead one
         origins[name].close()
         sluice.wait_metric(healthy, "sluice_upstream_endpoint_healthy", upstream="app")
     wait_for(lambda: answered_by(sluice, 5) == {"b3.test"}, what="failover")
@@ -411,7 +453,7 @@ def test_srv_weights_and_priorities(start, dns):
 def test_service_that_is_not_there(start, dns, site):
     server = dns()
     server.set_services("_http._tcp.app.test")
-    server.services = [("_http._tcp.app.test", "", 0, 0, 0)]   # target "." (RFC 2782)
+    server.services = [("_http._tcp.app.test", "", 0, 0, 0)]  # target "." (RFC 2782)
     server.restart()
     sluice = start.sluice(config(server.address, 'srv = "_http._tcp.app.test"'))
     assert sluice.request().reason == "no_endpoint"
@@ -426,12 +468,12 @@ def test_chain_of_aliases(start, site, dns):
     load = loaded(start, sluice)
     settled(load)
     assert site.asked(two) == 0
-    server.set("real.test", two)                      # the end of the chain moves
+    server.set("real.test", two)  # the end of the chain moves
     sluice.wait_metric(1, "sluice_dns_propagation_seconds_count", upstream="app")
     before = site.asked(one)
     settled(load)
     assert site.asked(one) == before and site.asked(two) > 0
-    server.aliases[1] = ("middle.test", "other.test")   # a link of it is changed
+    server.aliases[1] = ("middle.test", "other.test")  # a link of it is changed
     server.restart()
     sluice.wait_metric(2, "sluice_dns_propagation_seconds_count", upstream="app")
     before = site.asked(two)
@@ -451,7 +493,7 @@ def test_ttl_0_asks_once_a_second_and_changes_nothing(start, site, dns):
     began, asked = time.monotonic(), server.queries(NAME)
     opened = sluice.metric("sluice_upstream_connections_opened_total", upstream="app")
     wait_for(lambda: server.queries(NAME) >= asked + 3, what="three more lookups")
-    assert time.monotonic() - began > 1.5             # query_gap
+    assert time.monotonic() - began > 1.5  # query_gap
     settled(load)
     assert sluice.metric("sluice_upstream_connections_closed_total", upstream="app", cause="dns_removed") == 0
     assert sluice.metric("sluice_upstream_connections_opened_total", upstream="app") - opened < 20
@@ -470,16 +512,25 @@ def test_names_and_addresses_in_endpoints(start, site, dns):
     server = dns(app_test=[two])
     third = start.origin(lambda c, r: c.send(ok(r.header("host").encode())))
     source = f'endpoints = ["{one}:{site.port}", {{ address = "{NAME}:{site.port}", weight = 2 }}]'
-    sluice = start.sluice(config(server.address, source, extra=f'[[upstream]]\nname = "named"\ndns = "third.test:{third.address.rsplit(":", 1)[1]}"\nhost = "endpoint"\n'
-                                 '[[route]]\nname = "named"\nhosts = ["named.test"]\nupstream = "named"'))
+    sluice = start.sluice(
+        config(
+            server.address,
+            source,
+            extra=f'[[upstream]]\nname = "named"\ndns = "third.test:{third.address.rsplit(":", 1)[1]}"\n'
+            f'host = "endpoint"\n'
+            '[[route]]\nname = "named"\nhosts = ["named.test"]\nupstream = "named"',
+        )
+    )
     assert answered_by(sluice, 40) == {one, two}
     assert weights(sluice) == {f"{one}:{site.port}": 1, f"{two}:{site.port}": 2}
-    server.set(NAME)                                  # the name vanishes, the address stays
+    server.set(NAME)  # the name vanishes, the address stays
     server.set("third.test", "127.0.0.1")
-    answer = wait_for(lambda: (lambda a: a if a.status == 200 else None)(sluice.request(host="named.test")), what="third.test")
-    assert answer.body.decode() == f"third.test:{third.address.rsplit(':', 1)[1]}"   # asked for by its name
+    answer = wait_for(
+        lambda: (lambda a: a if a.status == 200 else None)(sluice.request(host="named.test")), what="third.test"
+    )
+    assert answer.body.decode() == f"third.test:{third.address.rsplit(':', 1)[1]}"  # asked for by its name
     line = sluice.wait_log(lambda entry: entry["upstream"] == "named" and entry["status"] == 200)[-1]
-    assert line["endpoint"] == third.address          # and named by its address
+    assert line["endpoint"] == third.address  # and named by its address
 
 
 def test_a_reload_keeps_what_is_known(start, site, dns):
@@ -489,7 +540,7 @@ def test_a_reload_keeps_what_is_known(start, site, dns):
     sluice = start.sluice(text)
     load = loaded(start, sluice)
     settled(load)
-    server.stop()                                     # nothing can be asked anew
+    server.stop()  # nothing can be asked anew
     sluice.reload(text.replace('upstream = "app"', 'upstream = "app"\ntimeout = "20s"'))
     settled(load)
     assert endpoints(sluice) == at(site, one, two)
@@ -508,7 +559,11 @@ def test_status_shows_what_is_known(start, site, dns):
     name = name_of(sluice)
     assert (name["kind"], name["state"], name["followed"]) == ("address", "fresh", True)
     a = next(r for r in name["records"] if r["type"] == "A")
-    assert a["records"] == sorted(site.addresses, key=socket.inet_aton) and 0 < a["ttl_left_seconds"] <= 60 and not a["stale"], a
+    assert (
+        a["records"] == sorted(site.addresses, key=socket.inet_aton)
+        and 0 < a["ttl_left_seconds"] <= 60
+        and not a["stale"]
+    ), a
     assert a["last_error"] == "" and a["lookups"] >= 1
     assert sorted(name["history"][0]["added"]) == sorted(site.addresses)
     assert sluice.metric("sluice_dns_lookups_total", name=NAME, outcome="ok") >= 1

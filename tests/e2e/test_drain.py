@@ -1,4 +1,5 @@
 """Leaving: the phases of a drain, in order, by signal and by request, and what may not hold it up."""
+
 import signal
 import socket
 import threading
@@ -88,7 +89,8 @@ def test_exit_at_once_when_nothing_is_left(start):
 
 
 def test_answers_during_the_drain_carry_connection_close(start, held):
-    """The connection that is busy when the listeners close is told with its answer; what it pipelined is served or closed, never half."""
+    """The connection that is busy when the listeners close is told with its answer; what it pipelined is served or
+    closed, never half."""
     origin = start.origin(held)
     sluice = start.sluice(config(origin.address, deadline="30s"))
     with sluice.client() as client:
@@ -111,7 +113,7 @@ def test_requests_under_way_finish(start, held):
     sluice = start.sluice(config(origin.address, deadline="60s", pool='max_connections = 2\nacquire_timeout = "60s"'))
     uploading, waiting, queued = sluice.client(), sluice.client(), sluice.client()
     uploading.send(build("POST", "/up", {"Content-Length": "10"}) + b"12345")
-    origin.wait_heads(1)                                 # its body pauses, and half of the pool is free
+    origin.wait_heads(1)  # its body pauses, and half of the pool is free
     waiting.send(build(path="/held"))
     origin.wait_heads(2)
     queued.send(build(path="/queued"))
@@ -130,7 +132,9 @@ def test_requests_under_way_finish(start, held):
 def test_what_stands_in_the_accept_queue_is_served(start):
     """Connections made before the listeners close are not reset: the kernel has accepted them already."""
     origin = start.origin()
-    sluice = start.sluice(config(origin.address, workers=2, deadline="60s", pool='acquire_timeout = "60s"\nmax_waiting = 65536'))
+    sluice = start.sluice(
+        config(origin.address, workers=2, deadline="60s", pool='acquire_timeout = "60s"\nmax_waiting = 65536')
+    )
     clients = []
     stop = threading.Event()
 
@@ -140,8 +144,9 @@ def test_what_stands_in_the_accept_queue_is_served(start):
                 client = sluice.client()
                 client.send(build())
             except OSError:
-                return                                # refused: the listeners are closed
+                return  # refused: the listeners are closed
             clients.append(client)
+
     thread = threading.Thread(target=connect)
     thread.start()
     wait_for(lambda: len(clients) > 50)
@@ -170,7 +175,7 @@ def test_the_deadline_cuts_what_is_left(start, held):
         sluice.signal(signal.SIGTERM)
         assert sluice.wait_exit() == 0
         try:
-            assert client.response().status == 503    # if anything
+            assert client.response().status == 503  # if anything
         except Closed:
             pass
     line = sluice.wait_log_path("/held")
@@ -192,9 +197,12 @@ def test_a_second_one_of_the_same_kind_ends_it_at_once(start, held, how):
     held.gate.set()
 
 
-@pytest.mark.parametrize("first,second", [("POST", "SIGTERM"), ("POST", "SIGINT"), ("SIGTERM", "POST"), ("SIGTERM", "SIGINT")])
+@pytest.mark.parametrize(
+    "first,second", [("POST", "SIGTERM"), ("POST", "SIGINT"), ("SIGTERM", "POST"), ("SIGTERM", "SIGINT")]
+)
 def test_one_of_another_kind_goes_on_draining(start, held, first, second):
-    """Kubernetes: the preStop hook calls POST /drain, SIGTERM comes when it is done. What is under way is served to its end."""
+    """Kubernetes: the preStop hook calls POST /drain, SIGTERM comes when it is done. What is under way is served to its
+    end."""
     origin = start.origin(held)
     sluice = start.sluice(config(origin.address, deadline="200s"))
     with sluice.client() as client:
@@ -204,7 +212,7 @@ def test_one_of_another_kind_goes_on_draining(start, held, first, second):
         sluice.wait_metric(2, "sluice_drain_phase")
         left = sluice.metric("sluice_drain_seconds_left")
         drain(sluice, second)
-        sluice.wait_metric(lambda v: v < left, "sluice_drain_seconds_left")   # it has been seen, and did not begin anew
+        sluice.wait_metric(lambda v: v < left, "sluice_drain_seconds_left")  # it has been seen, and did not begin anew
         assert phase(sluice) == 2 and sluice.readyz()[0] == 503
         held.gate.set()
         assert client.response().status == 200
@@ -223,7 +231,7 @@ def test_a_second_signal_into_a_full_queue(start, held, acquire):
         for client in clients:
             client.send(build(path="/held" if turn % 2 else "/"))
         sluice.signal(signal.SIGTERM)
-        wait_for(lambda: sluice.readyz()[0] != 200)   # two signals at once may be one
+        wait_for(lambda: sluice.readyz()[0] != 200)  # two signals at once may be one
         if sluice.process.poll() is None:
             sluice.signal(signal.SIGTERM)
         assert sluice.wait_exit() == 0
@@ -247,7 +255,14 @@ def test_admin_connections_never_hold_it(start):
 def test_upstream_connections_and_probes_do_not_hold_it(start):
     """Idle pooled connections and a health probe that hangs are no work left."""
     origin = start.origin(on_connection=lambda c: serve_but_hang_health(c))
-    sluice = start.sluice(config(origin.address, deadline="300s", pool="min_idle = 2", health='kind = "http"\ninterval = "100ms"\ntimeout = "200s"'))
+    sluice = start.sluice(
+        config(
+            origin.address,
+            deadline="300s",
+            pool="min_idle = 2",
+            health='kind = "http"\ninterval = "100ms"\ntimeout = "200s"',
+        )
+    )
     assert sluice.request().status == 200
     sluice.signal(signal.SIGTERM)
     assert sluice.wait_exit() == 0
@@ -264,11 +279,13 @@ def serve_but_hang_health(connection):
 
 def test_a_tunnel_is_held_until_the_deadline(start):
     """A WebSocket is work: it lives on until it ends or the deadline comes."""
+
     def script(connection):
         connection.read_head()
         connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
         while True:
             connection.send(connection.read(1))
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address, deadline=limit(3)))
     with sluice.client() as client:
@@ -319,6 +336,7 @@ def test_load_through_a_drain_loses_nothing(start):
         except (OSError, Closed, AssertionError) as error:
             failures.append(f"{number}/{n}: {error!r}")
         served.append(n)
+
     threads = [threading.Thread(target=load, args=(i,)) for i in range(8)]
     for thread in threads:
         thread.start()

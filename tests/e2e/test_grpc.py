@@ -1,4 +1,6 @@
-"""gRPC end to end, with python3-grpcio on both sides: every kind of call, deadlines, cancellation, failures as statuses, leaving."""
+"""gRPC end to end, with python3-grpcio on both sides: every kind of call, deadlines, cancellation, failures as
+statuses, leaving."""
+
 import itertools
 import re
 import signal
@@ -17,9 +19,26 @@ from harness.proxy import preamble
 Code = grpc.StatusCode
 
 
-def text(*endpoints, listener="", tls="", upstream="", upstream_tls="", health="", pool="", route="", before="", workers=1, deadline="5s", protocol="h2"):
+def text(
+    *endpoints,
+    listener="",
+    tls="",
+    upstream="",
+    upstream_tls="",
+    health="",
+    pool="",
+    route="",
+    before="",
+    workers=1,
+    deadline="5s",
+    protocol="h2",
+):
     """One listener of both versions, one upstream of gRPC."""
-    parts = [preamble(workers=workers, deadline=deadline), '[[listener]]\nname = "main"\naddress = "127.0.0.1:0"\nprotocols = ["h2", "http/1.1"]', listener]
+    parts = [
+        preamble(workers=workers, deadline=deadline),
+        '[[listener]]\nname = "main"\naddress = "127.0.0.1:0"\nprotocols = ["h2", "http/1.1"]',
+        listener,
+    ]
     if tls:
         parts += ["[listener.tls]", tls]
     listed = ", ".join(f'"{e}"' for e in endpoints)
@@ -49,7 +68,8 @@ def raw(start):
 
 @pytest.fixture(scope="module", params=["clear", "tls"])
 def way(request, shared):
-    """A server behind sluice, in the clear by prior knowledge or over TLS with ALPN on both sides: (service, stub, sluice)."""
+    """A server behind sluice, in the clear by prior knowledge or over TLS with ALPN on both sides: (service, stub,
+    sluice)."""
     if request.param == "clear":
         server = shared.stack.enter_context(Server())
         sluice = shared.sluice(text(server.address))
@@ -59,8 +79,15 @@ def way(request, shared):
         cert, key = authority.issue("localhost", "127.0.0.1")
         pair = [(open(key, "rb").read(), open(cert, "rb").read())]
         server = shared.stack.enter_context(Server(credentials=grpc.ssl_server_credentials(pair)))
-        sluice = shared.sluice(text(server.address, tls=certificate_lines((cert, key)), protocol="auto",
-                                    upstream_tls=f'ca = "{authority.cert}"\nserver_name = "localhost"', upstream='host = "localhost"'))
+        sluice = shared.sluice(
+            text(
+                server.address,
+                tls=certificate_lines((cert, key)),
+                protocol="auto",
+                upstream_tls=f'ca = "{authority.cert}"\nserver_name = "localhost"',
+                upstream='host = "localhost"',
+            )
+        )
         stub = Stub(f"localhost:{sluice.address().rsplit(':', 1)[1]}", authority=authority)
     shared.stack.enter_context(stub)
     return server.service, stub, sluice
@@ -104,7 +131,10 @@ def test_nginx_in_front_speaks_http2_to_us(start, serve):
     """nginx's client of HTTP/2 (grpc_pass): each kind of call, a failure, and 1 MB in both directions."""
     sluice = start.sluice(text(serve().address))
     host, port = free_address()
-    nginx = start.nginx(extra=f"}} server {{ listen {host}:{port} http2; client_max_body_size 0; location / {{ grpc_pass grpc://{sluice.address()}; }}")
+    nginx = start.nginx(
+        extra=f"}} server {{ listen {host}:{port} http2; client_max_body_size 0; location / {{ grpc_pass "
+        f"grpc://{sluice.address()}; }}"
+    )
     assert nginx.process.poll() is None
     stub = start.stack.enter_context(Stub(f"{host}:{port}"))
     large = bytes(range(256)) * 4096
@@ -146,7 +176,9 @@ def test_no_error_after_an_early_end(start, serve, raw):
 def test_metadata_passes_unharmed(way):
     service, stub, _ = way
     binary = bytes(range(256))
-    _, call = stub.unary("Echo", b"", metadata=[("x-test-a", "1"), ("x-test-a", "2"), ("x-test-b-bin", binary), ("x-test-c-bin", b"")])
+    _, call = stub.unary(
+        "Echo", b"", metadata=[("x-test-a", "1"), ("x-test-a", "2"), ("x-test-b-bin", binary), ("x-test-c-bin", b"")]
+    )
     for got in (service.metadata[-1], [(k, v) for k, v in call.initial_metadata()]):
         assert [v for k, v in got if k == "x-test-a"] == ["1", "2"]
         assert dict(got)["x-test-b-bin"] == binary
@@ -168,7 +200,7 @@ def test_trailers_only(way):
 
 def test_large_messages(way):
     _, stub, _ = way
-    message = bytes(range(256)) * 16384                    # 4 MiB
+    message = bytes(range(256)) * 16384  # 4 MiB
     assert stub.unary("Echo", message)[0] == message
     assert stub.collect(iter([message] * 3)) == message * 3
 
@@ -199,7 +231,7 @@ def test_the_clients_deadline_is_told_and_kept(start, serve, connect):
     sluice = start.sluice(text(server.address))
     stub = connect(sluice)
     stub.unary("Echo", timeout=TIMEOUT)
-    assert 0 < server.service.remaining[-1] < TIMEOUT * 2      # what was told is rounded up
+    assert 0 < server.service.remaining[-1] < TIMEOUT * 2  # what was told is rounded up
     error = failure(lambda: stub.unary("Hang", timeout=0.3 * slowness()))
     assert error.code() == Code.DEADLINE_EXCEEDED
     wait_for(lambda: server.service.seen("hung up") == 1)
@@ -268,7 +300,7 @@ def test_the_routes_timeout_is_a_deadline_too(start, serve, connect):
     assert error.code() == Code.DEADLINE_EXCEEDED
     assert sluice.wait_log_path(SERVICE + "Hang")[-1]["reason"] == "timeout"
     wait_for(lambda: server.service.seen("hung up") == 1)
-    requests = Requests()                                  # no time limit while the request goes on, nor after the head
+    requests = Requests()  # no time limit while the request goes on, nor after the head
     call = connect(sluice).chat(requests, timeout=TIMEOUT)
     assert next(call) == b"hello"
     assert failure(lambda: connect(sluice).unary("Hang")).code() == Code.DEADLINE_EXCEEDED
@@ -336,8 +368,10 @@ def test_no_server(start, connect):
 
 def test_policy(start, serve, connect):
     server = serve()
-    routes = ('[[route]]\npath_prefix = "/no.Entry"\nupstream = "app"\ndeny = ["127.0.0.0/8"]\n'
-              '[[route]]\nhosts = ["nobody.test"]\nupstream = "app"\n')
+    routes = (
+        '[[route]]\npath_prefix = "/no.Entry"\nupstream = "app"\ndeny = ["127.0.0.0/8"]\n'
+        '[[route]]\nhosts = ["nobody.test"]\nupstream = "app"\n'
+    )
     sluice = start.sluice(text(server.address, before=routes, route='path_prefix = "/test.Service"\nmax_body = "1KiB"'))
     stub = connect(sluice)
     denied = failure(lambda: stub.channel.unary_unary("/no.Entry/X")(b"", timeout=TIMEOUT))
@@ -433,6 +467,7 @@ def test_two_workers(start, serve, connect):
         for i in range(50):
             message = b"%d %d" % (number, i)
             results.append(stub.unary("Echo", message)[0] == message)
+
     threads = [threading.Thread(target=work, args=(stub, n)) for n, stub in enumerate(stubs)]
     for thread in threads:
         thread.start()
@@ -471,7 +506,14 @@ def test_health(start, serve, connect, service):
     first, second = serve("first"), serve("second")
     for server in (first, second):
         server.service.health = {service: SERVING}
-    sluice = start.sluice(text(first.address, second.address, upstream='balance = "round_robin"', health=HEALTH + f'service = "{service}"\nhost = "probe.test"'))
+    sluice = start.sluice(
+        text(
+            first.address,
+            second.address,
+            upstream='balance = "round_robin"',
+            health=HEALTH + f'service = "{service}"\nhost = "probe.test"',
+        )
+    )
     stub, name = connect(sluice), "sluice_upstream_endpoint_healthy"
     wait_for(lambda: len(first.service.asked) >= 3)
     assert {stub.unary("Name")[0] for _ in range(4)} == {b"first", b"second"}
@@ -480,7 +522,7 @@ def test_health(start, serve, connect, service):
     assert {stub.unary("Name")[0] for _ in range(10)} == {b"second"}
     first.service.health = {service: SERVING}
     sluice.wait_metric(1, name, endpoint=first.address)
-    first.service.health = {}                              # grpc status 5
+    first.service.health = {}  # grpc status 5
     sluice.wait_metric(0, name, endpoint=first.address)
     assert {asked for asked, _ in first.service.asked} == {service}
     assert first.service.asked[0][1]["user-agent"] == "sluice-health"
@@ -493,7 +535,15 @@ def test_health_over_tls(start, serve):
     with open(key, "rb") as k, open(cert, "rb") as c:
         server = serve(credentials=grpc.ssl_server_credentials([(k.read(), c.read())]))
     server.service.health = {"": NOT_SERVING}
-    sluice = start.sluice(text(server.address, protocol="auto", health=HEALTH, upstream_tls=f'ca = "{authority.cert}"\nserver_name = "localhost"', upstream='host = "localhost"'))
+    sluice = start.sluice(
+        text(
+            server.address,
+            protocol="auto",
+            health=HEALTH,
+            upstream_tls=f'ca = "{authority.cert}"\nserver_name = "localhost"',
+            upstream='host = "localhost"',
+        )
+    )
     sluice.wait_metric(0, "sluice_upstream_endpoint_healthy", endpoint=server.address)
     server.service.health = {"": SERVING}
     sluice.wait_metric(1, "sluice_upstream_endpoint_healthy", endpoint=server.address)
@@ -508,8 +558,15 @@ def test_the_example_of_the_documentation(start, serve):
         server.service.health = {"test.Service": SERVING}
     with open(ROOT / "docs" / "grpc.md", encoding="utf-8") as f:
         example = re.search(r"```toml\n(.*?)```", f.read(), re.S).group(1)
-    for documented, here in {"0.0.0.0:8443": "127.0.0.1:0", "server.pem": cert, "server.key": key, "orders.Orders": "test.Service", '"2s"': '"100ms"',
-                             "10.0.0.11:50051": first.address, "10.0.0.12:50051": second.address}.items():
+    for documented, here in {
+        "0.0.0.0:8443": "127.0.0.1:0",
+        "server.pem": cert,
+        "server.key": key,
+        "orders.Orders": "test.Service",
+        '"2s"': '"100ms"',
+        "10.0.0.11:50051": first.address,
+        "10.0.0.12:50051": second.address,
+    }.items():
         assert documented in example
         example = example.replace(documented, here)
     sluice = start.sluice(preamble() + example)

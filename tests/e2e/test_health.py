@@ -1,4 +1,5 @@
 """Active health checks, what a dead endpoint loses, and panic (row 46)."""
+
 from harness.base import TIMEOUT, free_address, wait_for
 from harness.origin import Origin, ok
 from harness.proxy import config
@@ -25,7 +26,13 @@ class Patient:
 def test_http_health(start):
     first, second = Patient("first"), Patient("second")
     origins = [start.origin(first), start.origin(second)]
-    sluice = start.sluice(config(*(o.address for o in origins), upstream='balance = "round_robin"', health='kind = "http"\nhost = "probe.test"\n' + HEALTH))
+    sluice = start.sluice(
+        config(
+            *(o.address for o in origins),
+            upstream='balance = "round_robin"',
+            health='kind = "http"\nhost = "probe.test"\n' + HEALTH,
+        )
+    )
     sick, name = origins[0].address, "sluice_upstream_endpoint_healthy"
     with sluice.client() as client:
         assert {client.request().body for _ in range(4)} == {b"first", b"second"}
@@ -46,6 +53,7 @@ def test_health_expect_and_path(start):
     def on_request(connection, request):
         patient.hosts.append(request.target)
         connection.send(ok(b"", status="404 Not Found" if request.target == "/alive" else "200 OK"))
+
     origin = start.origin(on_request)
     sluice = start.sluice(config(origin.address, health='kind = "http"\npath = "/alive"\nexpect = "404"\n' + HEALTH))
     wait_for(lambda: patient.hosts.count("/alive") >= 4)
@@ -58,11 +66,13 @@ def test_tcp_health_and_the_end_of_idle_connections(start):
     host, port = free_address()
     sleepy = Origin(address=(host, port))
     other = start.origin()
-    sluice = start.sluice(config(f"{host}:{port}", other.address, upstream='balance = "round_robin"', health='kind = "tcp"\n' + HEALTH))
+    sluice = start.sluice(
+        config(f"{host}:{port}", other.address, upstream='balance = "round_robin"', health='kind = "tcp"\n' + HEALTH)
+    )
     with sluice.client() as client:
         assert all(client.request().status == 200 for _ in range(4))
         used = next(c for c in sleepy.connections if c.requests)
-        sleepy.listener.shutdown(2)                   # no new connections, the old ones stay
+        sleepy.listener.shutdown(2)  # no new connections, the old ones stay
         sleepy.listener.close()
         sluice.wait_metric(0, "sluice_upstream_endpoint_healthy", upstream="app", endpoint=f"{host}:{port}")
         assert used.eof.wait(TIMEOUT), "an idle connection to a dead endpoint was kept"
@@ -78,7 +88,9 @@ def test_tcp_health_and_the_end_of_idle_connections(start):
 def test_below_the_panic_threshold_health_is_ignored(start):
     patients = [Patient(str(i)) for i in range(3)]
     origins = [start.origin(p) for p in patients]
-    sluice = start.sluice(config(*(o.address for o in origins), upstream='balance = "round_robin"', health='kind = "http"\n' + HEALTH))
+    sluice = start.sluice(
+        config(*(o.address for o in origins), upstream='balance = "round_robin"', health='kind = "http"\n' + HEALTH)
+    )
     for patient in patients:
         patient.status = "500 Oops"
     sluice.wait_metric(0, "sluice_upstream_endpoint_healthy", upstream="app")

@@ -1,11 +1,21 @@
 """HTTP/2 on both sides, told frame by frame: pools and limits, replays, leaving, and that no cut body looks whole."""
+
 import signal
 import threading
 
 import pytest
 
 from harness.base import TIMEOUT, limit, wait_for
-from harness.h2 import CANCEL, ENHANCE_YOUR_CALM, INTERNAL_ERROR, MAX_STREAMS, NO_ERROR, PROTOCOL_ERROR, REFUSED_STREAM, H2Client
+from harness.h2 import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    INTERNAL_ERROR,
+    MAX_STREAMS,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    REFUSED_STREAM,
+    H2Client,
+)
 from harness.origin import ok
 from harness.proxy import config
 
@@ -34,6 +44,7 @@ class Gate:
 
 # ---- the pool -----------------------------------------------------------------------------------------------------
 
+
 def test_a_connection_not_yet_known_carries_one_stream(start):
     """Until its SETTINGS are here; then what they allow (1,000 here)."""
     gate = Gate(start)
@@ -43,8 +54,8 @@ def test_a_connection_not_yet_known_carries_one_stream(start):
         gate.wait(8)
         gate.release()
         client.finish(*first)
-        # All that was known when the first eight came was nothing: a connection each at most, and some may still be on their way to
-        # the origin. Now one carries all.
+        # All that was known when the first eight came was nothing: a connection each at most, and some may still be on
+        # their way to the origin. Now one carries all.
         again = [client.start(f"/again{i}") for i in range(50)]
         gate.wait(50)
         assert len(gate.origin.connections) <= len(first), "the limit of the endpoint is known by now"
@@ -60,7 +71,7 @@ def test_more_connections_when_the_limit_is_reached(start, limit, requests):
     assert_first_goes(sluice, gate)
     with H2Client(sluice.address()) as client:
         streams = [client.start(f"/{i}") for i in range(requests)]
-        gate.wait(requests)                           # all of them are there at once
+        gate.wait(requests)  # all of them are there at once
         assert all(c.open_max <= limit for c in gate.origin.connections)
         assert len(gate.origin.connections) >= -(-requests // limit)
         gate.release()
@@ -114,6 +125,7 @@ def test_settings_that_change_while_requests_wait_are_obeyed(start):
 
 # ---- replays ------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("method,body", [("GET", None), ("POST", b"pay once")])
 def test_a_refused_stream_is_asked_again(start, method, body):
     """REFUSED_STREAM promises that nothing was done: POST is safe, too."""
@@ -124,6 +136,7 @@ def test_a_refused_stream_is_asked_again(start, method, body):
             refused.append(bytes(seen.body))
             return made.rst(stream, REFUSED_STREAM)
         return made.respond(stream, body=bytes(seen.body) or b"ok")
+
     origin = start.h2_origin(on_request)
     sluice = start.sluice(to_h2(origin.address))
     with H2Client(sluice.address()) as client:
@@ -146,6 +159,7 @@ def test_streams_above_a_goaway_are_asked_again(start, method, body):
             made.goaway(last=held[0][1])
             made.respond(held[0][1], body=b"first")
         return None
+
     origin = start.h2_origin(on_request, settings={MAX_STREAMS: 100})
     sluice = start.sluice(to_h2(origin.address, pool="max_connections = 2\nmin_idle = 1"))
     wait_for(lambda: origin.connections and origin.connections[0].settings_seen)
@@ -165,6 +179,7 @@ def test_a_post_is_never_sent_twice_when_its_origin_dies(start):
     def on_request(made, stream, seen):
         seen_posts.append(seen.path)
         made.sock.shutdown(2)
+
     origin = start.h2_origin(on_request)
     sluice = start.sluice(to_h2(origin.address))
     with H2Client(sluice.address()) as client:
@@ -175,21 +190,27 @@ def test_a_post_is_never_sent_twice_when_its_origin_dies(start):
 
 def test_a_rolling_restart_of_the_origin_loses_nothing(start):
     """Every connection leaves by GOAWAY after ten requests; 300 requests, no client error."""
+
     def on_request(made, stream, _):
         made.served = getattr(made, "served", 0) + 1
         made.respond(stream)
         if made.served == 10:
             made.goaway()
+
     origin = start.h2_origin(on_request)
     sluice = start.sluice(to_h2(origin.address))
     with H2Client(sluice.address()) as client:
         for batch in range(30):
-            streams = [client.start(f"/{batch}/{i}", "POST" if i % 2 else "GET", body=b"x" if i % 2 else None) for i in range(10)]
+            streams = [
+                client.start(f"/{batch}/{i}", "POST" if i % 2 else "GET", body=b"x" if i % 2 else None)
+                for i in range(10)
+            ]
             client.finish(*streams)
         assert {s.status for s in client.streams.values()} == {200}
 
 
 # ---- no cut body looks whole ----------------------------------------------------------------------------------------
+
 
 def cut_h1(connection, request):
     connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
@@ -207,9 +228,14 @@ def test_a_body_that_the_origin_cut_is_reset(start, version, how):
         origin.go = go
         text = config(origin.address, protocols=BOTH)
     else:
+
         def on_request(made, stream, _):
             made.respond(stream, body=b"half", end=False)
-            threading.Thread(target=lambda: go.wait(TIMEOUT) and (made.reset() if how == "/reset" else made.sock.shutdown(2)), daemon=True).start()
+            threading.Thread(
+                target=lambda: go.wait(TIMEOUT) and (made.reset() if how == "/reset" else made.sock.shutdown(2)),
+                daemon=True,
+            ).start()
+
         origin = start.h2_origin(on_request)
         text = to_h2(origin.address)
     sluice = start.sluice(text)
@@ -227,6 +253,7 @@ def test_a_stream_that_the_origin_reset_is_reset(start, code):
     def on_request(made, stream, _):
         made.respond(stream, body=b"half", end=False)
         made.rst(stream, code)
+
     sluice = start.sluice(to_h2(start.h2_origin(on_request).address))
     with H2Client(sluice.address()) as client:
         seen = client.request("/")
@@ -234,7 +261,9 @@ def test_a_stream_that_the_origin_reset_is_reset(start, code):
 
 
 def test_a_body_shorter_than_its_length_is_reset(start):
-    sluice = start.sluice(to_h2(start.h2_origin(lambda c, s, _: c.respond(s, body=b"half", headers=[("content-length", "8")])).address))
+    sluice = start.sluice(
+        to_h2(start.h2_origin(lambda c, s, _: c.respond(s, body=b"half", headers=[("content-length", "8")])).address)
+    )
     with H2Client(sluice.address()) as client:
         seen = client.request("/")
         assert (seen.ended, seen.code) == (False, INTERNAL_ERROR)
@@ -244,6 +273,7 @@ def test_a_body_shorter_than_its_length_is_reset(start):
 def test_an_upload_that_the_client_cut_never_looks_whole(start, version):
     ended = []
     if version == "h1":
+
         def script(connection):
             request = connection.read_head()
             try:
@@ -251,10 +281,13 @@ def test_an_upload_that_the_client_cut_never_looks_whole(start, version):
                 ended.append("whole")
             finally:
                 ended.append("cut")
+
         origin = start.origin(on_connection=script)
         text = config(origin.address, protocols=BOTH)
     else:
-        origin = start.h2_origin(lambda c, s, seen: ended.append("whole"), on_head=lambda c, s, seen: ended.append("head"))
+        origin = start.h2_origin(
+            lambda c, s, seen: ended.append("whole"), on_head=lambda c, s, seen: ended.append("head")
+        )
         text = to_h2(origin.address)
     sluice = start.sluice(text)
     with H2Client(sluice.address()) as client:
@@ -275,12 +308,15 @@ def test_an_upload_that_the_client_cut_never_looks_whole(start, version):
 
 # ---- leaving --------------------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("version", ["h1", "h2"])
 def test_the_drain_deadline_cuts_by_reset_after_a_final_goaway(start, version):
     if version == "h1":
+
         def half(connection, request):
             connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n")
             connection.wait_eof()
+
         text = config(start.origin(half).address, protocols=BOTH, deadline="1s")
     else:
         text = to_h2(start.h2_origin(lambda c, s, _: c.respond(s, body=b"half", end=False)).address, deadline="1s")
@@ -313,6 +349,7 @@ def test_sigterm_with_100_connections_loses_no_stream(start):
         while len(client.goaways) < 2 and len(client.streams) < 50:
             late.append((client, client.start("/new")))
             assert client.pump()
+
     threads = [threading.Thread(target=go_on, args=(client,), daemon=True) for client in clients]
     for thread in threads:
         thread.start()
@@ -362,7 +399,9 @@ def test_a_reload_loses_no_stream(start):
         assert client.goaways == []
         sluice.reload(text.replace('name = "main"', 'name = "another"'))
         late = client.start("/", authority="other.test")
-        assert client.finish(late).status == 204, "before it has heard of the end, its requests are taken, and routed as before"
+        assert (
+            client.finish(late).status == 204
+        ), "before it has heard of the end, its requests are taken, and routed as before"
         client.until(lambda: len(client.goaways) == 2, "both GOAWAYs")
         gate.release()
         assert client.finish(before).status == 200
@@ -387,10 +426,13 @@ def test_max_requests_ends_by_goaway(start):
         assert client.goaways[-1] == (9, NO_ERROR)
 
 
-# ---- options that are obeyed ------------------------------------------------------------------------------------------
+# ---- options that are obeyed
+# ------------------------------------------------------------------------------------------
+
 
 def test_max_streams_is_announced_and_kept(start):
-    """Three are served. A client that opens a fourth breaks the protocol and is told so, in one of the two ways there are."""
+    """Three are served. A client that opens a fourth breaks the protocol and is told so, in one of the two ways there
+    are."""
     gate = Gate(start)
     sluice = start.sluice(to_h2(gate.origin.address, listener="max_streams = 3"))
     with H2Client(sluice.address()) as client, H2Client(sluice.address()) as good:
@@ -415,10 +457,12 @@ def test_max_streams_is_announced_and_kept(start):
 
 def test_stream_window_bounds_what_an_upload_may_send(start):
     """An origin that takes nothing: the client is stopped at the window, whatever the other streams do."""
+
     def script(connection):
         connection.read_head()
         connection.origin.go.wait(TIMEOUT * 2)
         connection.wait_eof()
+
     origin = start.origin(on_connection=script, rcvbuf=4096)
     origin.go = threading.Event()
     sluice = start.sluice(config(origin.address, protocols=BOTH, listener='stream_window = "64KiB"'))

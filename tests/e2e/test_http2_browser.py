@@ -1,4 +1,6 @@
-"""A browser as the client: headless Chromium loads a page of 200 objects and speaks over a WebSocket, all of it HTTP/2 over TLS."""
+"""A browser as the client: headless Chromium loads a page of 200 objects and speaks over a WebSocket,
+all of it HTTP/2 over TLS."""
+
 import base64
 import hashlib
 import os
@@ -26,8 +28,10 @@ async function all() {
     socket.onmessage = m => yes(m.data);
     socket.onerror = () => no('socket');
   });
-  const used = new Set(performance.getEntriesByType('resource').filter(e => e.name.includes('/object/')).map(e => e.nextHopProtocol));
-  return 'objects=' + sizes.length + ' bytes=' + sizes.reduce((a, b) => a + b, 0) + ' echo=' + echoed + ' over=' + [...used].join('+');
+  const loaded = performance.getEntriesByType('resource').filter(e => e.name.includes('/object/'));
+  const used = new Set(loaded.map(e => e.nextHopProtocol));
+  const bytes = sizes.reduce((a, b) => a + b, 0);
+  return 'objects=' + sizes.length + ' bytes=' + bytes + ' echo=' + echoed + ' over=' + [...used].join('+');
 }
 all().then(t => t, e => 'failed: ' + e).then(t => fetch('/result', {method: 'POST', body: t}));
 </script>""" % OBJECTS
@@ -41,10 +45,13 @@ def serve(connection, request):
     if request.target == "/socket":
         key = request.header("sec-websocket-key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
-        connection.send(f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n".encode())
+        connection.send(
+            f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        )
         head = connection.read(2)
         mask = connection.read(4)
-        text = bytes(c ^ mask[i % 4] for i, c in enumerate(connection.read(head[1] & 0x7f)))
+        text = bytes(c ^ mask[i % 4] for i, c in enumerate(connection.read(head[1] & 0x7F)))
         connection.send(frame(b"echo " + text))
         connection.wait_eof()
         connection.close()
@@ -64,16 +71,28 @@ def test_a_page_of_200_objects_and_a_websocket(start, tmp_path):
     ca = start.authority()
     origin = start.origin(serve)
     origin.result = ""
-    sluice = start.sluice(config(origin.address, protocols=("h2", "http/1.1"), tls=certificate_lines(ca.issue("localhost", "127.0.0.1"))))
+    sluice = start.sluice(
+        config(origin.address, protocols=("h2", "http/1.1"), tls=certificate_lines(ca.issue("localhost", "127.0.0.1")))
+    )
     with open(tmp_path / "browser.log", "wb") as log:
-        browser = subprocess.Popen(["chromium", *BROWSER_FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"https://{sluice.address()}/"], stdin=subprocess.DEVNULL,
-                                   stdout=log, stderr=log, start_new_session=True, env={**os.environ, "HOME": str(tmp_path)})
+        browser = subprocess.Popen(
+            ["chromium", *BROWSER_FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"https://{sluice.address()}/"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, "HOME": str(tmp_path)},
+        )
         try:
-            wait_for(lambda: origin.result or browser.poll() is not None, timeout=TIMEOUT * 3, what="the browser's result")
+            wait_for(
+                lambda: origin.result or browser.poll() is not None, timeout=TIMEOUT * 3, what="the browser's result"
+            )
         finally:
-            os.killpg(browser.pid, signal.SIGKILL)    # the group is its own: the browser and its helpers
+            os.killpg(browser.pid, signal.SIGKILL)  # the group is its own: the browser and its helpers
             browser.wait(TIMEOUT)
-    assert origin.result == f"objects={OBJECTS} bytes={OBJECTS * 1000} echo=echo hello over=h2", (tmp_path / "browser.log").read_text(errors="replace")[-2000:]
+    assert origin.result == f"objects={OBJECTS} bytes={OBJECTS * 1000} echo=echo hello over=h2", (
+        tmp_path / "browser.log"
+    ).read_text(errors="replace")[-2000:]
     lines = sluice.wait_log(lambda line: line["path"].startswith("/object/"), count=OBJECTS)
     assert {(line["protocol"], line["status"]) for line in lines} == {("HTTP/2.0", 200)}
     socket = sluice.wait_log_path("/socket")[0]

@@ -1,5 +1,6 @@
-"""Floods over HTTP/2 against the real binary (threats.md rows 33 to 38): the offender gets GOAWAY ENHANCE_YOUR_CALM, its detail is
-counted, everybody else goes on, and memory stays."""
+"""Floods over HTTP/2 against the real binary (threats.md rows 33 to 38): the offender gets GOAWAY ENHANCE_YOUR_CALM,
+its detail is counted, everybody else goes on, and memory stays."""
+
 import contextlib
 import socket
 import struct
@@ -7,12 +8,30 @@ import struct
 import pytest
 
 from harness.base import limit, sanitized
-from harness.h2 import (ACK, CANCEL, CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, INITIAL_WINDOW, PADDED, PING, PRIORITY,
-                        RST_STREAM, SETTINGS, WINDOW_UPDATE, H2Client, frame)
+from harness.h2 import (
+    ACK,
+    CANCEL,
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    ENHANCE_YOUR_CALM,
+    GOAWAY,
+    HEADERS,
+    INITIAL_WINDOW,
+    PADDED,
+    PING,
+    PRIORITY,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    H2Client,
+    frame,
+)
 from harness.proxy import config
 
 GROWTH_MAX = 16 << 20
-HEAD = b"\x82\x86\x84\x41\x01a"                       # GET http / :authority a, from the static table
+HEAD = b"\x82\x86\x84\x41\x01a"  # GET http / :authority a, from the static table
 POST = b"\x83\x86\x84\x41\x01a"
 
 
@@ -48,7 +67,7 @@ def rapid_reset():
 def made_you_reset():
     """Each makes the proxy reset it: a window above 2^31-1 on a stream that is open (CVE-2025-8671)."""
     for stream in ids():
-        yield post(stream) + frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", 0x7fffffff))
+        yield post(stream) + frame(WINDOW_UPDATE, 0, stream, struct.pack(">I", 0x7FFFFFFF))
 
 
 def endless_headers():
@@ -66,7 +85,9 @@ def hpack_bomb():
 def one_octet_fields():
     """12,000 of the smallest fields there are: 36 KB on the wire, 400 KB as they count."""
     for stream in ids():
-        yield frame(HEADERS, END_STREAM, stream, HEAD + literal(b"a", b"") * 4000) + frame(CONTINUATION, 0, stream, literal(b"a", b"") * 4000)
+        yield frame(HEADERS, END_STREAM, stream, HEAD + literal(b"a", b"") * 4000) + frame(
+            CONTINUATION, 0, stream, literal(b"a", b"") * 4000
+        )
         yield frame(CONTINUATION, END_HEADERS, stream, literal(b"a", b"") * 4000)
 
 
@@ -110,10 +131,18 @@ def stray_ping_answers():
 
 
 FLOODS = {
-    "rapid_reset": (rapid_reset, "reset_flood"), "made_you_reset": (made_you_reset, "own_reset_flood"), "endless_headers": (endless_headers, "continuation_flood"),
-    "hpack_bomb": (hpack_bomb, "hpack"), "one_octet_fields": (one_octet_fields, "hpack"), "pings": (pings, "control_flood"),
-    "settings": (settings, "control_flood"), "empty_data": (empty_data, "control_flood"), "padding_only": (padding_only, "control_flood"),
-    "priorities": (priorities, "control_flood"), "window_updates": (window_updates, "control_flood"), "unknown_frames": (unknown_frames, "control_flood"),
+    "rapid_reset": (rapid_reset, "reset_flood"),
+    "made_you_reset": (made_you_reset, "own_reset_flood"),
+    "endless_headers": (endless_headers, "continuation_flood"),
+    "hpack_bomb": (hpack_bomb, "hpack"),
+    "one_octet_fields": (one_octet_fields, "hpack"),
+    "pings": (pings, "control_flood"),
+    "settings": (settings, "control_flood"),
+    "empty_data": (empty_data, "control_flood"),
+    "padding_only": (padding_only, "control_flood"),
+    "priorities": (priorities, "control_flood"),
+    "window_updates": (window_updates, "control_flood"),
+    "unknown_frames": (unknown_frames, "control_flood"),
     "stray_ping_answers": (stray_ping_answers, "control_flood"),
 }
 
@@ -129,7 +158,7 @@ def last_goaway(client):
         size = int.from_bytes(data[:3], "big")
         if data[3] == GOAWAY:
             code = int.from_bytes(data[13:17], "big")
-        data = data[9 + size:]
+        data = data[9 + size :]
     return code
 
 
@@ -144,17 +173,19 @@ def test_a_flood(proxy, name):
 
     def counted():
         return proxy.metric("sluice_protocol_errors_total", side="downstream", detail=detail)
+
     with H2Client(proxy.address()) as other:
         assert other.request().status == 200
         before, errors = proxy.rss(), counted()
         with H2Client(proxy.address()) as offender:
-            # What the proxy does not read any more must not pile up here: megabytes fit in a buffer, which looks like a flood that goes on.
+            # What the proxy does not read any more must not pile up here: megabytes fit in a buffer, which looks like a
+            # flood that goes on.
             offender.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
             with contextlib.suppress(OSError):
                 for i, piece in enumerate(flood()):
                     offender.sock.sendall(piece)
                     assert i < 100_000, "nobody stopped it"
-                    if i % 50 == 0:                   # in step with the proxy: fewer than max_streams at a time
+                    if i % 50 == 0:  # in step with the proxy: fewer than max_streams at a time
                         assert other.request().status == 200
             assert last_goaway(offender) == ENHANCE_YOUR_CALM
         assert other.request().status == 200, "everybody else goes on, on the connection they have"
@@ -181,7 +212,9 @@ def test_ten_offenders_at_once_cost_little(proxy):
 
 def test_a_head_that_stops_in_the_middle_is_late(start):
     """Row 22, in HTTP/2: it blocks the connection, so the connection ends."""
-    sluice = start.sluice(config(start.origin().address, protocols=("h2", "http/1.1"), listener=f'header_timeout = "{limit(0.3)}"'))
+    sluice = start.sluice(
+        config(start.origin().address, protocols=("h2", "http/1.1"), listener=f'header_timeout = "{limit(0.3)}"')
+    )
     with H2Client(sluice.address()) as client:
         client.send_raw(frame(HEADERS, END_STREAM, 1, HEAD))
         assert client.ended()
@@ -191,7 +224,9 @@ def test_a_head_that_stops_in_the_middle_is_late(start):
 
 def test_a_zero_window_is_reset_at_write_timeout(start):
     """Row 38: never ended as if complete; what other streams of the connection do goes on."""
-    sluice = start.sluice(config(start.origin().address, protocols=("h2", "http/1.1"), listener=f'write_timeout = "{limit(0.5)}"'))
+    sluice = start.sluice(
+        config(start.origin().address, protocols=("h2", "http/1.1"), listener=f'write_timeout = "{limit(0.5)}"')
+    )
     with H2Client(sluice.address(), settings={INITIAL_WINDOW: 0}) as client:
         stream = client.start("/stalled")
         seen = client.finish(stream)

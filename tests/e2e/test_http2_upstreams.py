@@ -1,4 +1,5 @@
 """Upstreams of HTTP/2 that say odd things, frame by frame: the proxy lives, and its other calls too."""
+
 import base64
 import contextlib
 import ctypes
@@ -16,7 +17,7 @@ from harness.origin import ok
 from harness.proxy import config
 
 REFUSED_STREAM = 7
-OK = b"\x88\x0f\x0d\x010"                              # :status 200, content-length 0
+OK = b"\x88\x0f\x0d\x010"  # :status 200, content-length 0
 
 
 def settings(streams):
@@ -41,7 +42,12 @@ class Frames:
         """The stream of the next request without a body."""
         while True:
             head = self.connection.read(9)
-            length, kind, flags, stream = int.from_bytes(head[:3], "big"), head[3], head[4], int.from_bytes(head[5:], "big")
+            length, kind, flags, stream = (
+                int.from_bytes(head[:3], "big"),
+                head[3],
+                head[4],
+                int.from_bytes(head[5:], "big"),
+            )
             self.connection.read(length)
             if kind == SETTINGS and not flags & ACK:
                 self.send(frame(SETTINGS, ACK))
@@ -63,7 +69,9 @@ def together(sluice, n):
 @pytest.mark.parametrize("goaway", [False, True], ids=["", "goaway"])
 @pytest.mark.parametrize("limit", [0, 1])
 def test_a_limit_that_falls_in_the_read_that_refuses_streams(start, limit, goaway):
-    """100 streams were announced; four are open when SETTINGS say 1, or 0, and three are refused, all in one segment."""
+    """100 streams were announced; four are open when SETTINGS say 1, or 0, and three are refused, all in one
+    segment."""
+
     def serve(connection):
         frames = Frames(connection)
         frames.send(settings(100))
@@ -72,8 +80,12 @@ def test_a_limit_that_falls_in_the_read_that_refuses_streams(start, limit, goawa
                 frames.send(answer(frames.request()))
         frames.send(answer(frames.request()))
         streams = [frames.request() for _ in range(4)]
-        frames.send(settings(limit), *(frame(RST_STREAM, 0, s, struct.pack(">I", REFUSED_STREAM)) for s in streams[1:]),
-                    *([frame(GOAWAY, 0, 0, struct.pack(">II", streams[-1], 0))] if goaway else []), answer(streams[0]))
+        frames.send(
+            settings(limit),
+            *(frame(RST_STREAM, 0, s, struct.pack(">I", REFUSED_STREAM)) for s in streams[1:]),
+            *([frame(GOAWAY, 0, 0, struct.pack(">II", streams[-1], 0))] if goaway else []),
+            answer(streams[0]),
+        )
         while True:
             frames.send(answer(frames.request()))
 
@@ -86,12 +98,13 @@ def test_a_limit_that_falls_in_the_read_that_refuses_streams(start, limit, goawa
 
 def test_two_servers_of_different_limits_behind_one_address(start):
     """One takes 100 streams, the other 1 and refuses what is above; plain traffic."""
+
     def serve(connection):
         frames = Frames(connection)
         most = 100 if connection.number % 2 else 1
         frames.send(settings(most))
         served = 0
-        while served < 20:                              # then a new connection is needed
+        while served < 20:  # then a new connection is needed
             frames.send(answer(frames.request()))
             served += 1
         connection.close()
@@ -106,6 +119,7 @@ def test_two_servers_of_different_limits_behind_one_address(start):
 
 def test_a_connection_that_falls_silent_loses_one_request(start):
     """It answers once, then reads on and says nothing; 32 requests in a row."""
+
     def serve(connection):
         frames = Frames(connection)
         frames.send(settings(100))
@@ -122,8 +136,10 @@ def test_a_connection_that_falls_silent_loses_one_request(start):
     assert statuses.count(200) >= 31, statuses
 
 
-WEBSOCKET = (b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+WEBSOCKET = (
+    b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 def answer_all(connection):
@@ -145,7 +161,11 @@ def test_a_websocket_to_an_origin_whose_http2_has_no_extended_connect(start):
         asked.append(request.header("upgrade"))
         key = request.header("sec-websocket-key").encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = base64.b64encode(hashlib.sha1(key).digest())
-        connection.send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: " + accept + b"\r\n\r\n")
+        connection.send(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: "
+            + accept
+            + b"\r\n\r\n"
+        )
         connection.send(connection.read(5))
         connection.wait_eof()
 
@@ -163,7 +183,7 @@ def test_a_websocket_to_an_origin_whose_http2_has_no_extended_connect(start):
             assert client.read_bytes(5) == b"hello"
         assert asked == ["websocket"] * n
         assert sluice.request(path="/").status == 200
-    assert len(origin.connections) == 3                 # one of HTTP/2, one for each WebSocket
+    assert len(origin.connections) == 3  # one of HTTP/2, one for each WebSocket
 
 
 def test_a_websocket_to_an_origin_of_http2_alone(start):
@@ -190,7 +210,7 @@ def test_a_websocket_to_an_origin_of_http2_alone(start):
 
 
 SO_ATTACH_FILTER = 26
-DROP_ALL = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))     # BPF: return 0
+DROP_ALL = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))  # BPF: return 0
 
 
 def lose(sock):
@@ -199,7 +219,8 @@ def lose(sock):
 
 
 def test_a_connection_whose_packets_are_dropped(start):
-    """No FIN, no RST, no acknowledgement: found long before any request's time is up, and what waits on it goes elsewhere."""
+    """No FIN, no RST, no acknowledgement: found long before any request's time is up, and what waits on it goes
+    elsewhere."""
     dead, over = threading.Event(), threading.Event()
 
     def serve(connection):
@@ -215,7 +236,14 @@ def test_a_connection_whose_packets_are_dropped(start):
             frames.send(answer(frames.request()))
 
     origin = start.origin(on_connection=serve)
-    sluice = start.sluice(config(origin.address, upstream='protocol = "h2"', pool=f'max_connections = 4\nconnect_timeout = "{limit(0.3)}"', route=f'timeout = "{int(10 * TIMEOUT)}s"'))
+    sluice = start.sluice(
+        config(
+            origin.address,
+            upstream='protocol = "h2"',
+            pool=f'max_connections = 4\nconnect_timeout = "{limit(0.3)}"',
+            route=f'timeout = "{int(10 * TIMEOUT)}s"',
+        )
+    )
     assert sluice.request(path="/").status == 200
     assert dead.wait(TIMEOUT)
     try:

@@ -1,4 +1,6 @@
-"""Back-pressure over HTTP/2: a stream, or a client, that is not read holds its window and nothing more, and nobody else."""
+"""Back-pressure over HTTP/2: a stream, or a client, that is not read holds its window and nothing more, and nobody
+else."""
+
 import os
 import subprocess
 import time
@@ -55,11 +57,12 @@ def test_one_stalled_stream_leaves_the_other_nine_alone(start, version):
                         client.h2.increment_flow_control_window(new, stream)
             client.flush()
             return all(client.streams[s].over for s in streams[1:])
+
         client.until(read_on, "the other nine")
         assert all(len(client.streams[s].body) == SIZE and client.streams[s].ended for s in streams[1:])
         stalled = client.streams[streams[0]]
         assert not stalled.over and len(stalled.body) <= 65535
-        while not stalled.over:                       # and it goes on from where it stood
+        while not stalled.over:  # and it goes on from where it stood
             client.h2.increment_flow_control_window(1 << 20, streams[0])
             client.flush()
             client.pump()
@@ -67,7 +70,8 @@ def test_one_stalled_stream_leaves_the_other_nine_alone(start, version):
 
 
 def test_a_client_that_reads_nothing_does_not_stall_those_that_share_its_upstream_connection(start):
-    """120 streams of one client hold their windows on the one connection there is; another client's download goes on."""
+    """120 streams of one client hold their windows on the one connection there is; another client's download goes
+    on."""
     sluice = behind(start, "h2", pool='max_connections = 1\nacquire_timeout = "60s"')
     with H2Client(sluice.address()) as warm:
         assert warm.request("/65536").status == 200
@@ -84,14 +88,21 @@ def test_a_client_that_reads_nothing_does_not_stall_those_that_share_its_upstrea
 
 @heavy
 def test_1000_streams_and_clients_that_read_nothing(start):
-    """10 connections of 100 streams, 10 MB each: nine clients never read, the tenth takes all of its own. What the proxy holds stays
-    under the sum of what it may: 64 KiB of an answer, and what is being read and kept besides."""
+    """10 connections of 100 streams, 10 MB each: nine clients never read, the tenth takes all of its own. What the
+    proxy holds stays under the sum of what it may: 64 KiB of an answer, and what is being read and kept besides."""
     if "SLUICE_CHECK" not in os.environ:
         pytest.skip("heavy: scripts/check runs it")
     size, silent_clients, readers, per = 10 << 20, 9, 1, 100
     backend = start.nginx(files={"big": b"x" * size})
-    sluice = start.sluice(config(backend.address, protocols=BOTH, listener='write_timeout = "300s"\nmin_rate = 0', route='timeout = "120s"',
-                                 pool='acquire_timeout = "60s"\nmax_connections = 1000'))
+    sluice = start.sluice(
+        config(
+            backend.address,
+            protocols=BOTH,
+            listener='write_timeout = "300s"\nmin_rate = 0',
+            route='timeout = "120s"',
+            pool='acquire_timeout = "60s"\nmax_connections = 1000',
+        )
+    )
     with H2Client(sluice.address()) as warm:
         assert warm.request("/").status == 200
     before = sluice.rss()
@@ -99,8 +110,11 @@ def test_1000_streams_and_clients_that_read_nothing(start):
     for client in silent:
         streams = [client.start("/big") for _ in range(per)]
         client.until(lambda c=client, o=streams: all(c.streams[s].status == 200 for s in o), "heads")
-    load = subprocess.Popen(["h2load", "-n", str(readers * per), "-c", str(readers), "-m", str(per), f"http://{sluice.address()}/big"],
-                            stdout=subprocess.PIPE, text=True)
+    load = subprocess.Popen(
+        ["h2load", "-n", str(readers * per), "-c", str(readers), "-m", str(per), f"http://{sluice.address()}/big"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     most = 0
     while load.poll() is None:
         most = max(most, sluice.rss() - before)
@@ -117,15 +131,19 @@ def test_1000_streams_and_clients_that_read_nothing(start):
 
 @heavy
 def test_an_idle_event_stream_costs_6_kib(start):
-    """2,000 Server-Sent-Events streams that are silent, over 20 connections: to an origin of HTTP/2, so that no socket is counted twice."""
+    """2,000 Server-Sent-Events streams that are silent, over 20 connections: to an origin of HTTP/2, so that no socket
+    is counted twice."""
     count, per = 2000, 100
     streams_open = []
 
     def on_request(made, stream, _):
         made.respond(stream, body=b"data: 1\n\n", headers=[("content-type", "text/event-stream")], end=False)
         streams_open.append((made, stream))
+
     origin = start.h2_origin(on_request, settings={MAX_STREAMS: 100})
-    sluice = start.sluice(config(origin.address, protocols=BOTH, upstream='protocol = "h2"', pool='acquire_timeout = "60s"'))
+    sluice = start.sluice(
+        config(origin.address, protocols=BOTH, upstream='protocol = "h2"', pool='acquire_timeout = "60s"')
+    )
     with H2Client(sluice.address()) as warm:
         first = warm.start("/warm")
         warm.until(lambda: warm.streams[first].body)
@@ -134,7 +152,9 @@ def test_an_idle_event_stream_costs_6_kib(start):
         before = sluice.rss()
         for client in clients:
             opened = [client.start("/events") for _ in range(per)]
-            client.until(lambda c=client, o=opened: all(c.streams[s].body == b"data: 1\n\n" for s in o), "the first event")
+            client.until(
+                lambda c=client, o=opened: all(c.streams[s].body == b"data: 1\n\n" for s in o), "the first event"
+            )
         grown = (sluice.rss() - before) / count
         print(f"an idle event stream costs {grown:.0f} bytes")
         # An event passes at once on any of them.

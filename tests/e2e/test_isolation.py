@@ -1,4 +1,5 @@
 """Bad input of every kind while other requests of the process go on: none of them notices."""
+
 import contextlib
 import random
 import signal
@@ -21,9 +22,14 @@ def busy(start):
     ca = start.authority()
     SCRIPTS.update({c.name: c for c in BEFORE_THE_HEAD})
     origin = start.origin(scripted)
-    extra = f'[[listener]]\nname = "tls"\naddress = "127.0.0.1:0"\nprotocols = ["http/1.1"]\n[listener.tls]\n{certificate_lines(ca.issue("a.test"))}\n'
+    extra = (
+        f'[[listener]]\nname = "tls"\naddress = "127.0.0.1:0"\nprotocols = ["http/1.1"]\n[listener.tls]\n'
+        f'{certificate_lines(ca.issue("a.test"))}\n'
+    )
     sluice = start.sluice(config(origin.address, workers=2, listener='header_timeout = "2s"', extra=extra))
-    loads = Load(sluice.address(), rate=100, threads=2), Load(sluice.address("tls"), rate=50, threads=2, tls=ca.client_context(), server_name="a.test")
+    loads = Load(sluice.address(), rate=100, threads=2), Load(
+        sluice.address("tls"), rate=50, threads=2, tls=ca.client_context(), server_name="a.test"
+    )
     with loads[0], loads[1]:
         wait_for(lambda: all(load.served > 5 for load in loads))
         yield sluice
@@ -62,17 +68,23 @@ def test_random_bytes(busy):
     for seed in range(150):
         rng = random.Random(seed)
         raw = bytes(rng.randrange(256) for _ in range(rng.choice((1, 10, 300, 20000))))
-        send_and_see(busy, raw, rng.choice(("read", "close", "reset")) if raw.endswith(b"\n") else rng.choice(("close", "reset")))
+        send_and_see(
+            busy, raw, rng.choice(("read", "close", "reset")) if raw.endswith(b"\n") else rng.choice(("close", "reset"))
+        )
 
 
 def test_damaged_requests(busy):
-    good = build("POST", "/x?y=1", {"Transfer-Encoding": "chunked", "Cookie": "a=b"}, b"5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n") + build(path="/second")
+    good = build(
+        "POST", "/x?y=1", {"Transfer-Encoding": "chunked", "Cookie": "a=b"}, b"5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n"
+    ) + build(path="/second")
     for seed in range(300):
         rng = random.Random(seed)
         raw = bytearray(good)
         for _ in range(rng.randint(1, 4)):
             at = rng.randrange(len(raw))
-            raw[at:at + rng.choice((0, 1, 1, 5))] = rng.choice((b"", b"\0", b"\r", b"\n", b" ", b":", b"\xff", b"0", b"\r\n\r\n", b"x" * 100))
+            raw[at : at + rng.choice((0, 1, 1, 5))] = rng.choice(
+                (b"", b"\0", b"\r", b"\n", b" ", b":", b"\xff", b"0", b"\r\n\r\n", b"x" * 100)
+            )
         send_and_see(busy, bytes(raw), rng.choice(("close", "reset")))
 
 
@@ -96,7 +108,9 @@ def test_a_stuck_backend_does_not_stop_the_others(start):
     stuck = start.origin(on_connection=lambda c: (c.read_request(), c.wait_eof()))
     good = start.origin(lambda c, r: c.send(ok()))
     extra = f'[[upstream]]\nname = "stuck"\nendpoints = ["{stuck.address}"]\n[upstream.pool]\nmax_connections = 4\n'
-    sluice = start.sluice(config(good.address, before='[[route]]\npath = "/stuck"\nupstream = "stuck"\ntimeout = "60s"\n', extra=extra))
+    sluice = start.sluice(
+        config(good.address, before='[[route]]\npath = "/stuck"\nupstream = "stuck"\ntimeout = "60s"\n', extra=extra)
+    )
     clients = [sluice.client() for _ in range(40)]
     for client in clients:
         client.send(build(path="/stuck"))

@@ -3,6 +3,7 @@
 The receiver stops until the sender is stuck (its count no longer moves), the proxy is weighed, then the body
 goes on in spurts and must arrive whole.
 """
+
 import os
 import threading
 
@@ -40,6 +41,7 @@ def stuck(count):
         last[1] = last[1] + 1 if now == last[0] else 0
         last[0] = now
         return now > 0 and last[1] >= 10
+
     wait_for(still, what="the sender is blocked")
     return last[0]
 
@@ -75,7 +77,14 @@ def read_slowly(client, size, scales):
 def test_download_to_a_slow_client(start, kind):
     ca = start.authority()
     origin = start.origin(down)
-    sluice = start.sluice(config(origin.address, listener='write_timeout = "120s"\nmin_rate = 0', route='stream_idle_timeout = "5m"', tls=certificate_lines(ca.issue("a.test")) if kind == "tls" else ""))
+    sluice = start.sluice(
+        config(
+            origin.address,
+            listener='write_timeout = "120s"\nmin_rate = 0',
+            route='stream_idle_timeout = "5m"',
+            tls=certificate_lines(ca.issue("a.test")) if kind == "tls" else "",
+        )
+    )
     options = dict(tls=ca.client_context(), server_name="a.test") if kind == "tls" else {}
     assert sluice.request(**options).status == 200
     scales = Scales(sluice)
@@ -130,12 +139,20 @@ def test_upload_to_a_slow_backend(start, kind):
         def count(piece):
             size[0] += len(piece)
             connection.forget()
+
         connection.read_body(request, count)
         got.append(size[0])
         connection.send(ok(b"%d" % size[0]))
         connection.wait_eof()
+
     origin = start.origin(on_connection=script, rcvbuf=65536)
-    sluice = start.sluice(config(origin.address, listener='body_timeout = "120s"\nmin_rate = 0', tls=certificate_lines(ca.issue("a.test")) if kind == "tls" else ""))
+    sluice = start.sluice(
+        config(
+            origin.address,
+            listener='body_timeout = "120s"\nmin_rate = 0',
+            tls=certificate_lines(ca.issue("a.test")) if kind == "tls" else "",
+        )
+    )
     options = dict(tls=ca.client_context(), server_name="a.test") if kind == "tls" else {}
     assert sluice.request(**options).status == 200
     scales = Scales(sluice)
@@ -148,6 +165,7 @@ def test_upload_to_a_slow_backend(start, kind):
             for _ in range(SIZE // 65536):
                 client.sock.sendall(block)
                 sent[0] += 65536
+
         client.sock.settimeout(TIMEOUT * 6)
         thread = threading.Thread(target=upload, daemon=True)
         thread.start()
@@ -172,6 +190,7 @@ def test_one_byte_pieces_pin_no_memory(start):
         connection.read_body(request)
         connection.send(ok(b"%d" % len(request.body)))
         connection.wait_eof()
+
     origin = start.origin(on_connection=script, rcvbuf=4096)
     sluice = start.sluice(config(origin.address))
     scales = Scales(sluice)
@@ -208,7 +227,9 @@ def test_heads_that_never_end_are_bounded(start):
     scales = Scales(sluice)
     clients = [sluice.client() for _ in range(100)]
     for client in clients:
-        client.send(b"GET / HTTP/1.1\r\nHost: a.test\r\n" + b"".join(b"X%d: %s\r\n" % (i, b"a" * 8000) for i in range(7)))
+        client.send(
+            b"GET / HTTP/1.1\r\nHost: a.test\r\n" + b"".join(b"X%d: %s\r\n" % (i, b"a" * 8000) for i in range(7))
+        )
     grown = sluice.rss() - scales.before
     assert sanitized() or grown < 100 * 128 * 1024, f"{grown / 100 / 1024:.0f} KiB a connection"
     for client in clients:
@@ -217,7 +238,7 @@ def test_heads_that_never_end_are_bounded(start):
 
 # ---- bursts ---------------------------------------------------------------------------------------------------------
 
-HEAVY = b"v" * 3900                                      # a byte each on the wire, once it is in the table of HPACK
+HEAVY = b"v" * 3900  # a byte each on the wire, once it is in the table of HPACK
 STREAMS, REFERENCES = 100, 15
 
 
@@ -254,10 +275,10 @@ def send_what_fits(sock, data):
     sock.setblocking(False)
     while data:
         try:
-            data = data[sock.send(data):]
+            data = data[sock.send(data) :]
         except BlockingIOError:
             return
-        except OSError:                                  # it was refused
+        except OSError:  # it was refused
             return
 
 
@@ -265,7 +286,7 @@ def send_what_fits(sock, data):
 def test_what_a_burst_took_goes_back(start):
     origin = start.origin(on_connection=silent)
     sluice = start.sluice(config(origin.address, protocols=("h2", "http/1.1"), pool='acquire_timeout = "60s"'))
-    with sluice.client() as client:                      # what is made once is there
+    with sluice.client() as client:  # what is made once is there
         send_what_fits(client.sock, upload())
         origin.wait_heads(1)
     before = sluice.rss()
@@ -299,10 +320,11 @@ def test_many_connections_at_every_limit_stay_near_max_memory_and_go_back(start)
         nonlocal most
         most = max(most, sluice.metric("sluice_memory_held_bytes"))
         return sluice.metric("sluice_local_replies_total", reason="overloaded")
+
     wait_for(overload, what="requests are refused")
     grown = sluice.rss() - before
     print(f"held at most {most / (1 << 20):.1f} of {limit >> 20} MiB, the process grew by {grown / (1 << 20):.1f} MiB")
-    refused = count * (20 << 10)                         # who is refused keeps the chunk it was read into until it is closed
+    refused = count * (20 << 10)  # who is refused keeps the chunk it was read into until it is closed
     assert most < limit * 5 / 4 + refused, f"held {most / (1 << 20):.1f} MiB of {limit >> 20}"
     for client in clients:
         client.close()
@@ -313,7 +335,7 @@ def test_many_connections_at_every_limit_stay_near_max_memory_and_go_back(start)
 
 def test_max_memory_is_taken_at_a_reload(start):
     sluice = start.sluice(config(start.origin().address))
-    assert sluice.metric("sluice_memory_limit_bytes") > 64 << 20        # auto
+    assert sluice.metric("sluice_memory_limit_bytes") > 64 << 20  # auto
     text = config(start.origin().address).replace("[runtime]", '[runtime]\nmax_memory = "64MiB"')
     sluice.reload(text)
     sluice.wait_metric(64 << 20, "sluice_memory_limit_bytes")

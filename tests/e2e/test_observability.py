@@ -1,4 +1,5 @@
 """What others see of a request: metrics, access log, forwarded fields."""
+
 import ipaddress
 import os
 import re
@@ -13,8 +14,34 @@ from harness.client import Client, build
 from harness.origin import ok
 from harness.proxy import config
 
-KEYS = ["time", "client", "listener", "route", "method", "host", "path", "protocol", "status", "reason", "detail", "bytes_in", "bytes_out", "upstream", "endpoint", "attempts", "reused",
-        "queue_us", "connect_us", "tls_us", "first_byte_us", "total_us", "request_id", "trace_id", "user_agent", "referer"]
+KEYS = [
+    "time",
+    "client",
+    "listener",
+    "route",
+    "method",
+    "host",
+    "path",
+    "protocol",
+    "status",
+    "reason",
+    "detail",
+    "bytes_in",
+    "bytes_out",
+    "upstream",
+    "endpoint",
+    "attempts",
+    "reused",
+    "queue_us",
+    "connect_us",
+    "tls_us",
+    "first_byte_us",
+    "total_us",
+    "request_id",
+    "trace_id",
+    "user_agent",
+    "referer",
+]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +52,9 @@ def pair(shared):
 
 # Metrics
 def promtool(text):
-    return subprocess.run(["promtool", "check", "metrics"], input=text.encode(), capture_output=True, timeout=TIMEOUT, check=False)
+    return subprocess.run(
+        ["promtool", "check", "metrics"], input=text.encode(), capture_output=True, timeout=TIMEOUT, check=False
+    )
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
@@ -44,11 +73,18 @@ def test_every_metric_of_the_contract_that_a_request_feeds(pair):
     sluice, _ = pair
     assert sluice.request(path="/metrics-feed").status == 200
     names = sluice.metrics().names()
-    plain = """downstream_connections downstream_connections_total requests_total requests_in_flight upstream_requests_total upstream_connections upstream_connections_opened_total
-        upstream_pool_waiting upstream_pool_max_connections upstream_endpoint_healthy upstream_endpoint_in_flight drain_phase config_last_reload_success build_info
-        log_dropped_total process_resident_memory_bytes process_cpu_seconds_total process_open_fds process_start_time_seconds""".split()
-    histograms = "request_duration_seconds upstream_request_duration_seconds upstream_connect_seconds upstream_pool_wait_seconds loop_lag_seconds".split()
-    wanted = {n if n.startswith("process_") else "sluice_" + n for n in plain} | {f"sluice_{n}_{end}" for n in histograms for end in ("bucket", "sum", "count")}
+    plain = """downstream_connections downstream_connections_total requests_total requests_in_flight
+        upstream_requests_total upstream_connections upstream_connections_opened_total
+        upstream_pool_waiting upstream_pool_max_connections upstream_endpoint_healthy upstream_endpoint_in_flight
+        drain_phase config_last_reload_success build_info log_dropped_total process_resident_memory_bytes
+        process_cpu_seconds_total process_open_fds process_start_time_seconds""".split()
+    histograms = (
+        "request_duration_seconds upstream_request_duration_seconds upstream_connect_seconds "
+        "upstream_pool_wait_seconds loop_lag_seconds"
+    ).split()
+    wanted = {n if n.startswith("process_") else "sluice_" + n for n in plain} | {
+        f"sluice_{n}_{end}" for n in histograms for end in ("bucket", "sum", "count")
+    }
     assert wanted <= names, sorted(wanted - names)
 
 
@@ -69,7 +105,11 @@ def test_counts_are_exact(start):
     assert sluice.metric("sluice_downstream_connections_total", listener="main") == 10
     assert sluice.metric("sluice_requests_in_flight") == 0
     metrics = sluice.metrics()
-    assert metrics.sum("sluice_upstream_requests_total", reused="false") == metrics.sum("sluice_upstream_connections_opened_total") == len(origin.connections)
+    assert (
+        metrics.sum("sluice_upstream_requests_total", reused="false")
+        == metrics.sum("sluice_upstream_connections_opened_total")
+        == len(origin.connections)
+    )
     assert metrics.sum("sluice_upstream_connect_seconds_count") == len(origin.connections)
 
 
@@ -85,7 +125,10 @@ def test_histograms_are_cumulative(pair):
     sluice, _ = pair
     sluice.request()
     metrics = sluice.metrics()
-    buckets = sorted((float(dict(p)["le"].replace("+Inf", "inf")), v) for p, v in metrics.series("sluice_request_duration_seconds_bucket", route="app").items())
+    buckets = sorted(
+        (float(dict(p)["le"].replace("+Inf", "inf")), v)
+        for p, v in metrics.series("sluice_request_duration_seconds_bucket", route="app").items()
+    )
     values = [v for _, v in buckets]
     assert values == sorted(values) and values[-1] == metrics.sum("sluice_request_duration_seconds_count", route="app")
     assert buckets[0][0] <= 0.001 and buckets[-2][0] >= 10
@@ -96,16 +139,33 @@ def test_access_log_line(start):
     origin = start.origin(lambda c, r: c.send(ok(b"answer")))
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
-        client.request("POST", "/p?q=1", {"User-Agent": "tester/1", "Referer": "http://r.test/"}, b"12345", host="a.test:81")
+        client.request(
+            "POST", "/p?q=1", {"User-Agent": "tester/1", "Referer": "http://r.test/"}, b"12345", host="a.test:81"
+        )
         client.request("GET", "/second")
     first, second = sluice.wait_log(lambda line: True, 2)
     assert list(first) == KEYS, list(first)
     assert list(second) == KEYS
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)", first["time"])
-    expected = {"listener": "main", "route": "app", "method": "POST", "path": "/p?q=1", "protocol": "HTTP/1.1", "status": 200, "upstream": "app", "endpoint": origin.address,
-                "attempts": 1, "reused": False, "user_agent": "tester/1", "referer": "http://r.test/", "tls_us": 0}
+    expected = {
+        "listener": "main",
+        "route": "app",
+        "method": "POST",
+        "path": "/p?q=1",
+        "protocol": "HTTP/1.1",
+        "status": 200,
+        "upstream": "app",
+        "endpoint": origin.address,
+        "attempts": 1,
+        "reused": False,
+        "user_agent": "tester/1",
+        "referer": "http://r.test/",
+        "tls_us": 0,
+    }
     assert {k: first[k] for k in expected} == expected
-    assert ipaddress.ip_address(first["client"].rsplit(":", 1)[0] if first["client"].count(":") == 1 else first["client"]) == ipaddress.ip_address("127.0.0.1")
+    assert ipaddress.ip_address(
+        first["client"].rsplit(":", 1)[0] if first["client"].count(":") == 1 else first["client"]
+    ) == ipaddress.ip_address("127.0.0.1")
     assert first["host"] in ("a.test", "a.test:81") and not first["reason"] and not first["detail"]
     assert first["bytes_in"] >= 5 and first["bytes_out"] >= 6
     assert first["connect_us"] > 0 and 0 < first["first_byte_us"] <= first["total_us"]
@@ -123,13 +183,18 @@ def test_a_head_that_was_let_go_is_logged_as_any_other(start):
     fields = {"User-Agent": "tester/1" + "u" * 1100, "Referer": "http://r.test/", "Traceparent": trace}
     for pad in ("small", "p" * 20_000):
         with sluice.client() as client:
-            assert client.request("PATCH", "/p?" + "q" * 9000, {**fields, "X-Pad": pad}, b"12345", host="a.test:81").body == b"answer"
+            assert (
+                client.request("PATCH", "/p?" + "q" * 9000, {**fields, "X-Pad": pad}, b"12345", host="a.test:81").body
+                == b"answer"
+            )
     small, large = sluice.wait_log(lambda line: True, 2)
     for same in set(KEYS) - {"time", "request_id", "reused"}:
         if not same.endswith("_us"):
             assert small[same] == large[same], same
     assert large["method"] == "PATCH" and large["host"] == "a.test:81" and large["trace_id"] == trace.split("-")[1]
-    assert large["path"].endswith("...") and large["user_agent"].endswith("...") and large["referer"] == "http://r.test/"
+    assert (
+        large["path"].endswith("...") and large["user_agent"].endswith("...") and large["referer"] == "http://r.test/"
+    )
     assert len(large["request_id"]) == len(small["request_id"]) > 0
 
 
@@ -141,7 +206,9 @@ def test_lines_cannot_be_broken(start):
         client.send(b'GET /"x\\?"a"\\b{} HTTP/1.1\r\nHost: a.test\r\n\r\n')
         client.response()
     with sluice.client() as client:
-        client.send(b'GET /?"\\ HTTP/1.1\r\nHost: a.test\r\nUser-Agent: \xff\xfe\xc3("\\\t\r\nReferer: ",\"status\":999\r\n\r\n')
+        client.send(
+            b'GET /?"\\ HTTP/1.1\r\nHost: a.test\r\nUser-Agent: \xff\xfe\xc3("\\\t\r\nReferer: ",\"status\":999\r\n\r\n'
+        )
         assert client.response().status == 200
     with sluice.client() as client:
         client.send(b'GET /\x01\x1b[31m\n{"status":1}\r\nHost: a.test\r\n\r\n')
@@ -160,7 +227,11 @@ def test_common_format(start):
     sluice = start.sluice(text)
     sluice.request(path="/x?y", headers={"User-Agent": 'a"b', "Referer": "http://r.test/"})
     line = wait_for(lambda: open(sluice.log_path, encoding="utf-8").read(), what="a line")
-    assert re.fullmatch(r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "GET /x\?y HTTP/1\.1" 200 \d+ "http://r\.test/" "a(\\"|\\x22)b"\n', line), line
+    assert re.fullmatch(
+        r'127\.0\.0\.1 - - \[\d\d/[A-Z][a-z][a-z]/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "GET /x\?y HTTP/1\.1" 200 \d+ '
+        r'"http://r\.test/" "a(\\"|\\x22)b"\n',
+        line,
+    ), line
 
 
 def test_log_to_stdout_and_off(start):
@@ -204,16 +275,27 @@ def test_a_full_disk_or_pipe_never_stalls_traffic(start):
                     client.send(build(path=path))
                     assert client.response().status == 200
             return sluice.metric("sluice_log_dropped_total") > 0
+
         wait_for(flooded, TIMEOUT * 3, "dropped lines are counted")
     finally:
-        os.close(reader)                              # frees the writer: it may end now
+        os.close(reader)  # frees the writer: it may end now
 
 
 # Forwarded fields
 def test_fields_made_for_the_upstream(start):
     origin = start.origin()
     sluice = start.sluice(config(origin.address))
-    spoofed = [(n, "6.6.6.6") for n in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "X-Forwarded-Port", "X-Forwarded-Server")] + [("Forwarded", "for=6.6.6.6")]
+    spoofed = [
+        (n, "6.6.6.6")
+        for n in (
+            "X-Forwarded-For",
+            "X-Forwarded-Host",
+            "X-Forwarded-Proto",
+            "X-Real-IP",
+            "X-Forwarded-Port",
+            "X-Forwarded-Server",
+        )
+    ] + [("Forwarded", "for=6.6.6.6")]
     for headers in ([], spoofed):
         assert sluice.request(headers=headers, host="a.test:8080").status == 200
         request = origin.requests[-1]
@@ -221,7 +303,11 @@ def test_fields_made_for_the_upstream(start):
         assert request.header("x-forwarded-proto") == "http"
         assert request.header("x-forwarded-host") == "a.test:8080"
         pairs = dict(p.strip().split("=", 1) for p in request.header("forwarded").split(";"))
-        assert pairs["for"].strip('"').split(":")[0] == "127.0.0.1" and pairs["proto"] == "http" and pairs["host"].strip('"') == "a.test:8080"
+        assert (
+            pairs["for"].strip('"').split(":")[0] == "127.0.0.1"
+            and pairs["proto"] == "http"
+            and pairs["host"].strip('"') == "a.test:8080"
+        )
         assert re.fullmatch(r"1\.1 \S+", request.header("via"))
         assert not any("6.6.6.6" in v for _, v in request.headers), request.headers
         assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", request.header("traceparent"))
@@ -230,18 +316,45 @@ def test_fields_made_for_the_upstream(start):
 def test_hop_by_hop_fields_end_here(start):
     origin = start.origin()
     sluice = start.sluice(config(origin.address))
-    answer = sluice.request(headers=[("Connection", "X-Foo, keep-alive, Host, Content-Length, Transfer-Encoding, X-Forwarded-For, Authorization, Cookie"), ("X-Foo", "1"), ("Keep-Alive", "timeout=5"),
-                                     ("Proxy-Connection", "keep-alive"), ("TE", "gzip, trailers"), ("Authorization", "Basic x"), ("Cookie", "a=b"), ("Connection", "close, X-Bar"), ("X-Bar", "2"), ("X-Stay", "3")])
+    answer = sluice.request(
+        headers=[
+            (
+                "Connection",
+                "X-Foo, keep-alive, Host, Content-Length, Transfer-Encoding, X-Forwarded-For, Authorization, Cookie",
+            ),
+            ("X-Foo", "1"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "keep-alive"),
+            ("TE", "gzip, trailers"),
+            ("Authorization", "Basic x"),
+            ("Cookie", "a=b"),
+            ("Connection", "close, X-Bar"),
+            ("X-Bar", "2"),
+            ("X-Stay", "3"),
+        ]
+    )
     assert answer.status == 200
     request = origin.requests[0]
     for name in ("x-foo", "x-bar", "keep-alive", "proxy-connection"):
         assert not request.all(name), name
-    for name, value in (("host", "a.test"), ("authorization", "Basic x"), ("cookie", "a=b"), ("x-stay", "3"), ("x-forwarded-for", "127.0.0.1")):
+    for name, value in (
+        ("host", "a.test"),
+        ("authorization", "Basic x"),
+        ("cookie", "a=b"),
+        ("x-stay", "3"),
+        ("x-forwarded-for", "127.0.0.1"),
+    ):
         assert request.header(name) == value
     assert request.header("te") in (None, "trailers")
 
 
-@pytest.mark.parametrize("value", ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra",
+    ],
+)
 def test_valid_traceparent_is_passed_on(pair, value):
     sluice, origin = pair
     sluice.request(path="/traced", headers={"traceparent": value, "tracestate": "a=b"})
@@ -249,8 +362,18 @@ def test_valid_traceparent_is_passed_on(pair, value):
     assert sluice.wait_log_path("/traced")[-1]["trace_id"] == "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-@pytest.mark.parametrize("value", ["", "nonsense", "00-00000000000000000000000000000000-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-                                   "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "nonsense",
+        "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-extra",
+    ],
+)
 def test_invalid_traceparent_is_made_anew(pair, value):
     sluice, origin = pair
     sluice.request(headers={"traceparent": value})
@@ -273,7 +396,11 @@ def relay(connection, addresses):
     """Sends what comes back into the proxy, as a misconfigured balancer would."""
     request = connection.read_head()
     with Client(addresses[0]) as client:
-        client.send(f"{request.method} {request.target} HTTP/1.1\r\n".encode() + "".join(f"{n}: {v}\r\n" for n, v in request.headers).encode() + b"\r\n")
+        client.send(
+            f"{request.method} {request.target} HTTP/1.1\r\n".encode()
+            + "".join(f"{n}: {v}\r\n" for n, v in request.headers).encode()
+            + b"\r\n"
+        )
         answer = client.response()
     connection.send(ok(answer.body, ["x-sluice-reason: loop"] if answer.status == 508 else [], f"{answer.status} X"))
     connection.wait_eof()

@@ -1,4 +1,5 @@
 """The pool of upstream connections: caps, the queue, reuse, races, health, and what may be sent twice."""
+
 import threading
 
 import pytest
@@ -65,6 +66,7 @@ def test_cap_of_one_starves_no_worker(start):
         with lock:
             active[0] -= 1
         connection.send(ok())
+
     origin = start.origin(on_request)
     sluice = start.sluice(config(origin.address, pool='max_connections = 1\nacquire_timeout = "30s"', workers=2))
     clients = [sluice.client() for _ in range(16)]
@@ -78,12 +80,12 @@ def test_cap_of_one_starves_no_worker(start):
 def test_acquire_timeout(start, gate):
     origin = start.origin(gate)
     sluice = start.sluice(config(origin.address, pool=f'max_connections = 1\nacquire_timeout = "{limit(0.3)}"'))
-    client, = held_clients(sluice, 1)
+    (client,) = held_clients(sluice, 1)
     origin.wait_heads(1)
     answer = sluice.request(path="/waited")
     assert (answer.status, answer.reason) == (503, "pool_timeout")
     assert int(answer.header("retry-after")) >= 1
-    line, = sluice.wait_log_path("/waited")
+    (line,) = sluice.wait_log_path("/waited")
     assert (line["status"], line["reason"]) == (503, "pool_timeout") and line["queue_us"] >= 250000
     assert sluice.metric("sluice_upstream_pool_timeouts_total", upstream="app") == 1
     assert sluice.metric("sluice_local_replies_total", reason="pool_timeout") == 1
@@ -95,7 +97,9 @@ def test_acquire_timeout(start, gate):
 
 def test_wait_budget_of_a_route(start, gate):
     origin = start.origin(gate)
-    sluice = start.sluice(config(origin.address, pool='max_connections = 1\nacquire_timeout = "60s"', route='wait_budget = "300ms"'))
+    sluice = start.sluice(
+        config(origin.address, pool='max_connections = 1\nacquire_timeout = "60s"', route='wait_budget = "300ms"')
+    )
     held_clients(sluice, 1)
     origin.wait_heads(1)
     assert sluice.request().reason == "pool_timeout"
@@ -124,7 +128,7 @@ def test_waiters_are_served_in_order_and_leave_with_their_client(start, gate):
     for i in range(5):
         clients += held_clients(sluice, 1, f"/{i}")
         sluice.wait_metric(i + 1, "sluice_upstream_pool_waiting", upstream="app")
-    clients[3].reset()                                # waits as /2
+    clients[3].reset()  # waits as /2
     sluice.wait_metric(4, "sluice_upstream_pool_waiting", upstream="app")
     gate.open()
     for i, client in enumerate(clients):
@@ -174,6 +178,7 @@ def test_connection_close_of_the_origin(start):
         connection.read_request()
         connection.send(ok(b"x", ["Connection: close"]))
         connection.wait_eof()
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -188,9 +193,14 @@ def test_http_1_0_origin_is_not_pooled_unless_it_says_so(start):
         while True:
             connection.read_request()
             keep = connection.number > 1
-            connection.send(b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n" + (b"Connection: keep-alive\r\n" if keep else b"") + b"\r\nx")
+            connection.send(
+                b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n"
+                + (b"Connection: keep-alive\r\n" if keep else b"")
+                + b"\r\nx"
+            )
             if not keep:
                 connection.wait_eof()
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -211,6 +221,7 @@ def test_a_connection_the_origin_closed_while_idle_is_never_used(start, how, met
             assert go.wait(TIMEOUT)
             getattr(connection, how)()
         connection.wait_eof()
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -243,7 +254,7 @@ def test_a_reused_connection_that_dies_is_replayed_when_safe(start, method):
         answer = client.request(method, "/again")
         assert answer.status == 200, answer.headers
     assert [r.target for r in origin.requests] == ["/", "/again", "/again"]
-    line, = sluice.wait_log_path("/again")
+    (line,) = sluice.wait_log_path("/again")
     assert (line["status"], line["attempts"]) == (200, 2)
     assert sluice.metric("sluice_upstream_retries_total", upstream="app") == 1
 
@@ -266,6 +277,7 @@ def test_a_post_is_never_sent_twice(start, method, how):
         connection.send(ok())
         connection.read_request()
         getattr(connection, how)()
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -273,7 +285,7 @@ def test_a_post_is_never_sent_twice(start, method, how):
         answer = client.request(method, "/once", body=b"pay")
         assert (answer.status, answer.reason) == (502, "reset")
     assert [r.target for r in origin.requests] == ["/", "/once"]
-    line, = sluice.wait_log_path("/once")
+    (line,) = sluice.wait_log_path("/once")
     assert (line["status"], line["reason"], line["attempts"]) == (502, "reset", 1)
 
 
@@ -292,12 +304,14 @@ def test_a_post_is_never_lost_to_an_idle_race_twice(start):
 
 def test_a_put_with_a_streamed_body_is_not_replayed(start):
     """The rest of its body is still to come: it cannot be sent again as a whole."""
+
     def script(connection):
         connection.read_request()
         connection.send(ok())
         connection.read_head()
         connection.read(100000)
         connection.reset()
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -334,7 +348,7 @@ def test_all_endpoints_refuse(start):
     sluice = start.sluice(config(refused_address(), refused_address()))
     answer = sluice.request(path="/dead")
     assert (answer.status, answer.reason) == (502, "connect_failed")
-    line, = sluice.wait_log_path("/dead")
+    (line,) = sluice.wait_log_path("/dead")
     assert (line["status"], line["reason"]) == (502, "connect_failed")
     assert sluice.metric("sluice_upstream_errors_total", upstream="app", reason="connect_failed") >= 1
 
@@ -358,6 +372,7 @@ def test_retry_on_503_must_be_asked_for(start):
     def on_request(connection, request):
         first = len(request_count(origin, request.target)) == 1
         connection.send(ok(b"x", status="503 Service Unavailable" if first else "200 OK"))
+
     origin = start.origin(on_request)
     plain = start.sluice(config(origin.address))
     assert plain.request(path="/plain").status == 503
@@ -377,6 +392,7 @@ def test_per_try_timeout(start):
         if connection.number > 1:
             connection.send(ok(b"second"))
         connection.wait_eof()
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address, retry=f'per_try_timeout = "{limit(0.5)}"'))
     assert sluice.request().body == b"second"
@@ -395,7 +411,8 @@ def test_round_robin_and_weights(start):
 
 @pytest.mark.parametrize("workers", [1, 2, 4])
 def test_round_robin_takes_turns_over_the_whole_process(start, workers):
-    """Three requests on fresh connections meet three backends, whichever workers the kernel gives the connections to."""
+    """Three requests on fresh connections meet three backends, whichever workers the kernel gives the connections
+    to."""
     origins = [start.origin() for _ in range(3)]
     sluice = start.sluice(config(*(o.address for o in origins), upstream='balance = "round_robin"', workers=workers))
     for turn in range(1, 17):
@@ -422,17 +439,17 @@ def test_min_idle_is_connected_before_ready(start):
     origin = start.origin()
     sluice = start.sluice(config(origin.address, pool="min_idle = 3"))
     assert sluice.metric("sluice_upstream_connections", upstream="app", state="idle") == 3
-    origin.wait_connections(3)                        # ours are made when the kernel has them; it may not have taken them yet
+    origin.wait_connections(3)  # ours are made when the kernel has them; it may not have taken them yet
     assert origin.heads == 0
     with sluice.client() as client:
-        assert client.request().status == 200         # while that one is in use, another may be made
-    line, = sluice.wait_log(lambda line: True)
+        assert client.request().status == 200  # while that one is in use, another may be made
+    (line,) = sluice.wait_log(lambda line: True)
     assert line["reused"] is True or line["connect_us"] == 0
 
 
 def test_warm_timeout_bounds_readiness(start):
     text = config(refused_address(), pool="min_idle = 1").replace("[runtime]", '[runtime]\nwarm_timeout = "300ms"')
-    sluice = start.sluice(text)                       # ready although nothing could be warmed
+    sluice = start.sluice(text)  # ready although nothing could be warmed
     assert sluice.request().status == 502
 
 
@@ -449,7 +466,9 @@ def test_proxy_reuses_the_most_recent_connection_for_a_post(start, gate):
 
 def test_source_address(start):
     seen = []
-    origin = start.origin(on_connection=lambda c: (seen.append(c.sock.getpeername()[0]), c.read_request(), c.send(ok()), c.wait_eof()))
+    origin = start.origin(
+        on_connection=lambda c: (seen.append(c.sock.getpeername()[0]), c.read_request(), c.send(ok()), c.wait_eof())
+    )
     sluice = start.sluice(config(origin.address, upstream='source_addresses = ["127.0.0.77"]'))
     assert sluice.request().status == 200
     assert seen == ["127.0.0.77"]

@@ -1,4 +1,5 @@
 """Reload: running requests are left alone, unchanged parts are kept, a bad file changes nothing."""
+
 import os
 import shutil
 import signal
@@ -67,7 +68,14 @@ def test_what_is_unchanged_is_kept(start):
         opened = sluice.metric("sluice_upstream_connections_opened_total", upstream="app")
         used = next(c for c in origin.connections if c.requests)
         for i in range(5):
-            sluice.reload(config(origin.address, health=health, route=f'timeout = "{i + 1}s"', before=f'[[route]]\npath = "/new{i}"\nrespond = {{ status = 204 }}\n'))
+            sluice.reload(
+                config(
+                    origin.address,
+                    health=health,
+                    route=f'timeout = "{i + 1}s"',
+                    before=f'[[route]]\npath = "/new{i}"\nrespond = {{ status = 204 }}\n',
+                )
+            )
             answer = client.request()
             assert answer.status == 200 and not answer.closes
         wait_for(lambda: client.request(path="/new4").status == 204)
@@ -92,6 +100,7 @@ def test_a_request_under_way_keeps_its_configuration(start):
         if request.target == "/held":
             assert gate.wait(TIMEOUT * 2)
         connection.send(ok(b"old"))
+
     old, new = start.origin(on_request), start.origin(lambda c, r: c.send(ok(b"new")))
     sluice = start.sluice(text_for(old))
     with sluice.client() as client, sluice.client() as upload:
@@ -129,10 +138,15 @@ def test_listeners_come_and_go(start):
 def test_a_port_that_is_taken_fails_the_reload_as_a_whole(start):
     origin, blocker = start.origin(), start.origin()
     sluice = start.sluice(config(origin.address))
-    bad = config(origin.address, route="timeout = \"1s\"", before='[[route]]\npath = "/new"\nrespond = { status = 204 }\n', extra=f'[[listener]]\nname = "taken"\naddress = "{blocker.address}"\n')
+    bad = config(
+        origin.address,
+        route="timeout = \"1s\"",
+        before='[[route]]\npath = "/new"\nrespond = { status = 204 }\n',
+        extra=f'[[listener]]\nname = "taken"\naddress = "{blocker.address}"\n',
+    )
     sluice.reload(bad, outcome="failed")
     assert blocker.address in sluice.stderr()
-    assert sluice.request(path="/new").status == 200   # the old file still rules
+    assert sluice.request(path="/new").status == 200  # the old file still rules
     assert not blocker.connections
 
 
@@ -143,7 +157,9 @@ def test_an_address_that_another_process_serves_fails_the_reload(start):
     port = other.address().rsplit(":", 1)[1]
     for address in (other.address(), f"0.0.0.0:{port}"):
         for by in ("POST", "signal"):
-            bad = config(mine.address, extra=f'[[listener]]\nname = "taken"\naddress = "{address}"\nprotocols = ["http/1.1"]\n')
+            bad = config(
+                mine.address, extra=f'[[listener]]\nname = "taken"\naddress = "{address}"\nprotocols = ["http/1.1"]\n'
+            )
             answer = sluice.reload(bad, by, outcome="failed")
             assert answer is None or (answer[0] == 400 and address in answer[1]), answer
             assert address in sluice.stderr()
@@ -151,7 +167,11 @@ def test_an_address_that_another_process_serves_fails_the_reload(start):
                 assert other.request().body == b"theirs"
                 assert sluice.request().body == b"mine"
     other.stop()
-    sluice.reload(config(mine.address, extra=f'[[listener]]\nname = "taken"\naddress = "0.0.0.0:{port}"\nprotocols = ["http/1.1"]\n'))
+    sluice.reload(
+        config(
+            mine.address, extra=f'[[listener]]\nname = "taken"\naddress = "0.0.0.0:{port}"\nprotocols = ["http/1.1"]\n'
+        )
+    )
     with Client(f"127.0.0.1:{port}") as client:
         assert client.request().body == b"mine"
 
@@ -161,8 +181,18 @@ def test_a_listener_goes_from_one_address_to_all_and_back(start):
     origin = start.origin()
     sluice = start.sluice(config(origin.address, workers=2))
     port = sluice.address().rsplit(":", 1)[1]
-    fixed, everywhere = (config(origin.address, workers=2).replace('address = "127.0.0.1:0"\nprotocols', f'address = "{at}:{port}"\nprotocols') for at in ("127.0.0.1", "0.0.0.0"))
-    for text in (everywhere, fixed, everywhere + f'[[listener]]\nname = "narrow"\naddress = "127.0.0.1:{port}"\nprotocols = ["http/1.1"]\n', fixed):
+    fixed, everywhere = (
+        config(origin.address, workers=2).replace(
+            'address = "127.0.0.1:0"\nprotocols', f'address = "{at}:{port}"\nprotocols'
+        )
+        for at in ("127.0.0.1", "0.0.0.0")
+    )
+    for text in (
+        everywhere,
+        fixed,
+        everywhere + f'[[listener]]\nname = "narrow"\naddress = "127.0.0.1:{port}"\nprotocols = ["http/1.1"]\n',
+        fixed,
+    ):
         sluice.reload(text)
         for _ in range(10):
             with Client(f"127.0.0.1:{port}") as client:
@@ -170,21 +200,35 @@ def test_a_listener_goes_from_one_address_to_all_and_back(start):
 
 
 def test_sockets_are_known_by_their_address(start):
-    """Three unnamed listeners of unix sockets: the first goes, two exchange their places, then, with names, their addresses; and no
-    client of theirs is refused."""
+    """Three unnamed listeners of unix sockets: the first goes, two exchange their places, then, with names, their
+    addresses; and no client of theirs is refused."""
     origin = start.origin()
     base = config(origin.address)
 
     def text(*addresses, names=()):
         lines = [f'name = "{name}"\n' for name in names] or [""] * len(addresses)
-        return base + "".join(f'[[listener]]\n{line}address = "unix:@DIR@/{address}"\nprotocols = ["http/1.1"]\n' for line, address in zip(lines, addresses))
+        return base + "".join(
+            f'[[listener]]\n{line}address = "unix:@DIR@/{address}"\nprotocols = ["http/1.1"]\n'
+            for line, address in zip(lines, addresses)
+        )
+
     sluice = start.sluice(text("a", "b", "c"))
     clients = {name: Client(f"unix:{sluice.directory}/{name}") for name in "bc"}
     inodes = {name: os.stat(f"{sluice.directory}/{name}").st_ino for name in "bc"}
-    for addresses, names in (("bc", ""), ("cb", ""), ("bca", ""), ("cab", ""), ("bc", "xy"), ("cb", "xy"), ("bc", "yx")):
+    for addresses, names in (
+        ("bc", ""),
+        ("cb", ""),
+        ("bca", ""),
+        ("cab", ""),
+        ("bc", "xy"),
+        ("cb", "xy"),
+        ("bc", "yx"),
+    ):
         sluice.reload(text(*addresses, names=names))
         for name, client in clients.items():
-            assert names or client.request().status == 200   # what was accepted under a name that left ends in good order
+            assert (
+                names or client.request().status == 200
+            )  # what was accepted under a name that left ends in good order
             with Client(f"unix:{sluice.directory}/{name}") as fresh:
                 assert fresh.request().status == 200
             assert os.stat(f"{sluice.directory}/{name}").st_ino == inodes[name]
@@ -223,7 +267,9 @@ def test_a_burst_of_signals_is_harmless(start):
         sluice.write_config(text_for(origin, f"{i + 1}s"))
         sluice.signal(signal.SIGHUP)
     sluice.wait_metric(lambda v: v >= 1, "sluice_config_reloads_total")
-    wait_for(lambda: '"50s"' in sluice.admin("/config")[1] or "50s" in sluice.admin("/config")[1], what="the last file rules")
+    wait_for(
+        lambda: '"50s"' in sluice.admin("/config")[1] or "50s" in sluice.admin("/config")[1], what="the last file rules"
+    )
     assert sluice.request().status == 200
 
 
@@ -239,11 +285,16 @@ def test_load_through_reloads_a_certificate_swap_and_sigterm(start):
         for source, target in zip(ca.issue("a.test", label=label), live):
             shutil.copyfile(source, target + ".new")
             os.replace(target + ".new", target)
+
     install("first")
 
     def text(i):
-        secure = f'[[listener]]\nname = "tls"\naddress = "127.0.0.1:0"\nprotocols = ["http/1.1"]\n[listener.tls]\n{certificate_lines(live)}\n'
+        secure = (
+            f'[[listener]]\nname = "tls"\naddress = "127.0.0.1:0"\nprotocols = ["http/1.1"]\n[listener.tls]\n'
+            f'{certificate_lines(live)}\n'
+        )
         return text_for(origin, f"{i + 10}s", workers=2, deregister_wait=limit(2), deadline="20s", extra=secure)
+
     sluice = start.sluice(text(0))
     plain = Load(sluice.address(), rate=120, threads=4)
     secure = Load(sluice.address("tls"), rate=80, threads=4, tls=ca.client_context(), server_name="a.test")
@@ -252,15 +303,22 @@ def test_load_through_reloads_a_certificate_swap_and_sigterm(start):
             if i == 10:
                 install("second")
             served = plain.served, secure.served
-            sluice.reload("broken = [\n" if i % 3 == 0 else text(i), by=("signal", "POST")[i % 2], outcome="failed" if i % 3 == 0 else "ok")
+            sluice.reload(
+                "broken = [\n" if i % 3 == 0 else text(i),
+                by=("signal", "POST")[i % 2],
+                outcome="failed" if i % 3 == 0 else "ok",
+            )
             wait_for(lambda: plain.served > served[0] + 8 and secure.served > served[1] + 4, what="load goes on")
         with sluice.client("tls", tls=ca.client_context(), server_name="a.test") as client:
             swapped = client.sock.getpeercert()["serialNumber"]
         sluice.signal(signal.SIGTERM)
         wait_for(lambda: sluice.readyz()[0] == 503)
         served = plain.served, secure.served
-        wait_for(lambda: plain.served > served[0] + 8 and secure.served > served[1] + 4, what="load goes on while deregistering")
-        plain.stopping.set()                          # as a balancer does that saw the 503
+        wait_for(
+            lambda: plain.served > served[0] + 8 and secure.served > served[1] + 4,
+            what="load goes on while deregistering",
+        )
+        plain.stopping.set()  # as a balancer does that saw the 503
         secure.stopping.set()
     plain.check()
     secure.check()

@@ -3,6 +3,7 @@
 100,000 requests over 64 connections (a share of it by SLUICE_E2E_SCALE) while one of three backends is
 killed and started again ten times, at moments spread evenly over the requests.
 """
+
 import os
 import re
 import subprocess
@@ -22,13 +23,21 @@ class H2load:
     def __init__(self, sluice, requests, connections=64):
         self.sluice = sluice
         self.requests = requests
-        self.process = subprocess.Popen(["h2load", "--h1", "-n", str(requests), "-c", str(connections), "-t", "1", f"http://{sluice.address()}/"],
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.process = subprocess.Popen(
+            ["h2load", "--h1", "-n", str(requests), "-c", str(connections), "-t", "1", f"http://{sluice.address()}/"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
     def reached(self, share):
         """Waits until this share of the requests has been counted by the proxy."""
         target = self.requests * share
-        wait_for(lambda: self.process.poll() is not None or self.sluice.metric("sluice_requests_total") >= target, TIMEOUT * 6, f"{share:.0%} of the load")
+        wait_for(
+            lambda: self.process.poll() is not None or self.sluice.metric("sluice_requests_total") >= target,
+            TIMEOUT * 6,
+            f"{share:.0%} of the load",
+        )
 
     def result(self):
         try:
@@ -37,7 +46,11 @@ class H2load:
             if self.process.poll() is None:
                 self.process.kill()
                 self.process.wait(TIMEOUT)
-        counts = re.search(r"requests: (\d+) total, (\d+) started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", out)
+        counts = re.search(
+            r"requests: (\d+) total, (\d+) started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) "
+            r"timeout",
+            out,
+        )
         codes = re.search(r"status codes: (\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", out)
         assert counts and codes, out
         return [int(v) for v in counts.groups()], [int(v) for v in codes.groups()], out
@@ -76,7 +89,11 @@ def test_all_backends_die_and_come_back(start):
         wait_for(lambda: sluice.request().status == 200, what="service")
         backend.kill()
         answer = sluice.request()
-        assert (answer.status, answer.reason) in ((502, "connect_failed"), (503, "no_endpoint"), (502, "reset")), answer.headers
+        assert (answer.status, answer.reason) in (
+            (502, "connect_failed"),
+            (503, "no_endpoint"),
+            (502, "reset"),
+        ), answer.headers
         backend.start()
     wait_for(lambda: sluice.request().status == 200, what="service")
 
@@ -89,6 +106,7 @@ def test_a_backend_that_resets_every_other_connection(start):
                 connection.reset()
                 return
             connection.send(ok())
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address))
     with sluice.client() as client:
@@ -119,6 +137,7 @@ def test_client_connections_have_a_cap(start):
         if request.target == "/held":
             assert gate.wait(TIMEOUT)
         connection.send(ok())
+
     origin = start.origin(on_request)
     sluice = start.sluice(config(origin.address).replace("[runtime]", "[runtime]\nmax_connections = 4"))
     clients = [sluice.client() for _ in range(4)]
@@ -134,9 +153,8 @@ def test_client_connections_have_a_cap(start):
     try:
         with sluice.client() as refused:
             assert refused.ended()
-    except ConnectionResetError:                      # so early that connect() sees it
+    except ConnectionResetError:  # so early that connect() sees it
         pass
     sluice.wait_metric(lambda v: v >= 1, "sluice_downstream_connections_rejected_total")
     gate.set()
     assert all(c.response().status == 200 for c in busy)
-

@@ -1,4 +1,6 @@
-"""What RFC 9110 asks of an intermediary beyond framing: Date, authorities, schemes, 426, methods and fields that only pass."""
+"""What RFC 9110 asks of an intermediary beyond framing: Date, authorities, schemes, 426, methods and fields that only
+pass."""
+
 import email.utils
 import time
 
@@ -51,7 +53,9 @@ respond = { status = 200, body = "never" }
 
 @pytest.fixture(scope="module")
 def pair(shared):
-    origin = shared.origin(lambda c, r: c.send(ok(headers=["Date: Sun, 06 Nov 1994 08:49:37 GMT"] if r.target == "/dated" else [])))
+    origin = shared.origin(
+        lambda c, r: c.send(ok(headers=["Date: Sun, 06 Nov 1994 08:49:37 GMT"] if r.target == "/dated" else []))
+    )
     return shared.sluice(config(origin.address, before=LOCAL, protocols=BOTH)), origin
 
 
@@ -86,6 +90,7 @@ def test_admin_pages_have_a_date(pair):
 
 
 # --- authority (RFC 3986 3.2.3) and scheme (9113 8.3.1) ---------------------------------------------------------------
+
 
 def test_an_empty_port_is_none(pair):
     sluice, origin = pair
@@ -134,8 +139,11 @@ def test_the_scheme_of_a_trusted_proxy(start):
 
 # --- 426 (15.5.22) ----------------------------------------------------------------------------------------------------
 
+
 def test_upgrade_stays_on_a_426(start):
-    origin = start.origin(lambda c, r: c.send(ok(status="426 Upgrade Required", headers=["Connection: Upgrade", "Upgrade: TLS/1.3, foo"])))
+    origin = start.origin(
+        lambda c, r: c.send(ok(status="426 Upgrade Required", headers=["Connection: Upgrade", "Upgrade: TLS/1.3, foo"]))
+    )
     sluice = start.sluice(config(origin.address, protocols=BOTH))
     answer = sluice.request()
     assert answer.status == 426 and answer.header("upgrade") == "TLS/1.3, foo"
@@ -149,12 +157,49 @@ def test_upgrade_stays_on_a_426(start):
 
 # --- what only passes -------------------------------------------------------------------------------------------------
 
-ASKED = [("Range", "bytes=0-4, 9-"), ("If-Range", '"a"'), ("If-None-Match", '"a", W/"b", *'), ("If-Match", '"a"'), ("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT"),
-         ("If-Unmodified-Since", "yesterday"), ("Cache-Control", "no-transform, max-age=0, x-own"), ("Pragma", "no-cache"), ("Accept-Encoding", "gzip;q=0"), ("Authorization", "Basic eDp5"),
-         ("Proxy-Authorization", "Basic eDp5"), ("Max-Forwards", "3"), ("Trailer", "X-Sum"), ("From", "a@a.test"), ("X-Unknown", "a,,b , c"), ("X-Unknown", "d"), ("Priority", "u=1"), ("Incremental", "?1")]
-ANSWERED = [("ETag", 'W/"b"'), ("Last-Modified", "yesterday"), ("Age", "17"), ("Warning", '110 - "stale"'), ("Cache-Control", "no-transform, private=\"x\""), ("Expires", "0"), ("Vary", "*"),
-            ("Content-Encoding", "gzip"), ("Content-Range", "bytes 0-1/2"), ("Accept-Ranges", "bytes"), ("Server", "o"), ("Via", "1.0 other"), ("Allow", "GET"), ("WWW-Authenticate", "Basic realm=\"a\", New x=y"),
-            ("WWW-Authenticate", "Other"), ("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"), ("Retry-After", "9"), ("X-Unknown", "a,,b , c"), ("X-Unknown", "d"), ("Date", "Sun, 06 Nov 1994 08:49:37 GMT")]
+ASKED = [
+    ("Range", "bytes=0-4, 9-"),
+    ("If-Range", '"a"'),
+    ("If-None-Match", '"a", W/"b", *'),
+    ("If-Match", '"a"'),
+    ("If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT"),
+    ("If-Unmodified-Since", "yesterday"),
+    ("Cache-Control", "no-transform, max-age=0, x-own"),
+    ("Pragma", "no-cache"),
+    ("Accept-Encoding", "gzip;q=0"),
+    ("Authorization", "Basic eDp5"),
+    ("Proxy-Authorization", "Basic eDp5"),
+    ("Max-Forwards", "3"),
+    ("Trailer", "X-Sum"),
+    ("From", "a@a.test"),
+    ("X-Unknown", "a,,b , c"),
+    ("X-Unknown", "d"),
+    ("Priority", "u=1"),
+    ("Incremental", "?1"),
+]
+ANSWERED = [
+    ("ETag", 'W/"b"'),
+    ("Last-Modified", "yesterday"),
+    ("Age", "17"),
+    ("Warning", '110 - "stale"'),
+    ("Cache-Control", "no-transform, private=\"x\""),
+    ("Expires", "0"),
+    ("Vary", "*"),
+    ("Content-Encoding", "gzip"),
+    ("Content-Range", "bytes 0-1/2"),
+    ("Accept-Ranges", "bytes"),
+    ("Server", "o"),
+    ("Via", "1.0 other"),
+    ("Allow", "GET"),
+    ("WWW-Authenticate", "Basic realm=\"a\", New x=y"),
+    ("WWW-Authenticate", "Other"),
+    ("Set-Cookie", "a=b"),
+    ("Set-Cookie", "c=d"),
+    ("Retry-After", "9"),
+    ("X-Unknown", "a,,b , c"),
+    ("X-Unknown", "d"),
+    ("Date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+]
 
 
 def told(headers, names):
@@ -168,13 +213,20 @@ def lowered(fields):
 
 
 def test_fields_that_only_pass(start):
-    """Ranges, conditions, cache directives, Age, Warning and what nobody here knows: as they came, in their order, both ways."""
-    origin = start.origin(lambda c, r: c.send(ok(b"\x1f\x8b", [f"{n}: {v}" for n, v in ANSWERED], "206 Partial Content")))
+    """Ranges, conditions, cache directives, Age, Warning and what nobody here knows: as they came, in their order, both
+    ways."""
+    origin = start.origin(
+        lambda c, r: c.send(ok(b"\x1f\x8b", [f"{n}: {v}" for n, v in ANSWERED], "206 Partial Content"))
+    )
     sluice = start.sluice(config(origin.address, protocols=BOTH))
     answer = sluice.request(headers=ASKED)
     assert answer.status == 206 and answer.body == b"\x1f\x8b" and told(answer.headers, ANSWERED) == lowered(ANSWERED)
     answer = h2_answer(sluice, headers=lowered(ASKED))
-    assert answer.status == 206 and bytes(answer.body) == b"\x1f\x8b" and told(answer.headers, ANSWERED) == lowered(ANSWERED)
+    assert (
+        answer.status == 206
+        and bytes(answer.body) == b"\x1f\x8b"
+        and told(answer.headers, ANSWERED) == lowered(ANSWERED)
+    )
     requests = [r for c in origin.connections for r in c.requests]
     assert len(requests) == 2
     for request in requests:
@@ -191,7 +243,9 @@ def test_versions_are_those_of_each_hop(start):
     assert h2_answer(sluice).status == 200
     first, second = [r for c in origin.connections for r in c.requests]
     assert first.version == second.version == 1
-    assert [v.split()[0] for v in first.header("via").split(", ")] == ["1.1", "1.0"] and first.header("via").startswith("1.1 before, ")
+    assert [v.split()[0] for v in first.header("via").split(", ")] == ["1.1", "1.0"] and first.header("via").startswith(
+        "1.1 before, "
+    )
     assert second.header("via").split()[0] in ("2", "2.0")
 
 
@@ -220,9 +274,11 @@ def test_every_405_says_what_is_allowed(pair):
         answer = client.response()
         assert answer.status == 405 and "GET" in answer.header("allow")
 
+
 @pytest.mark.parametrize("over", ["http/1.1", "h2"])
 def test_incremental_passes_and_nothing_is_held_back(start, over):
     """Each piece of a message goes on when it is there, both ways, with or without the field."""
+
     def origin_script(connection):
         head = connection.read_head()
         assert head.header("incremental") == "?1"
@@ -258,7 +314,8 @@ def test_incremental_passes_and_nothing_is_held_back(start, over):
 
 @pytest.mark.parametrize("over", ["h1", "h2"])
 def test_an_empty_cookie_beside_others_says_nothing(start, over):
-    """Joined by a server of HTTP/2 (RFC 9113 8.2.3) it would leave a blank at the end of a value, which ends the connection of all."""
+    """Joined by a server of HTTP/2 (RFC 9113 8.2.3) it would leave a blank at the end of a value, which ends the
+    connection of all."""
     origin = start.origin()
     sluice = start.sluice(config(origin.address, protocols=BOTH))
     if over == "h2":

@@ -2,6 +2,7 @@
 
 Each limit is shown to bite where it must, and not to bite where the other side owes nothing.
 """
+
 import contextlib
 import socket
 import threading
@@ -16,7 +17,11 @@ from harness.origin import ok
 from harness.proxy import config
 
 
-@pytest.mark.parametrize("raw", [b"G", b"GET / HTTP/1.1\r\nHost: a.t", b"GET / HTTP/1.1\r\nHost: a.test\r\n", b"GET / HTTP/1.1"], ids=["one-byte", "in-field", "no-end", "in-line"])
+@pytest.mark.parametrize(
+    "raw",
+    [b"G", b"GET / HTTP/1.1\r\nHost: a.t", b"GET / HTTP/1.1\r\nHost: a.test\r\n", b"GET / HTTP/1.1"],
+    ids=["one-byte", "in-field", "no-end", "in-line"],
+)
 def test_slow_head(start, raw):
     origin = start.origin()
     sluice = start.sluice(config(origin.address, listener='header_timeout = "500ms"'))
@@ -25,7 +30,7 @@ def test_slow_head(start, raw):
         answer = client.response()
         assert (answer.status, answer.reason, answer.closes) == (408, "request_timeout", True)
         assert client.ended()
-    line, = sluice.wait_log(lambda line: line["status"] == 408)
+    (line,) = sluice.wait_log(lambda line: line["status"] == 408)
     assert (line["reason"], line["detail"]) == ("request_timeout", "slow_head")
     assert origin.heads == 0
     assert sluice.metric("sluice_protocol_errors_total", side="downstream", detail="slow_head") == 1
@@ -51,9 +56,11 @@ def test_head_deadline_is_absolute(start):
 
 def test_a_connection_without_a_request_ends(start):
     origin = start.origin()
-    sluice = start.sluice(config(origin.address, listener=f'header_timeout = "{limit(0.5)}"\nidle_timeout = "{limit(0.5)}"'))
+    sluice = start.sluice(
+        config(origin.address, listener=f'header_timeout = "{limit(0.5)}"\nidle_timeout = "{limit(0.5)}"')
+    )
     with sluice.client() as client:
-        with contextlib.suppress(Closed):             # silently, or told 408 once
+        with contextlib.suppress(Closed):  # silently, or told 408 once
             assert client.response().status == 408
         assert client.ended()
     assert sluice.request().status == 200
@@ -73,6 +80,7 @@ def test_idle_keep_alive_connection_closes(start):
 def test_slow_body(start, framing):
     def on_connection(connection):
         connection.read_body(connection.read_head())
+
     origin = start.origin(on_connection=on_connection)
     sluice = start.sluice(config(origin.address, listener='body_timeout = "500ms"'))
     with sluice.client() as client:
@@ -84,7 +92,7 @@ def test_slow_body(start, framing):
         assert (answer.status, answer.reason, answer.closes) == (408, "request_timeout", True)
         assert client.ended()
     assert origin.connections[0].ended.wait(TIMEOUT), "the origin connection with half a request was kept"
-    line, = sluice.wait_log_path("/slow")
+    (line,) = sluice.wait_log_path("/slow")
     assert (line["status"], line["reason"], line["detail"]) == (408, "request_timeout", "slow_body")
 
 
@@ -114,11 +122,12 @@ def test_a_client_that_does_not_read_is_cut(start):
             connection.send_large(size)
         else:
             connection.send(ok())
+
     origin = start.origin(on_request)
     sluice = start.sluice(config(origin.address, listener='write_timeout = "500ms"'))
     with sluice.client(rcvbuf=4096) as client:
         client.send(build(path="/big"))
-        line, = sluice.wait_log_path("/big")
+        (line,) = sluice.wait_log_path("/big")
         assert line["detail"] == "slow_read" and 0 < line["bytes_out"] < size, line
         with pytest.raises(Closed):
             client.response()
@@ -128,8 +137,10 @@ def test_a_client_that_does_not_read_is_cut(start):
 
 def test_minimum_rate_of_a_body(start):
     """Bytes come, within body_timeout, but below min_rate: cut 10 s after the start, not earlier."""
+
     def on_connection(connection):
         connection.read_body(connection.read_head())
+
     origin = start.origin(on_connection=on_connection)
     sluice = start.sluice(config(origin.address, listener='body_timeout = "5s"\nmin_rate = 1000'))
     with sluice.client() as client:
@@ -143,7 +154,7 @@ def test_minimum_rate_of_a_body(start):
             except TimeoutError:
                 continue
         assert data.startswith(b"HTTP/1.1 408 ")
-    line, = sluice.wait_log_path("/drip")
+    (line,) = sluice.wait_log_path("/drip")
     assert line["detail"] == "slow_body"
 
 
@@ -153,13 +164,22 @@ def test_silence_that_nobody_owes_is_ruled_by_stream_idle_alone(start):
 
     def on_connection(connection):
         connection.read_request()
-        connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n")
+        connection.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n"
+        )
         assert go.wait(TIMEOUT)
         connection.send(b"7\r\nsecond\n\r\n0\r\n\r\n")
         connection.wait_eof()
+
     origin = start.origin(on_connection=on_connection)
-    limits = "\n".join(f'{key} = "{limit(0.5)}"' for key in ("header_timeout", "body_timeout", "write_timeout", "idle_timeout"))
-    sluice = start.sluice(config(origin.address, listener=limits, route=f'timeout = "{limit(0.5)}"', pool=f'idle_timeout = "{limit(0.5)}"'))
+    limits = "\n".join(
+        f'{key} = "{limit(0.5)}"' for key in ("header_timeout", "body_timeout", "write_timeout", "idle_timeout")
+    )
+    sluice = start.sluice(
+        config(
+            origin.address, listener=limits, route=f'timeout = "{limit(0.5)}"', pool=f'idle_timeout = "{limit(0.5)}"'
+        )
+    )
     with sluice.client() as client:
         client.send(build())
         answer = client.head()
@@ -174,6 +194,7 @@ def test_stream_idle_timeout(start):
         connection.read_request()
         connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
         connection.wait_eof()
+
     origin = start.origin(on_connection=on_connection)
     sluice = start.sluice(config(origin.address, route='stream_idle_timeout = "500ms"'))
     with sluice.client() as client:
@@ -182,7 +203,7 @@ def test_stream_idle_timeout(start):
         with pytest.raises(Closed):
             client.body(answer)
     assert origin.connections[0].eof.wait(TIMEOUT)
-    line, = sluice.wait_log_path("/idle")
+    (line,) = sluice.wait_log_path("/idle")
     assert line["status"] == 200 and line["reason"] in ("timeout", "reset", "bad_response"), line
 
 
@@ -193,13 +214,14 @@ def test_origin_without_an_answer(start):
     assert (answer.status, answer.reason) == (504, "timeout")
     assert origin.connections[0].eof.wait(TIMEOUT), "the connection is still open"
     assert origin.heads == 1
-    line, = sluice.wait_log_path("/slow")
+    (line,) = sluice.wait_log_path("/slow")
     assert (line["status"], line["reason"]) == (504, "timeout")
     assert sluice.metric("sluice_upstream_errors_total", upstream="app", reason="timeout") == 1
 
 
 def test_origin_that_drips_its_head(start):
     """The deadline of the head is absolute: bytes do not buy time."""
+
     def on_connection(connection):
         connection.read_request()
         connection.send(b"HTTP/1.1 200 OK\r\nX: ")
@@ -210,6 +232,7 @@ def test_origin_that_drips_its_head(start):
                 connection.send(b"a")
             except OSError:
                 connection.eof.set()
+
     origin = start.origin(on_connection=on_connection)
     sluice = start.sluice(config(origin.address, route='timeout = "500ms"'))
     answer = sluice.request()
@@ -243,13 +266,15 @@ def test_connect_timeout(start):
                 s.setblocking(False)
                 s.connect_ex((host, port))
                 fillers.append(s)
-            sluice = start.sluice(config(f"{host}:{port}", pool='connect_timeout = "300ms"\nacquire_timeout = "5s"', retry="attempts = 1"))
+            sluice = start.sluice(
+                config(f"{host}:{port}", pool='connect_timeout = "300ms"\nacquire_timeout = "5s"', retry="attempts = 1")
+            )
             answer = sluice.request(path="/connect")
             assert (answer.status, answer.reason) == (504, "connect_timeout")
         finally:
             for s in fillers:
                 s.close()
-    line, = sluice.wait_log_path("/connect")
+    (line,) = sluice.wait_log_path("/connect")
     assert (line["status"], line["reason"]) == (504, "connect_timeout")
     assert sluice.metric("sluice_upstream_errors_total", upstream="app", reason="connect_timeout") >= 1
 
@@ -257,7 +282,11 @@ def test_connect_timeout(start):
 def test_tls_handshake_deadline(start):
     ca = start.authority()
     origin = start.origin()
-    sluice = start.sluice(config(origin.address, listener=f'handshake_timeout = "{limit(0.5)}"', tls=certificate_lines(ca.issue("a.test"))))
+    sluice = start.sluice(
+        config(
+            origin.address, listener=f'handshake_timeout = "{limit(0.5)}"', tls=certificate_lines(ca.issue("a.test"))
+        )
+    )
     for first in (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01"):
         with sluice.client() as client:
             client.send(first)
@@ -268,14 +297,24 @@ def test_tls_handshake_deadline(start):
 
 HALVES = {
     "tls": [b"\x16", b"\x16\x03\x01\x02\x00", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc" + bytes(100)],
-    "proxy": [b"PROXY TC", b"PROXY TCP4 9.9.9.9 127.0.0.1 4711 80", b"\r\n\r\n\0\r\nQUI", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\1\2"],
-    "plain": [b"PRI * HTTP/2.0\r\n\r\nSM", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04", b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe"],
+    "proxy": [
+        b"PROXY TC",
+        b"PROXY TCP4 9.9.9.9 127.0.0.1 4711 80",
+        b"\r\n\r\n\0\r\nQUI",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\1\2",
+    ],
+    "plain": [
+        b"PRI * HTTP/2.0\r\n\r\nSM",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe",
+    ],
 }
 
 
 @pytest.mark.parametrize("kind", HALVES)
 def test_half_of_something_then_silence_costs_nothing(start, kind):
-    """Twenty connections each; one that spins would take a core. In simulated time turns are counted: tests/sim/halves_test.cc."""
+    """Twenty connections each; one that spins would take a core. In simulated time turns are counted:
+    tests/sim/halves_test.cc."""
     origin = start.origin()
     tls = certificate_lines(start.authority().issue("a.test")) if kind == "tls" else ""
     listener = 'proxy_protocol = "required"' if kind == "proxy" else ""
@@ -283,7 +322,10 @@ def test_half_of_something_then_silence_costs_nothing(start, kind):
     with contextlib.ExitStack() as open_ones:
         for half in HALVES[kind] * 20:
             open_ones.enter_context(sluice.client()).send(half)
-        wait_for(lambda: sluice.metric("sluice_downstream_connections", listener="main") == 20 * len(HALVES[kind]), what="all connections are there")
+        wait_for(
+            lambda: sluice.metric("sluice_downstream_connections", listener="main") == 20 * len(HALVES[kind]),
+            what="all connections are there",
+        )
         before = sluice.cpu()
-        time.sleep(1)                                 # of silence: that nothing happens cannot be waited for
+        time.sleep(1)  # of silence: that nothing happens cannot be waited for
         assert sluice.cpu() - before < 0.5

@@ -1,4 +1,5 @@
 """Time limits follow the state of the exchange (rows 57 and 59): whoever owes something is timed, and nobody else."""
+
 import socket
 import threading
 import time
@@ -22,8 +23,9 @@ def slow_origin(start):
         if request.target == "/held":
             release.wait(TIMEOUT)
         else:
-            time.sleep(1)                                # what it does, not what we wait for
+            time.sleep(1)  # what it does, not what we wait for
         connection.send(ok())
+
     origin = start.origin(on_request)
     origin.release = release
     yield origin
@@ -80,8 +82,11 @@ def test_a_half_closed_client_is_answered(start):
 def test_a_silent_event_stream_ends_with_its_client(start):
     def on_connection(connection):
         connection.read_request()
-        connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n")
+        connection.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nfirst\n\r\n"
+        )
         connection.wait_eof()
+
     origin = start.origin(on_connection=on_connection)
     sluice = start.sluice(config(origin.address))
     client = sluice.client()
@@ -89,7 +94,7 @@ def test_a_silent_event_stream_ends_with_its_client(start):
     client.head()
     client.close()
     assert origin.connections[0].eof.wait(TIMEOUT)
-    line, = sluice.wait_log_path("/events")
+    (line,) = sluice.wait_log_path("/events")
     assert (line["status"], line["reason"]) == (200, "client_closed")
 
 
@@ -115,7 +120,7 @@ def test_two_way_streams_outlive_body_timeout(start):
     silences = 2
 
     def pause():
-        time.sleep(1.6 * slowness())                     # longer than the limit: that is what is shown
+        time.sleep(1.6 * slowness())  # longer than the limit: that is what is shown
 
     with sluice.client() as client:
         client.send(build("POST", "/h1", {"Transfer-Encoding": "chunked"}) + b"5\r\nhello\r\n")
@@ -138,19 +143,21 @@ def test_two_way_streams_outlive_body_timeout(start):
         h2.send_body(stream, b"", end=True)
         h2.until(lambda: h2.seen(stream).over)
     for path in ("/h1", "/h2"):
-        line, = sluice.wait_log_path(path)
+        (line,) = sluice.wait_log_path(path)
         assert (line["status"], line["reason"]) == (200, ""), line
 
 
 def test_silent_requests_that_call_themselves_grpc_leave_room_for_the_live(start):
     """128 of them, by HTTP/2, to a pool of eight connections of HTTP/1: the live are served, the silent are told."""
     origin = start.origin()
-    limits = 'body_timeout = "10s"'                      # far from the 2 s after which a body pauses
-    sluice = start.sluice(config(origin.address, listener=limits, pool="max_connections = 8", protocols=("h2", "http/1.1")))
+    limits = 'body_timeout = "10s"'  # far from the 2 s after which a body pauses
+    sluice = start.sluice(
+        config(origin.address, listener=limits, pool="max_connections = 8", protocols=("h2", "http/1.1"))
+    )
     with H2Client(sluice.address()) as h2:
         fields = [("content-type", "application/grpc"), ("te", "trailers")]
         streams = [h2.start("/silent", "POST", fields, end=False) for _ in range(128)]
-        origin.wait_heads(4)                             # their bodies pause: they may have half of the pool
+        origin.wait_heads(4)  # their bodies pause: they may have half of the pool
         for _ in range(50):
             assert sluice.request(path="/live").status == 200
         h2.until(lambda: all(h2.seen(stream).over for stream in streams))

@@ -1,4 +1,5 @@
 """TLS on both sides: names, keys, versions, ALPN, resumption, 421, bad and expired files, swaps, upstream TLS."""
+
 import os
 import re
 import shutil
@@ -24,7 +25,12 @@ def ca(shared):
 def pair(shared, ca):
     """a.test with two kinds of key (the default), *.b.test, and one for c.test and d.test."""
     origin = shared.origin()
-    certificates = certificate_lines(ca.issue("a.test"), ca.issue("a.test", kind="rsa"), ca.issue("*.b.test", label="b"), ca.issue("c.test", "d.test", label="cd"))
+    certificates = certificate_lines(
+        ca.issue("a.test"),
+        ca.issue("a.test", kind="rsa"),
+        ca.issue("*.b.test", label="b"),
+        ca.issue("c.test", "d.test", label="cd"),
+    )
     return shared.sluice(config(origin.address, tls=certificates)), origin
 
 
@@ -32,7 +38,16 @@ def peer_names(client):
     return {value for kind, value in client.sock.getpeercert()["subjectAltName"] if kind == "DNS"}
 
 
-@pytest.mark.parametrize("name,names", [("a.test", {"a.test"}), ("A.TEST", {"a.test"}), ("x.b.test", {"*.b.test"}), ("c.test", {"c.test", "d.test"}), ("d.test", {"c.test", "d.test"})])
+@pytest.mark.parametrize(
+    "name,names",
+    [
+        ("a.test", {"a.test"}),
+        ("A.TEST", {"a.test"}),
+        ("x.b.test", {"*.b.test"}),
+        ("c.test", {"c.test", "d.test"}),
+        ("d.test", {"c.test", "d.test"}),
+    ],
+)
 def test_certificate_by_sni(pair, ca, name, names):
     sluice, _ = pair
     with sluice.client(tls=ca.client_context(), server_name=name) as client:
@@ -52,17 +67,28 @@ def test_first_certificate_is_the_default(pair, ca, name):
 
 def s_client(address, *args, data=b"", check=True):
     """openssl s_client; data keeps it open until the answer has come (Connection: close in it)."""
-    return subprocess.run(["openssl", "s_client", "-connect", address, *args], input=data, capture_output=True, timeout=TIMEOUT, check=check).stdout.decode(errors="replace")
+    return subprocess.run(
+        ["openssl", "s_client", "-connect", address, *args],
+        input=data,
+        capture_output=True,
+        timeout=TIMEOUT,
+        check=check,
+    ).stdout.decode(errors="replace")
 
 
 CLOSE = build(headers={"Connection": "close"})
 
 
-@pytest.mark.parametrize("sigalgs,kind", [("RSA-PSS+SHA256", "RSA-PSS"), ("ECDSA+SHA256", "ECDSA"), ("ECDSA+SHA256:RSA-PSS+SHA256", "ECDSA")])
+@pytest.mark.parametrize(
+    "sigalgs,kind", [("RSA-PSS+SHA256", "RSA-PSS"), ("ECDSA+SHA256", "ECDSA"), ("ECDSA+SHA256:RSA-PSS+SHA256", "ECDSA")]
+)
 def test_key_by_what_the_client_can_verify(pair, sigalgs, kind):
     sluice, _ = pair
     out = s_client(sluice.address(), "-servername", "a.test", "-sigalgs", sigalgs, "-ign_eof", data=CLOSE)
-    kinds = {"RSA-PSS": "RSA-PSS|rsa_pss_rsae_sha256", "ECDSA": "ECDSA|ecdsa_secp256r1_sha256"}   # the latter: openssl 3.5
+    kinds = {
+        "RSA-PSS": "RSA-PSS|rsa_pss_rsae_sha256",
+        "ECDSA": "ECDSA|ecdsa_secp256r1_sha256",
+    }  # the latter: openssl 3.5
     assert re.search(f"Peer signature type: ({kinds[kind]})", out), out
     assert "HTTP/1.1 200" in out
 
@@ -81,16 +107,25 @@ def test_tls_1_2_is_refused_by_default(pair):
 @pytest.mark.parametrize("kind", ["ec", "rsa"])
 def test_tls_1_2_when_asked_for(start, ca, kind):
     origin = start.origin()
-    sluice = start.sluice(config(origin.address, tls=certificate_lines(ca.issue("a.test", kind=kind, label=f"12-{kind}")) + '\nmin_version = "1.2"'))
+    sluice = start.sluice(
+        config(
+            origin.address,
+            tls=certificate_lines(ca.issue("a.test", kind=kind, label=f"12-{kind}")) + '\nmin_version = "1.2"',
+        )
+    )
     for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
         with sluice.client(tls=ca.client_context(maximum=version), server_name="a.test") as client:
             assert client.sock.version() == name
             assert client.request().status == 200
     with pytest.raises((ssl.SSLError, OSError)):
-        sluice.client(tls=ca.client_context(minimum=ssl.TLSVersion.TLSv1_1, maximum=ssl.TLSVersion.TLSv1_1), server_name="a.test")
+        sluice.client(
+            tls=ca.client_context(minimum=ssl.TLSVersion.TLSv1_1, maximum=ssl.TLSVersion.TLSv1_1), server_name="a.test"
+        )
 
 
-@pytest.mark.parametrize("offered,chosen", [((), None), (("http/1.1",), "http/1.1"), (("unknown", "http/1.1"), "http/1.1")])
+@pytest.mark.parametrize(
+    "offered,chosen", [((), None), (("http/1.1",), "http/1.1"), (("unknown", "http/1.1"), "http/1.1")]
+)
 def test_alpn(pair, ca, offered, chosen):
     sluice, _ = pair
     with sluice.client(tls=ca.client_context(alpn=offered), server_name="a.test") as client:
@@ -124,7 +159,7 @@ def test_resumption_across_workers(start, ca):
     with sluice.client(tls=context, server_name="a.test") as client:
         assert client.request().status == 200
         session = client.sock.session
-    for _ in range(20):                               # whichever worker accepts
+    for _ in range(20):  # whichever worker accepts
         with sluice.client(tls=context, server_name="a.test", session=session) as client:
             assert client.sock.session_reused
             assert client.request().status == 200
@@ -134,6 +169,7 @@ def test_resumption_across_workers(start, ca):
 def test_many_requests_and_large_bodies(start, ca):
     def on_request(connection, request):
         connection.send(ok(request.body or b"x" * 300000))
+
     origin = start.origin(on_request)
     sluice = start.sluice(config(origin.address, tls=certificate_lines(ca.issue("a.test"))))
     with sluice.client(tls=ca.client_context(), server_name="a.test") as client:
@@ -168,15 +204,28 @@ def test_plain_http_on_a_tls_port_is_harmless(pair, ca):
     with sluice.client() as client:
         client.send(build())
         try:
-            client.read_some()                        # an alert, or
-        except Exception:                             # noqa: BLE001 - the end
+            client.read_some()  # an alert, or
+        except Exception:  # noqa: BLE001 - the end
             pass
     assert origin.heads == heads
     assert sluice.request(tls=ca.client_context(), server_name="a.test").status == 200
 
 
-@pytest.mark.parametrize("sni,host,status", [("a.test", "a.test", 200), ("a.test", "a.test:8443", 200), ("a.test", "A.test.", 200), ("a.test", "c.test", 421), ("c.test", "d.test", 200),
-                                             ("x.b.test", "y.b.test", 200), ("x.b.test", "b.test", 421), (None, "c.test", 200), ("a.test", "unknown.test", 421), ("unknown.test", "unknown.test", 200)])
+@pytest.mark.parametrize(
+    "sni,host,status",
+    [
+        ("a.test", "a.test", 200),
+        ("a.test", "a.test:8443", 200),
+        ("a.test", "A.test.", 200),
+        ("a.test", "c.test", 421),
+        ("c.test", "d.test", 200),
+        ("x.b.test", "y.b.test", 200),
+        ("x.b.test", "b.test", 421),
+        (None, "c.test", 200),
+        ("a.test", "unknown.test", 421),
+        ("unknown.test", "unknown.test", 200),
+    ],
+)
 def test_misdirected(pair, ca, sni, host, status):
     sluice, origin = pair
     context = ca.client_context()
@@ -193,7 +242,10 @@ def test_client_certificates(start, ca):
     origin = start.origin()
     clients = start.authority("clients")
     cert, key = clients.issue("client.test")
-    text = config(origin.address, tls=certificate_lines(ca.issue("a.test")) + f'\nclient_ca = "{clients.cert}"\nclient_auth = "required"')
+    text = config(
+        origin.address,
+        tls=certificate_lines(ca.issue("a.test")) + f'\nclient_ca = "{clients.cert}"\nclient_auth = "required"',
+    )
     checked = tmp_check(start, text)
     if "not available yet" in checked.stdout + checked.stderr:
         assert checked.returncode == 2
@@ -202,7 +254,7 @@ def test_client_certificates(start, ca):
     good = ca.client_context()
     good.load_cert_chain(cert, key)
     assert sluice.request(tls=good, server_name="a.test").status == 200
-    with pytest.raises((ssl.SSLError, OSError)):      # TLS 1.3: the refusal shows at the first read
+    with pytest.raises((ssl.SSLError, OSError)):  # TLS 1.3: the refusal shows at the first read
         sluice.request(tls=ca.client_context(), server_name="a.test")
 
 
@@ -223,13 +275,16 @@ def test_expired_certificate_is_a_warning_and_is_served(start, ca):
     sluice = start.sluice(text)
     assert sluice.request(tls=blind_context(), host="old.test").status == 200
     assert os.path.basename(cert) in sluice.stderr() and "expired" in sluice.stderr()
-    assert list(sluice.metrics().series("sluice_certificate_expiry_seconds").values()) == [1580515200]   # 2020-02-01
+    assert list(sluice.metrics().series("sluice_certificate_expiry_seconds").values()) == [1580515200]  # 2020-02-01
 
 
 def test_a_certificate_that_left_leaves_the_scrape(start, ca):
     origin = start.origin()
     cert, key = ca.issue("left.test", label="left")
-    tls = f'[[listener]]\nname = "tls"\naddress = "127.0.0.1:0"\n[listener.tls]\ncertificates = [{{ cert = "{cert}", key = "{key}" }}]\n'
+    tls = (
+        f'[[listener]]\nname = "tls"\naddress = "127.0.0.1:0"\n[listener.tls]\n'
+        f'certificates = [{{ cert = "{cert}", key = "{key}" }}]\n'
+    )
     sluice = start.sluice(config(origin.address, extra=tls))
     assert len(sluice.metrics().series("sluice_certificate_expiry_seconds")) == 1
     sluice.reload(config(origin.address))
@@ -248,12 +303,35 @@ def broken_files(ca, directory):
     with open(cert, encoding="ascii") as f, open(cut, "w", encoding="ascii") as out:
         out.write(f.read()[:300])
     missing = os.path.join(directory, "missing.pem")
-    return {"missing-cert": (missing, key, missing), "missing-key": (cert, missing, missing), "empty-cert": (empty, key, empty), "empty-key": (cert, empty, empty),
-            "garbage-cert": (garbage, key, garbage), "garbage-key": (cert, garbage, garbage), "cut-cert": (cut, key, cut), "other-key": (cert, other, other),
-            "swapped": (key, cert, key), "folder": (directory, key, directory)}
+    return {
+        "missing-cert": (missing, key, missing),
+        "missing-key": (cert, missing, missing),
+        "empty-cert": (empty, key, empty),
+        "empty-key": (cert, empty, empty),
+        "garbage-cert": (garbage, key, garbage),
+        "garbage-key": (cert, garbage, garbage),
+        "cut-cert": (cut, key, cut),
+        "other-key": (cert, other, other),
+        "swapped": (key, cert, key),
+        "folder": (directory, key, directory),
+    }
 
 
-@pytest.mark.parametrize("kind", ["missing-cert", "missing-key", "empty-cert", "empty-key", "garbage-cert", "garbage-key", "cut-cert", "other-key", "swapped", "folder"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "missing-cert",
+        "missing-key",
+        "empty-cert",
+        "empty-key",
+        "garbage-cert",
+        "garbage-key",
+        "cut-cert",
+        "other-key",
+        "swapped",
+        "folder",
+    ],
+)
 def test_bad_certificate_files_are_errors_with_the_files_name(start, ca, kind):
     cert, key, named = broken_files(ca, str(start.directory()))[kind]
     text = config("127.0.0.1:1", tls=certificate_lines((cert, key)))
@@ -289,9 +367,9 @@ def test_certificates_are_swapped_on_sighup(start, ca):
         with sluice.client(tls=context, server_name="a.test") as new:
             assert serial(new) != before
             assert new.request().status == 200
-        assert old.request().status == 200            # an open connection goes on
+        assert old.request().status == 200  # an open connection goes on
     now = serial_of(sluice, context)
-    write_pair((first[0], second[1]), live)           # does not fit: keeps what runs
+    write_pair((first[0], second[1]), live)  # does not fit: keeps what runs
     sluice.reload(outcome="failed")
     assert "live.key" in sluice.stderr() or "live.pem" in sluice.stderr()
     assert serial_of(sluice, context) == now
@@ -343,8 +421,16 @@ def test_tls_to_an_upstream(start, ca, secure):
     assert line["tls_us"] > 0
 
 
-@pytest.mark.parametrize("lines", ['server_name = "other.test"\nca = "{ca}"', 'server_name = "backend.test"', 'server_name = "backend.test"\nca = "{other}"', 'ca = "{ca}"'],
-                         ids=["name", "system-ca", "other-ca", "endpoint-name"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'server_name = "other.test"\nca = "{ca}"',
+        'server_name = "backend.test"',
+        'server_name = "backend.test"\nca = "{other}"',
+        'ca = "{ca}"',
+    ],
+    ids=["name", "system-ca", "other-ca", "endpoint-name"],
+)
 def test_verification_fails(start, ca, secure, lines):
     other = Authority(start.directory(), "other")
     heads = secure.heads
@@ -352,7 +438,7 @@ def test_verification_fails(start, ca, secure, lines):
     answer = sluice.request(path="/insecure")
     assert (answer.status, answer.reason) == (502, "tls_failed")
     assert secure.heads == heads
-    line, = sluice.wait_log_path("/insecure")
+    (line,) = sluice.wait_log_path("/insecure")
     assert line["reason"] == "tls_failed"
     assert sluice.metric("sluice_upstream_errors_total", upstream="app", reason="tls_failed") >= 1
 
@@ -361,10 +447,12 @@ def test_a_changed_bundle_of_the_system_is_seen_at_a_reload(start, ca, secure):
     other = Authority(start.directory(), "other")
     bundle = os.path.join(str(start.directory()), "bundle.pem")
     shutil.copyfile(other.cert, bundle)
-    sluice = start.sluice(config(secure.address, upstream_tls='server_name = "backend.test"'), env={"SSL_CERT_FILE": bundle})
+    sluice = start.sluice(
+        config(secure.address, upstream_tls='server_name = "backend.test"'), env={"SSL_CERT_FILE": bundle}
+    )
     assert sluice.request().status == 502
     shutil.copyfile(ca.cert, bundle)
-    assert sluice.request().status == 502     # not before
+    assert sluice.request().status == 502  # not before
     sluice.reload()
     assert sluice.request().status == 200
 
@@ -390,6 +478,7 @@ def test_upstream_sessions_are_resumed(start, ca):
         connection.read_request()
         connection.send(ok(b"x", ["Connection: close"]))
         connection.wait_eof()
+
     origin = start.origin(on_connection=script, tls=context)
     sluice = start.sluice(config(origin.address, upstream_tls=f'ca = "{ca.cert}"\nserver_name = "backend.test"'))
     with sluice.client() as client:
@@ -407,7 +496,8 @@ def test_truncated_tls_answer_never_looks_whole(start, ca):
         connection.read_request()
         connection.send(b"HTTP/1.1 200 OK\r\n\r\npart")
         assert shown.wait(TIMEOUT)
-        connection.sock.shutdown(2)                   # FIN without close_notify
+        connection.sock.shutdown(2)  # FIN without close_notify
+
     origin = start.origin(on_connection=script, tls=context)
     sluice = start.sluice(config(origin.address, upstream_tls="verify = false"))
     with sluice.client() as client:

@@ -1,4 +1,5 @@
 """WebSocket over HTTP/2 (RFC 8441): extended CONNECT by python3-h2, frames and a server by python3-websockets."""
+
 import asyncio
 import os
 import signal
@@ -16,7 +17,7 @@ from harness.proxy import config
 
 try:
     from websockets.protocol import OPEN, Protocol, Side
-except ImportError:   # before websockets 11 (Debian 12)
+except ImportError:  # before websockets 11 (Debian 12)
     from websockets.connection import OPEN, Side
     from websockets.connection import Connection as Protocol
 
@@ -30,7 +31,9 @@ class Tunnel:
 
     def __init__(self, client, path="/chat", protocol="websocket", more=()):
         self.client = client
-        self.stream = client.start(path, "CONNECT", [(":protocol", protocol), ("sec-websocket-version", "13"), *more], end=False)
+        self.stream = client.start(
+            path, "CONNECT", [(":protocol", protocol), ("sec-websocket-version", "13"), *more], end=False
+        )
         self.seen = client.streams[self.stream]
         self.frames = Protocol(Side.CLIENT, state=OPEN, max_size=1 << 22)
         self.read = 0
@@ -49,14 +52,15 @@ class Tunnel:
         got = []
 
         def news():
-            new = bytes(self.seen.body[self.read:])
+            new = bytes(self.seen.body[self.read :])
             self.read += len(new)
             if new:
                 self.frames.receive_data(new)
             got.extend(self.frames.events_received())
             return got
+
         self.client.until(news, "a frame")
-        self.flush()                                  # a pong, or the answer to a close
+        self.flush()  # a pong, or the answer to a close
         assert len(got) == 1, got
         return got[0]
 
@@ -117,6 +121,7 @@ class Server:
         async def end():
             self.server.close()
             await self.server.wait_closed()
+
         self.run(end())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(TIMEOUT)
@@ -140,7 +145,7 @@ def echo_h2(connection, stream, seen):
 
     def handle(event):
         before(event)
-        new = bytes(seen.body[read[0]:])
+        new = bytes(seen.body[read[0] :])
         read[0] += len(new)
         if new:
             frames.receive_data(new)
@@ -149,6 +154,7 @@ def echo_h2(connection, stream, seen):
                 (frames.send_text if frame.opcode is Opcode.TEXT else frames.send_binary)(frame.data, frame.fin)
         for data in frames.data_to_send():
             connection.send_body(stream, data, end=data == b"")
+
     connection.handle = handle
 
 
@@ -185,7 +191,7 @@ def test_messages_to_a_server_of_http1(start, echo):
         tunnel.flush()
         assert tunnel.message() == b"in three parts"
         tunnel.close()
-    line, = sluice.wait_log_path("/chat")
+    (line,) = sluice.wait_log_path("/chat")
     assert line["bytes_in"] > 1 << 20 and line["bytes_out"] > 1 << 20
 
 
@@ -236,7 +242,7 @@ def test_a_client_that_resets_the_stream_takes_the_server_along(start):
             assert tunnel.open() == 200
             client.rst(tunnel.stream, CANCEL)
             sluice.wait_metric(0, "sluice_upstream_connections", state="tunnel")
-            other = Tunnel(client)                    # the connection is of use
+            other = Tunnel(client)  # the connection is of use
             talk(other)
             other.close()
 
@@ -259,6 +265,7 @@ def test_an_origin_of_http2(start, client_speaks):
                 assert await asyncio.wait_for(socket.recv(), TIMEOUT) == message
             await asyncio.wait_for(await socket.ping(), TIMEOUT)
         assert socket.close_code == 1000
+
     asyncio.run(exchange())
 
 
@@ -277,6 +284,7 @@ def test_half_close(start, side):
             connection.finish()
             assert connection.read(5) == b"after"
             done.set()
+
     origin = start.origin(on_connection=script)
     sluice = start.sluice(config(origin.address, protocols=BOTH))
     with H2Client(sluice.address()) as client:
@@ -294,6 +302,7 @@ def test_half_close(start, side):
 
 def accept_line(request):
     from websockets.utils import accept_key
+
     return b"Sec-WebSocket-Accept: " + accept_key(request.header("sec-websocket-key")).encode() + b"\r\n"
 
 
@@ -321,8 +330,15 @@ def test_tunnels_leave_the_pool_count_up_to_max_tunnels(start):
                 connection.wait_eof()
                 return
             connection.send(ok())
+
     origin = start.origin(on_connection=script)
-    sluice = start.sluice(config(origin.address, protocols=BOTH, pool=f'max_connections = 1\nmax_tunnels = 2\nacquire_timeout = "{limit(0.5)}"'))
+    sluice = start.sluice(
+        config(
+            origin.address,
+            protocols=BOTH,
+            pool=f'max_connections = 1\nmax_tunnels = 2\nacquire_timeout = "{limit(0.5)}"',
+        )
+    )
     with H2Client(sluice.address()) as client:
         for _ in range(2):
             assert Tunnel(client).open() == 200

@@ -1,5 +1,5 @@
-// Fuzzes the configuration loader: whatever the bytes, it loads or complains. What loads must survive dump, diff and explain, and its dump must
-// load again.
+// Fuzzes the configuration loader: whatever the bytes, it loads or complains. What loads must survive dump, diff and
+// explain, and its dump must load again.
 #include <cstddef>
 #include <cstdint>
 #include <string>

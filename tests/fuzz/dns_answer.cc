@@ -1,5 +1,6 @@
-// A raw DNS answer of a hostile server: whatever the bytes are, only what answers the question is taken, within the limits, sorted
-// and each once; what is refused gives nothing. First byte: the type asked for, or one of the system's files, which are read here, too.
+// A raw DNS answer of a hostile server: whatever the bytes are, only what answers the question is taken, within the
+// limits, sorted and each once; what is refused gives nothing. First byte: the type asked for, or one of the system's
+// files, which are read here, too.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -27,10 +28,11 @@ void check(const dns::Answer& answer, dns::Type type) {
   require(answer.addresses.empty() || type != dns::Type::srv);
   require(answer.services.empty() || type == dns::Type::srv);
   require(answer.addresses.size() <= dns::addresses_max && answer.services.size() <= dns::services_max);
-  require(std::adjacent_find(answer.addresses.begin(), answer.addresses.end(),
-                             [](const auto& a, const auto& b) { return !dns::address_before(a, b); }) == answer.addresses.end());
-  require(std::adjacent_find(answer.services.begin(), answer.services.end(), [](const auto& a, const auto& b) { return !(a < b); }) ==
-          answer.services.end());
+  require(std::adjacent_find(answer.addresses.begin(), answer.addresses.end(), [](const auto& a, const auto& b) {
+            return !dns::address_before(a, b);
+          }) == answer.addresses.end());
+  require(std::adjacent_find(answer.services.begin(), answer.services.end(),
+                             [](const auto& a, const auto& b) { return !(a < b); }) == answer.services.end());
   for (const auto& address : answer.addresses)
     require(address.ip_bytes().size() == (type == dns::Type::a ? 4U : 16U) && address.port() == 0);
   for (const auto& service : answer.services)
@@ -45,7 +47,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span<const std::uint8_t> message(data + 1, size - 1);
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   if (data[0] == 'h') {
-    for (const auto& [name, addresses] : dns::parse_hosts(text)) require(dns::canonical(name) == name && !addresses.empty());
+    for (const auto& [name, addresses] : dns::parse_hosts(text))
+      require(dns::canonical(name) == name && !addresses.empty());
     return 0;
   }
   if (data[0] == 'r') {

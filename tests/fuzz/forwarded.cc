@@ -1,6 +1,6 @@
-// Forwarded, X-Forwarded-For and Via of a hostile client: whatever stands in them, an untrusted peer's headers decide nothing, of a
-// trusted peer only one field decides, what it appends there is the client, and what goes upstream has each field once and tells the
-// same in both; and costs no more than a few times its bytes.
+// Forwarded, X-Forwarded-For and Via of a hostile client: whatever stands in them, an untrusted peer's headers decide
+// nothing, of a trusted peer only one field decides, what it appends there is the client, and what goes upstream has
+// each field once and tells the same in both; and costs no more than a few times its bytes.
 #include "exchange/forwarded.h"
 #include "support/held.h"
 
@@ -18,7 +18,7 @@ void require(bool condition) {
   if (!condition) std::abort();
 }
 
-constexpr uint32_t fields_max = 100;   // as max_header_count: more do not come here, and each has its place in the list
+constexpr uint32_t fields_max = 100;  // as max_header_count: more do not come here, and each has its place in the list
 
 // One field a line: "f:...", "x:...", "v:...", anything else is X-Request-Id.
 void add_lines(std::string_view text, http::Fields& fields) {
@@ -63,7 +63,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const exchange::Client same = exchange::find_client(peer, trusted, by, one);
     require(same.unknown == client.unknown && same.address == client.address);
     const std::string_view before = one.value(believed);
-    one.set(believed, arena.concat(before, before.empty() ? "" : ", ", by_forwarded ? "for=203.0.113.9;proto=https" : "203.0.113.9"));
+    one.set(believed, arena.concat(before, before.empty() ? "" : ", ",
+                                   by_forwarded ? "for=203.0.113.9;proto=https" : "203.0.113.9"));
     require(exchange::find_client(peer, trusted, by, one).address.ip_text() == "203.0.113.9");
 
     for (const exchange::Client* const from : {&stranger, &client}) {
@@ -74,14 +75,17 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const exchange::ForwardFacts facts{at, *from, by, "https", "example.com", http::Version::http_11, "me"};
       const exchange::RequestIds ids = exchange::add_forwarding(copy, facts, random);
       require(exchange::valid_request_id(ids.request_id) && ids.trace_id.size() == 32);
-      for (const http::Token token : {http::Token::x_forwarded_for, http::Token::forwarded, http::Token::via, http::Token::x_request_id}) {
+      for (const http::Token token :
+           {http::Token::x_forwarded_for, http::Token::forwarded, http::Token::via, http::Token::x_request_id}) {
         require(copy.count(token) == 1);
       }
       require(own.bytes_held() <= support::held_max(fields.bytes() + 4 * fields.size()));
       if (from == &stranger) require(copy.value(http::Token::x_forwarded_for) == "192.0.2.1");
-      const exchange::ForwardedBy swapped = by_forwarded ? exchange::ForwardedBy::x_forwarded_for : exchange::ForwardedBy::forwarded;
+      const exchange::ForwardedBy swapped =
+          by_forwarded ? exchange::ForwardedBy::x_forwarded_for : exchange::ForwardedBy::forwarded;
       const exchange::Client retold = exchange::find_client(peer, trusted, swapped, copy);
-      require(retold.unknown == from->unknown && (retold.unknown || retold.address.ip_text() == from->address.ip_text()));
+      require(retold.unknown == from->unknown &&
+              (retold.unknown || retold.address.ip_text() == from->address.ip_text()));
     }
   }
   return 0;

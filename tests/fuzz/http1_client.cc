@@ -1,6 +1,7 @@
-// The HTTP/1 client session against any answer. The first byte seeds the tearing, the second chooses the request and what its
-// sink does. Held: the contract of upcalls; the same events torn or whole; everything ends; and what was accepted as an answer
-// is, as we write it to a client, exactly that one answer again; and its head holds no more than a few times its bytes.
+// The HTTP/1 client session against any answer. The first byte seeds the tearing, the second chooses the request and
+// what its sink does. Held: the contract of upcalls; the same events torn or whole; everything ends; and what was
+// accepted as an answer is, as we write it to a client, exactly that one answer again; and its head holds no more than
+// a few times its bytes.
 #include <cstdint>
 #include <string>
 
@@ -19,7 +20,9 @@ void check_forwarded(const support::ProbeSink& s, http::Method method) {
   if (s.trace.find("\ntrailers ") != std::string::npos || s.head->status < 200) return;
   const bool bodiless = method == http::Method::head || s.head->status == 204 || s.head->status == 304;
   http1::Message message;
-  if (!bodiless) message = {s.head->content_length ? http1::Framing::length : http1::Framing::chunked, s.head->content_length.value_or(0)};
+  if (!bodiless)
+    message = {s.head->content_length ? http1::Framing::length : http1::Framing::chunked,
+               s.head->content_length.value_or(0)};
   net::ByteQueue wire;
   http1::write_response_head(*s.head, message, {}, wire);
   http1::BodyWriter body;
@@ -41,7 +44,8 @@ void check_forwarded(const support::ProbeSink& s, http::Method method) {
     status = seen.head->status;
     fields = seen.head->fields.size();
     for (uint32_t i = 0; i < seen.head->fields.size() && i < s.head->fields.size(); ++i) {
-      CHECK(seen.head->fields[i].name() == s.head->fields[i].name() && seen.head->fields[i].value() == s.head->fields[i].value());
+      CHECK(seen.head->fields[i].name() == s.head->fields[i].name() &&
+            seen.head->fields[i].value() == s.head->fields[i].value());
     }
   };
   CHECK(again.ask(sink, method == http::Method::head ? "HEAD" : "GET"));
@@ -88,7 +92,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto mode = static_cast<Mode>(data[1] % 5);
   const std::string bytes(reinterpret_cast<const char*>(data) + 2, size - 2);
   const std::string whole = run(bytes, support::tear_nowhere(), mode, true);
-  const std::string torn = run(bytes, data[0] == 0 ? support::tear_every(1) : support::tear_randomly(data[0]), mode, false);
+  const std::string torn =
+      run(bytes, data[0] == 0 ? support::tear_every(1) : support::tear_randomly(data[0]), mode, false);
   if (mode != Mode::cancel) CHECK(whole == torn);
   return 0;
 }

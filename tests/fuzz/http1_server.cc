@@ -1,7 +1,7 @@
 // The HTTP/1 server session against any bytes. The first byte seeds the tearing, the second the behaviour of the sinks.
-// Held: the contract of upcalls; the same events torn or whole; everything ends and nothing is left; and what was accepted as a
-// request is, as we write it, exactly that one request again (nothing can be smuggled past us); and no head holds more than a few
-// times its bytes.
+// Held: the contract of upcalls; the same events torn or whole; everything ends and nothing is left; and what was
+// accepted as a request is, as we write it, exactly that one request again (nothing can be smuggled past us); and no
+// head holds more than a few times its bytes.
 #include <cstdint>
 #include <string>
 
@@ -17,7 +17,7 @@ namespace {
 enum class Mode : uint8_t { answer_at_end, answer_at_head, hold, cancel, tunnel };
 
 struct Accepted {
-  std::string head;          // as a probe tells it, without the version
+  std::string head;  // as a probe tells it, without the version
   std::string body;
   std::string trailers;
   bool operator==(const Accepted&) const = default;
@@ -26,7 +26,8 @@ struct Accepted {
 Accepted accepted(const support::ProbeSink& s) {
   Accepted a;
   a.head = s.trace.substr(0, s.trace.find('\n'));
-  if (const size_t at = a.head.find(" 1.0"); at != std::string::npos && s.head->version == http::Version::http_10) a.head.erase(at, 4);
+  if (const size_t at = a.head.find(" 1.0"); at != std::string::npos && s.head->version == http::Version::http_10)
+    a.head.erase(at, 4);
   a.body = s.body;
   if (const size_t at = s.trace.find("\ntrailers "); at != std::string::npos)
     a.trailers = s.trace.substr(at, s.trace.find('\n', at + 1) - at);
@@ -35,7 +36,7 @@ Accepted accepted(const support::ProbeSink& s) {
 
 // Writes what a sink was told, as the client session would, and reads it again.
 void check_forwarded(const support::ProbeSink& s, http::Fields* trailers) {
-  if (s.head->authority.empty() || s.head->method == http::Method::connect) return;   // never forwarded as they are
+  if (s.head->authority.empty() || s.head->method == http::Method::connect) return;  // never forwarded as they are
   http1::Message message;
   if (s.head->content_length) {
     message = {*s.head->content_length == 0 ? http1::Framing::none : http1::Framing::length, *s.head->content_length};

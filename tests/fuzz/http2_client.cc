@@ -1,6 +1,7 @@
-// The HTTP/2 client session against any frames, and any bytes, of its upstream. The first byte seeds the tearing, the second says
-// how sinks behave and whether the rest is raw. Held: the contract of upcalls; an answer that ends is as long as it says, one that
-// does not end is never clean; what we write is frames; memory is bounded; everything ends and nothing is left.
+// The HTTP/2 client session against any frames, and any bytes, of its upstream. The first byte seeds the tearing, the
+// second says how sinks behave and whether the rest is raw. Held: the contract of upcalls; an answer that ends is as
+// long as it says, one that does not end is never clean; what we write is frames; memory is bounded; everything ends
+// and nothing is left.
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -20,7 +21,7 @@ namespace {
 enum class Mode : uint8_t { take, hold, cancel_at_head, cancel_at_body };
 constexpr uint8_t modes = 4;
 constexpr uint8_t raw_bit = 0x80;
-constexpr size_t sent_max = 200'000;               // by the peer in one run, so that a run stays short
+constexpr size_t sent_max = 200'000;  // by the peer in one run, so that a run stays short
 constexpr size_t memory_max = 16 * 1024 * 1024;
 constexpr size_t streams_max = 200;
 const std::string large(100'000, 'a');
@@ -62,8 +63,9 @@ struct Side {
     const uint32_t kind = in.below(4);
     a.bodiless = kind == 1;
     a.sending = kind >= 2;
-    const bool open = kind == 3 ? bench.ask(sink, "GET", http::End::no, "websocket")
-                                : bench.ask(sink, kind == 1 ? "HEAD" : "POST", kind == 2 ? http::End::no : http::End::yes);
+    const bool open = kind == 3
+                          ? bench.ask(sink, "GET", http::End::no, "websocket")
+                          : bench.ask(sink, kind == 1 ? "HEAD" : "POST", kind == 2 ? http::End::no : http::End::yes);
     if (!open) asked.pop_back();
   }
 
@@ -152,7 +154,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto settle = [&] {
       b.sim.settle();
       output.feed(b.pair.peer->take(), 24);
-      CHECK(side.held() < before + memory_max + streams_max * large.size());   // what sinks gave us to send is theirs
+      CHECK(side.held() < before + memory_max + streams_max * large.size());  // what sinks gave us to send is theirs
     };
     side.ask(in);
     if (raw) {
@@ -160,7 +162,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       b.pair.peer->send(in.bytes(size));
       settle();
     } else {
-      b.pair.peer->send(fuzz::frame(4, 0, 0, fuzz::number(0x80000) + std::string("\0\1", 2)));   // ENABLE_CONNECT_PROTOCOL
+      b.pair.peer->send(
+          fuzz::frame(4, 0, 0, fuzz::number(0x80000) + std::string("\0\1", 2)));  // ENABLE_CONNECT_PROTOCOL
       settle();
       fuzz::Script script(in, 1, usual, odd);
       std::string last;

@@ -1,6 +1,6 @@
-// What the two HTTP/2 targets share. An input is read as a list of steps, each a frame whose parts are picked by bytes (so that a
-// changed byte makes another frame and not another error), some time, or something that our side does; with the raw bit set its
-// bytes go to the wire as they are. Output checks what came back, frame by frame.
+// What the two HTTP/2 targets share. An input is read as a list of steps, each a frame whose parts are picked by bytes
+// (so that a changed byte makes another frame and not another error), some time, or something that our side does; with
+// the raw bit set its bytes go to the wire as they are. Output checks what came back, frame by frame.
 #pragma once
 
 #include <array>
@@ -72,7 +72,7 @@ class Script {
   Script(Input& in, uint32_t first_id, std::vector<std::vector<Line>> usual, std::vector<Line> odd)
       : in_(in), next_id_(first_id), usual_(std::move(usual)), odd_(std::move(odd)) {}
 
-  static constexpr uint8_t kinds = 16;             // of steps that are frames
+  static constexpr uint8_t kinds = 16;  // of steps that are frames
   // Answers: on streams that the other side has opened.
   void answers(uint32_t next_id) {
     next_id_ = next_id;
@@ -126,7 +126,8 @@ class Script {
     constexpr std::array<uint32_t, 8> values{0, 1, 2, 100, 4096, 16'384, 65'535, 0x80000000};
     if (in_.below(4) == 0) return frame(4, 1, 0, "");
     std::string payload;
-    for (uint32_t n = in_.below(4); n != 0; --n) payload += number(1 + in_.below(9)).substr(2) + number(values[in_.byte() % values.size()]);
+    for (uint32_t n = in_.below(4); n != 0; --n)
+      payload += number(1 + in_.below(9)).substr(2) + number(values[in_.byte() % values.size()]);
     return frame(4, 0, 0, payload);
   }
   std::string block(size_t which, uint32_t odd) {

@@ -1,7 +1,7 @@
-// The HTTP/2 server session against any frames, and any bytes. The first byte seeds the tearing, the second says how sinks behave
-// and whether the rest is raw. Held: the contract of upcalls (on_closed once and last, nothing after cancel); what is accepted
-// as a request is one (characters, length against DATA); what we write is frames; memory is bounded; everything ends and
-// nothing is left.
+// The HTTP/2 server session against any frames, and any bytes. The first byte seeds the tearing, the second says how
+// sinks behave and whether the rest is raw. Held: the contract of upcalls (on_closed once and last, nothing after
+// cancel); what is accepted as a request is one (characters, length against DATA); what we write is frames; memory is
+// bounded; everything ends and nothing is left.
 #include <cstdint>
 #include <string>
 
@@ -20,7 +20,7 @@ namespace {
 enum class Mode : uint8_t { answer_at_end, answer_at_head, hold, cancel, tunnel, silent };
 constexpr uint8_t modes = 6;
 constexpr uint8_t raw_bit = 0x80;
-constexpr size_t sent_max = 200'000;               // by the peer in one run, so that a run stays short
+constexpr size_t sent_max = 200'000;  // by the peer in one run, so that a run stays short
 constexpr size_t memory_max = 16 * 1024 * 1024;
 const std::string large(100'000, 'a');
 
@@ -82,7 +82,8 @@ void act(http2::ServerBench& b, fuzz::Input& in) {
   if (b.host.session == nullptr) return;
   if (what == 255) return b.host.session->drain(http::CloseCause::drain);
   if (what == 254)
-    return b.host.session->abort({http::Kind::shutdown, http::Where::proxy, http::Detail::none, false}, http::CloseCause::drain);
+    return b.host.session->abort({http::Kind::shutdown, http::Where::proxy, http::Detail::none, false},
+                                 http::CloseCause::drain);
   if (b.host.sinks.empty()) return;
   support::ProbeSink& s = *b.host.sinks[b.host.sinks.size() - 1 - what % std::min<size_t>(b.host.sinks.size(), 8)];
   if (s.stream == nullptr) return;
@@ -115,7 +116,12 @@ const std::vector<std::vector<fuzz::Line>> usual = {
      {"cookie", "c=d"}},
     {{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/w"}},
     {{":method", "CONNECT"}, {":authority", "a:1"}},
-    {{":method", "PUT"}, {":scheme", "http"}, {":path", "/"}, {"host", "a"}, {"expect", "100-continue"}, {"priority", "u=1, i"}},
+    {{":method", "PUT"},
+     {":scheme", "http"},
+     {":path", "/"},
+     {"host", "a"},
+     {"expect", "100-continue"},
+     {"priority", "u=1, i"}},
 };
 const std::string long_value(9000, 'v');
 const std::vector<fuzz::Line> odd = {

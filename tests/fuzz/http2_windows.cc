@@ -1,7 +1,8 @@
-// Flow control of the HTTP/2 server session (RFC 9113 5.2, 6.9) against a model of its windows: SETTINGS, WINDOW_UPDATE and DATA, some
-// at the edges of what a window can be, with bodies in both directions. After each frame, held: nothing is sent beyond the peer's
-// windows and nothing waits that they let go; what breaks them is answered by the code that the RFC names, and nothing else is;
-// our own credit is never 0, never too much, and never lets more be held than connection_buffer.
+// Flow control of the HTTP/2 server session (RFC 9113 5.2, 6.9) against a model of its windows: SETTINGS, WINDOW_UPDATE
+// and DATA, some at the edges of what a window can be, with bodies in both directions. After each frame, held: nothing
+// is sent beyond the peer's windows and nothing waits that they let go; what breaks them is answered by the code that
+// the RFC names, and nothing else is; our own credit is never 0, never too much, and never lets more be held than
+// connection_buffer.
 #include <array>
 #include <cstdint>
 #include <map>
@@ -19,8 +20,8 @@ namespace {
 constexpr int64_t most = 0x7fffffff;
 constexpr int64_t initial = 65'535;
 constexpr uint32_t streams_max = 6;
-constexpr int steps_max = 400;                     // fewer than any flood
-constexpr size_t answer_max = 300'000;             // of one stream
+constexpr int steps_max = 400;  // fewer than any flood
+constexpr size_t answer_max = 300'000;  // of one stream
 constexpr uint32_t stream_window = 100'000;
 constexpr uint64_t connection_buffer = 200'000;
 constexpr uint32_t protocol_error = 1;
@@ -28,9 +29,9 @@ constexpr uint32_t flow_control_error = 3;
 
 struct Stream {
   support::ProbeSink* sink = nullptr;
-  int64_t in = 0;                                  // what we, the peer, may send
-  int64_t out = 0;                                 // what the session may send
-  size_t waiting = 0;                              // of the answer, not seen yet
+  int64_t in = 0;  // what we, the peer, may send
+  int64_t out = 0;  // what the session may send
+  size_t waiting = 0;  // of the answer, not seen yet
   size_t given = 0;
   bool request_ended = false;
   bool answer_ending = false;
@@ -75,7 +76,8 @@ class Model {
   void open() {
     if (next_ > 2 * streams_max) return;
     std::string block;
-    constexpr std::array<fuzz::Line, 4> lines{{{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}}};
+    constexpr std::array<fuzz::Line, 4> lines{
+        {{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}}};
     for (const auto& [name, value] : lines) fuzz::add_line(block, name, value, false);
     const uint32_t id = next_;
     next_ += 2;
@@ -87,7 +89,8 @@ class Model {
   }
 
   void settings(fuzz::Input& in) {
-    constexpr std::array<uint32_t, 9> values{0, 1, 100, 65'535, 1U << 20, 0x7fff0000, 0x7ffffffe, 0x7fffffff, 0x80000000};
+    constexpr std::array<uint32_t, 9> values{0,          1,          100,        65'535,    1U << 20,
+                                             0x7fff0000, 0x7ffffffe, 0x7fffffff, 0x80000000};
     const uint32_t value = values[in.byte() % values.size()];
     bool broken = value > most;
     for (auto& [id, s] : streams_) {
@@ -174,7 +177,9 @@ class Model {
     give(fuzz::frame(3, 0, id, fuzz::number(8)));
   }
 
-  uint32_t pick(fuzz::Input& in) const { return next_ == 1 ? in.below(1) : 1 + 2 * in.below(static_cast<uint8_t>(next_ / 2)); }
+  uint32_t pick(fuzz::Input& in) const {
+    return next_ == 1 ? in.below(1) : 1 + 2 * in.below(static_cast<uint8_t>(next_ / 2));
+  }
 
   // ---- what has to follow ----
   void give(const std::string& frame) {
@@ -192,7 +197,7 @@ class Model {
       pending_.erase(0, 9 + length);
     }
     if (over_) return;
-    CHECK(!goaway_ && !reset_);                      // they were heard
+    CHECK(!goaway_ && !reset_);  // they were heard
     size_t held = 0;
     for (const auto& [id, s] : streams_) {
       if (s.sink != nullptr && s.sink->stream != nullptr) held += s.sink->unconsumed;
@@ -212,7 +217,7 @@ class Model {
         out_ -= static_cast<int64_t>(length);
         if ((flags & 1) == 0) return;
         CHECK(s.waiting == 0 && s.answer_ending);
-        s.closed = true;                           // RST_STREAM NO_ERROR follows if the request goes on
+        s.closed = true;  // RST_STREAM NO_ERROR follows if the request goes on
         return;
       }
       case 3:
@@ -246,7 +251,7 @@ class Model {
   int64_t out_ = initial;
   int64_t peer_initial_ = initial;
   uint32_t next_ = 1;
-  std::optional<uint32_t> goaway_;                 // has to come
+  std::optional<uint32_t> goaway_;  // has to come
   std::optional<uint32_t> reset_;
   bool acknowledged_ = false;
   bool over_ = false;

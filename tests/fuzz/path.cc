@@ -1,6 +1,7 @@
-// Paths and targets through normalisation, the router and the rewriting of a route. Input: "authority SP target". What must hold:
-// the normal form is a fixed point without dot segments; the router agrees with itself on the normal form; what it forwards takes the
-// same route in every way an origin may read it; a rewritten target starts with a slash and keeps the query.
+// Paths and targets through normalisation, the router and the rewriting of a route. Input: "authority SP target". What
+// must hold: the normal form is a fixed point without dot segments; the router agrees with itself on the normal form;
+// what it forwards takes the same route in every way an origin may read it; a rewritten target starts with a slash and
+// keeps the query.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -69,13 +70,15 @@ void check_path(std::string_view path, base::Arena& arena) {
   CHECK(!again.deceptive && again.others[0] == n.others[0]);
   for (const std::string_view other : n.others) {
     CHECK(other.empty() || other.starts_with('/'));
-    CHECK(!has_dot_segment(other) && other.find("//") == std::string_view::npos && other.find('\\') == std::string_view::npos);
+    CHECK(!has_dot_segment(other) && other.find("//") == std::string_view::npos &&
+          other.find('\\') == std::string_view::npos);
   }
   CHECK(arena.bytes_held() <= 8 * (path.size() + 2 * base::Arena::block_bytes));
 }
 
 // `path` is valid (http::is_origin_form), of the host d.com, whose routes have no separators in escapes.
-void check_origins(const std::vector<route::RouteOptions>& routes, const route::RouteOptions& taken, std::string_view path) {
+void check_origins(const std::vector<route::RouteOptions>& routes, const route::RouteOptions& taken,
+                   std::string_view path) {
   for (const support::OriginReading& origin : support::all_origin_readings()) {
     const std::string seen = support::read_as(origin, path);
     const auto first = std::find_if(routes.begin(), routes.end(), [&](const route::RouteOptions& r) {
@@ -106,7 +109,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   CHECK(!match.ambiguous || match.route == nullptr);
   const route::Match normal = router->match({.authority = authority, .target = match.path}, arena);
   if (!match.ambiguous) CHECK(normal.route == match.route || normal.ambiguous);
-  if (match.route != nullptr && authority == "d.com" && http::is_origin_form(path)) check_origins(routes, *match.route, path);
+  if (match.route != nullptr && authority == "d.com" && http::is_origin_form(path))
+    check_origins(routes, *match.route, path);
   if (match.route != nullptr) {
     const std::string_view to = route::rewrite_target(*match.route, target, match.path, arena);
     CHECK(to == target || to.starts_with('/'));

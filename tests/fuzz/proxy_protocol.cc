@@ -1,4 +1,5 @@
-// PROXY protocol headers: any bytes; a header that parses parses the same however it is torn, and survives being written again.
+// PROXY protocol headers: any bytes; a header that parses parses the same however it is torn, and survives being
+// written again.
 #include "net/proxy_protocol.h"
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// Targets, authorities, names and numbers: whatever is accepted holds no byte that could end a line, hide a host or be read as
-// something else, and says the same when it is written and read again.
+// Targets, authorities, names and numbers: whatever is accepted holds no byte that could end a line, hide a host or be
+// read as something else, and says the same when it is written and read again.
 #include <cstdint>
 #include <string>
 
@@ -24,7 +24,8 @@ void check_authority(std::string_view text) {
   CHECK(text.find_first_of("@,/?#\\ \"<>") == std::string_view::npos);
   CHECK(!text.empty() && text.front() != ':');
   CHECK(http::is_authority(http::without_empty_port(text)) && http::without_empty_port(text).back() != ':');
-  if (http::has_port(text)) CHECK(text.substr(text.rfind(':') + 1).find_first_not_of("0123456789") == std::string_view::npos);
+  if (http::has_port(text))
+    CHECK(text.substr(text.rfind(':') + 1).find_first_not_of("0123456789") == std::string_view::npos);
 }
 
 void check_request_line(std::string_view line) {
@@ -32,8 +33,8 @@ void check_request_line(std::string_view line) {
   http::Head head(arena);
   if (!http1::read_request_line(line, head).clean()) return;
   CHECK(http::is_token(head.method_text) && !head.target.empty());
-  const std::string again =
-      std::string(head.method_text) + " " + std::string(head.target) + " " + std::string(http::version_word(head.version)) + "\r";
+  const std::string again = std::string(head.method_text) + " " + std::string(head.target) + " " +
+                            std::string(http::version_word(head.version)) + "\r";
   CHECK(again == line);
 }
 
@@ -48,7 +49,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (size_t from = 0; from < size && from < 20; ++from) {
     const std::string_view part = text.substr(from);
     size_t plain = 0;
-    while (plain < part.size() && (static_cast<unsigned char>(part[plain]) >= 0x20 ? part[plain] != 0x7f : part[plain] == '\t')) ++plain;
+    while (plain < part.size() &&
+           (static_cast<unsigned char>(part[plain]) >= 0x20 ? part[plain] != 0x7f : part[plain] == '\t'))
+      ++plain;
     CHECK(http::find_ctl(part.data(), part.data() + part.size()) == part.data() + plain);
   }
   if (const auto length = http::parse_content_length(text)) {

@@ -26,21 +26,22 @@ House::House(uint64_t seed, std::string toml) : file(std::move(toml)), random_(s
   const auto loaded = load();
   if (!loaded) throw Broken{"the first configuration: " + base::to_text(loaded.error().front())};
   for (uint32_t i = 0; i < workers; ++i) {
-    members_[i].worker = std::make_unique<runtime::Worker>(
-        runtime::Worker::Setup{i, workers, members_[i].sim->loop(), *members_[i].network, shared, *this, random_.next()});
+    members_[i].worker = std::make_unique<runtime::Worker>(runtime::Worker::Setup{
+        i, workers, members_[i].sim->loop(), *members_[i].network, shared, *this, random_.next()});
   }
   const auto load_again = [this](base::Micros) { return load(); };
-  control = std::make_unique<runtime::Control>(runtime::Control::Setup{members_[at_control].sim->loop(),
-                                                                       *members_[at_control].network,
-                                                                       *dns,
-                                                                       *this,
-                                                                       *this,
-                                                                       registry,
-                                                                       shared,
-                                                                       random_.next(),
-                                                                       [](uint32_t wanted) { return wanted; },
-                                                                       {"house.toml", load_again, runtime::Sockets::none}},
-                                               loaded->snapshot);
+  control =
+      std::make_unique<runtime::Control>(runtime::Control::Setup{members_[at_control].sim->loop(),
+                                                                 *members_[at_control].network,
+                                                                 *dns,
+                                                                 *this,
+                                                                 *this,
+                                                                 registry,
+                                                                 shared,
+                                                                 random_.next(),
+                                                                 [](uint32_t wanted) { return wanted; },
+                                                                 {"house.toml", load_again, runtime::Sockets::none}},
+                                         loaded->snapshot);
   config::Problems warnings;
   auto built = runtime::build_generation(*loaded, nullptr, workers, clock_.wall(), warnings, runtime::Sockets::none);
   if (!built) throw Broken{"the first generation: " + base::to_text(built.error().front())};
@@ -70,7 +71,9 @@ House::~House() {
   members_[at_control].sim->settle();
 }
 
-std::expected<config::Loaded, config::Problems> House::load() const { return config::load(*config::Source::of("house.toml", file)); }
+std::expected<config::Loaded, config::Problems> House::load() const {
+  return config::load(*config::Source::of("house.toml", file));
+}
 
 void House::post(uint32_t worker, Message message) {
   if (message.may_get_lost() && random_.one_in(lost_in)) return;
@@ -179,7 +182,7 @@ std::unique_ptr<support::ScriptedPeer> House::client(uint32_t worker, uint32_t l
   member.worker->bring(listener, std::move(pair.transport));
   sender_ = at_control;
   ++steps_;
-  if (after_step) after_step();                    // an arrival is one, too: what is true before it may not be after it
+  if (after_step) after_step();  // an arrival is one, too: what is true before it may not be after it
   return std::move(pair.peer);
 }
 

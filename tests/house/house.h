@@ -1,6 +1,7 @@
-// House: the whole process in simulated time: Control and its workers, each on a loop of its own, on one clock. What threads do
-// at once happens here one step after the other, in an order drawn from a seed: a turn of one loop, a message that arrives, a
-// job of the helper. One sender's messages to one receiver keep their order; nothing else is promised, as in the real process.
+// House: the whole process in simulated time: Control and its workers, each on a loop of its own, on one clock. What
+// threads do at once happens here one step after the other, in an order drawn from a seed: a turn of one loop, a
+// message that arrives, a job of the helper. One sender's messages to one receiver keep their order; nothing else is
+// promised, as in the real process.
 #pragma once
 
 #include <deque>
@@ -53,7 +54,7 @@ class House final : private runtime::Crew, private admin::Helper {
   void each_network(const std::function<void(support::SimNetwork&)>& what);
   runtime::Worker& worker(uint32_t index) { return *members_[index].worker; }
   uint32_t connections() const { return shared.places.taken.load(); }
-  bool quiet() const;                              // no step is left but by time
+  bool quiet() const;  // no step is left but by time
   base::Micros now() const { return clock_.now(); }
   uint64_t steps() const { return steps_; }
 
@@ -63,7 +64,7 @@ class House final : private runtime::Crew, private admin::Helper {
   std::unique_ptr<runtime::Control> control;
 
  private:
-  struct Member {                                  // one loop with what lives on it; the last one is control's
+  struct Member {  // one loop with what lives on it; the last one is control's
     std::unique_ptr<support::SimLoop> sim;
     std::unique_ptr<support::SimNetwork> network;
     std::unique_ptr<runtime::Worker> worker;
@@ -92,9 +93,9 @@ class House final : private runtime::Crew, private admin::Helper {
   std::vector<Member> members_;
   std::deque<Letter> mail_[members][members];
   std::deque<Job> jobs_;
-  uint32_t sender_ = at_control;                   // who runs now
+  uint32_t sender_ = at_control;  // who runs now
   uint64_t steps_ = 0;
-  uint64_t awake_at_[members] = {};                // a thread that does not get the processor until then; in steps
+  uint64_t awake_at_[members] = {};  // a thread that does not get the processor until then; in steps
 };
 
 }  // namespace sluice::house

@@ -12,8 +12,9 @@ using metrics::Name;
 
 constexpr uint64_t look_every = 64;                // steps between two looks at what costs more
 
-constexpr std::array shares{Name::downstream_connections, Name::requests_in_flight,           Name::upstream_connections,
-                            Name::upstream_pool_waiting,  Name::upstream_connections_leaving, Name::upstream_endpoint_in_flight};
+constexpr std::array shares{Name::downstream_connections,       Name::requests_in_flight,
+                            Name::upstream_connections,         Name::upstream_pool_waiting,
+                            Name::upstream_connections_leaving, Name::upstream_endpoint_in_flight};
 
 std::string labels_of(const metrics::Sample& sample) {
   std::string text;
@@ -59,8 +60,8 @@ void Invariants::reloaded() {
   note_ways(snapshot);
   if (off("taken")) return;
   if (house_.shared.places.most != snapshot.runtime.max_connections) {
-    throw Broken{
-        fmt::format("\"reloaded\", but max_connections is {}, not {}", house_.shared.places.most.load(), snapshot.runtime.max_connections)};
+    throw Broken{fmt::format("\"reloaded\", but max_connections is {}, not {}", house_.shared.places.most.load(),
+                             snapshot.runtime.max_connections)};
   }
 }
 
@@ -68,8 +69,10 @@ void Invariants::reloaded() {
 void Invariants::note_ways(const config::Snapshot& snapshot) {
   std::map<std::string, std::string> ways;
   for (const auto& upstream : snapshot.upstreams) {
-    std::string way = fmt::format("{} {} ", static_cast<int>(upstream.protocol), static_cast<int>(upstream.proxy_protocol));
-    for (const runtime::Source& source : runtime::sources_of(upstream)) way += (source.fixed ? source.fixed->name : source.text) + " ";
+    std::string way =
+        fmt::format("{} {} ", static_cast<int>(upstream.protocol), static_cast<int>(upstream.proxy_protocol));
+    for (const runtime::Source& source : runtime::sources_of(upstream))
+      way += (source.fixed ? source.fixed->name : source.text) + " ";
     ways[upstream.name] = std::move(way);
   }
   for (const auto& [name, way] : ways_) {
@@ -83,7 +86,8 @@ void Invariants::pools() const {
   for (const metrics::Sample& sample : house_.registry.collect(Name::upstream_connections_closed_total)) {
     const std::string& upstream = sample.labels.at(0);
     if (sample.labels.at(1) == "reload" && sample.value > 0 && !rewired_.contains(upstream)) {
-      throw Broken{fmt::format("{} connections of {} were closed by a reload that left them as they were", sample.value, upstream)};
+      throw Broken{fmt::format("{} connections of {} were closed by a reload that left them as they were", sample.value,
+                               upstream)};
     }
   }
 }
@@ -111,7 +115,8 @@ void Invariants::no_dead_series() const {
                            : label == "route"    ? has(snapshot.routes, value)
                            : label == "upstream" ? has(snapshot.upstreams, value)
                                                  : true;
-        if (!known) throw Broken{fmt::format("at rest {}{{{}}} stands for nothing", definition.name, labels_of(sample))};
+        if (!known)
+          throw Broken{fmt::format("at rest {}{{{}}} stands for nothing", definition.name, labels_of(sample))};
       }
     }
   }
@@ -124,7 +129,8 @@ void Invariants::nothing_left() const {
                           Name::upstream_connections_leaving, Name::upstream_endpoint_in_flight}) {
     for (const metrics::Sample& sample : house_.registry.collect(name)) {
       if (sample.value != 0) {
-        throw Broken{fmt::format("at rest {}{{{}}} = {}", metrics::definition_of(name).name, labels_of(sample), sample.value)};
+        throw Broken{
+            fmt::format("at rest {}{{{}}} = {}", metrics::definition_of(name).name, labels_of(sample), sample.value)};
       }
     }
   }

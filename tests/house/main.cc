@@ -28,7 +28,8 @@ volatile uint64_t under_way = 0;
 // For CHECKs and sanitizers, which end the process: says which story it was.
 void on_abort(int) {
   char text[64];
-  const int length = std::snprintf(text, sizeof text, "seed %llu: aborted\n", static_cast<unsigned long long>(under_way));
+  const int length =
+      std::snprintf(text, sizeof text, "seed %llu: aborted\n", static_cast<unsigned long long>(under_way));
   if (length > 0) [[maybe_unused]]
     const auto written = write(STDERR_FILENO, text, static_cast<size_t>(length));
   std::_Exit(3);
@@ -63,8 +64,8 @@ int one(uint64_t seed, const std::string& without) {
 int many(uint64_t first, uint64_t count, const std::string& without) {
   for (uint64_t seed = first; seed < first + count; ++seed) {
     if (const auto broken = tell({.seed = seed, .without = without})) {
-      std::printf("seed %llu: %s\n(scripts/sim --seed tells it, --shrink makes it short)\n", static_cast<unsigned long long>(seed),
-                  broken->c_str());
+      std::printf("seed %llu: %s\n(scripts/sim --seed tells it, --shrink makes it short)\n",
+                  static_cast<unsigned long long>(seed), broken->c_str());
       return 1;
     }
   }

@@ -59,7 +59,9 @@ UpstreamModel Model::upstream(support::Random& random) {
 ListenerModel Model::listener(support::Random& random) {
   ListenerModel made;
   made.name = random.one_in(3) ? "" : fmt::format("in{}", next_++);
-  const auto taken = [&](uint32_t port) { return std::ranges::any_of(listeners, [port](const auto& l) { return l.port == port; }); };
+  const auto taken = [&](uint32_t port) {
+    return std::ranges::any_of(listeners, [port](const auto& l) { return l.port == port; });
+  };
   do {
     made.port = first_port + static_cast<uint32_t>(random.below(ports));
   } while (taken(made.port));
@@ -146,7 +148,8 @@ std::string Model::toml() const {
     text += fmt::format(
         "[[listener]]\naddress = \"127.0.0.1:{}\"\nprotocols = [{}]\nproxy_protocol = \"{}\"\n"
         "idle_timeout = \"{}s\"\n",
-        l.port, l.both ? "\"h2\", \"http/1.1\"" : "\"http/1.1\"", l.proxy_protocol ? "required" : "off", l.idle_timeout_s);
+        l.port, l.both ? "\"h2\", \"http/1.1\"" : "\"http/1.1\"", l.proxy_protocol ? "required" : "off",
+        l.idle_timeout_s);
     if (!l.name.empty()) text += fmt::format("name = \"{}\"\n", l.name);
   }
   for (const UpstreamModel& u : upstreams) {
@@ -154,14 +157,16 @@ std::string Model::toml() const {
         "[[upstream]]\nname = \"{}\"\nendpoints = [{}]\nprotocol = \"{}\"\n[upstream.pool]\n"
         "connect_timeout = \"{}ms\"\nacquire_timeout = \"{}ms\"\nidle_timeout = \"{}s\"\n"
         "max_connections = {}\nmin_idle = {}\n",
-        u.name, u.endpoints, u.protocol, u.connect_timeout_ms, u.acquire_timeout_ms, u.idle_timeout_s, u.max_connections,
-        std::min(u.min_idle, u.max_connections));
+        u.name, u.endpoints, u.protocol, u.connect_timeout_ms, u.acquire_timeout_ms, u.idle_timeout_s,
+        u.max_connections, std::min(u.min_idle, u.max_connections));
     if (u.health) {
-      text += fmt::format("[upstream.health]\nkind = \"tcp\"\ninterval = \"{}ms\"\ntimeout = \"150ms\"\n", u.health_interval_ms);
+      text += fmt::format("[upstream.health]\nkind = \"tcp\"\ninterval = \"{}ms\"\ntimeout = \"150ms\"\n",
+                          u.health_interval_ms);
     }
   }
   for (const RouteModel& r : routes) {
-    text += fmt::format("[[route]]\nname = \"{}\"\npath_prefix = \"{}\"\nupstream = \"{}\"\n", r.name, r.prefix, r.upstream);
+    text += fmt::format("[[route]]\nname = \"{}\"\npath_prefix = \"{}\"\nupstream = \"{}\"\n", r.name, r.prefix,
+                        r.upstream);
   }
   return text;
 }

@@ -19,7 +19,8 @@ constexpr uint32_t crowd = 150;
 constexpr std::string_view h2_hello = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0";
 constexpr std::string_view proxy_line = "PROXY TCP4 192.0.2.9 192.0.2.1 5000 80\r\n";
 constexpr std::string_view answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-constexpr std::string_view switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+constexpr std::string_view switching =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 net::Address address_of(uint32_t host) { return net::Address::ipv4(0x0A000000 + host, 80); }
 
@@ -27,7 +28,8 @@ std::string request_of(support::Random& random) {
   const uint64_t path = random.below(4);
   switch (random.below(4)) {
     case 0: return fmt::format("POST /{} HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhalf", path);
-    case 1: return fmt::format("GET /{} HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", path);
+    case 1:
+      return fmt::format("GET /{} HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", path);
     default: return fmt::format("GET /{} HTTP/1.1\r\nHost: a.test\r\n\r\n", path);
   }
 }
@@ -42,7 +44,8 @@ std::string frame(uint8_t type, uint8_t flags, std::string_view id, std::string_
   return std::string(head, sizeof head) + std::string(id) + std::string(payload);
 }
 
-// Answers every HEADERS with 200 (HPACK: index 8) and the end of the stream, unless `silent`; acknowledges SETTINGS and PING.
+// Answers every HEADERS with 200 (HPACK: index 8) and the end of the stream, unless `silent`; acknowledges SETTINGS and
+// PING.
 OnEvent serve_http2(support::ScriptedPeer& peer, bool silent) {
   static constexpr size_t preface = 24, head = 9;
   static constexpr uint8_t headers = 1, settings = 4, ping = 6, end_stream_and_headers = 5, ack = 1;
@@ -89,7 +92,7 @@ void serve_any(support::ScriptedPeer& peer, bool silent) {
       next = serve_http1();
     }
     if (next) next(p);
-    p.on_event = std::move(next);                  // last: this function is what is replaced
+    p.on_event = std::move(next);  // last: this function is what is replaced
   };
 }
 
@@ -100,7 +103,11 @@ struct Story::Client {
 };
 
 Story::Story(const Plot& plot)
-    : plot_(plot), first_(plot.seed), model_(first_), house_(first_.next(), model_.toml()), invariants_(house_, plot.without) {
+    : plot_(plot),
+      first_(plot.seed),
+      model_(first_),
+      house_(first_.next(), model_.toml()),
+      invariants_(house_, plot.without) {
   for (uint32_t host = 1; host <= hosts; ++host) serve(host, first_.below(6));
   for (const char* name : names) house_.dns->addresses(name, {fmt::format("10.0.0.{}", first_.between(1, hosts))}, 2);
   house_.each_network([](support::SimNetwork& network) { network.set_latency(base::Micros{500}); });
@@ -139,7 +146,8 @@ void Story::event(uint32_t number) {
     default: dns_changes(random); break;
   }
   if (random.one_in(2)) {
-    house_.run_for(base::millis(static_cast<int64_t>(random.below(random.one_in(3) ? longest_pause.count : short_pause.count))));
+    house_.run_for(
+        base::millis(static_cast<int64_t>(random.below(random.one_in(3) ? longest_pause.count : short_pause.count))));
   } else {
     for (uint64_t steps = random.below(40); steps != 0; --steps) house_.step();
   }
@@ -169,7 +177,7 @@ void Story::arrive(support::Random& random) {
   auto peer = house_.client(worker, listener);
   if (peer == nullptr) return;
   switch (random.below(7)) {
-    case 0: break;                                                // silent
+    case 0: break;  // silent
     case 1: peer->send("P"); break;
     case 2: peer->send("GET / HTTP/1.1\r\nHo"); break;
     case 3: peer->send(h2_hello); break;

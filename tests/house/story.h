@@ -1,6 +1,6 @@
-// Story: one run of the House from a seed: what operators, clients, servers and DNS do, and what must be true after every step.
-// Each event draws from a generator of its own, so that a story without some of its events (see shrink()) is still the same
-// story otherwise.
+// Story: one run of the House from a seed: what operators, clients, servers and DNS do, and what must be true after
+// every step. Each event draws from a generator of its own, so that a story without some of its events (see shrink())
+// is still the same story otherwise.
 #pragma once
 
 #include <memory>
@@ -15,9 +15,9 @@ namespace sluice::house {
 
 struct Plot {
   uint64_t seed = 1;
-  std::vector<bool> left_out;                      // by number of event; shorter: nothing
-  bool told = false;                               // print what happens
-  std::string without;                             // see Invariants
+  std::vector<bool> left_out;  // by number of event; shorter: nothing
+  bool told = false;  // print what happens
+  std::string without;  // see Invariants
 };
 
 class Story {

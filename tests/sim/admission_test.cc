@@ -1,5 +1,6 @@
-// The cap on clients: it holds to the connection whatever they do, over several workers; who never made a request goes first, good
-// keep-alive clients last, busy ones never (threats.md row 58). TLS and real descriptors: tests/e2e/test_admission.py.
+// The cap on clients: it holds to the connection whatever they do, over several workers; who never made a request goes
+// first, good keep-alive clients last, busy ones never (threats.md row 58). TLS and real descriptors:
+// tests/e2e/test_admission.py.
 #include <memory>
 #include <string>
 #include <utility>
@@ -81,7 +82,8 @@ class Workers final : private runtime::Peers {
     if (!loaded) FAIL(base::to_text(loaded.error().front()));
     config::Problems warnings;
     const auto count = static_cast<uint32_t>(workers.size());
-    auto built = runtime::build_generation(*loaded, generation.get(), count, sim.loop().wall(), warnings, runtime::Sockets::none);
+    auto built = runtime::build_generation(*loaded, generation.get(), count, sim.loop().wall(), warnings,
+                                           runtime::Sockets::none);
     if (!built) FAIL(base::to_text(built.error().front()));
     generation = *built;
     runtime::EndpointSets sets;
@@ -168,7 +170,7 @@ TEST_CASE("clients that make no request give their places to those that do, afte
     CHECK(w.open() == 4);
     w.client(get);
     CHECK(w.open() == 4);
-    CHECK(w.refused() == 1);                            // none of them had its second yet
+    CHECK(w.refused() == 1);  // none of them had its second yet
     w.later();
     for (int i = 0; i < 4; ++i) {
       CHECK(answered(w.client(get)));
@@ -184,7 +186,7 @@ TEST_CASE("the newcomer's request is served in the turn that ends the other: no 
   Workers w(1, 1);
   ScriptedPeer& old = w.client(get);
   CHECK(answered(old));
-  w.newcomer();                                         // nothing has turned yet
+  w.newcomer();  // nothing has turned yet
   CHECK(w.shared.places.taken.load() == 1);
   CHECK(w.workers[0]->clients().placed() == 1);
   w.sim.settle();
@@ -198,10 +200,13 @@ TEST_CASE("who is idle goes in the order of its last request, behind all who mad
     peer.on_event = [](ScriptedPeer& p) {
       const std::string head = p.take();
       if (head.empty()) return;
-      p.send(head.contains("pgrade") ? "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" : ok);
+      p.send(head.contains("pgrade")
+                 ? "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+                 : ok);
     };
   });
-  ScriptedPeer& tunnel = w.client("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+  ScriptedPeer& tunnel =
+      w.client("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
   ScriptedPeer& busy = w.client(get_silent);
   ScriptedPeer& first = w.client(get);
   ScriptedPeer& second = w.client(get);
@@ -209,11 +214,11 @@ TEST_CASE("who is idle goes in the order of its last request, behind all who mad
   CHECK(answered(first));
   CHECK(answered(second));
   w.later();
-  first.send(get);                                      // now `second` is idle for longer
+  first.send(get);  // now `second` is idle for longer
   w.sim.settle();
   for (ScriptedPeer* const next : {&mute, &second, &first}) {
     CHECK_FALSE(next->ended());
-    ScriptedPeer& newcomer = w.client(get_silent);      // busy itself
+    ScriptedPeer& newcomer = w.client(get_silent);  // busy itself
     CHECK(next->ended());
     CHECK_FALSE(newcomer.ended());
     CHECK(w.open() == 5);
@@ -237,7 +242,7 @@ TEST_CASE("a hundred busy clients in front hide no idle one") {
 TEST_CASE("a client that lingers behind its last answer makes room before those that are idle") {
   Workers w(1, 2);
   ScriptedPeer& idle = w.client(get);
-  ScriptedPeer& lingers = w.client("BAD\r\n\r\n");       // 400, Connection: close; it never closes
+  ScriptedPeer& lingers = w.client("BAD\r\n\r\n");  // 400, Connection: close; it never closes
   CHECK_FALSE(lingers.got_reset());
   CHECK(w.shared.places.taken.load() == 2);
   CHECK(answered(w.client(get)));
@@ -268,7 +273,7 @@ TEST_CASE("HTTP/2: with a stream open it is busy, without one idle, whoever ende
   const std::string ask = http2::frame(1, 5, 1, http2::block(http2::get_lines("/silent")));
   ScriptedPeer& client = w.client(http2::client_preface + ask);
   CHECK(w.client(get).ended());
-  client.send(http2::frame(3, 0, 1, http2::number(8)));   // RST_STREAM, CANCEL: nothing is written for it
+  client.send(http2::frame(3, 0, 1, http2::number(8)));  // RST_STREAM, CANCEL: nothing is written for it
   w.sim.settle();
   CHECK_FALSE(client.ended());
   CHECK(answered(w.client(get)));
@@ -296,13 +301,14 @@ TEST_CASE("several workers: whoever has to go first goes, whichever worker has i
   }
 }
 
-TEST_CASE("a crowd on one worker: as many get in as others can make room for, the rest is refused; nobody comes on top") {
+TEST_CASE(
+    "a crowd on one worker: as many get in as others can make room for, the rest is refused; nobody comes on top") {
   Workers w(2, 100);
   for (int i = 0; i < 50; ++i) w.client(get, 1);
   for (int i = 0; i < 50; ++i) w.client(get_silent, 1);
   for (uint32_t i = 0; i < runtime::Clients::waiting_max; ++i) w.newcomer(0).send(get_silent);
   CHECK(w.shared.places.taken.load() == 100);
-  ScriptedPeer& beyond = w.newcomer(0);                 // as many as may wait do: one above
+  ScriptedPeer& beyond = w.newcomer(0);  // as many as may wait do: one above
   CHECK(w.refused() == 1);
   w.sim.settle();
   CHECK(beyond.ended());
@@ -333,7 +339,9 @@ TEST_CASE("one that waits for another worker may leave, or its listener may, and
   }
 }
 
-TEST_CASE("a lower cap: idle ones go at once, over all workers and in their order; busy ones as they end; nobody comes on top") {
+TEST_CASE(
+    "a lower cap: idle ones go at once, over all workers and in their order; busy ones as they end; nobody comes on "
+    "top") {
   Workers w(3, 6);
   std::vector<ScriptedPeer*> idle;
   for (uint32_t i = 0; i < 3; ++i) {
@@ -350,7 +358,7 @@ TEST_CASE("a lower cap: idle ones go at once, over all workers and in their orde
   CHECK(idle[1]->ended());
   CHECK_FALSE(idle[2]->ended());
   w.shared.places.most = 1;
-  w.workers[1]->clients().shed();                       // one is enough
+  w.workers[1]->clients().shed();  // one is enough
   w.sim.settle();
   CHECK(w.open() == 3);
   CHECK(w.client(get, 2).ended());

@@ -1,5 +1,5 @@
-// Clients of HTTP/2 that ask only to cancel, through a whole worker to upstreams of HTTP/2 (threats.md rows 33, 55): what reaches the
-// upstream is bounded, whatever stands beside it, and nobody else is hurt.
+// Clients of HTTP/2 that ask only to cancel, through a whole worker to upstreams of HTTP/2 (threats.md rows 33, 55):
+// what reaches the upstream is bounded, whatever stands beside it, and nobody else is hurt.
 #include <memory>
 #include <string>
 #include <vector>
@@ -64,7 +64,7 @@ struct Bench {
   sim::Rig rig;
   std::vector<std::unique_ptr<Peer>> servers;
   std::vector<std::unique_ptr<Peer>> clients;
-  uint32_t asked = 0;                      // requests that the upstream saw
+  uint32_t asked = 0;  // requests that the upstream saw
 };
 
 Lines call(const char* timeout) {
@@ -96,12 +96,12 @@ TEST_CASE("cancels beside answers of ours, and beside short deadlines: few reach
         const int32_t id = attacker.ask(call(way == 1 ? "100m" : "1m"));
         if (way == 1) attacker.reset(id);
         attacker.flush();
-        if (way == 2) b.rig.sim.run_for(base::millis(1));   // we end it
+        if (way == 2) b.rig.sim.run_for(base::millis(1));  // we end it
       }
       b.rig.sim.settle();
     }
     CHECK(b.asked > 200);
-    CHECK(b.asked <= 2 + 220);             // and what came back by time
+    CHECK(b.asked <= 2 + 220);  // and what came back by time
     REQUIRE(!attacker.goaways.empty());
     CHECK(attacker.goaways.back().second == NGHTTP2_ENHANCE_YOUR_CALM);
     CHECK(b.rig.metric(metrics::Name::protocol_errors_total, {"downstream", "reset_flood"}) == 1);
@@ -139,8 +139,8 @@ TEST_CASE("many clients that cancel: an upstream connection bears few resets, an
   }
   CHECK(b.asked >= 8 * 190);
   CHECK(b.resets() <= 100 * b.servers.size());
-  CHECK(b.servers.size() <= 3);            // 1,000 streams a connection
+  CHECK(b.servers.size() <= 3);  // 1,000 streams a connection
   CHECK_FALSE(other.seen(held).closed);
-  b.rig.sim.run_for(base::minutes(8));     // each is reset in the end
+  b.rig.sim.run_for(base::minutes(8));  // each is reset in the end
   CHECK(b.resets() == 8 * 190);
 }

@@ -1,5 +1,5 @@
-// gRPC calls through a whole worker in simulated time, HTTP/2 on both sides: time limits, cancellation, what may be sent again, and
-// failures as statuses.
+// gRPC calls through a whole worker in simulated time, HTTP/2 on both sides: time limits, cancellation, what may be
+// sent again, and failures as statuses.
 #include <functional>
 #include <memory>
 #include <string>
@@ -22,8 +22,10 @@ namespace {
 const net::Address app = net::Address::ipv4(0x0A000001, 3000);
 
 std::string toml(std::string_view route = "", std::string_view upstream = "", std::string_view before = "") {
-  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nprotocol = \"h2\"\nendpoints = [\"10.0.0.1:3000\"]\n" +
-         std::string(upstream) + "\n" + std::string(before) + "\n[[route]]\nupstream = \"app\"\n" + std::string(route) + "\n";
+  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nprotocol = \"h2\"\nendpoints = "
+         "[\"10.0.0.1:3000\"]\n" +
+         std::string(upstream) + "\n" + std::string(before) + "\n[[route]]\nupstream = \"app\"\n" + std::string(route) +
+         "\n";
 }
 
 // A client connection and servers of HTTP/2 around a worker.
@@ -31,7 +33,7 @@ struct Bench {
   explicit Bench(std::string_view config = toml()) : rig(config) {
     serve([](ProbeSink&) {});
     http::DownstreamOptions defaults;
-    support::PipeAddresses loopback;            // trusted with x-sluice-reason
+    support::PipeAddresses loopback;  // trusted with x-sluice-reason
     auto pair = support::transport_pair(rig.sim, loopback);
     rig.worker->bring(0, std::move(pair.a));
     host.session = http2::make_client_session(rig.sim.loop(), std::move(pair.b), defaults.limits, host, nullptr);
@@ -57,12 +59,13 @@ struct Bench {
         calls.push_back(&sink);
         sink.when_head = on_call;
       };
-      servers.back()->session =
-          http2::make_server_session(rig.sim.loop(), std::move(transport), server_options, http::Scheme::http, *servers.back());
+      servers.back()->session = http2::make_server_session(rig.sim.loop(), std::move(transport), server_options,
+                                                           http::Scheme::http, *servers.back());
     });
   }
   // A call whose first message is sent; it goes on.
-  ProbeSink& call(std::string_view timeout = "", std::string_view type = "application/grpc", std::string_view path = "/a.B/C") {
+  ProbeSink& call(std::string_view timeout = "", std::string_view type = "application/grpc",
+                  std::string_view path = "/a.B/C") {
     sinks.push_back(std::make_unique<ProbeSink>(contract));
     ProbeSink& sink = *sinks.back();
     sink.stream = host.session->open(sink);
@@ -133,7 +136,8 @@ TEST_CASE("a call with trailers, both ways") {
   ProbeSink& call = b.call();
   b.finish(call);
   CHECK(call.trace ==
-        "answer 200 [date: Tue, 14 Nov 2023 23:13:20 GMT] [content-type: application/grpc]\nbody answer\ntrailers [grpc-status: "
+        "answer 200 [date: Tue, 14 Nov 2023 23:13:20 GMT] [content-type: application/grpc]\nbody answer\ntrailers "
+        "[grpc-status: "
         "0]\nend\nclosed clean\n");
   CHECK(b.calls.front()->trace.find(" te [") != std::string::npos);
   CHECK(b.calls.front()->trace.ends_with("body ask\nend\nclosed clean\n"));
@@ -164,7 +168,7 @@ TEST_CASE("the deadline ends an answer that has begun, with the status in its tr
   CHECK(call.body == "part");
   CHECK(call.trace.find("trailers [grpc-status: 4] [grpc-message: 504 Gateway Timeout]\nend\n") != std::string::npos);
   CHECK(b.calls.front()->trace.ends_with("closed client_closed\n"));
-  CHECK(b.rig.metric(Name::upstream_errors_total, {"app", "timeout"}) == 0);   // it was the client's wish
+  CHECK(b.rig.metric(Name::upstream_errors_total, {"app", "timeout"}) == 0);  // it was the client's wish
 }
 
 TEST_CASE("the deadline cannot end an answer that is not gRPC, or has a length: it is cut") {
@@ -186,7 +190,7 @@ TEST_CASE("the deadline cannot end an answer that is not gRPC, or has a length: 
 
 TEST_CASE("a deadline that has passed when the answer is whole changes nothing") {
   Bench b;
-  b.serve(answer);                              // before the request has ended
+  b.serve(answer);  // before the request has ended
   ProbeSink& call = b.call("5S");
   b.rig.sim.run_for(base::Millis{10'000});
   CHECK(call.trace.find("trailers [grpc-status: 0]\nend\n") != std::string::npos);
@@ -207,13 +211,13 @@ TEST_CASE("the route's timeout runs from the last byte of the request to the hea
   Bench b(toml("timeout = \"3s\""));
   ProbeSink& open = b.call();
   b.rig.sim.run_for(base::seconds(60));
-  CHECK_FALSE(open.closed);                     // its request goes on
+  CHECK_FALSE(open.closed);  // its request goes on
   b.finish(open);
   b.rig.sim.run_for(base::Millis{2'900});
   CHECK_FALSE(open.ended);
   b.rig.sim.run_for(base::Millis{200});
   CHECK(b.status(open) == "200 4");
-  ProbeSink& early = b.call("1S");              // the shorter one counts
+  ProbeSink& early = b.call("1S");  // the shorter one counts
   b.finish(early);
   b.rig.sim.run_for(base::Millis{1'010});
   CHECK(b.status(early) == "200 4");
@@ -248,7 +252,7 @@ TEST_CASE("a client that cancels, or is gone: the server hears it in the same tu
     b.rig.sim.settle();
     CHECK(b.calls.front()->trace.ends_with("closed client_closed\n"));
     CHECK(b.servers.size() == 1);
-    CHECK_FALSE(b.servers.front()->ended);      // one stream ended, not the connection
+    CHECK_FALSE(b.servers.front()->ended);  // one stream ended, not the connection
   }
 }
 
@@ -256,7 +260,8 @@ TEST_CASE("a refused call is sent again, one that was reset never") {
   int refused = 0;
   Bench b;
   b.serve([&](ProbeSink& s) {
-    if (refused++ == 0) return s.cancel({http::Kind::shutdown, http::Where::proxy, http::Detail::none, true});   // REFUSED_STREAM
+    if (refused++ == 0)
+      return s.cancel({http::Kind::shutdown, http::Where::proxy, http::Detail::none, true});  // REFUSED_STREAM
     s.when_ended = answer;
   });
   ProbeSink& again = b.call();
@@ -266,7 +271,9 @@ TEST_CASE("a refused call is sent again, one that was reset never") {
   CHECK(b.calls.back()->body == "ask");
   CHECK(b.rig.metric(Name::upstream_retries_total, {"app", "retried"}) == 1);
 
-  b.serve([](ProbeSink& s) { s.cancel({http::Kind::reset, http::Where::upstream, http::Detail::none, false}); });   // INTERNAL_ERROR
+  b.serve([](ProbeSink& s) {
+    s.cancel({http::Kind::reset, http::Where::upstream, http::Detail::none, false});
+  });  // INTERNAL_ERROR
   ProbeSink& lost = b.call();
   CHECK(b.status(lost) == "200 14");
   CHECK(b.calls.size() == 3);
@@ -284,7 +291,8 @@ TEST_CASE("calls above the last stream of a GOAWAY go to a new connection, those
   b.finish(after);
   for (ProbeSink* call : b.calls) answer(*call);
   b.rig.sim.settle();
-  for (const ProbeSink* call : {&before, &after}) CHECK(call->trace.ends_with("trailers [grpc-status: 0]\nend\nclosed clean\n"));
+  for (const ProbeSink* call : {&before, &after})
+    CHECK(call->trace.ends_with("trailers [grpc-status: 0]\nend\nclosed clean\n"));
 }
 
 TEST_CASE("an answer that breaks off is cut, never ended") {
@@ -311,7 +319,8 @@ TEST_CASE("an answer that ends before its request: the rest of the upload is dro
   b.serve(answer);
   ProbeSink& call = b.call();
   CHECK(call.trace ==
-        "answer 200 [date: Tue, 14 Nov 2023 23:13:20 GMT] [content-type: application/grpc]\nbody answer\ntrailers [grpc-status: "
+        "answer 200 [date: Tue, 14 Nov 2023 23:13:20 GMT] [content-type: application/grpc]\nbody answer\ntrailers "
+        "[grpc-status: "
         "0]\nend\nclosed clean\n");
   ProbeSink& next = b.call();
   CHECK(next.ended);

@@ -1,5 +1,5 @@
-// Half of anything, followed by silence: the loop turns when a time limit is looked at, and sleeps otherwise. Turns are counted, not
-// time. On both sides, in both versions; TLS and PROXY headers are in tests/e2e/test_slow.py.
+// Half of anything, followed by silence: the loop turns when a time limit is looked at, and sleeps otherwise. Turns are
+// counted, not time. On both sides, in both versions; TLS and PROXY headers are in tests/e2e/test_slow.py.
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,12 +17,13 @@ namespace {
 
 const net::Address app = net::Address::ipv4(0x0A000001, 3000);
 constexpr base::Millis silence = base::minutes(2);
-// For each limit that may pass in that time, and those that look more often (a FIN behind unread bytes: every second): not one a
-// millisecond.
+// For each limit that may pass in that time, and those that look more often (a FIN behind unread bytes: every second):
+// not one a millisecond.
 constexpr uint64_t turns_max = 150;
 
 std::string toml(std::string_view protocol) {
-  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nprotocol = \"" + std::string(protocol) +
+  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nprotocol = \"" +
+         std::string(protocol) +
          "\"\nendpoints = [\"10.0.0.1:3000\"]\n[[route]]\nupstream = \"app\"\ntimeout = \"90s\"\n";
 }
 
@@ -136,11 +137,12 @@ TEST_CASE("half of what an upstream sends, then silence") {
         sim::Rig rig(toml(h2 ? "h2" : "http/1.1"));
         rig.network.serve(app, [&h](support::ScriptedPeer& wire) {
           wire.on_event = [&h, sent = false](support::ScriptedPeer& p) mutable {
-            if (!std::exchange(sent, true)) p.send(h.bytes);   // the request is there
+            if (!std::exchange(sent, true)) p.send(h.bytes);  // the request is there
           };
         });
         support::ScriptedPeer& client = rig.client();
-        client.send(client_of_h2 ? http2::client_preface + h2_head(http2::get_lines(), 5) : "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        client.send(client_of_h2 ? http2::client_preface + h2_head(http2::get_lines(), 5)
+                                 : "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
         rig.sim.settle();
         CHECK(turns_of(rig) < turns_max);
       }

@@ -1,5 +1,5 @@
-// Row 36, through a whole worker: what has gone upstream and is not sent again is held no more, though its answer waits for a client that
-// does not read. One client's connection may hold 17 such heads at once.
+// Row 36, through a whole worker: what has gone upstream and is not sent again is held no more, though its answer waits
+// for a client that does not read. One client's connection may hold 17 such heads at once.
 #include <memory>
 #include <string>
 #include <vector>
@@ -48,7 +48,8 @@ constexpr size_t rounds = 5;
 struct Bench {
   Bench() : rig(toml) {
     rig.network.serve(new_app, [this](support::ScriptedPeer& wire) {
-      servers.push_back(std::make_unique<Peer>(Peer::Role::server, wire, Peer::Options{{{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 20}}}));
+      servers.push_back(std::make_unique<Peer>(Peer::Role::server, wire,
+                                               Peer::Options{{{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 20}}}));
       Peer& server = *servers.back();
       server.flush();
       server.on_head = [this, &server](int32_t id) {
@@ -63,8 +64,8 @@ struct Bench {
     server.flush();
   }
   Peer& client(uint32_t window) {
-    clients.push_back(
-        std::make_unique<Peer>(Peer::Role::client, rig.client(), Peer::Options{{{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window}}}));
+    clients.push_back(std::make_unique<Peer>(Peer::Role::client, rig.client(),
+                                             Peer::Options{{{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, window}}}));
     clients.back()->flush();
     rig.sim.settle();
     return *clients.back();
@@ -134,7 +135,7 @@ TEST_CASE("uploads that are not sent again: their heads are let go before the an
 }
 
 TEST_CASE("over HTTP/1 too: what trailers need of a head stays, the rest is let go") {
-  for (const bool nominated : {false, true}) {         // Connection: t says that the next hop gets no such field
+  for (const bool nominated : {false, true}) {  // Connection: t says that the next hop gets no such field
     for (const size_t piece : {1U, 1000U, 100'000U}) {
       CAPTURE(nominated);
       CAPTURE(piece);

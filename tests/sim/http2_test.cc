@@ -1,6 +1,6 @@
-// HTTP/2 on both sides of a whole worker: frames torn at every place, and by seeds a crowd of requests over connections that are
-// torn, stalled, cancelled, refused, left and cut. Held: every request ends; what looks whole is whole, at both ends; nobody
-// breaks the protocol; nothing is left.
+// HTTP/2 on both sides of a whole worker: frames torn at every place, and by seeds a crowd of requests over connections
+// that are torn, stalled, cancelled, refused, left and cut. Held: every request ends; what looks whole is whole, at
+// both ends; nobody breaks the protocol; nothing is left.
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -127,13 +127,13 @@ class Crowd {
   struct Client {
     support::ScriptedPeer* wire;
     std::unique_ptr<Peer> peer;
-    std::map<int32_t, std::string> asked;            // stream -> path
+    std::map<int32_t, std::string> asked;  // stream -> path
   };
 
   void act(Client& c) {
     const uint64_t what = random_.below(20);
-    const std::string path =
-        "/" + std::to_string(random_.below(26)) + "/" + std::to_string(random_.below(3) == 0 ? random_.below(200'000) : random_.below(100));
+    const std::string path = "/" + std::to_string(random_.below(26)) + "/" +
+                             std::to_string(random_.below(3) == 0 ? random_.below(200'000) : random_.below(100));
     if (what < 8) {
       c.asked[c.peer->get(path)] = path;
     } else if (what < 14) {
@@ -158,27 +158,32 @@ class Crowd {
     server->flush();
     server->on_request = [this, server, &wire](int32_t id) {
       const std::string path = path_in(server->seen(id));
-      if (server->seen(id).heads.find("[:method: POST]") != std::string::npos) CHECK(server->seen(id).body == body_of(path));
+      if (server->seen(id).heads.find("[:method: POST]") != std::string::npos)
+        CHECK(server->seen(id).body == body_of(path));
       const std::string body = body_of(path);
       switch (random_.below(24)) {
         case 0: return server->reset(id, NGHTTP2_REFUSED_STREAM);
         case 1: return server->reset(id, NGHTTP2_INTERNAL_ERROR);
         case 2: return wire.reset();
         case 3: return wire.fin();
-        case 4: nghttp2_submit_goaway(server->raw(), NGHTTP2_FLAG_NONE, std::max(id - 2, 0), NGHTTP2_NO_ERROR, nullptr, 0); return;
-        case 5: {                                     // half of it, then a reset
+        case 4:
+          nghttp2_submit_goaway(server->raw(), NGHTTP2_FLAG_NONE, std::max(id - 2, 0), NGHTTP2_NO_ERROR, nullptr, 0);
+          return;
+        case 5: {  // half of it, then a reset
           server->answer_begin(id, {{":status", "200"}});
           server->more(id, body.substr(0, body.size() / 2));
           return rig_.sim.post(base::Micros{5000}, [server, id] { server->reset(id, NGHTTP2_INTERNAL_ERROR); });
         }
-        case 6: return;                              // never
+        case 6: return;  // never
         case 7: {
-          const nghttp2_settings_entry entries[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, static_cast<uint32_t>(1 + random_.below(5))},
-                                                    {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(random_.below(100'000))}};
+          const nghttp2_settings_entry entries[] = {
+              {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, static_cast<uint32_t>(1 + random_.below(5))},
+              {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, static_cast<uint32_t>(random_.below(100'000))}};
           nghttp2_submit_settings(server->raw(), NGHTTP2_FLAG_NONE, entries, 2);
           return server->answer(id, {{":status", "200"}}, &body);
         }
-        default: return server->answer(id, {{":status", "200"}, {"content-length", std::to_string(body.size())}}, &body);
+        default:
+          return server->answer(id, {{":status", "200"}, {"content-length", std::to_string(body.size())}}, &body);
       }
     };
   }
@@ -196,7 +201,7 @@ class Crowd {
           continue;
         }
         const size_t last = seen.heads.rfind("[:status: 200]");
-        if (last == std::string::npos) continue;      // an answer of the proxy
+        if (last == std::string::npos) continue;  // an answer of the proxy
         ++whole;
         CHECK(seen.body == body_of(path));
       }
@@ -206,7 +211,7 @@ class Crowd {
 
   support::Random random_;
   Rig rig_;
-  std::vector<std::unique_ptr<Peer>> servers_;       // behind the wires of rig_, which they take leave of
+  std::vector<std::unique_ptr<Peer>> servers_;  // behind the wires of rig_, which they take leave of
   std::vector<Client> clients_;
 };
 
@@ -222,6 +227,6 @@ TEST_CASE("a crowd of requests over bad connections, by seeds") {
     whole += crowd.whole;
     cut += crowd.cut;
   }
-  CHECK(whole > 600);                                // the crowd does get something done
+  CHECK(whole > 600);  // the crowd does get something done
   CHECK(cut > 20);
 }

@@ -1,5 +1,5 @@
-// Upstreams of HTTP/2 that say odd things, by hand, behind a whole worker: limits that fall in the read in which streams are refused,
-// GOAWAY in it, servers of different limits behind one address.
+// Upstreams of HTTP/2 that say odd things, by hand, behind a whole worker: limits that fall in the read in which
+// streams are refused, GOAWAY in it, servers of different limits behind one address.
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,11 +18,12 @@ using sim::Rig;
 namespace {
 
 const net::Address app = net::Address::ipv4(0x0A000001, 3000);
-constexpr uint16_t max_streams = 3;                  // SETTINGS_MAX_CONCURRENT_STREAMS
-constexpr uint32_t refused = 7;                      // REFUSED_STREAM
+constexpr uint16_t max_streams = 3;  // SETTINGS_MAX_CONCURRENT_STREAMS
+constexpr uint32_t refused = 7;  // REFUSED_STREAM
 
 std::string toml(const std::string& pool) {
-  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nprotocol = \"h2\"\nendpoints = [\"10.0.0.1:3000\"]\n"
+  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nprotocol = \"h2\"\nendpoints = "
+         "[\"10.0.0.1:3000\"]\n"
          "[upstream.pool]\n" +
          pool + "[[route]]\nupstream = \"app\"\n";
 }
@@ -34,7 +35,7 @@ struct Far {
   void answer(uint32_t id) { wire.send(http2::head_frame(id, {{":status", "200"}, {"content-length", "0"}})); }
   Wire wire;
   size_t number;
-  uint32_t next = 1;                                 // stream that is to be looked at
+  uint32_t next = 1;  // stream that is to be looked at
 };
 
 // One worker and an origin whose connections do as the script says; clients of HTTP/1, one request each.
@@ -46,7 +47,7 @@ class World {
       fars.push_back(std::make_unique<Far>(peer, fars.size()));
       Far& far = *fars.back();
       far.wire.send(http2::settings_frame());
-      const auto read = peer.on_event;               // Wire's
+      const auto read = peer.on_event;  // Wire's
       peer.on_event = [this, read, &far](support::ScriptedPeer& p) {
         read(p);
         script_(far);
@@ -93,7 +94,7 @@ TEST_CASE("100 streams, then SETTINGS with fewer and REFUSED_STREAM in one read:
       CAPTURE(limit);
       CAPTURE(goaway);
       World w("max_connections = 2\n", [&](Far& far) {
-        if (far.next == 1 && far.asked(1)) {         // the first one is answered, and 100 are announced
+        if (far.next == 1 && far.asked(1)) {  // the first one is answered, and 100 are announced
           far.wire.send(http2::settings_frame({{max_streams, 100}}));
           far.answer(1);
           far.next = 3;
@@ -102,7 +103,7 @@ TEST_CASE("100 streams, then SETTINGS with fewer and REFUSED_STREAM in one read:
           for (; far.asked(far.next); far.next += 2) far.answer(far.next);
           return;
         }
-        if (!far.asked(9)) return;                   // four are there
+        if (!far.asked(9)) return;  // four are there
         std::string all = http2::settings_frame({{max_streams, limit}});
         for (const uint32_t id : {5U, 7U, 9U}) all += http2::reset_frame(id, refused);
         if (goaway) all += http2::goaway_frame(9);
@@ -116,7 +117,7 @@ TEST_CASE("100 streams, then SETTINGS with fewer and REFUSED_STREAM in one read:
       for (int i = 0; i < 4; ++i) w.get();
       w.rig.sim.run_for(base::seconds(1));
       CHECK(w.statuses() == times(4, "200"));
-      w.get();                                       // and the proxy goes on
+      w.get();  // and the proxy goes on
       w.rig.sim.run_for(base::seconds(1));
       CHECK(w.statuses() == "200");
     }
@@ -143,10 +144,11 @@ TEST_CASE("at a cap of one: requests wait for the limit to rise again, and none 
 
 TEST_CASE("servers of limits 1 and 100 behind one address") {
   World w("max_connections = 64\n", [&](Far& far) {
-    if (far.next == 1 && far.asked(1)) far.wire.send(http2::settings_frame({{max_streams, far.number % 2 == 0 ? 100U : 1U}}));
+    if (far.next == 1 && far.asked(1))
+      far.wire.send(http2::settings_frame({{max_streams, far.number % 2 == 0 ? 100U : 1U}}));
     for (const uint32_t first = far.next; far.asked(far.next); far.next += 2) {
       if (far.number % 2 == 1 && far.next != first) {
-        far.wire.send(http2::reset_frame(far.next, refused));   // the second one at a time
+        far.wire.send(http2::reset_frame(far.next, refused));  // the second one at a time
       } else {
         far.answer(far.next);
       }
@@ -160,7 +162,7 @@ TEST_CASE("servers of limits 1 and 100 behind one address") {
     w.rig.sim.run_for(base::seconds(1));
     const size_t n = w.clients.size();
     CHECK(w.statuses() == times(n, "200"));
-    if (round % 5 == 4) w.fars.back()->wire.send(http2::goaway_frame(1U << 30));   // a new one is needed now and then
+    if (round % 5 == 4) w.fars.back()->wire.send(http2::goaway_frame(1U << 30));  // a new one is needed now and then
     w.rig.sim.settle();
   }
 }
@@ -183,7 +185,8 @@ TEST_CASE("a connection that dies without a word loses one request's timeout, wh
   CHECK(lost == 1);
 }
 
-TEST_CASE("a connection whose packets are dropped: found before any request's time is up, and what waits on it goes again") {
+TEST_CASE(
+    "a connection whose packets are dropped: found before any request's time is up, and what waits on it goes again") {
   for (const int warm : {0, 1, 5}) {
     World w("max_connections = 4\n", [](Far& far) {
       for (; far.asked(far.next); far.next += 2) far.answer(far.next);
@@ -204,7 +207,8 @@ TEST_CASE("a connection whose packets are dropped: found before any request's ti
 
 TEST_CASE("nor does its death draw on the retry budget when it was busy: each of its requests goes again") {
   World w("max_connections = 1\n", [](Far& far) {
-    if (far.number == 0 && far.next == 1 && far.asked(1)) far.next = 3;   // the first one waits for its answer all the while
+    if (far.number == 0 && far.next == 1 && far.asked(1))
+      far.next = 3;  // the first one waits for its answer all the while
     for (; far.asked(far.next); far.next += 2) far.answer(far.next);
   });
   w.rig.reload(toml("max_connections = 1\nconnect_timeout = \"500ms\"\n") + "timeout = \"60s\"\n");
@@ -246,7 +250,8 @@ TEST_CASE("DATA for HEAD, 204 and 304: a client of HTTP/1 gets its clean answer,
     });
     support::ScriptedPeer& client = w.rig.client();
     for (int i = 0; i < 4; ++i) {
-      client.send(std::string(*status == '2' && status[2] == '0' ? "HEAD" : "GET") + " / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+      client.send(std::string(*status == '2' && status[2] == '0' ? "HEAD" : "GET") +
+                  " / HTTP/1.1\r\nHost: a.test\r\n\r\n");
       w.rig.sim.run_for(base::millis(10));
       const std::string got = client.take();
       CHECK(got.substr(9, 3) == status);
@@ -295,7 +300,8 @@ TEST_CASE("a head above the peer's MAX_HEADER_LIST_SIZE: 431 here, and others on
   w.get();
   w.rig.sim.settle();
   REQUIRE(w.statuses() == "200");
-  const std::string got = w.rig.ask("GET / HTTP/1.1\r\nHost: a.test\r\nX-Large: " + std::string(1'000, 'x') + "\r\n\r\n");
+  const std::string got =
+      w.rig.ask("GET / HTTP/1.1\r\nHost: a.test\r\nX-Large: " + std::string(1'000, 'x') + "\r\n\r\n");
   CHECK(got.substr(9, 3) == "431");
   w.get();
   w.rig.sim.settle();

@@ -1,4 +1,5 @@
-// Origins that close a connection about when the next request is on its way: a GET never fails for it, a POST never goes twice.
+// Origins that close a connection about when the next request is on its way: a GET never fails for it, a POST never
+// goes twice.
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,11 +35,12 @@ class World {
     rig.sim.until([&] { return (got += client.take()).find("\r\n\r\n") != std::string::npos; }, base::seconds(5));
     return got.size() < 12 ? 0 : std::stoi(got.substr(9, 3));
   }
-  size_t heads = 0;                                  // requests that the origin has read
+  size_t heads = 0;  // requests that the origin has read
 
  private:
   static std::string toml(Origin origin, unsigned most) {
-    return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:3000\"]\n" +
+    return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nendpoints = "
+           "[\"10.0.0.1:3000\"]\n" +
            std::string(origin == Origin::http1 ? "" : "protocol = \"h2\"\n") +
            "[upstream.pool]\nmax_waiting = 0\nmax_connections = " + std::to_string(most) +
            "\n[upstream.retry]\nattempts = 1\n[[route]]\nupstream = \"app\"\n";
@@ -83,14 +85,14 @@ class World {
   Rig rig;
 
  private:
-  std::vector<std::unique_ptr<http2::Wire>> wires_;   // on peers of the rig, so they go first
+  std::vector<std::unique_ptr<http2::Wire>> wires_;  // on peers of the rig, so they go first
 };
 
 }  // namespace
 
 TEST_CASE("300 requests in a row to an origin that closes each connection 0 to 2 ms after its answer: none is lost") {
   for (const Origin origin : {Origin::http1, Origin::http2_fin, Origin::http2_goaway}) {
-    for (const unsigned most : {1U, 16U}) {          // at the cap, too, and with no place in the queue
+    for (const unsigned most : {1U, 16U}) {  // at the cap, too, and with no place in the queue
       CAPTURE(static_cast<int>(origin));
       CAPTURE(most);
       World w(origin, most);

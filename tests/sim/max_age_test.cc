@@ -1,4 +1,5 @@
-// max_age of a listener: long-lived clients are moved on, each at its own time, and nothing that they asked for is lost.
+// max_age of a listener: long-lived clients are moved on, each at its own time, and nothing that they asked for is
+// lost.
 #include <string>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace {
 const net::Address app = net::Address::ipv4(0x0A000001, 3000);
 constexpr std::string_view get = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 constexpr std::string_view ok = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-constexpr base::Millis soonest = base::seconds(8);     // 10 s - 20 %
+constexpr base::Millis soonest = base::seconds(8);  // 10 s - 20 %
 constexpr base::Millis latest = base::seconds(12);
 
 std::string toml(std::string_view line) {

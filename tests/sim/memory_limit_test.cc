@@ -164,7 +164,9 @@ TEST_CASE("above 5/4 of max_memory a connection that has not asked for anything 
   CHECK(ask(rig, later).ends_with("hello"));
 }
 
-TEST_CASE("above half of max_memory the bodies of requests that were let in are bounded, and arrive whole when there is room") {
+TEST_CASE(
+    "above half of max_memory the bodies of requests that were let in are bounded, and arrive whole when there is "
+    "room") {
   constexpr size_t clients = 8;
   constexpr size_t streams = 8;
   constexpr size_t body = 400 * kibibyte;
@@ -185,8 +187,11 @@ TEST_CASE("above half of max_memory the bodies of requests that were let in are 
     client.tear(support::tear_every(16 * kibibyte));
     peers.push_back(std::make_unique<http2::Peer>(http2::Peer::Role::client, client));
     for (size_t k = 0; k < streams; ++k) {
-      ids[i].push_back(peers[i]->begin(
-          {{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {"content-length", std::to_string(body)}}));
+      ids[i].push_back(peers[i]->begin({{":method", "POST"},
+                                        {":scheme", "http"},
+                                        {":authority", "a"},
+                                        {":path", "/"},
+                                        {"content-length", std::to_string(body)}}));
     }
     rig.sim.settle();
   }
@@ -199,7 +204,8 @@ TEST_CASE("above half of max_memory the bodies of requests that were let in are 
     }
     rig.sim.settle();
     rig.sim.run_for(base::seconds(3));
-    CHECK(Pages::held() - before - 128 * mebibyte < clients * 256 * kibibyte);          // 64 KiB each, and what is under way upstream
+    CHECK(Pages::held() - before - 128 * mebibyte <
+          clients * 256 * kibibyte);          // 64 KiB each, and what is under way upstream
   }
   rig.sim.run_for(base::seconds(2));
   CHECK(Pages::held() - before > clients * mebibyte);                // there is room: they were heard again

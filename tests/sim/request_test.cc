@@ -35,7 +35,8 @@ TEST_CASE("a GET goes through and comes back") {
 }
 
 TEST_CASE("torn at every position, on both sides, nothing changes") {
-  const std::string request = "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+  const std::string request =
+      "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
   for (uint64_t at = 1; at < request.size(); ++at) {
     CAPTURE(at);
     Rig rig(plain);
@@ -121,7 +122,8 @@ TEST_CASE("an answer cut short never looks complete") {
 
 TEST_CASE("what is malformed reaches no upstream") {
   Rig rig(plain);
-  const std::string answer = rig.ask("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+  const std::string answer =
+      rig.ask("GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
   CHECK(answer.starts_with("HTTP/1.1 400 "));
   CHECK(rig.network.dials(app) == 0);
   CHECK(rig.metric(Name::protocol_errors_total, {"downstream", "cl_te"}) == 1);

@@ -30,7 +30,8 @@ void Rig::apply(std::string_view toml) {
   auto loaded = config::load(*config::Source::of("sim.toml", std::string(toml)));
   if (!loaded) FAIL(base::to_text(loaded.error().front()));
   config::Problems warnings;
-  auto built = runtime::build_generation(*loaded, generation.get(), 1, sim.loop().wall(), warnings, runtime::Sockets::none);
+  auto built =
+      runtime::build_generation(*loaded, generation.get(), 1, sim.loop().wall(), warnings, runtime::Sockets::none);
   if (!built) FAIL(base::to_text(built.error().front()));
   generation = *built;
   runtime::EndpointSets sets;

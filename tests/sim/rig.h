@@ -1,5 +1,5 @@
-// Rig: a whole worker in simulated time: real configuration text, router, clusters, sessions and exchanges; the wires to clients
-// and upstreams are in memory and driven by the test.
+// Rig: a whole worker in simulated time: real configuration text, router, clusters, sessions and exchanges; the wires
+// to clients and upstreams are in memory and driven by the test.
 #pragma once
 
 #include <memory>
@@ -25,7 +25,8 @@ class Rig {
   void reload(std::string_view toml);
   // Sends `request` on a new connection and returns all that came back, with what simulated time it takes.
   std::string ask(std::string_view request);
-  double metric(metrics::Name name, std::vector<std::string> labels = {}) const;   // summed over series that match (empty: all)
+  double metric(metrics::Name name,
+                std::vector<std::string> labels = {}) const;  // summed over series that match (empty: all)
 
   support::SimLoop sim;
   support::SimNetwork network{sim};

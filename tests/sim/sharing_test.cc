@@ -16,7 +16,8 @@ const char* const toml =
 
 TEST_CASE("connections and requests count references to the configuration on their own worker only") {
   Rig rig(toml);
-  rig.network.serve(net::Address::ipv4(0x0A000001, 3000), sim::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+  rig.network.serve(net::Address::ipv4(0x0A000001, 3000),
+                    sim::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
   const long generation = rig.generation.use_count();
   const long listening = rig.generation->listeners[0].use_count();
   const long endpoint = rig.generation->upstreams[0].shared->endpoints()->entries[0].endpoint.use_count();

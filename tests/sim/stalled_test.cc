@@ -1,6 +1,6 @@
-// What one that does not read takes from the others: not a microsecond. Wires have a rate, so simulated time tells the throughput;
-// who shares a connection, towards the client or the upstream, shares its rate. A run with the one that has come to a stop and a run
-// without it must take the same time.
+// What one that does not read takes from the others: not a microsecond. Wires have a rate, so simulated time tells the
+// throughput; who shares a connection, towards the client or the upstream, shares its rate. A run with the one that has
+// come to a stop and a run without it must take the same time.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -19,22 +19,22 @@ using sim::Rig;
 namespace {
 
 enum class Version : uint8_t { http1, http2 };
-enum class Slow : uint8_t { clients, upstreams };   // whose wires limit the rate
+enum class Slow : uint8_t { clients, upstreams };  // whose wires limit the rate
 enum class Beside : uint8_t { nobody, stalled_stream, silent_client };
 
 const net::Address app = net::Address::ipv4(0x0A000001, 3000);
 constexpr size_t body_bytes = 512 * 1024;
-constexpr size_t first_window = 65535;               // of a stream whose client says nothing
+constexpr size_t first_window = 65535;  // of a stream whose client says nothing
 constexpr int32_t wide = 1 << 30;
-constexpr size_t piece = 16 * 1024;                  // leaves a wire each
+constexpr size_t piece = 16 * 1024;  // leaves a wire each
 constexpr base::Micros slow_piece{1000};
 constexpr base::Micros fast_piece{100};
 
 std::string toml(Version up) {
-  const std::string app_table =
-      up == Version::http2 ? "protocol = \"h2\"\n[upstream.pool]\nmax_connections = 1\n" : "[upstream.pool]\nmax_connections = 400\n";
-  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:3000\"]\n" + app_table +
-         "[[route]]\nupstream = \"app\"\n";
+  const std::string app_table = up == Version::http2 ? "protocol = \"h2\"\n[upstream.pool]\nmax_connections = 1\n"
+                                                     : "[upstream.pool]\nmax_connections = 400\n";
+  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:3000\"]\n" +
+         app_table + "[[route]]\nupstream = \"app\"\n";
 }
 
 // A worker, its upstream and clients whose wires have a rate.
@@ -44,7 +44,8 @@ class Stage {
     rig_.network.set_latency(slow == Slow::upstreams ? slow_piece : fast_piece);
     rig_.network.set_tear([] { return support::tear_every(piece); });
     if (up == Version::http1) {
-      rig_.network.serve(app, sim::answering("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body_bytes) + "\r\n\r\n" + body_));
+      rig_.network.serve(
+          app, sim::answering("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body_bytes) + "\r\n\r\n" + body_));
     } else {
       rig_.network.serve(app, [this](support::ScriptedPeer& wire) { serve_http2(wire); });
     }
@@ -68,7 +69,8 @@ class Stage {
 
  private:
   void serve_http2(support::ScriptedPeer& wire) {
-    servers_.push_back(std::make_unique<Peer>(Peer::Role::server, wire, Peer::Options{{{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1000}}}));
+    servers_.push_back(std::make_unique<Peer>(Peer::Role::server, wire,
+                                              Peer::Options{{{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, 1000}}}));
     Peer* const server = servers_.back().get();
     server->flush();
     server->on_request = [this, server](int32_t id) {
@@ -146,8 +148,8 @@ class Silent {
   std::vector<int32_t> asked_;
 };
 
-// How long nine downloads on one connection take. Who is beside them has come to a stop, and nine were had before, so that
-// connections are there.
+// How long nine downloads on one connection take. Who is beside them has come to a stop, and nine were had before, so
+// that connections are there.
 base::Micros nine_streams(Version up, Slow slow, Beside beside) {
   Stage stage(up, slow);
   Streams client(stage);
@@ -160,7 +162,7 @@ base::Micros nine_streams(Version up, Slow slow, Beside beside) {
   CHECK(client.whole(before));
   const auto nine = open_many(client, 9);
   const base::Micros took = stage.time_until([&] { return client.whole(nine); });
-  if (stalled != 0) {                                // it stood all the time, and goes on when it may
+  if (stalled != 0) {  // it stood all the time, and goes on when it may
     CHECK(client.got(stalled) == first_window);
     client.widen(stalled);
     stage.settle();
@@ -190,7 +192,8 @@ base::Micros nine_connections(Version up, Slow slow, Beside beside) {
   if (beside == Beside::silent_client) ask(tenth);
   stage.settle();
   for (auto* wire : wires) ask(*wire);
-  const base::Micros took = stage.time_until([&] { return std::ranges::all_of(wires, [](const auto* w) { return whole(*w); }); });
+  const base::Micros took =
+      stage.time_until([&] { return std::ranges::all_of(wires, [](const auto* w) { return whole(*w); }); });
   CHECK(tenth.received().empty());
   tenth.resume();
   stage.settle();

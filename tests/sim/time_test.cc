@@ -1,4 +1,5 @@
-// Whose turn it is: every time limit runs exactly while that side owes something (threats.md rows 57, 59; configuration.md, Time limits).
+// Whose turn it is: every time limit runs exactly while that side owes something (threats.md rows 57, 59;
+// configuration.md, Time limits).
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,8 +22,8 @@ constexpr const char* ok = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 std::string toml(std::string_view pool, std::string_view listener = "", std::string_view upstream = "") {
   return "[[listener]]\naddress = \"127.0.0.1:8080\"\n" + std::string(listener) +
-         "\n[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:3000\"]\n" + std::string(upstream) + "\n[upstream.pool]\n" +
-         std::string(pool) + "\n[[route]]\nupstream = \"app\"\n";
+         "\n[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:3000\"]\n" + std::string(upstream) +
+         "\n[upstream.pool]\n" + std::string(pool) + "\n[[route]]\nupstream = \"app\"\n";
 }
 
 // An origin that answers each request after `think`.
@@ -42,7 +43,8 @@ support::SimNetwork::OnPeer slow_origin(Rig& rig, base::Millis think, int& asked
 
 // ---- clients that have left -------------------------------------------------------------------------------------
 
-TEST_CASE("a request whose client has left while it waits for a connection ends at once, and the origin never hears of it") {
+TEST_CASE(
+    "a request whose client has left while it waits for a connection ends at once, and the origin never hears of it") {
   Rig rig(toml("max_connections = 1\nacquire_timeout = \"30s\""));
   int asked = 0;
   rig.network.serve(app, slow_origin(rig, base::seconds(1), asked));
@@ -64,7 +66,8 @@ TEST_CASE("a request whose client has left while it waits for a connection ends 
 }
 
 TEST_CASE("so does one whose FIN stands behind a body, or a second request, that nobody reads yet; a second later") {
-  for (const std::string& sent : {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + std::string(200'000, 'x'), get + get}) {
+  for (const std::string& sent :
+       {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + std::string(200'000, 'x'), get + get}) {
     Rig rig(toml("max_connections = 1\nacquire_timeout = \"30s\""));
     int asked = 0;
     rig.network.serve(app, slow_origin(rig, base::seconds(20), asked));
@@ -108,7 +111,7 @@ TEST_CASE("a half-closed client whose try has failed does not wait for another c
   first.send(get);
   first.fin();
   rig.sim.settle();
-  rig.client().send(get);                        // waits
+  rig.client().send(get);  // waits
   rig.sim.settle();
   rig.network.last_peer().reset();
   rig.sim.settle();
@@ -121,7 +124,8 @@ TEST_CASE("a silent event stream lets go of its origin when its client has left"
   rig.network.serve(app, [](support::ScriptedPeer& peer) {
     peer.on_event = [](support::ScriptedPeer& p) {
       if (!p.take().empty())
-        p.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+        p.send(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
     };
   });
   support::ScriptedPeer& client = rig.client();
@@ -173,8 +177,11 @@ TEST_CASE("a request that calls itself gRPC may be silent only while HTTP/2 carr
       servers.back()->flush();
     });
     http2::Peer client(http2::Peer::Role::client, rig.client());
-    const int32_t id =
-        client.begin({{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {"content-type", "application/grpc"}});
+    const int32_t id = client.begin({{":method", "POST"},
+                                     {":scheme", "http"},
+                                     {":authority", "a"},
+                                     {":path", "/"},
+                                     {"content-type", "application/grpc"}});
     client.flush();
     rig.sim.run_for(base::seconds(29));
     CHECK(!client.seen(id).ended);
@@ -190,7 +197,8 @@ TEST_CASE("a request that calls itself gRPC may be silent only while HTTP/2 carr
 namespace {
 
 std::string post_head(size_t length, std::string_view more = "") {
-  return "POST / HTTP/1.1\r\nHost: a\r\n" + std::string(more) + "Content-Length: " + std::to_string(length) + "\r\n\r\n";
+  return "POST / HTTP/1.1\r\nHost: a\r\n" + std::string(more) + "Content-Length: " + std::to_string(length) +
+         "\r\n\r\n";
 }
 
 }  // namespace
@@ -232,7 +240,8 @@ TEST_CASE("an upload at 300 bytes a second holds no connection; the live request
   for (auto* client : slow) CHECK(client->received().ends_with("hello"));
 }
 
-TEST_CASE("a body that pauses is sent on, where half of the connections are free: a client may wait for the answer first") {
+TEST_CASE(
+    "a body that pauses is sent on, where half of the connections are free: a client may wait for the answer first") {
   for (const int busy : {1, 2}) {
     CAPTURE(busy);
     Rig rig(toml("max_connections = 4\nacquire_timeout = \"30s\""));
@@ -246,7 +255,7 @@ TEST_CASE("a body that pauses is sent on, where half of the connections are free
     CHECK(asked == busy);
     rig.sim.run_for(base::millis(2));
     CHECK(asked == (busy < 2 ? busy + 1 : busy));
-    rig.sim.run_for(base::seconds(20));                // the busy ones are over
+    rig.sim.run_for(base::seconds(20));  // the busy ones are over
     CHECK(asked == busy + 1);
   }
 }
@@ -272,11 +281,12 @@ TEST_CASE("128 silent uploads leave half of the pool to the live") {
   }
   CHECK(posts == 4);
   rig.sim.run_for(base::seconds(2));
-  for (auto* client : silent) CHECK(!client->received().empty());   // told that they were too slow
+  for (auto* client : silent) CHECK(!client->received().empty());  // told that they were too slow
   CHECK(rig.metric(Name::local_replies_total, {"request_timeout"}) == 128);
 }
 
-TEST_CASE("a client that waits for 100 asks the origin where there is room, and is told to go on by us where there is none") {
+TEST_CASE(
+    "a client that waits for 100 asks the origin where there is room, and is told to go on by us where there is none") {
   for (const bool room : {true, false}) {
     Rig rig(toml("max_connections = 1\nacquire_timeout = \"30s\""));
     int asked = 0;
@@ -286,7 +296,7 @@ TEST_CASE("a client that waits for 100 asks the origin where there is room, and 
     support::ScriptedPeer& client = rig.client();
     client.send(post_head(4, "Expect: 100-continue\r\n"));
     rig.sim.settle();
-    CHECK(asked == 1);                                 // it, or the one that has the only connection
+    CHECK(asked == 1);  // it, or the one that has the only connection
     rig.sim.run_for(base::millis(1001));
     CHECK(client.take() == "HTTP/1.1 100 Continue\r\n\r\n");
     client.send("body");
@@ -317,8 +327,9 @@ TEST_CASE("windows too small for 64 KiB hold nothing up: without credit a reques
   client.flush();
   rig.sim.settle();
   const std::string body(200'000, 'x');
-  const int32_t id =
-      client.ask({{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {"content-length", "200000"}}, &body);
+  const int32_t id = client.ask(
+      {{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {"content-length", "200000"}},
+      &body);
   rig.sim.settle();
   CHECK(client.seen(id).body == "hello");
 }
@@ -345,7 +356,8 @@ TEST_CASE("what was held back and is too large for a further try is let go when 
 namespace {
 
 std::string with_route(std::string_view keys, std::string_view retry = "") {
-  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:3000\"]\n[upstream.retry]\n" +
+  return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nendpoints = "
+         "[\"10.0.0.1:3000\"]\n[upstream.retry]\n" +
          std::string(retry) + "\n[[route]]\nupstream = \"app\"\n" + std::string(keys) + "\n";
 }
 
@@ -361,7 +373,8 @@ TEST_CASE("an answer that is awaited is ruled by timeout, and not by stream_idle
   CHECK(client.received().ends_with("hello"));
 }
 
-TEST_CASE("without a timeout for the head, stream_idle_timeout keeps an origin that says nothing from holding on for ever") {
+TEST_CASE(
+    "without a timeout for the head, stream_idle_timeout keeps an origin that says nothing from holding on for ever") {
   Rig rig(with_route("timeout = \"0s\"\nstream_idle_timeout = \"1m\""));
   rig.network.serve(app, [](support::ScriptedPeer&) {});
   support::ScriptedPeer& client = rig.client();
@@ -386,7 +399,9 @@ TEST_CASE("an upload that the origin stops to read is ruled by stream_idle_timeo
 TEST_CASE("per_try_timeout starts with the request's last byte: a slow upload is not the upstream's fault") {
   Rig rig(with_route("", "per_try_timeout = \"2s\""));
   std::string got;
-  rig.network.serve(app, [&got](support::ScriptedPeer& peer) { peer.on_event = [&got](support::ScriptedPeer& p) { got += p.take(); }; });
+  rig.network.serve(app, [&got](support::ScriptedPeer& peer) {
+    peer.on_event = [&got](support::ScriptedPeer& p) { got += p.take(); };
+  });
   support::ScriptedPeer& client = rig.client();
   client.send(post_head(200'000) + std::string(150'000, 'x'));
   rig.sim.run_for(base::seconds(5));

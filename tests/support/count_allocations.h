@@ -1,5 +1,5 @@
-// Counts calls of malloc and its kin (operator new included) in the process. Defines malloc: include it in exactly one file of
-// an executable. Works in sanitizer builds too, through their hooks.
+// Counts calls of malloc and its kin (operator new included) in the process. Defines malloc: include it in exactly one
+// file of an executable. Works in sanitizer builds too, through their hooks.
 #pragma once
 
 #include <atomic>
@@ -27,8 +27,8 @@ inline void count_allocation() { allocations_made.fetch_add(1, std::memory_order
 extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, size_t),
                                                          void (*on_free)(const volatile void*));
 namespace sluice::support {
-inline const int allocation_hook_installed =
-    __sanitizer_install_malloc_and_free_hooks([](const volatile void*, size_t) { count_allocation(); }, [](const volatile void*) {});
+inline const int allocation_hook_installed = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, size_t) { count_allocation(); }, [](const volatile void*) {});
 }  // namespace sluice::support
 #else
 extern "C" {

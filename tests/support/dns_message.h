@@ -26,7 +26,8 @@ class DnsMessage {
     return this->name(name).u16(type).u16(cls);
   }
   // The head of a record; what follows until end() is its data.
-  DnsMessage& record(std::string_view owner, std::uint16_t type, std::uint32_t ttl, Section section = answers, std::uint16_t cls = 1) {
+  DnsMessage& record(std::string_view owner, std::uint16_t type, std::uint32_t ttl, Section section = answers,
+                     std::uint16_t cls = 1) {
     count(section);
     name(owner).u16(type).u16(cls).u32(ttl).u16(0);
     data_ = bytes.size();
@@ -34,19 +35,29 @@ class DnsMessage {
   }
   DnsMessage& end() { return set(data_ - 2, static_cast<std::uint16_t>(bytes.size() - data_)); }
 
-  DnsMessage& add_a(std::string_view owner, std::uint32_t ttl, std::uint32_t ip) { return record(owner, a, ttl).u32(ip).end(); }
+  DnsMessage& add_a(std::string_view owner, std::uint32_t ttl, std::uint32_t ip) {
+    return record(owner, a, ttl).u32(ip).end();
+  }
   DnsMessage& add_aaaa(std::string_view owner, std::uint32_t ttl, std::uint8_t last) {
     return record(owner, aaaa, ttl).u32(0x20010db8).u32(0).u32(0).u32(last).end();
   }
   DnsMessage& add_cname(std::string_view owner, std::uint32_t ttl, std::string_view target) {
     return record(owner, cname, ttl).name(target).end();
   }
-  DnsMessage& add_srv(std::string_view owner, std::uint32_t ttl, std::uint16_t priority, std::uint16_t weight, std::uint16_t port,
-                      std::string_view target) {
+  DnsMessage& add_srv(std::string_view owner, std::uint32_t ttl, std::uint16_t priority, std::uint16_t weight,
+                      std::uint16_t port, std::string_view target) {
     return record(owner, srv, ttl).u16(priority).u16(weight).u16(port).name(target).end();
   }
   DnsMessage& add_soa(std::string_view zone, std::uint32_t ttl, std::uint32_t minimum) {
-    return record(zone, soa, ttl, authorities).name("ns.invalid").name("admin.invalid").u32(1).u32(2).u32(3).u32(4).u32(minimum).end();
+    return record(zone, soa, ttl, authorities)
+        .name("ns.invalid")
+        .name("admin.invalid")
+        .u32(1)
+        .u32(2)
+        .u32(3)
+        .u32(4)
+        .u32(minimum)
+        .end();
   }
 
   // "@12" is a pointer to offset 12, "www.@12" labels and then a pointer; "" or "." the root.
@@ -68,13 +79,17 @@ class DnsMessage {
     bytes.push_back(static_cast<std::uint8_t>(v));
     return *this;
   }
-  DnsMessage& u32(std::uint32_t v) { return u16(static_cast<std::uint16_t>(v >> 16)).u16(static_cast<std::uint16_t>(v)); }
+  DnsMessage& u32(std::uint32_t v) {
+    return u16(static_cast<std::uint16_t>(v >> 16)).u16(static_cast<std::uint16_t>(v));
+  }
   DnsMessage& set(std::size_t at, std::uint16_t v) {
     bytes[at] = static_cast<std::uint8_t>(v >> 8);
     bytes[at + 1] = static_cast<std::uint8_t>(v);
     return *this;
   }
-  DnsMessage& count(Section section) { return set(section, static_cast<std::uint16_t>((bytes[section] << 8 | bytes[section + 1]) + 1)); }
+  DnsMessage& count(Section section) {
+    return set(section, static_cast<std::uint16_t>((bytes[section] << 8 | bytes[section + 1]) + 1));
+  }
 
   std::vector<std::uint8_t> bytes;
 

@@ -35,7 +35,8 @@ class DnsScript final : public dns::Queries {
 
   // What is said from now on; what is under way is answered with this, too.
   Says& at(const std::string& name, dns::Type type) { return zone_[{name, type}]; }
-  void addresses(const std::string& name, std::vector<std::string> v4, std::uint32_t ttl = 60, std::vector<std::string> v6 = {}) {
+  void addresses(const std::string& name, std::vector<std::string> v4, std::uint32_t ttl = 60,
+                 std::vector<std::string> v6 = {}) {
     set(name, dns::Type::a, std::move(v4), ttl);
     set(name, dns::Type::aaaa, std::move(v6), ttl);
   }
@@ -105,9 +106,11 @@ class DnsScript final : public dns::Queries {
     reply.answer.negative_ttl = says.negative_ttl;
     if (says.outcome != dns::Outcome::ok) return reply;
     for (const std::string& text : says.addresses) reply.answer.addresses.push_back(*net::Address::parse_ip(text));
-    std::sort(reply.answer.addresses.begin(), reply.answer.addresses.end(), [](const net::Address& a, const net::Address& b) {
-      return std::lexicographical_compare(a.ip_bytes().begin(), a.ip_bytes().end(), b.ip_bytes().begin(), b.ip_bytes().end());
-    });
+    std::sort(reply.answer.addresses.begin(), reply.answer.addresses.end(),
+              [](const net::Address& a, const net::Address& b) {
+                return std::lexicographical_compare(a.ip_bytes().begin(), a.ip_bytes().end(), b.ip_bytes().begin(),
+                                                    b.ip_bytes().end());
+              });
     reply.answer.services = says.services;
     std::sort(reply.answer.services.begin(), reply.answer.services.end());
     return reply;

@@ -1,4 +1,5 @@
-// A transport that is a function call: what the session writes goes to a counter, what it reads and hears comes from the test.
+// A transport that is a function call: what the session writes goes to a counter, what it reads and hears comes from
+// the test.
 #pragma once
 
 #include "net/transport.h"

@@ -1,5 +1,5 @@
-// What a head may hold (threats.md row 49): however it is made and torn, and whatever is done to it, its arena stays within a few
-// times the bytes that were sent for it; HPACK's as RFC 9113 6.5.2 counts them, 32 a field.
+// What a head may hold (threats.md row 49): however it is made and torn, and whatever is done to it, its arena stays
+// within a few times the bytes that were sent for it; HPACK's as RFC 9113 6.5.2 counts them, 32 a field.
 #pragma once
 
 #include <cstddef>

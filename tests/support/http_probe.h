@@ -1,5 +1,5 @@
-// Probes for sessions of any HTTP version: a Sink that writes down what it hears and checks the order of calls (http/stream.h),
-// and the hosts of both sides. Whoever includes this links http.
+// Probes for sessions of any HTTP version: a Sink that writes down what it hears and checks the order of calls
+// (http/stream.h), and the hosts of both sides. Whoever includes this links http.
 #pragma once
 
 #include <functional>
@@ -46,15 +46,15 @@ class ProbeSink final : public http::Sink {
  public:
   explicit ProbeSink(Contract& contract) : contract_(contract) {}
 
-  http::Stream* stream = nullptr;              // nullptr once closed or cancelled
-  http::Head* head = nullptr;                  // of the final head
+  http::Stream* stream = nullptr;  // nullptr once closed or cancelled
+  http::Head* head = nullptr;  // of the final head
   std::string body;
-  std::string trace;                           // everything in order, body bytes that follow each other as one
+  std::string trace;  // everything in order, body bytes that follow each other as one
   size_t sent = 0;
   size_t unconsumed = 0;
-  bool hold = false;                           // give no credit back
-  bool ended = false;                          // the peer's direction
-  bool half_closed = false;                    // told so
+  bool hold = false;  // give no credit back
+  bool ended = false;  // the peer's direction
+  bool half_closed = false;  // told so
   bool malformed = false;
   bool closed = false;
   http::Failure why{};
@@ -88,7 +88,8 @@ class ProbeSink final : public http::Sink {
     contract_.down([&] { s->cancel(failure); });
   }
   // A whole answer with a body of known length.
-  void answer(uint16_t status, std::string_view text, std::initializer_list<std::pair<std::string_view, std::string_view>> fields = {}) {
+  void answer(uint16_t status, std::string_view text,
+              std::initializer_list<std::pair<std::string_view, std::string_view>> fields = {}) {
     http::Head h(stream->arena());
     h.status = status;
     h.content_length = text.size();
@@ -172,8 +173,10 @@ class ProbeSink final : public http::Sink {
     contract_.up();
     if (closed) contract_.broken(std::string(what) + " after on_closed");
     if (cancelled_) contract_.broken(std::string(what) + " after cancel");
-    if (malformed && what != "on_closed" && what != "on_sent") contract_.broken(std::string(what) + " after on_malformed");
-    if (ended && (what == "on_head" || what == "on_body" || what == "on_trailers")) contract_.broken(std::string(what) + " after the end");
+    if (malformed && what != "on_closed" && what != "on_sent")
+      contract_.broken(std::string(what) + " after on_malformed");
+    if (ended && (what == "on_head" || what == "on_body" || what == "on_trailers"))
+      contract_.broken(std::string(what) + " after the end");
   }
   void end_seen() {
     ended = true;
@@ -188,8 +191,8 @@ class ProbeSink final : public http::Sink {
     if (h.status != 0) {
       line = "answer " + std::to_string(h.status);
     } else {
-      line = "request " + std::string(h.method_text) + " " + std::string(h.scheme) + "://" + std::string(h.authority) + " " +
-             std::string(h.target);
+      line = "request " + std::string(h.method_text) + " " + std::string(h.scheme) + "://" + std::string(h.authority) +
+             " " + std::string(h.target);
     }
     if (h.version == http::Version::http_10) line += " 1.0";
     if (h.content_length) line += " length=" + std::to_string(*h.content_length);
@@ -209,7 +212,7 @@ class ProbeSink final : public http::Sink {
 class ProbeServerHost final : public http::ServerHost {
  public:
   explicit ProbeServerHost(Contract& contract) : contract_(contract) {}
-  std::function<void(ProbeSink&)> prepare;     // a request begins: set its hooks
+  std::function<void(ProbeSink&)> prepare;  // a request begins: set its hooks
   http::ServerSessionPtr session;
   std::vector<std::unique_ptr<ProbeSink>> sinks;
   std::vector<http::Detail> protocol_errors;

@@ -1,6 +1,6 @@
-// How servers behind a proxy read a path, written as plainly as can be: cut parameters, decode, split, resolve dots. No server is
-// one of these to the letter; each step that servers do in different ways, or not at all, is a choice here, and all are tried, but
-// for cutting parameters twice.
+// How servers behind a proxy read a path, written as plainly as can be: cut parameters, decode, split, resolve dots. No
+// server is one of these to the letter; each step that servers do in different ways, or not at all, is a choice here,
+// and all are tried, but for cutting parameters twice.
 #pragma once
 
 #include <string>
@@ -10,11 +10,11 @@
 namespace sluice::support {
 
 struct OriginReading {
-  bool cut_before = false;       // ;parameters go before escapes are decoded
-  bool decode_late = false;      // dot segments are resolved before escapes are decoded
-  bool backslash = false;        // a backslash is a slash
-  bool cut_after = false;        // ;parameters go after escapes were decoded
-  bool merge = false;            // empty segments go before dot segments are resolved
+  bool cut_before = false;  // ;parameters go before escapes are decoded
+  bool decode_late = false;  // dot segments are resolved before escapes are decoded
+  bool backslash = false;  // a backslash is a slash
+  bool cut_after = false;  // ;parameters go after escapes were decoded
+  bool merge = false;  // empty segments go before dot segments are resolved
 };
 
 inline std::vector<OriginReading> all_origin_readings() {
@@ -35,7 +35,7 @@ inline std::vector<std::string> split_path(std::string_view path) {
       segments.back() += c;
     }
   }
-  segments.erase(segments.begin());   // before the first slash
+  segments.erase(segments.begin());  // before the first slash
   return segments;
 }
 
@@ -73,7 +73,7 @@ inline std::string resolve_dots(std::string_view path, bool merge) {
   };
   const std::vector<std::string> in = split_path(path);
   std::vector<std::string> out;
-  bool open = false;                  // ends with a slash
+  bool open = false;  // ends with a slash
   for (const std::string& segment : in) {
     const bool up = is(segment, "..");
     open = up || is(segment, ".") || segment.empty();

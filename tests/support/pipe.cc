@@ -30,8 +30,9 @@ Tear tear_every(size_t bytes) {
 }
 
 Tear tear_randomly(uint64_t seed) {
-  return
-      [random = Random(seed)](uint64_t, size_t available) mutable -> size_t { return random.one_in(3) ? 1 : random.between(1, available); };
+  return [random = Random(seed)](uint64_t, size_t available) mutable -> size_t {
+    return random.one_in(3) ? 1 : random.between(1, available);
+  };
 }
 
 // ---- Wire ----
@@ -146,7 +147,8 @@ void Wire::look_for_fin(From from) {
   sim_.post(base::Micros{base::seconds(1)}, [wire = shared_from_this(), from] {
     WireSide* const side = wire->side_[at(other(from))];
     wire->lane(from).end_looked = false;
-    if (side == nullptr || wire->lane(from).end != Lane::End::fin || wire->lane(from).end_told || side->ready_to_read()) return;
+    if (side == nullptr || wire->lane(from).end != Lane::End::fin || wire->lane(from).end_told || side->ready_to_read())
+      return;
     wire->lane(from).end_looked = true;
     side->fin_stands_behind();
   });
@@ -202,7 +204,11 @@ namespace {
 
 size_t live_pipes = 0;
 
-class PipeTransport final : public net::Transport, public WireSide, private net::Flushable, private net::Runnable, private net::Reapable {
+class PipeTransport final : public net::Transport,
+                            public WireSide,
+                            private net::Flushable,
+                            private net::Runnable,
+                            private net::Reapable {
  public:
   enum class State : uint8_t { connecting, open, lingering, ended };
 
@@ -240,7 +246,9 @@ class PipeTransport final : public net::Transport, public WireSide, private net:
   std::string_view end_detail() const override { return state_ == State::ended ? detail_ : ""; }
   void retire() noexcept override;
 
-  bool ready_to_read() const override { return state_ == State::open && user_ != nullptr && reading_ == Reading::allowed; }
+  bool ready_to_read() const override {
+    return state_ == State::open && user_ != nullptr && reading_ == Reading::allowed;
+  }
   void arrive(std::string_view bytes) override;
   void arrive_fin() override;
   void arrive_reset() override { end(EndReason::reset); }
@@ -353,7 +361,8 @@ void PipeTransport::arrive(std::string_view bytes) {
     net::Chunk* home = nullptr;
     if (!in_.empty()) {
       const net::Slice& last = in_.back();
-      if (last.at() + last.size() == last.home()->used() && last.home()->room() >= 1024 && !last.home()->is_scratch()) home = last.home();
+      if (last.at() + last.size() == last.home()->used() && last.home()->room() >= 1024 && !last.home()->is_scratch())
+        home = last.home();
     }
     if (home != nullptr) {
       home->ref();
@@ -477,8 +486,8 @@ void PipeTransport::retire() noexcept {
   if (state_ == State::ended) loop_.reap_later(*this);
 }
 
-std::unique_ptr<PipeTransport> make_pipe(SimLoop& sim, const std::shared_ptr<Wire>& wire, Wire::From side, const PipeAddresses& addresses,
-                                         PipeTransport::State state) {
+std::unique_ptr<PipeTransport> make_pipe(SimLoop& sim, const std::shared_ptr<Wire>& wire, Wire::From side,
+                                         const PipeAddresses& addresses, PipeTransport::State state) {
   return std::make_unique<PipeTransport>(sim, wire, side, addresses, state);
 }
 
@@ -513,7 +522,8 @@ Dialled dialled_pipe(SimLoop& sim, const std::shared_ptr<Wire>& wire, const Pipe
 }
 
 net::TransportPtr accepted_pipe(SimLoop& sim, const std::shared_ptr<Wire>& wire, const PipeAddresses& addresses) {
-  return net::TransportPtr(make_pipe(sim, wire, Wire::From::b, {addresses.far, addresses.near}, PipeTransport::State::open).release());
+  return net::TransportPtr(
+      make_pipe(sim, wire, Wire::From::b, {addresses.far, addresses.near}, PipeTransport::State::open).release());
 }
 
 size_t pipes_live() { return live_pipes; }

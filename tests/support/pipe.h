@@ -1,5 +1,5 @@
-// In-memory connections for tests: a Transport under test on one side; on the other a second Transport, or a ScriptedPeer that
-// the test drives by hand. Bytes are torn, stalled, cut and reset as told; see README.md.
+// In-memory connections for tests: a Transport under test on one side; on the other a second Transport, or a
+// ScriptedPeer that the test drives by hand. Bytes are torn, stalled, cut and reset as told; see README.md.
 #pragma once
 
 #include <cstddef>
@@ -15,11 +15,11 @@
 
 namespace sluice::support {
 
-// How many of `available` bytes (> 0) the next delivery takes, `offset` bytes having been delivered before; each delivery is an
-// event in a turn of its own. 0 counts as 1.
+// How many of `available` bytes (> 0) the next delivery takes, `offset` bytes having been delivered before; each
+// delivery is an event in a turn of its own. 0 counts as 1.
 using Tear = std::function<size_t(uint64_t offset, size_t available)>;
 Tear tear_nowhere();
-Tear tear_at(std::vector<uint64_t> positions);   // a delivery ends at each of these offsets
+Tear tear_at(std::vector<uint64_t> positions);  // a delivery ends at each of these offsets
 Tear tear_every(size_t bytes);
 Tear tear_randomly(uint64_t seed);
 
@@ -32,8 +32,8 @@ class WireSide {
   virtual void arrive(std::string_view bytes) = 0;
   virtual void arrive_fin() = 0;
   virtual void arrive_reset() = 0;
-  virtual void fin_stands_behind() {}            // it does not read, and a FIN follows what was not read
-  virtual void room_again() = 0;                 // the other side has read
+  virtual void fin_stands_behind() {}  // it does not read, and a FIN follows what was not read
+  virtual void room_again() = 0;  // the other side has read
 
  protected:
   ~WireSide() = default;
@@ -46,7 +46,7 @@ class Wire : public std::enable_shared_from_this<Wire> {
   static constexpr size_t window_default = 256 * 1024;
 
   explicit Wire(SimLoop& sim) : sim_(sim) {}
-  void attach(From which, WireSide* side) { side_[at(which)] = side; }   // nullptr: that process is gone
+  void attach(From which, WireSide* side) { side_[at(which)] = side; }  // nullptr: that process is gone
   // What the sending side's kernel does. send() returns how many bytes there was room for.
   size_t send(From from, std::string_view bytes);
   void fin(From from);
@@ -61,9 +61,9 @@ class Wire : public std::enable_shared_from_this<Wire> {
   }
   void set_tear(From from, Tear tear) { lane(from).tear = std::move(tear); }
   void set_latency(base::Micros latency) { latency_ = latency; }
-  bool quiet(From from) const;                   // nothing under way from there
-  void lose();                                   // from now on nothing arrives, either way, and nothing is acknowledged
-  void find();                                   // what was lost arrives after all
+  bool quiet(From from) const;  // nothing under way from there
+  void lose();  // from now on nothing arrives, either way, and nothing is acknowledged
+  void find();  // what was lost arrives after all
   net::Acks acks(From from) const;
   size_t in_flight(From from) const { return lanes_[at(from)].bytes.size(); }
 
@@ -78,7 +78,7 @@ class Wire : public std::enable_shared_from_this<Wire> {
     bool end_told = false;
     bool end_looked = false;
     bool scheduled = false;
-    base::Micros lost_at{-1};                    // its first byte that no acknowledgement will come for
+    base::Micros lost_at{-1};  // its first byte that no acknowledgement will come for
   };
   static size_t at(From f) { return static_cast<size_t>(f); }
   static From other(From f) { return f == From::a ? From::b : From::a; }
@@ -102,14 +102,14 @@ class ScriptedPeer final : public WireSide {
   ScriptedPeer(const ScriptedPeer&) = delete;
   ScriptedPeer& operator=(const ScriptedPeer&) = delete;
 
-  void send(std::string_view bytes);             // never short: the wire's window is for transports
-  void fin();                                    // no more from us
+  void send(std::string_view bytes);  // never short: the wire's window is for transports
+  void fin();  // no more from us
   void reset();
-  void hold() { reading_ = false; }              // reads nothing: the transport's window fills
+  void hold() { reading_ = false; }  // reads nothing: the transport's window fills
   void resume();
-  void lose() { wire_->lose(); }                 // its host is gone without a word
+  void lose() { wire_->lose(); }  // its host is gone without a word
   void tear(Tear how) { wire_->set_tear(side_, std::move(how)); }
-  void window(size_t bytes, size_t least_room = 1);   // of what the transport may have under way to us: see Wire
+  void window(size_t bytes, size_t least_room = 1);  // of what the transport may have under way to us: see Wire
 
   const std::string& received() const { return received_; }
   std::string take() { return std::exchange(received_, {}); }
@@ -143,7 +143,7 @@ struct PipeAddresses {
 struct ScriptedPair {
   net::TransportPtr transport;
   std::unique_ptr<ScriptedPeer> peer;
-  std::shared_ptr<Wire> wire;                    // from a = from the transport
+  std::shared_ptr<Wire> wire;  // from a = from the transport
 };
 ScriptedPair scripted_pair(SimLoop& sim, const PipeAddresses& addresses = {});
 
@@ -155,8 +155,8 @@ struct TransportPair {
 };
 TransportPair transport_pair(SimLoop& sim, const PipeAddresses& addresses = {});
 
-// For SimNetwork: a transport that is still connecting, side a of `wire`. open() or fail() is called at the loop, once; both do
-// nothing if it was closed meanwhile (open() then says so).
+// For SimNetwork: a transport that is still connecting, side a of `wire`. open() or fail() is called at the loop, once;
+// both do nothing if it was closed meanwhile (open() then says so).
 struct Dialled {
   net::TransportPtr transport;
   std::function<bool()> open;
@@ -167,6 +167,6 @@ Dialled dialled_pipe(SimLoop& sim, const std::shared_ptr<Wire>& wire, const Pipe
 // The accepting end, side b, of a dialled wire.
 net::TransportPtr accepted_pipe(SimLoop& sim, const std::shared_ptr<Wire>& wire, const PipeAddresses& addresses);
 
-size_t pipes_live();                             // transports of all pipes whose memory is not back yet
+size_t pipes_live();  // transports of all pipes whose memory is not back yet
 
 }  // namespace sluice::support

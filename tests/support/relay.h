@@ -1,5 +1,5 @@
-// Relay: the least of an exchange, for one request at a time. What a server session reads goes to a client session, and its answer
-// back. Allocates nothing. Whoever includes this links http.
+// Relay: the least of an exchange, for one request at a time. What a server session reads goes to a client session, and
+// its answer back. Allocates nothing. Whoever includes this links http.
 #pragma once
 
 #include "http/stream.h"
@@ -31,7 +31,9 @@ class Relay final : public http::ServerHost, public http::ClientHost {
   struct Up final : http::Sink {
     explicit Up(Relay& r) : relay(r) {}
     void on_head(http::Head& head, http::End end) override { relay.down.stream->send_head(head, end); }
-    void on_body(net::ByteQueue&& bytes, http::End end) override { relay.down.stream->send_body(std::move(bytes), end); }
+    void on_body(net::ByteQueue&& bytes, http::End end) override {
+      relay.down.stream->send_body(std::move(bytes), end);
+    }
     void on_trailers(http::Fields& t) override { relay.down.stream->send_trailers(t); }
     void on_sent(size_t n) override {
       if (relay.down.stream != nullptr) relay.down.stream->consume(n);
@@ -56,7 +58,7 @@ class Relay final : public http::ServerHost, public http::ClientHost {
 
   http::ClientSession* client = nullptr;
   uint64_t done = 0;
-  bool broken = false;                 // something ended, or was malformed
+  bool broken = false;  // something ended, or was malformed
   Down down{*this};
   Up up{*this};
 };

@@ -32,7 +32,9 @@ class SimLoop::Driver final : public net::LoopDriver {
   void wake() noexcept override { woken_ = true; }
 
   void post(base::Micros at, std::function<void()> event) { events_.emplace(at, std::move(event)); }
-  base::Micros until_next() const { return events_.empty() ? base::Micros{-1} : std::max(base::Micros{0}, next() - clock_.now()); }
+  base::Micros until_next() const {
+    return events_.empty() ? base::Micros{-1} : std::max(base::Micros{0}, next() - clock_.now());
+  }
   bool has_due() const { return woken_ || (!events_.empty() && next() <= clock_.now()); }
   void bind(net::Loop& loop) { loop_ = &loop; }
 
@@ -56,7 +58,9 @@ SimLoop::SimLoop(base::FakeClock& shared) : clock_(shared) {
 
 SimLoop::~SimLoop() = default;
 
-void SimLoop::post(base::Micros after, std::function<void()> event) { driver_->post(clock_.now() + after, std::move(event)); }
+void SimLoop::post(base::Micros after, std::function<void()> event) {
+  driver_->post(clock_.now() + after, std::move(event));
+}
 
 bool SimLoop::work_now() const {
   return loop_->work_left() || driver_->has_due() || loop_->timers().until_next(clock_.now()) == base::Micros{0};

@@ -23,7 +23,8 @@ class SimLoop {
   const base::Clock& clock() const { return clock_; }
   base::Micros now() const { return clock_.now(); }
 
-  // `event` runs at the loop, as if a socket had become ready, `after` from now and in a turn of its own or a later one.
+  // `event` runs at the loop, as if a socket had become ready, `after` from now and in a turn of its own or a later
+  // one.
   void post(base::Micros after, std::function<void()> event);
   // Turns until nothing more happens unless time passes. Aborts after a million turns: something spins.
   void settle();
@@ -34,8 +35,8 @@ class SimLoop {
   uint64_t turns() const { return turns_; }
 
   // For loops on a shared clock.
-  bool work_now() const;                          // a turn would do something
-  base::Micros until_next() const;                // until it will, if nobody else gives it work; negative: never
+  bool work_now() const;  // a turn would do something
+  base::Micros until_next() const;  // until it will, if nobody else gives it work; negative: never
   void turn_now() { turn(base::Micros{0}); }
 
  private:
@@ -44,7 +45,7 @@ class SimLoop {
 
   base::FakeClock own_clock_;
   base::FakeClock& clock_;
-  Driver* driver_;                  // owned by loop_
+  Driver* driver_;  // owned by loop_
   std::unique_ptr<net::Loop> loop_;
   uint64_t turns_ = 0;
 };

@@ -1,4 +1,5 @@
-// SimNetwork: looks the address up when the connection arrives, so that a test may change its mind while one is under way.
+// SimNetwork: looks the address up when the connection arrives, so that a test may change its mind while one is under
+// way.
 #include "support/sim_network.h"
 
 #include <utility>
@@ -34,7 +35,8 @@ uint64_t SimNetwork::dials(const net::Address& at) const {
 
 net::TransportPtr SimNetwork::dial(net::Loop& loop, const net::Address& to, const net::DialOptions& options) {
   CHECK(&loop == &sim_.loop());
-  PipeAddresses addresses{.near = options.source.is_ip() ? options.source : net::Address::ipv4(0x7F000001, 0), .far = to};
+  PipeAddresses addresses{.near = options.source.is_ip() ? options.source : net::Address::ipv4(0x7F000001, 0),
+                          .far = to};
   addresses.near.set_port(next_port_++);
   auto wire = std::make_shared<Wire>(sim_);
   wire->set_latency(latency_);
@@ -57,7 +59,8 @@ void SimNetwork::hush() {
   for (const auto& peer : peers_) peer->on_event = nullptr;
 }
 
-void SimNetwork::connect(const std::string& at, const std::shared_ptr<Wire>& wire, const PipeAddresses& addresses, const Dialled& dialled) {
+void SimNetwork::connect(const std::string& at, const std::shared_ptr<Wire>& wire, const PipeAddresses& addresses,
+                         const Dialled& dialled) {
   Place& place = places_[at];
   switch (place.kind) {
     case Place::Kind::black_hole: return;

@@ -1,4 +1,5 @@
-// SimNetwork: a net::Network whose addresses lead to what the test says: a scripted peer, another transport, or a failure.
+// SimNetwork: a net::Network whose addresses lead to what the test says: a scripted peer, another transport, or a
+// failure.
 #pragma once
 
 #include <cstdint>
@@ -19,14 +20,14 @@ class SimNetwork final : public net::Network {
   explicit SimNetwork(SimLoop& sim) : sim_(sim) {}
 
   // What a dialled address does. Unknown addresses refuse.
-  using OnPeer = std::function<void(ScriptedPeer&)>;           // set on_event here; the network keeps the peer
+  using OnPeer = std::function<void(ScriptedPeer&)>;  // set on_event here; the network keeps the peer
   using OnTransport = std::function<void(net::TransportPtr)>;  // for a server session under test
   void serve(const net::Address& at, OnPeer on_connect);
   void serve_transport(const net::Address& at, OnTransport on_connect);
-  void fail(const net::Address& at, net::EndReason why);       // refused, unreachable, no_resources, reset: at once
+  void fail(const net::Address& at, net::EndReason why);  // refused, unreachable, no_resources, reset: at once
   // From now on nobody is told anything: what the callbacks of a test refer to may be gone. New connects are refused.
   void hush();
-  void black_hole(const net::Address& at);                     // never answers: connect_timeout at its time
+  void black_hole(const net::Address& at);  // never answers: connect_timeout at its time
   void set_latency(base::Micros latency) { latency_ = latency; }  // of connecting, and one way of every later wire
   // Applied to both directions of every later wire.
   void set_tear(std::function<Tear()> make) { make_tear_ = std::move(make); }
@@ -46,7 +47,8 @@ class SimNetwork final : public net::Network {
     net::EndReason why = net::EndReason::refused;
     uint64_t dials = 0;
   };
-  void connect(const std::string& at, const std::shared_ptr<Wire>& wire, const PipeAddresses& addresses, const Dialled& dialled);
+  void connect(const std::string& at, const std::shared_ptr<Wire>& wire, const PipeAddresses& addresses,
+               const Dialled& dialled);
 
   SimLoop& sim_;
   std::map<std::string, Place> places_;

@@ -2,6 +2,7 @@
 
 Waiting is always for a condition, never for a time: a slow machine makes a test slow, not red.
 """
+
 import functools
 import mmap
 import os
@@ -20,8 +21,12 @@ def binary() -> str:
     named = os.environ.get("SLUICE_BIN")
     if named:
         return os.path.abspath(named)
-    found = [p for b in BUILDS for p in (ROOT / "build" / b / "sluice", ROOT / "build" / b / "proxy" / "sluice")
-             if p.is_file() and os.access(p, os.X_OK)]
+    found = [
+        p
+        for b in BUILDS
+        for p in (ROOT / "build" / b / "sluice", ROOT / "build" / b / "proxy" / "sluice")
+        if p.is_file() and os.access(p, os.X_OK)
+    ]
     if not found:
         raise FileNotFoundError("no sluice binary: build one or set SLUICE_BIN")
     return str(max(found, key=lambda p: p.stat().st_mtime))
@@ -47,7 +52,8 @@ def slowness() -> float:
 
 
 def limit(seconds) -> str:
-    """A time limit for a configuration which an honest exchange of the same test must not run into by being slow: `1500ms`."""
+    """A time limit for a configuration which an honest exchange of the same test must not run into by being slow:
+    `1500ms`."""
     return f"{int(seconds * slowness() * 1000)}ms"
 
 
@@ -55,8 +61,21 @@ def limit(seconds) -> str:
 TIMEOUT = float(os.environ.get("SLUICE_E2E_TIMEOUT", "20"))
 
 # Of a headless Chromium that does nothing but what a test asks for.
-BROWSER_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-                 "--disable-sync", "--disable-extensions", "--disable-dev-shm-usage", "--no-proxy-server", "--ignore-certificate-errors", "--mute-audio"]
+BROWSER_FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--disable-dev-shm-usage",
+    "--no-proxy-server",
+    "--ignore-certificate-errors",
+    "--mute-audio",
+]
 
 
 class Timeout(AssertionError):

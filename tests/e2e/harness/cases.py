@@ -3,23 +3,34 @@
 A case is judged by everything the specification promises for it: the answer, the closed
 connection, what the origin saw, the two counters and exactly one line of the access log.
 """
+
 import contextlib
 import itertools
 from dataclasses import dataclass
 
-REASON = {400: "bad_request", 413: "body_too_large", 414: "uri_too_long", 431: "headers_too_large",
-          501: "not_implemented", 505: "version", 405: "method_not_allowed", 417: "expectation", 408: "request_timeout"}
+REASON = {
+    400: "bad_request",
+    413: "body_too_large",
+    414: "uri_too_long",
+    431: "headers_too_large",
+    501: "not_implemented",
+    505: "version",
+    405: "method_not_allowed",
+    417: "expectation",
+    408: "request_timeout",
+}
 _marks = itertools.count(1)
 
 
 @dataclass(frozen=True)
 class Bad:
     """A request that must be refused: raw bytes -> status and detail (one word or several allowed)."""
+
     name: str
     raw: bytes
     detail: tuple = ()
     status: tuple = (400,)
-    head_may_pass: bool = False                       # the origin may see the head, never a whole message
+    head_may_pass: bool = False  # the origin may see the head, never a whole message
 
     def __str__(self):
         return self.name
@@ -52,7 +63,7 @@ class Ledger:
         self.sluice.wait_log_path(end)
         log = self.sluice.access_log()
         paths = [line["path"] for line in log]
-        return log[paths.index(self.start) + 1:paths.index(end)]
+        return log[paths.index(self.start) + 1 : paths.index(end)]
 
     def grew(self, name, **labels):
         return self.sluice.metric(name, **labels) - self.before.sum(name, **labels)

@@ -1,4 +1,5 @@
 """Test certificates, made by the openssl command (P-256 unless RSA is asked for)."""
+
 import functools
 import os
 import ssl
@@ -8,8 +9,7 @@ from .base import TIMEOUT
 
 
 def openssl(*args, data=None, check=True, timeout=None):
-    return subprocess.run(["openssl", *args], input=data, capture_output=True, check=check,
-                          timeout=timeout or TIMEOUT)
+    return subprocess.run(["openssl", *args], input=data, capture_output=True, check=check, timeout=timeout or TIMEOUT)
 
 
 def strict(context):
@@ -26,9 +26,25 @@ class Authority:
         os.makedirs(self.directory, exist_ok=True)
         self.cert, self.key = self.path(f"{name}.pem"), self.path(f"{name}.key")
         self.serial = 0
-        openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-                "-addext", "keyUsage=critical,keyCertSign,cRLSign",   # Python 3.13 asks for all that RFC 5280 does
-                "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.cert)
+        openssl(
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "30",
+            "-addext",
+            "keyUsage=critical,keyCertSign,cRLSign",  # Python 3.13 asks for all that RFC 5280 does
+            "-subj",
+            f"/CN={name}",
+            "-keyout",
+            self.key,
+            "-out",
+            self.cert,
+        )
 
     def path(self, name):
         return os.path.join(self.directory, name)
@@ -46,8 +62,24 @@ class Authority:
         if expired:
             self._sign_expired(request, ext, cert)
         else:
-            openssl("x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-days", "20",
-                    "-set_serial", str(1000 + self.serial), "-extfile", ext, "-out", cert)
+            openssl(
+                "x509",
+                "-req",
+                "-in",
+                request,
+                "-CA",
+                self.cert,
+                "-CAkey",
+                self.key,
+                "-days",
+                "20",
+                "-set_serial",
+                str(1000 + self.serial),
+                "-extfile",
+                ext,
+                "-out",
+                cert,
+            )
         return cert, key
 
     def _sign_expired(self, request, ext, cert):
@@ -56,10 +88,31 @@ class Authority:
         with open(serial, "w", encoding="ascii") as f:
             f.write("%04x\n" % (2000 + self.serial))
         with open(conf, "w", encoding="ascii") as f:
-            f.write(f"[ca]\ndefault_ca=c\n[c]\ndatabase={index}\nserial={serial}\nnew_certs_dir={self.directory}\n"
-                    f"default_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n")
-        openssl("ca", "-batch", "-notext", "-config", conf, "-in", request, "-cert", self.cert, "-keyfile", self.key,
-                "-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-extfile", ext, "-out", cert)
+            f.write(
+                f"[ca]\ndefault_ca=c\n[c]\ndatabase={index}\nserial={serial}\nnew_certs_dir={self.directory}\n"
+                f"default_md=sha256\npolicy=p\nunique_subject=no\n[p]\ncommonName=supplied\n"
+            )
+        openssl(
+            "ca",
+            "-batch",
+            "-notext",
+            "-config",
+            conf,
+            "-in",
+            request,
+            "-cert",
+            self.cert,
+            "-keyfile",
+            self.key,
+            "-startdate",
+            "20200101000000Z",
+            "-enddate",
+            "20200201000000Z",
+            "-extfile",
+            ext,
+            "-out",
+            cert,
+        )
 
     def client_context(self, alpn=(), minimum=None, maximum=None):
         """A client that trusts this CA."""

@@ -3,6 +3,7 @@
 The parser accepts less than RFC 9112 allows: what a careful proxy writes and nothing else
 (no obs-fold, no chunk extensions, one framing). A deviation is a failure of the test.
 """
+
 import re
 import socket
 import struct
@@ -33,11 +34,11 @@ class Response:
     version: int = 1
     status: int = 0
     phrase: str = ""
-    headers: list = field(default_factory=list)      # (lower-case name, value) in order
+    headers: list = field(default_factory=list)  # (lower-case name, value) in order
     body: bytes = b""
     trailers: list = field(default_factory=list)
-    framing: str = "none"                            # none, length, chunked, close
-    interim: list = field(default_factory=list)      # 1xx answers that came before
+    framing: str = "none"  # none, length, chunked, close
+    interim: list = field(default_factory=list)  # 1xx answers that came before
 
     def all(self, name):
         return [v for n, v in self.headers if n == name.lower()]
@@ -104,8 +105,18 @@ def reset(sock):
 class Client:
     """One client connection. tls: an ssl.SSLContext; before_tls: bytes sent before the handshake."""
 
-    def __init__(self, address, *, tls=None, server_name=None, session=None, timeout=None,
-                 rcvbuf=None, source=None, before_tls=b""):
+    def __init__(
+        self,
+        address,
+        *,
+        tls=None,
+        server_name=None,
+        session=None,
+        timeout=None,
+        rcvbuf=None,
+        source=None,
+        before_tls=b"",
+    ):
         self.sock = dial(address, timeout, rcvbuf, source)
         self.buffer = b""
         self.at_end = False
@@ -113,8 +124,9 @@ class Client:
             self.sock.sendall(before_tls)
         if tls:
             try:
-                self.sock = tls.wrap_socket(self.sock, server_hostname=server_name, session=session,
-                                            suppress_ragged_eofs=False)
+                self.sock = tls.wrap_socket(
+                    self.sock, server_hostname=server_name, session=session, suppress_ragged_eofs=False
+                )
             except Exception:
                 self.sock.close()
                 raise
@@ -193,8 +205,7 @@ class Client:
         lines = []
         while (line := self._line()) != b"":
             lines.append(line)
-        return Response(version=int(m[1]), status=int(m[2]), phrase=m[3].decode("latin-1"),
-                        headers=parse_fields(lines))
+        return Response(version=int(m[1]), status=int(m[2]), phrase=m[3].decode("latin-1"), headers=parse_fields(lines))
 
     def body(self, response, method="GET"):
         """Reads the body that belongs to a final head."""

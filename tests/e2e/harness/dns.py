@@ -1,4 +1,6 @@
-"""Name servers on loopback whose records a test changes: a real dnsmasq, and a scripted one for what dnsmasq never does."""
+"""Name servers on loopback whose records a test changes: a real dnsmasq, and a scripted one for what dnsmasq never
+does."""
+
 import contextlib
 import getpass
 import os
@@ -31,12 +33,12 @@ class Dnsmasq:
         self.host, self.port = free_address()
         self.ttl = ttl
         self.hosts = {}
-        self.services = []                            # (service, target, port, priority, weight)
-        self.aliases = []                             # (alias, target)
+        self.services = []  # (service, target, port, priority, weight)
+        self.aliases = []  # (alias, target)
         self.hosts_path = os.path.join(self.directory, "hosts")
         self.log_path = os.path.join(self.directory, "dnsmasq.log")
         self.process = None
-        self.changed_at = None                        # monotonic time of the last change
+        self.changed_at = None  # monotonic time of the last change
 
     @property
     def address(self):
@@ -66,7 +68,9 @@ class Dnsmasq:
             s.sendall(struct.pack("!H", len(q)) + q)
             size = struct.unpack("!H", s.recv(2, socket.MSG_WAITALL))[0]
             answer = s.recv(size, socket.MSG_WAITALL)
-        return struct.unpack("!H", answer[6:8])[0] == len(addresses) and all(socket.inet_aton(a) in answer for a in addresses)
+        return struct.unpack("!H", answer[6:8])[0] == len(addresses) and all(
+            socket.inet_aton(a) in answer for a in addresses
+        )
 
     def set_services(self, service, *records):
         """SRV records (target, port, priority, weight)."""
@@ -76,18 +80,36 @@ class Dnsmasq:
 
     def start(self):
         self._write()
-        command = ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--local=/test/", f"--port={self.port}",
-                   f"--listen-address={self.host}", "--bind-interfaces", f"--addn-hosts={self.hosts_path}", f"--local-ttl={self.ttl}",
-                   f"--pid-file={self.directory}/pid", f"--user={getpass.getuser()}", "--log-queries", f"--log-facility={self.log_path}"]
+        command = [
+            "dnsmasq",
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--no-resolv",
+            "--no-hosts",
+            "--local=/test/",
+            f"--port={self.port}",
+            f"--listen-address={self.host}",
+            "--bind-interfaces",
+            f"--addn-hosts={self.hosts_path}",
+            f"--local-ttl={self.ttl}",
+            f"--pid-file={self.directory}/pid",
+            f"--user={getpass.getuser()}",
+            "--log-queries",
+            f"--log-facility={self.log_path}",
+        ]
         command += [f"--srv-host={s},{t},{port},{priority},{weight}" for s, t, port, priority, weight in self.services]
         command += [f"--cname={alias},{target},{self.ttl}" for alias, target in self.aliases]
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self.changed_at = time.monotonic()
         wait_for(self._up, what="dnsmasq accepts")
         return self
 
     def _up(self):
-        assert self.process.poll() is None, open(self.log_path, encoding="utf-8").read() if os.path.exists(self.log_path) else "dnsmasq ended"
+        assert self.process.poll() is None, (
+            open(self.log_path, encoding="utf-8").read() if os.path.exists(self.log_path) else "dnsmasq ended"
+        )
         with socket.socket() as s:
             return s.connect_ex((self.host, self.port)) == 0
 
@@ -125,9 +147,9 @@ class ScriptedDns:
         self.code = NOERROR
         self.delay = 0.0
         self.silent = False
-        self.asked = []                               # (monotonic time, name, type)
-        self.told = []                                # (monotonic time, name, addresses), of answers with addresses
-        self.free = threading.Event()                 # cleared: answers are held back
+        self.asked = []  # (monotonic time, name, type)
+        self.told = []  # (monotonic time, name, addresses), of answers with addresses
+        self.free = threading.Event()  # cleared: answers are held back
         self.free.set()
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
@@ -143,9 +165,12 @@ class ScriptedDns:
 
     @contextlib.contextmanager
     def held(self, name):
-        """Inside it a lookup of the name's addresses is under way, and no answer leaves; what is set meanwhile is what it will tell."""
+        """Inside it a lookup of the name's addresses is under way, and no answer leaves; what is set meanwhile is what
+        it will tell."""
+
         def lookups():
             return sum(1 for _, asked, kind in self.asked if (asked, kind) == (name, A))
+
         self.free.clear()
         before = lookups()
         wait_for(lambda: lookups() > before, what=f"a lookup of {name}")
@@ -161,14 +186,14 @@ class ScriptedDns:
             except OSError:
                 return
             if not data:
-                return                                # shut down
+                return  # shut down
             threading.Thread(target=self._answer, args=(data, peer), daemon=True).start()
 
     def _answer(self, data, peer):
         end = data.index(b"\0", 12) + 5
         question, labels, at = data[12:end], [], 12
         while data[at]:
-            labels.append(data[at + 1:at + 1 + data[at]].decode())
+            labels.append(data[at + 1 : at + 1 + data[at]].decode())
             at += 1 + data[at]
         name, kind = ".".join(labels).lower(), struct.unpack("!H", question[-4:-2])[0]
         self.asked.append((time.monotonic(), name, kind))
@@ -186,7 +211,7 @@ class ScriptedDns:
         try:
             self.sock.sendto(answer, peer)
         except OSError:
-            pass                                      # the asker, or the test, has gone
+            pass  # the asker, or the test, has gone
 
     def __enter__(self):
         self.thread.start()

@@ -2,6 +2,7 @@
 
 Run as a program (`python3 grpcs.py NAME`) it is a server that prints its port and can be killed.
 """
+
 import os
 import pathlib
 import subprocess
@@ -29,18 +30,24 @@ class Service(grpc.GenericRpcHandler):
         self.lock = threading.Lock()
         self.counts = {}
         self.metadata = []
-        self.remaining = []                               # time_remaining() of each Echo
+        self.remaining = []  # time_remaining() of each Echo
         self.health = {"": SERVING}
         self.asked = []
-        self.gate = threading.Event()                     # Held waits for it
+        self.gate = threading.Event()  # Held waits for it
         one, many = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
         self.handlers = {HEALTH: one(self.check)}
         for method, handler in {
-                "Echo": one(self.echo), "Name": one(lambda request, context: self.name), "Fail": one(self.fail),
-                "Hang": one(self.hang), "Held": one(self.held), "Numbers": many(self.numbers), "Tick": many(self.tick),
-                "Collect": grpc.stream_unary_rpc_method_handler(lambda requests, context: b"".join(requests)),
-                "Chat": grpc.stream_stream_rpc_method_handler(self.chat),
-                "Enough": grpc.stream_stream_rpc_method_handler(self.enough)}.items():
+            "Echo": one(self.echo),
+            "Name": one(lambda request, context: self.name),
+            "Fail": one(self.fail),
+            "Hang": one(self.hang),
+            "Held": one(self.held),
+            "Numbers": many(self.numbers),
+            "Tick": many(self.tick),
+            "Collect": grpc.stream_unary_rpc_method_handler(lambda requests, context: b"".join(requests)),
+            "Chat": grpc.stream_stream_rpc_method_handler(self.chat),
+            "Enough": grpc.stream_stream_rpc_method_handler(self.enough),
+        }.items():
             self.handlers[SERVICE + method] = handler
 
     def service(self, details):
@@ -55,7 +62,8 @@ class Service(grpc.GenericRpcHandler):
             self.counts[what] = self.counts.get(what, 0) + 1
 
     def begin(self, context, end="over"):
-        """Notes the beginning of a call and, by the word `end`, its end, however it comes; returns an event of that end.
+        """Notes the beginning of a call and, by the word `end`, its end, however it comes; returns an event of that
+        end.
 
         (A generator would not do: once its call is over it is not resumed.)
         """
@@ -64,6 +72,7 @@ class Service(grpc.GenericRpcHandler):
         def ended():
             self.note(end)
             over.set()
+
         if not context.add_callback(ended):
             ended()
         self.note("begun")
@@ -112,7 +121,7 @@ class Service(grpc.GenericRpcHandler):
 
     def chat(self, requests, context):
         self.begin(context)
-        yield b"hello"                                    # before anything came
+        yield b"hello"  # before anything came
         for request in requests:
             yield b"re: " + request
         yield b"bye"
@@ -127,7 +136,9 @@ class Server:
 
     def __init__(self, name="server", credentials=None, address="127.0.0.1:0", threads=64):
         self.service = Service(name)
-        self.server = grpc.server(futures.ThreadPoolExecutor(threads), handlers=[self.service], options=NO_LIMIT + [("grpc.so_reuseport", 0)])
+        self.server = grpc.server(
+            futures.ThreadPoolExecutor(threads), handlers=[self.service], options=NO_LIMIT + [("grpc.so_reuseport", 0)]
+        )
         add = self.server.add_secure_port if credentials else self.server.add_insecure_port
         self.port = add(address, *([credentials] if credentials else []))
         self.address = f"{address.rpartition(':')[0]}:{self.port}"
@@ -145,7 +156,9 @@ class ServerProcess:
     """The same in a process of its own, to be killed."""
 
     def __init__(self, name):
-        self.process = subprocess.Popen([sys.executable, "-B", __file__, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-B", __file__, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.address = f"127.0.0.1:{int(self.process.stdout.readline())}"
 
     def kill(self):
@@ -165,7 +178,11 @@ class Stub:
     """A client with a connection of its own."""
 
     def __init__(self, address, authority=None):
-        options = NO_LIMIT + [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0), ("grpc.enable_retries", 0)]
+        options = NO_LIMIT + [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.enable_retries", 0),
+        ]
         if authority:
             with open(authority.cert, "rb") as f:
                 self.channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(f.read()), options)
@@ -235,7 +252,7 @@ class Requests:
 def main():
     with Server(sys.argv[1]) as server:
         print(server.port, flush=True)
-        sys.stdin.read()                                  # until the test is gone
+        sys.stdin.read()  # until the test is gone
     os._exit(0)
 
 

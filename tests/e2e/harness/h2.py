@@ -1,8 +1,10 @@
 """HTTP/2 by hand, over python3-h2: a client that says what it wants, and scripted origins.
 
-Both keep what every stream saw, as it was: heads, body, whether it ended or was reset and with which code. The checks of
-the library on what we send are off, so that hostile things go out; those on what comes in are on, so that the proxy is judged.
+Both keep what every stream saw, as it was: heads, body, whether it ended or was reset and with which code. The checks
+of the library on what we send are off, so that hostile things go out; those on what comes in are on, so that the proxy
+is judged.
 """
+
 import contextlib
 import socket
 import struct
@@ -34,16 +36,29 @@ def frame(kind, flags=0, stream=0, payload=b""):
 
 
 def connection(client_side, settings=()):
-    config = h2.config.H2Configuration(client_side=client_side, header_encoding="utf-8", validate_outbound_headers=False,
-                                       normalize_outbound_headers=False)
+    config = h2.config.H2Configuration(
+        client_side=client_side,
+        header_encoding="utf-8",
+        validate_outbound_headers=False,
+        normalize_outbound_headers=False,
+    )
     made = h2.connection.H2Connection(config)
-    made.local_settings = h2.settings.Settings(client=client_side, initial_values={h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1000,
-                                                                                   **({0x2: 0} if client_side else {}), **dict(settings)})
+    made.local_settings = h2.settings.Settings(
+        client=client_side,
+        initial_values={
+            h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 1000,
+            **({0x2: 0} if client_side else {}),
+            **dict(settings),
+        },
+    )
     made.max_inbound_frame_size = made.local_settings.max_frame_size
     # The library takes and sends nothing after a GOAWAY of the other side; a graceful one lets streams go on.
     states, inputs = h2.connection.ConnectionState, h2.connection.ConnectionInputs
     machine = made.state_machine
-    machine._transitions = {**machine._transitions, **{(s, inputs.RECV_GOAWAY): (None, s) for s in (states.IDLE, states.CLIENT_OPEN, states.SERVER_OPEN)}}
+    machine._transitions = {
+        **machine._transitions,
+        **{(s, inputs.RECV_GOAWAY): (None, s) for s in (states.IDLE, states.CLIENT_OPEN, states.SERVER_OPEN)},
+    }
     made.clear_outbound_data_buffer = lambda: None
     return made
 
@@ -51,8 +66,9 @@ def connection(client_side, settings=()):
 @dataclass
 class Seen:
     """One stream, as it was received. `code`: of the RST_STREAM of the other side."""
+
     headers: list = field(default_factory=list)
-    interim: list = field(default_factory=list)       # statuses of 1xx heads
+    interim: list = field(default_factory=list)  # statuses of 1xx heads
     trailers: list = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
     ended: bool = False
@@ -82,14 +98,14 @@ class Half:
         self.h2 = connection(client_side, settings)
         self.lock = threading.RLock()
         self.streams = {}
-        self.goaways = []                             # (last stream, code) as they came
+        self.goaways = []  # (last stream, code) as they came
         self.pings = 0
         self.acks = 0
         self.settings_seen = False
-        self.closed = False                           # the other side ended the connection
+        self.closed = False  # the other side ended the connection
         self.was_reset = False
         self.auto_credit = auto_credit
-        self.pending = {}                             # stream -> [bytes, end, trailers]
+        self.pending = {}  # stream -> [bytes, end, trailers]
         with self.lock:
             self.h2.initiate_connection()
             self.flush()
@@ -138,7 +154,7 @@ class Half:
                     self.h2.send_headers(stream, list(waiting[2]), end_stream=True)
                 else:
                     self.h2.end_stream(stream)
-        except h2.exceptions.ProtocolError:           # reset meanwhile
+        except h2.exceptions.ProtocolError:  # reset meanwhile
             self.pending.pop(stream, None)
 
     def rst(self, stream, code=CANCEL):
@@ -148,7 +164,11 @@ class Half:
 
     def goaway(self, last=None, code=NO_ERROR):
         with self.lock:
-            self.sock.sendall(frame(GOAWAY, 0, 0, struct.pack(">II", self.h2.highest_inbound_stream_id if last is None else last, code)))
+            self.sock.sendall(
+                frame(
+                    GOAWAY, 0, 0, struct.pack(">II", self.h2.highest_inbound_stream_id if last is None else last, code)
+                )
+            )
 
     def credit(self, stream, n):
         with self.lock, contextlib.suppress(h2.exceptions.ProtocolError, h2.exceptions.StreamClosedError):
@@ -213,7 +233,10 @@ class Half:
             except socket.timeout:
                 raise AssertionError(f"never came: {what or condition}") from None
             if not alive and not condition():
-                raise AssertionError(f"the connection ended ({'reset' if self.was_reset else 'FIN'}, {self.goaways}) before: {what or condition}")
+                raise AssertionError(
+                    f"the connection ended ({'reset' if self.was_reset else 'FIN'}, {self.goaways}) before: "
+                    f"{what or condition}"
+                )
 
     def close(self):
         self.sock.close()
@@ -233,7 +256,18 @@ class Half:
 class H2Client(Half):
     """A client connection. tls: an ssl.SSLContext with ALPN h2."""
 
-    def __init__(self, address, *, tls=None, server_name="a.test", settings=(), auto_credit=True, timeout=None, rcvbuf=None, ready=True):
+    def __init__(
+        self,
+        address,
+        *,
+        tls=None,
+        server_name="a.test",
+        settings=(),
+        auto_credit=True,
+        timeout=None,
+        rcvbuf=None,
+        ready=True,
+    ):
         sock = dial(address, timeout, rcvbuf)
         self.scheme = "https" if tls else "http"
         if tls:
@@ -258,7 +292,10 @@ class H2Client(Half):
     def finish(self, *streams):
         """Reads until these are over; the first one's Seen."""
         for stream in streams:
-            self.until(lambda s=stream: self.streams[s].over, f"the end of stream {stream}: {self.streams[stream].status} {len(self.streams[stream].body)}")
+            self.until(
+                lambda s=stream: self.streams[s].over,
+                f"the end of stream {stream}: {self.streams[stream].status} {len(self.streams[stream].body)}",
+            )
         return self.streams[streams[0]]
 
     def request(self, path="/", method="GET", headers=(), body=None, authority="a.test"):
@@ -294,8 +331,10 @@ class H2Connection(Half):
     def respond(self, stream, status=200, body=b"ok", headers=(), end=True, trailers=()):
         with self.lock:
             try:
-                self.h2.send_headers(stream, [(":status", str(status)), *headers], end_stream=end and not body and not trailers)
-            except h2.exceptions.ProtocolError:       # reset meanwhile
+                self.h2.send_headers(
+                    stream, [(":status", str(status)), *headers], end_stream=end and not body and not trailers
+                )
+            except h2.exceptions.ProtocolError:  # reset meanwhile
                 return
             if end:
                 self.open_now -= 1
@@ -305,9 +344,12 @@ class H2Connection(Half):
 
 
 class H2Origin:
-    """Listens on a loopback port of its own. on_head(connection, stream, seen) and on_request(...) run at the reading thread."""
+    """Listens on a loopback port of its own. on_head(connection, stream, seen) and on_request(...) run at the reading
+    thread."""
 
-    def __init__(self, on_request=None, on_head=None, tls=None, settings=(), auto_credit=True, address=("127.0.0.1", 0)):
+    def __init__(
+        self, on_request=None, on_head=None, tls=None, settings=(), auto_credit=True, address=("127.0.0.1", 0)
+    ):
         self.on_request = on_request if on_request or on_head else (lambda c, s, _: c.respond(s))
         self.on_head, self.tls, self.settings, self.auto_credit = on_head, tls, settings, auto_credit
         self.lock = threading.Lock()
@@ -344,7 +386,7 @@ class H2Origin:
                 pass
         except (OSError, h2.exceptions.NoSuchStreamError):
             pass
-        except Exception:                             # noqa: BLE001 - shown by close()
+        except Exception:  # noqa: BLE001 - shown by close()
             if not self.closing:
                 self.errors.append(traceback.format_exc())
         finally:

@@ -1,4 +1,5 @@
 """A raw HTTP/2 client on python3-h2: what it sends is under the test's control, what comes is kept per stream."""
+
 import socket
 import struct
 
@@ -43,9 +44,19 @@ class RawClient:
         """Begins a call of gRPC; the message gets its frame. Returns the stream's number."""
         stream = self.h2.get_next_available_stream_id()
         self.heard[stream] = Heard()
-        self.h2.send_headers(stream, [(":method", method), (":scheme", "http"), (":authority", "a.test"), (":path", path),
-                                      ("content-type", "application/grpc"), ("te", "trailers"), *fields],
-                             end_stream=message is None and end)
+        self.h2.send_headers(
+            stream,
+            [
+                (":method", method),
+                (":scheme", "http"),
+                (":authority", "a.test"),
+                (":path", path),
+                ("content-type", "application/grpc"),
+                ("te", "trailers"),
+                *fields,
+            ],
+            end_stream=message is None and end,
+        )
         if message is not None:
             self.h2.send_data(stream, b"\0" + struct.pack(">I", len(message)) + message, end_stream=end)
         self.flush()
@@ -84,4 +95,4 @@ class RawClient:
         elif isinstance(event, h2.events.StreamEnded):
             heard.ended = True
         elif isinstance(event, h2.events.StreamReset):
-            heard.reset = int(event.error_code)           # NO_ERROR after an answer that has ended before its request
+            heard.reset = int(event.error_code)  # NO_ERROR after an answer that has ended before its request

@@ -1,4 +1,5 @@
 """Load at a steady pace that counts what clients would complain about: failures and refusals."""
+
 import threading
 import time
 
@@ -13,7 +14,18 @@ class Load:
     ("503 no_endpoint"): those stand in `turned_away`.
     """
 
-    def __init__(self, address, rate=200, threads=4, per_connection=10, tls=None, server_name=None, path="/load", host="a.test", expected=()):
+    def __init__(
+        self,
+        address,
+        rate=200,
+        threads=4,
+        per_connection=10,
+        tls=None,
+        server_name=None,
+        path="/load",
+        host="a.test",
+        expected=(),
+    ):
         self.address, self.tls, self.server_name = address, tls, server_name
         self.pause = threads / rate
         self.per_connection = per_connection
@@ -22,8 +34,8 @@ class Load:
         self.failed = []
         self.refused = []
         self.served = 0
-        self.turned_away = []                         # (sent, answered), monotonic
-        self.served_since = []                        # the same of answers 200, from the first one turned away on
+        self.turned_away = []  # (sent, answered), monotonic
+        self.served_since = []  # the same of answers 200, from the first one turned away on
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self._run, args=(i,), daemon=True) for i in range(threads)]
 
@@ -94,4 +106,7 @@ class Load:
         return [sent for sent, _ in self.turned_away if sent > over]
 
     def check(self):
-        assert not self.failed and not self.refused, f"{len(self.failed)} failed {self.failed[:5]}, {len(self.refused)} refused {self.refused[:5]}, {self.served} served"
+        assert not self.failed and not self.refused, (
+            f"{len(self.failed)} failed {self.failed[:5]}, {len(self.refused)} refused {self.refused[:5]}, "
+            f"{self.served} served"
+        )

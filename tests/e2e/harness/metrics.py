@@ -1,4 +1,5 @@
 """Reads Prometheus text strictly enough to trust a sum; promtool judges the format elsewhere."""
+
 import re
 
 SAMPLE = re.compile(r'([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)')
@@ -8,7 +9,7 @@ LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 class Metrics:
     def __init__(self, text):
         self.text = text
-        self.samples = {}                             # (name, frozenset of label pairs) -> value
+        self.samples = {}  # (name, frozenset of label pairs) -> value
         self.types = {}
         for line in text.splitlines():
             if line.startswith("# TYPE "):

@@ -1,4 +1,5 @@
 """A real backend: one nginx process on an address of its own, killed and started at will."""
+
 import os
 import signal
 import socket
@@ -44,8 +45,12 @@ class Nginx:
             f.write(data)
 
     def start(self):
-        self.process = subprocess.Popen(["nginx", "-p", self.directory, "-c", self.conf, "-e", os.path.join(self.directory, "error.log")],
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            ["nginx", "-p", self.directory, "-c", self.conf, "-e", os.path.join(self.directory, "error.log")],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         wait_for(self._up, what="nginx accepts")
         return self
 

@@ -3,6 +3,7 @@
 An origin is either on_request(connection, request), called for every well-formed request on
 kept connections, or on_connection(connection), which does everything itself with raw bytes.
 """
+
 import re
 import socket
 import struct
@@ -29,10 +30,10 @@ class Request:
     method: str
     target: str
     version: int
-    headers: list                                     # (lower-case name, value) in order
+    headers: list  # (lower-case name, value) in order
     body: bytes = b""
     trailers: list = field(default_factory=list)
-    framing: str = "none"                             # none, length, chunked
+    framing: str = "none"  # none, length, chunked
 
     def all(self, name):
         return [v for n, v in self.headers if n == name.lower()]
@@ -55,13 +56,13 @@ class Connection:
     def __init__(self, origin, sock, number):
         self.origin = origin
         self.sock = sock
-        self.number = number                          # 1 for the first connection of the origin
-        self.received = bytearray()                   # everything, for ever
-        self.at = 0                                   # how far the script has read
+        self.number = number  # 1 for the first connection of the origin
+        self.received = bytearray()  # everything, for ever
+        self.at = 0  # how far the script has read
         self.sent = 0
         self.requests = []
-        self.ended = threading.Event()                # the script has ended
-        self.eof = threading.Event()                  # the proxy sent FIN or RST
+        self.ended = threading.Event()  # the script has ended
+        self.eof = threading.Event()  # the proxy sent FIN or RST
         self.was_reset = False
 
     def _more(self, mid):
@@ -81,7 +82,7 @@ class Connection:
         """Exactly n bytes."""
         while len(self.received) - self.at < n:
             self._more(mid=True)
-        data = bytes(self.received[self.at:self.at + n])
+        data = bytes(self.received[self.at : self.at + n])
         self.at += n
         return data
 
@@ -91,7 +92,7 @@ class Connection:
         while (found := self.received.find(mark, start)) < 0:
             start = max(self.at, len(self.received) - len(mark) + 1)
             self._more(mid=len(self.received) > self.at)
-        data = bytes(self.received[self.at:found + len(mark)])
+        data = bytes(self.received[self.at : found + len(mark)])
         self.at = found + len(mark)
         return data
 
@@ -104,7 +105,9 @@ class Connection:
         headers = []
         for line in lines[1:]:
             name, colon, value = line.partition(":")
-            assert colon and name and "\n" not in line and "\r" not in line and name == name.strip(), f"bad field {line!r}"
+            assert (
+                colon and name and "\n" not in line and "\r" not in line and name == name.strip()
+            ), f"bad field {line!r}"
             headers.append((name.lower(), value.strip(" \t")))
         request = Request(m[1], m[2], int(m[3]), headers)
         with self.origin.lock:
@@ -124,7 +127,7 @@ class Connection:
             while size := int(self.read_until(b"\r\n")[:-2], 16):
                 self._pieces(size, keep)
                 assert self.read(2) == b"\r\n"
-            while (line := self.read_until(b"\r\n")[:-2]):
+            while line := self.read_until(b"\r\n")[:-2]:
                 name, _, value = line.decode("latin-1").partition(":")
                 request.trailers.append((name.lower(), value.strip()))
         elif lengths:
@@ -136,14 +139,14 @@ class Connection:
         while size:
             if len(self.received) == self.at:
                 self._more(mid=True)
-            piece = bytes(self.received[self.at:self.at + size])
+            piece = bytes(self.received[self.at : self.at + size])
             self.at += len(piece)
             size -= len(piece)
             keep(piece)
 
     def forget(self):
         """Lets go of what was read (large bodies)."""
-        del self.received[:self.at]
+        del self.received[: self.at]
         self.at = 0
 
     def read_request(self):
@@ -155,7 +158,7 @@ class Connection:
 
     def send_torn(self, data, size=1):
         for at in range(0, len(data), size):
-            self.sock.sendall(data[at:at + size])
+            self.sock.sendall(data[at : at + size])
 
     def send_large(self, size, block=b"x" * 65536):
         while size:
@@ -185,8 +188,7 @@ class Connection:
 class Origin:
     """Listens on a loopback port of its own. Use with `with` or close()."""
 
-    def __init__(self, on_request=None, on_connection=None, tls=None, address=("127.0.0.1", 0),
-                 rcvbuf=None):
+    def __init__(self, on_request=None, on_connection=None, tls=None, address=("127.0.0.1", 0), rcvbuf=None):
         assert not (on_request and on_connection)
         self.on_request = on_request or (lambda c, r: c.send(ok()))
         self.on_connection = on_connection or self._serve
@@ -244,8 +246,8 @@ class Origin:
                 connection.sock = self.tls.wrap_socket(connection.sock, server_side=True)
             self.on_connection(connection)
         except (Gone, OSError):
-            pass                                      # the proxy left, or the test closed us
-        except Exception:                             # noqa: BLE001 - shown by close()
+            pass  # the proxy left, or the test closed us
+        except Exception:  # noqa: BLE001 - shown by close()
             if not self.closing:
                 self.errors.append(traceback.format_exc())
         finally:

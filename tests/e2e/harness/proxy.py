@@ -3,6 +3,7 @@
 A Sluice that is stopped has exited 0 within its drain deadline and no sanitizer has spoken;
 both are asserted for every test.
 """
+
 import contextlib
 import json
 import os
@@ -38,14 +39,33 @@ def preamble(workers=1, deregister_wait="0s", deadline="5s"):
     return PREAMBLE.format(workers=workers, deregister_wait=deregister_wait, deadline=deadline)
 
 
-def config(*endpoints, listener="", tls="", upstream="", pool="", health="", retry="", upstream_tls="",
-           before="", route="", extra="", protocols=("http/1.1",), workers=1, deregister_wait="0s", deadline="5s"):
+def config(
+    *endpoints,
+    listener="",
+    tls="",
+    upstream="",
+    pool="",
+    health="",
+    retry="",
+    upstream_tls="",
+    before="",
+    route="",
+    extra="",
+    protocols=("http/1.1",),
+    workers=1,
+    deregister_wait="0s",
+    deadline="5s",
+):
     """One listener `main`, one upstream `app` with these endpoints, routes of `before`, one route to app, then extra.
 
     The arguments named after a table are lines put into it; the sub-tables appear only if asked for.
     """
-    parts = [preamble(workers, deregister_wait, deadline),
-             '[[listener]]\nname = "main"\naddress = "127.0.0.1:0"', f"protocols = {list(protocols)}".replace("'", '"'), listener]
+    parts = [
+        preamble(workers, deregister_wait, deadline),
+        '[[listener]]\nname = "main"\naddress = "127.0.0.1:0"',
+        f"protocols = {list(protocols)}".replace("'", '"'),
+        listener,
+    ]
     if tls:
         parts += ["[listener.tls]", tls]
     if endpoints:
@@ -61,8 +81,15 @@ def config(*endpoints, listener="", tls="", upstream="", pool="", health="", ret
 
 def command(*args, timeout=None, cwd=None):
     """Runs the binary to its end: check, explain, version, or a run that must fail to start."""
-    return subprocess.run([binary(), *map(str, args)], capture_output=True, text=True, cwd=cwd,
-                          errors="replace", timeout=timeout or TIMEOUT, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        [binary(), *map(str, args)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        errors="replace",
+        timeout=timeout or TIMEOUT,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def threads_of(pid):
@@ -78,8 +105,14 @@ def threads_of(pid):
                 call = f.read().strip()
             rows.append(f"{task} {name}: state {fields[0]}, ticks {fields[11]}+{fields[12]}, call {call}")
     if shutil.which("gdb"):
-        run = subprocess.run(["gdb", "-q", "-batch", "-p", str(pid), "-ex", "thread apply all bt 25"], capture_output=True, text=True,
-                             errors="replace", stdin=subprocess.DEVNULL, check=False)
+        run = subprocess.run(
+            ["gdb", "-q", "-batch", "-p", str(pid), "-ex", "thread apply all bt 25"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
         rows.append(run.stdout[-12000:])
     return "\n".join(rows)
 
@@ -95,9 +128,12 @@ class Sluice:
         self.stderr_path = os.path.join(self.directory, "stderr.log")
         self.log_path = os.path.join(self.directory, "access.log")
         self.await_ready = ready
-        self.env = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0"),
-                    **(env or {})}
-        self.open_files = open_files                     # a limit of its own
+        self.env = {
+            **os.environ,
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "detect_leaks=1:abort_on_error=0"),
+            **(env or {}),
+        }
+        self.open_files = open_files  # a limit of its own
         self.process = None
         self.addresses = {}
 
@@ -114,8 +150,14 @@ class Sluice:
     def start(self):
         with open(self.stderr_path, "wb") as err, open(os.path.join(self.directory, "stdout.log"), "wb") as out:
             limit = ["prlimit", f"--nofile={self.open_files}:{self.open_files}"] if self.open_files else []
-            self.process = subprocess.Popen([*limit, binary(), "run", "--config", self.config_path], stdin=subprocess.DEVNULL,
-                                            stdout=out, stderr=err, env=self.env, cwd=self.directory)
+            self.process = subprocess.Popen(
+                [*limit, binary(), "run", "--config", self.config_path],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=self.env,
+                cwd=self.directory,
+            )
         try:
             wait_for(self._listening, what="every listener logs its address")
             if self.await_ready:
@@ -162,7 +204,7 @@ class Sluice:
             self.kill()
             raise AssertionError(f"sluice did not exit:\n{self.stderr()[-3000:]}\nits threads:\n{threads}") from None
         spoken = SANITIZER.search(self.stderr())
-        assert not spoken, self.stderr()[max(0, spoken.start() - 200):spoken.start() + 6000]
+        assert not spoken, self.stderr()[max(0, spoken.start() - 200) : spoken.start() + 6000]
         return code
 
     def stop(self):
@@ -205,8 +247,12 @@ class Sluice:
     # --- admin -------------------------------------------------------------------------------
     def admin(self, path, method="GET", headers=None):
         """(status, body text) of the admin listener."""
-        request = urllib.request.Request(f"http://{self.address('admin')}{path}", method=method, headers=headers or {},
-                                         data=b"" if method == "POST" else None)
+        request = urllib.request.Request(
+            f"http://{self.address('admin')}{path}",
+            method=method,
+            headers=headers or {},
+            data=b"" if method == "POST" else None,
+        )
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
                 return answer.status, answer.read().decode()
@@ -240,6 +286,7 @@ class Sluice:
         def met():
             last[:] = [self.metric(name, **labels)]
             return test(last[0])
+
         try:
             wait_for(met)
         except AssertionError:
@@ -285,8 +332,12 @@ class Sluice:
 
     def wait_log(self, condition, count=1):
         """Waits for `count` lines that meet the condition and returns them."""
-        return wait_for(lambda: (lambda found: found if len(found) >= count else None)(
-            [line for line in self.access_log() if condition(line)]), what="line in the access log")
+        return wait_for(
+            lambda: (lambda found: found if len(found) >= count else None)(
+                [line for line in self.access_log() if condition(line)]
+            ),
+            what="line in the access log",
+        )
 
     def wait_log_path(self, path, count=1):
         return self.wait_log(lambda line: line["path"] == path, count)

@@ -1,4 +1,5 @@
-// Counts what operator new has given and delete has not taken back. Replaces both: include it in exactly one file of an executable.
+// Counts what operator new has given and delete has not taken back. Replaces both: include it in exactly one file of an
+// executable.
 #pragma once
 
 #include <atomic>

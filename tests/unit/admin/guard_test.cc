@@ -11,7 +11,8 @@ namespace {
 
 using Fields = std::vector<std::pair<std::string_view, std::string_view>>;
 
-bool taken(std::string_view authority, const Fields& fields = {}, http::Method method = http::Method::get, const char* from = "127.0.0.1") {
+bool taken(std::string_view authority, const Fields& fields = {}, http::Method method = http::Method::get,
+           const char* from = "127.0.0.1") {
   base::Arena arena;
   http::Head head(arena);
   head.method = method;
@@ -26,14 +27,16 @@ bool taken(std::string_view authority, const Fields& fields = {}, http::Method m
 }  // namespace
 
 TEST_CASE("hosts: addresses, localhost, and those of the configuration; none at all in HTTP/1.0") {
-  for (const char* host : {"", "127.0.0.1", "127.0.0.1:9901", "10.1.2.3:80", "[::1]", "[::1]:9901", "localhost", "LOCALHOST:1",
-                           "localhost.", "sluice.internal", "Sluice.Internal:9901", "sluice.internal."}) {
+  for (const char* host :
+       {"", "127.0.0.1", "127.0.0.1:9901", "10.1.2.3:80", "[::1]", "[::1]:9901", "localhost", "LOCALHOST:1",
+        "localhost.", "sluice.internal", "Sluice.Internal:9901", "sluice.internal."}) {
     CAPTURE(host);
     CHECK(taken(host));
     CHECK(taken(host, {}, http::Method::post));
   }
-  for (const char* host : {"evil.test", "evil.test:9901", "127.0.0.1.evil.test", "localhost.evil.test", "x.sluice.internal", "internal",
-                           "sluice.internal.evil.test", "localhostx", "1.2.3", "%31"}) {
+  for (const char* host :
+       {"evil.test", "evil.test:9901", "127.0.0.1.evil.test", "localhost.evil.test", "x.sluice.internal", "internal",
+        "sluice.internal.evil.test", "localhostx", "1.2.3", "%31"}) {
     CAPTURE(host);
     CHECK_FALSE(taken(host));
     CHECK_FALSE(taken(host, {}, http::Method::post));

@@ -1,4 +1,5 @@
-// Who lives how long on the admin listener: connections are dropped (the oldest of 128, or all at the exit) while a page is made.
+// Who lives how long on the admin listener: connections are dropped (the oldest of 128, or all at the exit) while a
+// page is made.
 #include <arpa/inet.h>
 #include <sys/socket.h>
 
@@ -19,7 +20,8 @@ using namespace sluice;
 
 namespace {
 
-// The end of a session that the admin server sees. It goes on living when it was retired, so that what is done to it then is seen.
+// The end of a session that the admin server sees. It goes on living when it was retired, so that what is done to it
+// then is seen.
 struct FakeSession final : http::ServerSession, http::Stream {
   FakeSession(net::TransportPtr t, http::ServerHost& h) : transport(std::move(t)), host(h) {}
 
@@ -34,9 +36,9 @@ struct FakeSession final : http::ServerSession, http::Stream {
   http::ServerHost& host;
   base::Arena memory;
   http::Head head{memory};
-  std::string answers;                           // one status after the other
+  std::string answers;  // one status after the other
   bool retired = false;
-  int calls_too_late = 0;                        // downcalls after the session was let go of
+  int calls_too_late = 0;  // downcalls after the session was let go of
 
  private:
   void call() { calls_too_late += retired ? 1 : 0; }
@@ -73,7 +75,8 @@ std::vector<std::unique_ptr<FakeSession>>& sessions() {
   return all;
 }
 
-http::ServerSessionPtr make_session(net::Loop&, net::TransportPtr transport, const http::DownstreamOptions&, http::ServerHost& host) {
+http::ServerSessionPtr make_session(net::Loop&, net::TransportPtr transport, const http::DownstreamOptions&,
+                                    http::ServerHost& host) {
   sessions().push_back(std::make_unique<FakeSession>(std::move(transport), host));
   return http::ServerSessionPtr(sessions().back().get());
 }
@@ -124,7 +127,7 @@ class Site {
   std::vector<net::Fd> clients_;
 
  public:
-  std::unique_ptr<admin::AdminServer> server;      // goes before the loop
+  std::unique_ptr<admin::AdminServer> server;  // goes before the loop
 };
 
 }  // namespace
@@ -172,8 +175,8 @@ TEST_CASE("a request whose connection was dropped leaves nothing behind") {
     }
     return support::live_objects.load();
   };
-  for (const char* path : {"/metrics", "/none"}) {   // one whose page is being made, one that was answered
-    const long before = live_after(path);            // what is kept for later uses is kept once
+  for (const char* path : {"/metrics", "/none"}) {  // one whose page is being made, one that was answered
+    const long before = live_after(path);  // what is kept for later uses is kept once
     CHECK(live_after(path) == before);
   }
 }

@@ -80,7 +80,9 @@ class Pipe {
 // stderr is that pipe while one lives.
 class Stderr {
  public:
-  explicit Stderr(const Pipe& pipe) : saved_(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) { dup2(pipe.writer(), STDERR_FILENO); }
+  explicit Stderr(const Pipe& pipe) : saved_(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) {
+    dup2(pipe.writer(), STDERR_FILENO);
+  }
   ~Stderr() {
     dup2(saved_, STDERR_FILENO);
     ::close(saved_);

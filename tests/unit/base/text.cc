@@ -24,7 +24,8 @@ TEST_CASE("numbers: digits only, no overflow") {
   CHECK(parse_u64("0") == 0U);
   CHECK(parse_u64("007") == 7U);
   CHECK(parse_u64("18446744073709551615") == 18446744073709551615U);
-  for (const auto bad : {"", "-1", "+1", " 1", "1 ", "0x1", "1,1", "18446744073709551616", "99999999999999999999999", "a"}) {
+  for (const auto bad :
+       {"", "-1", "+1", " 1", "1 ", "0x1", "1,1", "18446744073709551616", "99999999999999999999999", "a"}) {
     CAPTURE(bad);
     CHECK(!parse_u64(bad));
   }
@@ -96,8 +97,12 @@ TEST_CASE("edit distance") {
 }
 
 TEST_CASE("errors show place, line, caret and suggestion, and leave out what is unknown") {
-  base::Error e{.message = "unknown key 'listner'", .span = {"s.toml", 3, 3, 7}, .source_line = "[[listner]]", .suggestion = "listener"};
-  CHECK(to_text(e) == "s.toml:3:3: error: unknown key 'listner'\n    [[listner]]\n      ^~~~~~~\n  did you mean \"listener\"?");
+  base::Error e{.message = "unknown key 'listner'",
+                .span = {"s.toml", 3, 3, 7},
+                .source_line = "[[listner]]",
+                .suggestion = "listener"};
+  CHECK(to_text(e) ==
+        "s.toml:3:3: error: unknown key 'listner'\n    [[listner]]\n      ^~~~~~~\n  did you mean \"listener\"?");
   CHECK(to_text(base::Error{.message = "m", .severity = base::Severity::warning}) == "warning: m");
   CHECK(to_text(base::Error{.message = "m", .span = {"f"}}) == "f: error: m");
   // Columns count characters; tabs stay tabs so that the caret stands below its place.

@@ -27,15 +27,17 @@ TEST_CASE("names that are not defined, with the nearest that is") {
   CHECK_HAS(bad(with_routes("[[route]]\nupstream = \"ap\"\n")), "did you mean \"app\"?");
   CHECK_HAS(bad(with_routes("[[route]]\nsplit = [{ upstream = \"app\" }, { upstream = \"canari\" }]\n")),
             "test.toml:7:45: error: there is no upstream \"canari\"");
-  CHECK_HAS(bad("[[listener]]\nname = \"https\"\naddress = \"127.0.0.1:1\"\n[[route]]\nlisteners = [\"https\", \"htps\"]\nrespond = { "
+  CHECK_HAS(bad("[[listener]]\nname = \"https\"\naddress = \"127.0.0.1:1\"\n[[route]]\nlisteners = [\"https\", "
+                "\"htps\"]\nrespond = { "
                 "status = 200 }\n"),
             "test.toml:5:23: error: there is no listener \"htps\"");
-  const Snapshot s =
-      good("[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n[[listener]]\nname = \"b\"\naddress = \"127.0.0.1:2\"\n" +
-           std::string(upstream) +
-           "[[upstream]]\nname = \"canary\"\nendpoints = [\"127.0.0.1:9\"]\n"
-           "[[route]]\nlisteners = [\"b\"]\nsplit = [{ upstream = \"app\", weight = 95 }, { upstream = \"canary\", weight = 5 }]\n"
-           "[[route]]\nupstream = \"app\"\n");
+  const Snapshot s = good(
+      "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n[[listener]]\nname = \"b\"\naddress = \"127.0.0.1:2\"\n" +
+      std::string(upstream) +
+      "[[upstream]]\nname = \"canary\"\nendpoints = [\"127.0.0.1:9\"]\n"
+      "[[route]]\nlisteners = [\"b\"]\nsplit = [{ upstream = \"app\", weight = 95 }, { upstream = \"canary\", weight = "
+      "5 }]\n"
+      "[[route]]\nupstream = \"app\"\n");
   CHECK(s.routes[0].listener_indices == std::vector<std::uint32_t>{1});
   CHECK(s.routes[0].targets[1].upstream_index == 1);
   CHECK(s.routes[0].targets[1].weight == 5);
@@ -44,39 +46,52 @@ TEST_CASE("names that are not defined, with the nearest that is") {
 TEST_CASE("names are defined once") {
   CHECK_HAS(bad(std::string(listener) + std::string(upstream) + std::string(upstream) + std::string(route)),
             "test.toml:7:8: error: there is another upstream of the name \"app\"");
-  CHECK_HAS(bad("[[listener]]\nname = \"x\"\naddress = \"127.0.0.1:1\"\n[[listener]]\nname = \"x\"\naddress = \"127.0.0.1:2\"\n"),
+  CHECK_HAS(bad("[[listener]]\nname = \"x\"\naddress = \"127.0.0.1:1\"\n[[listener]]\nname = \"x\"\naddress = "
+                "\"127.0.0.1:2\"\n"),
             "test.toml:5:8: error: there is another listener of the name \"x\"");
-  CHECK_HAS(bad(with_routes("[[route]]\nname = \"r\"\nupstream = \"app\"\n[[route]]\nname = \"r\"\nupstream = \"app\"\n")),
-            "test.toml:10:8: error: there is another route of the name \"r\"");
-  CHECK_HAS(bad(std::string(listener) + "[[upstream]]\nendpoints = [\"127.0.0.1:1\"]\n" + std::string(route)), "[[upstream]] needs a name");
+  CHECK_HAS(
+      bad(with_routes("[[route]]\nname = \"r\"\nupstream = \"app\"\n[[route]]\nname = \"r\"\nupstream = \"app\"\n")),
+      "test.toml:10:8: error: there is another route of the name \"r\"");
+  CHECK_HAS(bad(std::string(listener) + "[[upstream]]\nendpoints = [\"127.0.0.1:1\"]\n" + std::string(route)),
+            "[[upstream]] needs a name");
 }
 
 TEST_CASE("an address is bound once; any port as often as wanted") {
-  CHECK_HAS(bad("[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n[[listener]]\nname = \"b\"\naddress = [\"127.0.0.1:2\", "
+  CHECK_HAS(bad("[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n[[listener]]\nname = \"b\"\naddress = "
+                "[\"127.0.0.1:2\", "
                 "\"127.0.0.1:1\"]\n"),
             "test.toml:6:27: error: address 127.0.0.1:1 is already used by listener \"a\"");
   CHECK_HAS(bad("[[listener]]\naddress = \"127.0.0.1:9901\"\n"), "address 127.0.0.1:9901 is already used by [admin]");
   good("[admin]\naddress = \"\"\n[[listener]]\naddress = \"127.0.0.1:9901\"\n");
-  good("[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n[[listener]]\nname = \"b\"\naddress = \"127.0.0.1:0\"\n");
+  good(
+      "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n[[listener]]\nname = \"b\"\naddress = \"127.0.0.1:0\"\n");
 }
 
 TEST_CASE("no upstream is the admin") {
   const auto with = [](std::string_view admin, std::string_view endpoint) {
-    return concat(
-        {"[admin]\naddress = \"", admin, "\"\n", listener, "[[upstream]]\nname = \"app\"\nendpoints = [\"", endpoint, "\"]\n", route});
+    return concat({"[admin]\naddress = \"", admin, "\"\n", listener, "[[upstream]]\nname = \"app\"\nendpoints = [\"",
+                   endpoint, "\"]\n", route});
   };
   struct Two {
     std::string_view admin, endpoint;
   };
-  const Two same[] = {
-      {"127.0.0.1:9901", "127.0.0.1:9901"},   {"127.0.0.1:9901", "localhost:9901"}, {"127.0.0.1:9901", "x.y.localhost:9901"},
-      {"127.0.0.1:9901", "a.localhost:9901"}, {"127.0.0.1:9901", "0.0.0.0:9901"},   {"127.0.0.1:9901", "[::ffff:127.0.0.1]:9901"},
-      {"0.0.0.0:9901", "127.0.0.1:9901"},     {"0.0.0.0:9901", "127.9.9.9:9901"},   {"0.0.0.0:9901", "0.0.0.0:9901"},
-      {"0.0.0.0:9901", "localhost:9901"},     {"[::]:9901", "[::1]:9901"},          {"[::1]:9901", "[::]:9901"},
-      {"10.1.2.3:9901", "10.1.2.3:9901"}};
+  const Two same[] = {{"127.0.0.1:9901", "127.0.0.1:9901"},
+                      {"127.0.0.1:9901", "localhost:9901"},
+                      {"127.0.0.1:9901", "x.y.localhost:9901"},
+                      {"127.0.0.1:9901", "a.localhost:9901"},
+                      {"127.0.0.1:9901", "0.0.0.0:9901"},
+                      {"127.0.0.1:9901", "[::ffff:127.0.0.1]:9901"},
+                      {"0.0.0.0:9901", "127.0.0.1:9901"},
+                      {"0.0.0.0:9901", "127.9.9.9:9901"},
+                      {"0.0.0.0:9901", "0.0.0.0:9901"},
+                      {"0.0.0.0:9901", "localhost:9901"},
+                      {"[::]:9901", "[::1]:9901"},
+                      {"[::1]:9901", "[::]:9901"},
+                      {"10.1.2.3:9901", "10.1.2.3:9901"}};
   for (const auto& [admin, endpoint] : same) {
     CAPTURE(admin);
-    CHECK_HAS(bad(with(admin, endpoint), everything()), concat({"error: \"", endpoint, "\" is the address of [admin]"}));
+    CHECK_HAS(bad(with(admin, endpoint), everything()),
+              concat({"error: \"", endpoint, "\" is the address of [admin]"}));
   }
   const Two other[] = {{"127.0.0.1:9901", "127.0.0.1:9902"},
                        {"127.0.0.1:9901", "127.0.0.2:9901"},
@@ -110,8 +125,10 @@ TEST_CASE("an admin off loopback and proxies that are everybody are warnings") {
 TEST_CASE("made route names are unique labels") {
   const Snapshot s =
       good(with_routes("[[route]]\nhosts = [\"A.example\", \"*.b\"]\npath_prefix = \"/x\"\nupstream = \"app\"\n"
-                       "[[route]]\npath = \"/x\"\nmethods = [\"GET\"]\nupstream = \"app\"\n[[route]]\npath = \"/x\"\nupstream = \"app\"\n"
-                       "[[route]]\nname = \"*/x#3\"\npath_regex = \"^/a b\\\"\"\nupstream = \"app\"\n[[route]]\npath = \"/x\"\nmethods = "
+                       "[[route]]\npath = \"/x\"\nmethods = [\"GET\"]\nupstream = \"app\"\n[[route]]\npath = "
+                       "\"/x\"\nupstream = \"app\"\n"
+                       "[[route]]\nname = \"*/x#3\"\npath_regex = \"^/a b\\\"\"\nupstream = \"app\"\n[[route]]\npath = "
+                       "\"/x\"\nmethods = "
                        "[\"QUERY\"]\nupstream = \"app\"\n"
                        "[[route]]\npath_regex = \"^/a b\\\"\"\nmethods = [\"GET\"]\nupstream = \"app\"\n"));
   CHECK(s.routes[0].name == "a.example,*.b/x/*");
@@ -125,13 +142,16 @@ TEST_CASE("made route names are unique labels") {
 }
 
 TEST_CASE("one source of endpoints") {
-  CHECK_HAS(bad(std::string(listener) + "[[upstream]]\nname = \"app\"\n" + std::string(route)), "[[upstream]] needs endpoints");
+  CHECK_HAS(bad(std::string(listener) + "[[upstream]]\nname = \"app\"\n" + std::string(route)),
+            "[[upstream]] needs endpoints");
   CHECK_HAS(bad(with_upstream("dns = \"app.internal:80\""), everything()), "dns cannot stand beside endpoints");
-  CHECK_HAS(bad(std::string(listener) + "[[upstream]]\nname = \"app\"\ndns = \"a.b:1\"\nsrv = \"_http._tcp.a\"\n" + std::string(route),
+  CHECK_HAS(bad(std::string(listener) + "[[upstream]]\nname = \"app\"\ndns = \"a.b:1\"\nsrv = \"_http._tcp.a\"\n" +
+                    std::string(route),
                 everything()),
             "srv cannot stand beside dns");
   const Snapshot s =
-      good(std::string(listener) + "[[upstream]]\nname = \"app\"\nsrv = \"_http._tcp.a\"\n" + std::string(route), everything());
+      good(std::string(listener) + "[[upstream]]\nname = \"app\"\nsrv = \"_http._tcp.a\"\n" + std::string(route),
+           everything());
   CHECK(s.upstreams[0].srv == "_http._tcp.a");
   CHECK(s.upstreams[0].endpoints.empty());
 }
@@ -140,36 +160,44 @@ TEST_CASE("values that contradict each other") {
   CHECK_HAS(bad(whole("[drain]\nderegister_wait = \"26s\"")),
             "test.toml:2:19: error: drain.deadline (\"25s\") must not be shorter than drain.deregister_wait (\"26s\")");
   good(whole("[drain]\nderegister_wait = \"25s\""));
-  CHECK_HAS(bad(with_upstream("pool = { min_idle = 129 }")), "pool.min_idle must not be above pool.max_connections (128)");
+  CHECK_HAS(bad(with_upstream("pool = { min_idle = 129 }")),
+            "pool.min_idle must not be above pool.max_connections (128)");
   good(with_upstream("pool = { min_idle = 128 }"));
   CHECK_HAS(warnings(with_upstream("health = { timeout = \"6s\" }")), "health.timeout is longer than health.interval");
-  CHECK_HAS(bad(with_upstream("protocol = \"auto\""), everything()), "protocol = \"auto\" is settled by ALPN: it needs [upstream.tls]");
-  CHECK_HAS(bad(with_upstream("outlier = { ejection = \"6m\" }"), everything()), "outlier.max_ejection must not be shorter");
+  CHECK_HAS(bad(with_upstream("protocol = \"auto\""), everything()),
+            "protocol = \"auto\" is settled by ALPN: it needs [upstream.tls]");
+  CHECK_HAS(bad(with_upstream("outlier = { ejection = \"6m\" }"), everything()),
+            "outlier.max_ejection must not be shorter");
   CHECK_HAS(bad(whole("[dns]\nmin_ttl = \"6m\""), everything()), "dns.max_ttl must not be shorter than dns.min_ttl");
-  CHECK_HAS(bad("[[listener]]\naddress = \"127.0.0.1:1\"\nmax_header_bytes = \"81KiB\"\n"), "together must be at most \"96KiB\"");
+  CHECK_HAS(bad("[[listener]]\naddress = \"127.0.0.1:1\"\nmax_header_bytes = \"81KiB\"\n"),
+            "together must be at most \"96KiB\"");
   good("[[listener]]\naddress = \"127.0.0.1:1\"\nmax_header_bytes = \"80KiB\"\n");
 }
 
 TEST_CASE("prefixes") {
-  const Snapshot s = good(with_routes("[[route]]\npath_prefix = \"/api\"\nrewrite_prefix = \"/v2\"\nupstream = \"app\"\n"));
+  const Snapshot s =
+      good(with_routes("[[route]]\npath_prefix = \"/api\"\nrewrite_prefix = \"/v2\"\nupstream = \"app\"\n"));
   CHECK(s.routes[0].strip_prefix == "/api");
   CHECK_HAS(bad(with_routes("[[route]]\nrewrite_prefix = \"/v2\"\nupstream = \"app\"\n")),
             "rewrite_prefix needs a strip_prefix or a path_prefix");
   CHECK_HAS(warnings(with_routes("[[route]]\npath_prefix = \"/api\"\nstrip_prefix = \"/apx\"\nupstream = \"app\"\n")),
             "no path of this route starts with \"/apx\"");
-  CHECK(warnings(with_routes("[[route]]\npath_prefix = \"/api\"\nstrip_prefix = \"/api/v1\"\nupstream = \"app\"\n")).empty());
+  CHECK(warnings(with_routes("[[route]]\npath_prefix = \"/api\"\nstrip_prefix = \"/api/v1\"\nupstream = \"app\"\n"))
+            .empty());
 }
 
 TEST_CASE("the host sent and the name verified") {
   const auto tls = [](std::string_view host) {
     return with_upstream(concat({"host = \"", host, "\"\ntls = { server_name = \"one.test\" }"}));
   };
-  CHECK_HAS(warnings(tls("two.test")), "test.toml:6:8: warning: requests carry the host \"two.test\", but tls.server_name is \"one.test\"");
+  CHECK_HAS(warnings(tls("two.test")),
+            "test.toml:6:8: warning: requests carry the host \"two.test\", but tls.server_name is \"one.test\"");
   CHECK_HAS(warnings(tls("endpoint")), "requests carry the host \"127.0.0.1:3000\"");
   CHECK(warnings(tls("ONE.test")).empty());
   CHECK(warnings(tls("one.test:8443")).empty());
   CHECK(warnings(tls("preserve")).empty());
-  CHECK_HAS(bad(std::string(listener) + "[[upstream]]\nname = \"app\"\nendpoints = [\"unix:/run/x\"]\ntls = {}\n" + std::string(route)),
+  CHECK_HAS(bad(std::string(listener) + "[[upstream]]\nname = \"app\"\nendpoints = [\"unix:/run/x\"]\ntls = {}\n" +
+                std::string(route)),
             "needs a server_name");
   CHECK_HAS(warnings(with_upstream("tls = { verify = false }")), "anybody on the path can answer");
 }
@@ -184,17 +212,22 @@ TEST_CASE("what nothing uses is named") {
 
 TEST_CASE("client certificates need a CA, and a CA without them has no effect") {
   const auto tls = [](std::string_view lines) {
-    return concat({"[[listener]]\naddress = \"127.0.0.1:1\"\n[listener.tls]\ncertificates = [{ cert = \"a.pem\", key = \"a.key\" }]\n",
-                   lines, "\n[[route]]\nrespond = { status = 200 }\n"});
+    return concat(
+        {"[[listener]]\naddress = \"127.0.0.1:1\"\n[listener.tls]\ncertificates = [{ cert = \"a.pem\", key = \"a.key\" "
+         "}]\n",
+         lines, "\n[[route]]\nrespond = { status = 200 }\n"});
   };
   CHECK_HAS(bad(tls("client_auth = \"required\"")), "client_auth needs client_ca");
   CHECK_HAS(warnings(tls("client_ca = \"ca.pem\"")), "client_ca has no effect while client_auth is \"off\"");
   CHECK(good(tls("client_ca = \"ca.pem\"\nclient_auth = \"optional\"")).listeners[0].tls->client_ca == "folder/ca.pem");
-  CHECK_HAS(bad("[[listener]]\naddress = \"127.0.0.1:1\"\n[listener.tls]\n"), "test.toml:3:1: error: [listener.tls] needs certificates");
-  CHECK_HAS(bad("[[listener]]\naddress = \"127.0.0.1:1\"\n[listener.tls]\ncertificates = []\n"), "certificates must name at least one");
+  CHECK_HAS(bad("[[listener]]\naddress = \"127.0.0.1:1\"\n[listener.tls]\n"),
+            "test.toml:3:1: error: [listener.tls] needs certificates");
+  CHECK_HAS(bad("[[listener]]\naddress = \"127.0.0.1:1\"\n[listener.tls]\ncertificates = []\n"),
+            "certificates must name at least one");
   CHECK_HAS(bad("[[listener]]\naddress = \"127.0.0.1:1\"\n[listener.tls]\ncertificates = [{ cert = \"a.pem\" }]\n"),
             "certificates needs key");
-  CHECK_HAS(bad("[[listener]]\naddress = \"127.0.0.1:1\"\n[listener.tls]\ncertificates = [{ cert = \"a.pem\", key = \"\" }]\n"),
+  CHECK_HAS(bad("[[listener]]\naddress = \"127.0.0.1:1\"\n[listener.tls]\ncertificates = [{ cert = \"a.pem\", key = "
+                "\"\" }]\n"),
             "certificates.key must not be empty");
   CHECK_HAS(bad(with_upstream("tls = { cert = \"a.pem\" }")), "cert needs a key");
   CHECK_HAS(bad(with_upstream("tls = { key = \"a.key\" }")), "key needs a cert");
@@ -217,7 +250,8 @@ TEST_CASE("files are looked at where they are named: errors are errors, warnings
   options.files.ticket_keys = options.files.authorities;
   const auto tls = [](std::string_view name) {
     return concat(
-        {"[[listener]]\naddress = \"127.0.0.1:1\"\n[listener.tls]\ncertificates = [{ cert = \"old.pem\", key = \"old.key\" }, { cert = \"",
+        {"[[listener]]\naddress = \"127.0.0.1:1\"\n[listener.tls]\ncertificates = [{ cert = \"old.pem\", key = "
+         "\"old.key\" }, { cert = \"",
          name, "\", key = \"b.key\" }]\nticket_keys = \"t\"\n[[route]]\nrespond = { status = 200 }\n"});
   };
   const std::string text = bad(tls("bad.pem"), options);
@@ -232,21 +266,29 @@ TEST_CASE("files are looked at where they are named: errors are errors, warnings
 
 TEST_CASE("a check of gRPC needs HTTP/2, and each kind of check has keys of its own") {
   const auto health = [](std::string_view keys, std::string_view protocol = "") {
-    return with_upstream(
-        concat({protocol.empty() ? "" : "protocol = \"", protocol, protocol.empty() ? "" : "\"\n", "health = { ", keys, " }"}));
+    return with_upstream(concat({protocol.empty() ? "" : "protocol = \"", protocol, protocol.empty() ? "" : "\"\n",
+                                 "health = { ", keys, " }"}));
   };
   for (const std::string_view protocol : {"", "http/1.1"}) {
-    CHECK_HAS(bad(health("kind = \"grpc\"", protocol)), "health.kind = \"grpc\" needs protocol = \"h2\" or \"auto\" of its upstream");
+    CHECK_HAS(bad(health("kind = \"grpc\"", protocol)),
+              "health.kind = \"grpc\" needs protocol = \"h2\" or \"auto\" of its upstream");
   }
   CHECK(warnings(health("kind = \"grpc\", service = \"a.B\", host = \"a.test\"", "h2")).empty());
-  CHECK(good(with_upstream("protocol = \"auto\"\ntls = {}\nhealth = { kind = \"grpc\" }")).upstreams[0].health->service.empty());
-  CHECK(good(health(concat({"kind = \"grpc\", service = \"", std::string(127, 'x'), "\""}), "h2")).upstreams[0].health->service.size() ==
-        127);
-  CHECK_HAS(bad(health(concat({"kind = \"grpc\", service = \"", std::string(128, 'x'), "\""}), "h2")), "is longer than 127 bytes");
+  CHECK(good(with_upstream("protocol = \"auto\"\ntls = {}\nhealth = { kind = \"grpc\" }"))
+            .upstreams[0]
+            .health->service.empty());
+  CHECK(good(health(concat({"kind = \"grpc\", service = \"", std::string(127, 'x'), "\""}), "h2"))
+            .upstreams[0]
+            .health->service.size() == 127);
+  CHECK_HAS(bad(health(concat({"kind = \"grpc\", service = \"", std::string(128, 'x'), "\""}), "h2")),
+            "is longer than 127 bytes");
   CHECK_HAS(warnings(health("service = \"a.B\"")), "health.service has no effect without kind = \"grpc\"");
-  CHECK_HAS(warnings(health("kind = \"grpc\", path = \"/x\"", "h2")), "health.path has no effect without kind = \"http\"");
-  CHECK_HAS(warnings(health("kind = \"tcp\", expect = \"200\"")), "health.expect has no effect without kind = \"http\"");
-  CHECK_HAS(warnings(health("kind = \"tcp\", host = \"a.test\"")), "health.host has no effect without kind = \"http\" or \"grpc\"");
+  CHECK_HAS(warnings(health("kind = \"grpc\", path = \"/x\"", "h2")),
+            "health.path has no effect without kind = \"http\"");
+  CHECK_HAS(warnings(health("kind = \"tcp\", expect = \"200\"")),
+            "health.expect has no effect without kind = \"http\"");
+  CHECK_HAS(warnings(health("kind = \"tcp\", host = \"a.test\"")),
+            "health.host has no effect without kind = \"http\" or \"grpc\"");
 }
 
 struct Gated {
@@ -303,19 +345,21 @@ TEST_CASE("routes that can never be reached") {
   using Indices = std::vector<std::uint32_t>;
   const std::string end = "upstream = \"app\"\n";
   const auto r = [&](std::string_view lines) { return concat({"[[route]]\n", lines, "\n", end}); };
-  CHECK(hidden(r("path_prefix = \"/api\"") + r("path_prefix = \"/api/v1\"") + r("path = \"/api\"") + r("path = \"/apix\"")) ==
-        Indices{0, 0, 0, 3});
+  CHECK(hidden(r("path_prefix = \"/api\"") + r("path_prefix = \"/api/v1\"") + r("path = \"/api\"") +
+               r("path = \"/apix\"")) == Indices{0, 0, 0, 3});
   CHECK(hidden(r("path_prefix = \"/api/\"") + r("path = \"/api/x\"") + r("path = \"/api\"")) == Indices{0, 0, 2});
   CHECK(hidden(r("path = \"/a\"") + r("path_prefix = \"/a\"")) == Indices{0, 1});
   CHECK(hidden(r("") + r("path_regex = \"^/x\"")) == Indices{0, 0});
   CHECK(hidden(r("path_regex = \"^/x\"") + r("path_regex = \"^/x\"") + r("path = \"/x\"")) == Indices{0, 0, 2});
   CHECK(hidden(r("path_prefix = \"/\"") + r("path = \"/x\"")) == Indices{0, 0});
   // Another host, methods, headers and listeners make a difference.
-  CHECK(hidden(r("hosts = [\"a.test\"]") + r("hosts = [\"a.test\"]\npath = \"/\"") + r("path = \"/\"") + r("hosts = [\"b.test\"]")) ==
-        Indices{0, 0, 2, 3});
+  CHECK(hidden(r("hosts = [\"a.test\"]") + r("hosts = [\"a.test\"]\npath = \"/\"") + r("path = \"/\"") +
+               r("hosts = [\"b.test\"]")) == Indices{0, 0, 2, 3});
   CHECK(hidden(r("hosts = [\"a.test\"]") + r("hosts = [\"a.test\", \"b.test\"]")) == Indices{0, 1});
-  CHECK(hidden(r("hosts = [\"a.test\"]") + r("hosts = [\"b.test\"]") + r("hosts = [\"a.test\", \"b.test\"]")) == Indices{0, 1, 0});
-  CHECK(hidden(r("methods = [\"GET\"]") + r("methods = [\"GET\", \"POST\"]") + r("methods = [\"GET\"]\npath = \"/\"")) == Indices{0, 1, 0});
+  CHECK(hidden(r("hosts = [\"a.test\"]") + r("hosts = [\"b.test\"]") + r("hosts = [\"a.test\", \"b.test\"]")) ==
+        Indices{0, 1, 0});
+  CHECK(hidden(r("methods = [\"GET\"]") + r("methods = [\"GET\", \"POST\"]") +
+               r("methods = [\"GET\"]\npath = \"/\"")) == Indices{0, 1, 0});
   CHECK(hidden(r("methods = [\"GET\"]") + r("")) == Indices{0, 1});
   CHECK(hidden(r("headers = { a = \"1\" }") + r("") + r("headers = { a = \"1\", b = \"2\" }")) == Indices{0, 1, 0});
   CHECK(hidden(r("listeners = [\"127.0.0.1:8080\"]") + r("")) == Indices{0, 1});
@@ -326,7 +370,8 @@ TEST_CASE("routes that can never be reached") {
 
 TEST_CASE("ten thousand routes are loaded and compared in passing") {
   std::string routes;
-  for (int i = 0; i < 10'000; ++i) routes += "[[route]]\npath_prefix = \"/r" + std::to_string(i) + "/\"\nupstream = \"app\"\n";
+  for (int i = 0; i < 10'000; ++i)
+    routes += "[[route]]\npath_prefix = \"/r" + std::to_string(i) + "/\"\nupstream = \"app\"\n";
   routes += "[[route]]\npath = \"/r9999/x\"\nupstream = \"app\"\n[[route]]\nupstream = \"app\"\n";
   const auto result = hidden(routes);
   REQUIRE(result.size() == 10'002);

@@ -10,10 +10,13 @@ namespace {
 
 using namespace test;
 
-Diff between(std::string_view before, std::string_view after) { return diff(good(std::string(before)), good(std::string(after))); }
+Diff between(std::string_view before, std::string_view after) {
+  return diff(good(std::string(before)), good(std::string(after)));
+}
 
 const std::string two =
-    "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n[[listener]]\nname = \"b\"\naddress = [\"127.0.0.1:2\", \"127.0.0.1:3\"]\n" +
+    "[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"\n[[listener]]\nname = \"b\"\naddress = [\"127.0.0.1:2\", "
+    "\"127.0.0.1:3\"]\n" +
     std::string(upstream) + "[[upstream]]\nname = \"old\"\nendpoints = [\"127.0.0.1:9\"]\n" + std::string(route);
 
 std::string replaced(std::string text, std::string_view what, std::string_view by) {
@@ -41,7 +44,8 @@ std::string texts(const std::vector<ItemChange>& changes) {
 TEST_CASE("listeners and upstreams are matched by name, with the keys that changed") {
   std::string after = replaced(two, "name = \"a\"\n", "name = \"a\"\nidle_timeout = \"60s\"\n");
   after = replaced(after, "name = \"old\"", "name = \"new\"");
-  after = replaced(after, "endpoints = [\"127.0.0.1:3000\"]\n", "endpoints = [\"127.0.0.1:3001\"]\npool = { max_connections = 3 }\n");
+  after = replaced(after, "endpoints = [\"127.0.0.1:3000\"]\n",
+                   "endpoints = [\"127.0.0.1:3001\"]\npool = { max_connections = 3 }\n");
   const Diff d = between(two, after);
   CHECK(texts(d.listeners) == "~a idle_timeout");
   CHECK(texts(d.upstreams) == "~app endpoints pool.max_connections +new -old");
@@ -65,7 +69,9 @@ TEST_CASE("an upstream that turns TLS or checks on or off has changed") {
 }
 
 TEST_CASE("routes: changed, moved, added, or the same") {
-  const auto routes = [](std::string_view text) { return std::string(listener) + std::string(upstream) + std::string(text); };
+  const auto routes = [](std::string_view text) {
+    return std::string(listener) + std::string(upstream) + std::string(text);
+  };
   const std::string a = "[[route]]\nname = \"a\"\npath = \"/a\"\nupstream = \"app\"\n";
   const std::string b = "[[route]]\nname = \"b\"\npath = \"/b\"\nupstream = \"app\"\n";
   CHECK(between(routes(a + b), routes(a + b)).empty());
@@ -79,7 +85,8 @@ TEST_CASE("many changes are counted, not all named") {
   const auto routes = [](int n) {
     std::string text = std::string(listener) + std::string(upstream);
     for (int i = 0; i < n; ++i)
-      text += "[[route]]\nname = \"r" + std::to_string(i) + "\"\npath = \"/" + std::to_string(i) + "\"\nupstream = \"app\"\n";
+      text += "[[route]]\nname = \"r" + std::to_string(i) + "\"\npath = \"/" + std::to_string(i) +
+              "\"\nupstream = \"app\"\n";
     return text;
   };
   CHECK(to_text(between(routes(1), routes(21))).ends_with("+r20"));
@@ -87,7 +94,8 @@ TEST_CASE("many changes are counted, not all named") {
 }
 
 TEST_CASE("settings of the process") {
-  CHECK(to_text(between(whole(), whole("[drain]\ndeadline = \"9s\"\n[log]\nlevel = \"debug\""))) == "settings: drain.deadline log.level");
+  CHECK(to_text(between(whole(), whole("[drain]\ndeadline = \"9s\"\n[log]\nlevel = \"debug\""))) ==
+        "settings: drain.deadline log.level");
 }
 
 }  // namespace

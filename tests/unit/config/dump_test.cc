@@ -33,7 +33,9 @@ TEST_CASE("write the schema" * doctest::skip()) {
   std::ofstream("docs/configuration.md") << docs.substr(0, at + reference_mark.size()) << reference();
 }
 
-TEST_CASE("config/full.toml is what the schema writes") { CHECK_MESSAGE(file("config/full.toml") == full_toml(), rewrite); }
+TEST_CASE("config/full.toml is what the schema writes") {
+  CHECK_MESSAGE(file("config/full.toml") == full_toml(), rewrite);
+}
 
 TEST_CASE("config/full.toml loads without a warning") {
   const auto loaded = load_file("config/full.toml");
@@ -50,8 +52,8 @@ std::string uncommented(std::string text) {
     const bool live = hash != std::string::npos && line[hash] == '#' && hash + 1 < line.size() && line[hash + 1] != ' ';
     if (live) line.erase(hash, 1);
     bool excluded = false;
-    for (const char* key : {"name = \"https\"", "path = ", "path_regex = ", "split = ", "redirect = ", "respond = ", "allow = ",
-                            "rate_limit = ", "path_prefix = "}) {
+    for (const char* key : {"name = \"https\"", "path = ", "path_regex = ", "split = ", "redirect = ", "respond = ",
+                            "allow = ", "rate_limit = ", "path_prefix = "}) {
       excluded = excluded || line.compare(0, std::string_view(key).size(), key) == 0;
     }
     if (!excluded) result += line + "\n";
@@ -70,7 +72,8 @@ TEST_CASE("every key in config/full.toml has its default") {
         "endpoints = [\"127.0.0.1:3000\", { address = \"127.0.0.1:3001\", weight = 2 }]\nhealth = {}\ntls = {}\n" +
             std::string(route),
         options);
-    if (all) plain.listeners[0].tls = tls::ServerTlsOptions{.certificates = {{"folder/example.pem", "folder/example.key"}}};
+    if (all)
+      plain.listeners[0].tls = tls::ServerTlsOptions{.certificates = {{"folder/example.pem", "folder/example.key"}}};
     const auto expected = settings(plain, available);
     const auto found = settings(full, available);
     REQUIRE(found.size() == expected.size());
@@ -109,17 +112,22 @@ TEST_CASE("the reference in docs/configuration.md is what the schema writes") {
 TEST_CASE("what is dumped loads again to the same") {
   const std::string text =
       "[runtime]\nworkers = 2\n[access_log]\noutput = \"/var/log/a b.log\"\n"
-      "[[listener]]\nname = \"x\"\naddress = [\"127.0.0.1:1\", \"unix:/run/x\"]\nunix_mode = \"0602\"\ntrusted_proxies = [\"10.0.0.0/8\", "
+      "[[listener]]\nname = \"x\"\naddress = [\"127.0.0.1:1\", \"unix:/run/x\"]\nunix_mode = \"0602\"\ntrusted_proxies "
+      "= [\"10.0.0.0/8\", "
       "\"fd00::/8\"]\n"
       "[[upstream]]\nname = \"app\"\nendpoints = [\"127.0.0.1:3000\", { address = \"[::1]:1\", weight = 7 }]\nhost = "
       "\"a.test\"\nsource_addresses = [\"127.0.0.2\"]\n"
-      "[upstream.tls]\nserver_name = \"a.test\"\nca = \"/etc/ca.pem\"\n[upstream.health]\nexpect = \"200,300-302\"\n[upstream.retry]\non = "
+      "[upstream.tls]\nserver_name = \"a.test\"\nca = \"/etc/ca.pem\"\n[upstream.health]\nexpect = "
+      "\"200,300-302\"\n[upstream.retry]\non = "
       "[\"503\"]\nbudget = 0.125\n"
-      "[[route]]\nname = \"r\"\nhosts = [\"*.a.test\"]\npath_regex = \"^/[\\\"\\\\\\\\]\"\nheaders = { a = \"1\" }\nupstream = "
+      "[[route]]\nname = \"r\"\nhosts = [\"*.a.test\"]\npath_regex = \"^/[\\\"\\\\\\\\]\"\nheaders = { a = \"1\" "
+      "}\nupstream = "
       "\"app\"\nallow = [\"127.0.0.1\"]\n"
-      "request_headers = { set = { b = \"\\\"\\t\\\\\" }, add = { c = [\"1\", \"2\"] }, remove = [\"d\"] }\nupgrade = []\nmax_body = "
+      "request_headers = { set = { b = \"\\\"\\t\\\\\" }, add = { c = [\"1\", \"2\"] }, remove = [\"d\"] }\nupgrade = "
+      "[]\nmax_body = "
       "\"10MiB\"\n"
-      "[[route]]\nname = \"s\"\nsplit = [{ upstream = \"app\", weight = 3 }]\n[[route]]\nname = \"t\"\npath = \"/t\"\nredirect = { to = "
+      "[[route]]\nname = \"s\"\nsplit = [{ upstream = \"app\", weight = 3 }]\n[[route]]\nname = \"t\"\npath = "
+      "\"/t\"\nredirect = { to = "
       "\"/x\", status = 301 }\n"
       "[[route]]\nname = \"u\"\npath = \"/u\"\nrespond = { status = 418, body = \"\\u0000\\u007f\" }\n";
   const Snapshot first = good(text);
@@ -131,9 +139,10 @@ TEST_CASE("what is dumped loads again to the same") {
 }
 
 TEST_CASE("secrets are hidden in a dump") {
-  const std::string text = dump(good(whole() + "headers = { X-Api-Key = \"hush\" }\nrequest_headers = { set = { Authorization = \"hush\", "
-                                               "X-Plain = \"seen\" }, add = { Cookie = \"hush\" } }\n"
-                                               "response_headers = { set = { Set-Cookie = \"hush\" }, add = { X-Token = \"hush\" } }\n"));
+  const std::string text =
+      dump(good(whole() + "headers = { X-Api-Key = \"hush\" }\nrequest_headers = { set = { Authorization = \"hush\", "
+                          "X-Plain = \"seen\" }, add = { Cookie = \"hush\" } }\n"
+                          "response_headers = { set = { Set-Cookie = \"hush\" }, add = { X-Token = \"hush\" } }\n"));
   CHECK_HAS_NOT(text, "hush");
   CHECK_HAS(text, "\"authorization\" = \"***\"");
   CHECK_HAS(text, "\"x-plain\" = \"seen\"");

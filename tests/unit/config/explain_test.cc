@@ -21,7 +21,8 @@ constexpr std::string_view text =
     "name = \"app\"\nendpoints = [\"127.0.0.1:3000\"]\n"
     "[upstream.pool]\nidle_timeout = \"7s\"\n"         // 12, 13
     "[[route]]\n"                                      // 14
-    "name = \"api\"\nhosts = [\"a.test\"]\npath_prefix = \"/api\"\nmethods = [\"GET\"]\nheaders = { x-canary = \"1\" }\nstrip_prefix = "
+    "name = \"api\"\nhosts = [\"a.test\"]\npath_prefix = \"/api\"\nmethods = [\"GET\"]\nheaders = { x-canary = \"1\" "
+    "}\nstrip_prefix = "
     "\"/api\"\nupstream = \"app\"\n"
     "timeout = \"9s\"\n"                               // 22
     "[[route]]\nname = \"moved\"\npath = \"/old\"\nredirect = { to = \"https://{host}/new\" }\n"
@@ -58,9 +59,11 @@ TEST_CASE("a request that is proxied: listener, route, limits, upstream, each wi
 
 TEST_CASE("no route is an answer, too") {
   CHECK_HAS(answer({.url = "http://a.test:8080/api"}), "404 no_route");
-  CHECK_HAS(answer({.url = "http://a.test:8080/api", .method = "POST", .headers = {{"x-canary", "1"}}}), "404 no_route");
+  CHECK_HAS(answer({.url = "http://a.test:8080/api", .method = "POST", .headers = {{"x-canary", "1"}}}),
+            "404 no_route");
   CHECK_HAS(answer({.url = "http://b.test:8080/api", .headers = {{"x-canary", "1"}}}), "404 no_route");
-  CHECK_HAS(answer({.url = "http://b.test:8080/api", .headers = {{"x-canary", "1"}, {"Host", "a.test"}}}), "api (exact host");
+  CHECK_HAS(answer({.url = "http://b.test:8080/api", .headers = {{"x-canary", "1"}, {"Host", "a.test"}}}),
+            "api (exact host");
 }
 
 TEST_CASE("redirects and fixed answers") {
@@ -75,8 +78,8 @@ TEST_CASE("the listener is chosen by port, then by scheme") {
 }
 
 TEST_CASE("URLs that are none") {
-  for (const char* url :
-       {"a.test/", "ftp://a.test/", "http:///x", "http://u@a.test/", "http://a.test:0/", "http://a.test:70000/", "http://a.test/\n", ""}) {
+  for (const char* url : {"a.test/", "ftp://a.test/", "http:///x", "http://u@a.test/", "http://a.test:0/",
+                          "http://a.test:70000/", "http://a.test/\n", ""}) {
     CAPTURE(url);
     CHECK_FALSE(explain_url(loaded(), {.url = url}).has_value());
   }

@@ -49,7 +49,9 @@ inline std::string warnings(std::string text, const LoadOptions& options = {}) {
 
 inline bool has(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
-#define CHECK_HAS(text, part) CHECK_MESSAGE(::sluice::config::test::has(text, part), "looked for: " << (part) << "\nin: " << (text))
-#define CHECK_HAS_NOT(text, part) CHECK_MESSAGE(!::sluice::config::test::has(text, part), "did not want: " << (part) << "\nin: " << (text))
+#define CHECK_HAS(text, part) \
+  CHECK_MESSAGE(::sluice::config::test::has(text, part), "looked for: " << (part) << "\nin: " << (text))
+#define CHECK_HAS_NOT(text, part) \
+  CHECK_MESSAGE(!::sluice::config::test::has(text, part), "did not want: " << (part) << "\nin: " << (text))
 
 }  // namespace sluice::config::test

@@ -48,8 +48,9 @@ TEST_CASE("unknown keys: at the top, in an item, in a table of an item, in the w
   CHECK_HAS(bad(whole("lisener = 1")), "did you mean \"listener\"?");
   CHECK_HAS(bad(whole() + "metods = []\n"), "unknown key \"metods\" in [[route]]");
   CHECK_HAS(bad(whole() + "metods = []\n"), "did you mean \"methods\"?");
-  CHECK_HAS(bad(whole() + "[[upstream]]\nname = \"b\"\nendpoints = [\"127.0.0.1:1\"]\n[upstream.pool]\nmax_conections = 1\n"),
-            "unknown key \"max_conections\" in [upstream.pool]");
+  CHECK_HAS(
+      bad(whole() + "[[upstream]]\nname = \"b\"\nendpoints = [\"127.0.0.1:1\"]\n[upstream.pool]\nmax_conections = 1\n"),
+      "unknown key \"max_conections\" in [upstream.pool]");
   CHECK_HAS(bad(std::string(listener) + std::string(upstream) + "acquire_timeout = \"1s\"\n" + std::string(route)),
             "unknown key \"acquire_timeout\" in [[upstream]]: it belongs in [upstream.pool]");
   const std::string far = bad(whole("[log]\nzebra = 1"));
@@ -59,7 +60,8 @@ TEST_CASE("unknown keys: at the top, in an item, in a table of an item, in the w
 
 TEST_CASE("all problems of a file are shown, by place") {
   const std::string text =
-      bad("[drain]\ndeadline = 25\nfoo = 1\n[log]\nlevel = \"inof\"\n[[listener]]\naddress = \"nowhere\"\n[[route]]\nupstream = \"x\"\n");
+      bad("[drain]\ndeadline = 25\nfoo = 1\n[log]\nlevel = \"inof\"\n[[listener]]\naddress = "
+          "\"nowhere\"\n[[route]]\nupstream = \"x\"\n");
   const std::size_t a = text.find("test.toml:2:12: error: deadline takes a duration in quotes");
   const std::size_t b = text.find("test.toml:3:1: error: unknown key \"foo\"");
   const std::size_t c = text.find("test.toml:5:9: error: level is one of");
@@ -103,7 +105,8 @@ TEST_CASE("tables and arrays of tables are told apart") {
   CHECK_HAS(bad(whole("[[drain]]\ndeadline = \"25s\"")), "drain is a table, not an array");
   CHECK_HAS(bad(whole("drain = 3")), "drain is a table, not a number");
   CHECK_HAS(bad("listener = [1]\n"), "listener is an array of tables, not of a number");
-  CHECK_HAS(bad(std::string(listener) + std::string(upstream) + "pool = 3\n" + std::string(route)), "pool is a table, not a number");
+  CHECK_HAS(bad(std::string(listener) + std::string(upstream) + "pool = 3\n" + std::string(route)),
+            "pool is a table, not a number");
 }
 
 TEST_CASE("a byte-order mark is accepted and does not shift columns") {
@@ -114,12 +117,14 @@ TEST_CASE("a byte-order mark is accepted and does not shift columns") {
 TEST_CASE("lines may end in CR LF") {
   std::string text = whole("[drain]\ndeadlin = \"25s\"");
   for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 2) text.replace(at, 1, "\r\n");
-  CHECK_HAS(bad(text), "test.toml:2:1: error: unknown key \"deadlin\" in [drain]\n    deadlin = \"25s\"\n    ^~~~~~~\n");
+  CHECK_HAS(bad(text),
+            "test.toml:2:1: error: unknown key \"deadlin\" in [drain]\n    deadlin = \"25s\"\n    ^~~~~~~\n");
 }
 
 TEST_CASE("columns and carets count characters, not bytes") {
   CHECK_HAS(bad(whole("log = { \"\xc3\xa9\xc3\xa9\" = 1, levl = \"info\" }")),
-            "test.toml:1:19: error: unknown key \"levl\" in [log]\n    log = { \"\xc3\xa9\xc3\xa9\" = 1, levl = \"info\" }\n               "
+            "test.toml:1:19: error: unknown key \"levl\" in [log]\n    log = { \"\xc3\xa9\xc3\xa9\" = 1, levl = "
+            "\"info\" }\n               "
             "       ^~~~\n");
 }
 
@@ -159,7 +164,11 @@ TEST_CASE("a FIFO, a device or a socket is no configuration, and nothing is wait
   const struct {
     std::string path;
     std::string_view what;
-  } cases[] = {{fifo, "a FIFO"}, {link, "a FIFO"}, {socket_path, "a socket"}, {"/dev/zero", "a device"}, {"/dev/null", "a device"}};
+  } cases[] = {{fifo, "a FIFO"},
+               {link, "a FIFO"},
+               {socket_path, "a socket"},
+               {"/dev/zero", "a device"},
+               {"/dev/null", "a device"}};
   for (const auto& [path, what] : cases) {
     const auto loaded = load_file(path);
     REQUIRE_FALSE(loaded.has_value());
@@ -202,7 +211,8 @@ TEST_CASE("nesting and dotted keys: 64 deep are parsed, 65 are refused before th
   CHECK(deep("[" + dotted(30) + "]\n" + dotted(20) + " = { " + dotted(20) + " = 1 }"));
   // ... and is taken off again.
   std::string siblings;
-  for (int i = 0; i < 1'000; ++i) siblings += "k" + std::to_string(i) + " = [[1.5, 2.5], { a.b = 1 }]\n[h" + std::to_string(i) + ".x]\n";
+  for (int i = 0; i < 1'000; ++i)
+    siblings += "k" + std::to_string(i) + " = [[1.5, 2.5], { a.b = 1 }]\n[h" + std::to_string(i) + ".x]\n";
   CHECK_FALSE(deep(siblings));
 }
 
@@ -231,10 +241,12 @@ TEST_CASE("too deep is a problem with a place") {
 TEST_CASE("characters outside of ASCII stand in quotes and comments, nowhere else") {
   CHECK_FALSE(prescan("a = \"\xc3\xa9\" # \xc3\xa9\n'\xc3\xa9' = 1\n").has_value());
   CHECK_FALSE(prescan("a = \"\"\"\xc3\xa9\n\xc3\xa9\"\"\"\nb = '''\\\n\xc3\xa9'''\n").has_value());
-  CHECK_HAS(bad("a = '\xc3\xa9' \xc3\xa9"), "test.toml:1:9: error: a character outside of ASCII stands in quotes or in a comment");
+  CHECK_HAS(bad("a = '\xc3\xa9' \xc3\xa9"),
+            "test.toml:1:9: error: a character outside of ASCII stands in quotes or in a comment");
   CHECK(prescan("\xc3\xa9 = 1").has_value());
   CHECK(prescan("a = \xef\xbb\xbd").has_value());
-  CHECK_HAS(bad("a = \"\"\"x\n\\ \n \xc3\xa9\"\"\""), "test.toml:2:2: error: a character outside of ASCII cannot follow a backslash");
+  CHECK_HAS(bad("a = \"\"\"x\n\\ \n \xc3\xa9\"\"\""),
+            "test.toml:2:2: error: a character outside of ASCII cannot follow a backslash");
   CHECK(prescan("a = \"\"\"\\\xc3\xa9\"\"\"").has_value());
   // A quote that touches a bare value opens no string, so it hides nothing.
   CHECK_HAS(bad("a =0\"\"\"y\xc3\xa9\"\"\"\n"), "test.toml:1:5: error: a quote cannot follow a value");
@@ -242,7 +254,9 @@ TEST_CASE("characters outside of ASCII stand in quotes and comments, nowhere els
   CHECK(prescan("a = [0[\"\"\"\xc3\xa9\"\"\"").has_value());
   CHECK(prescan("a = [1, 2'\xc3\xa9'").has_value());
   CHECK(prescan("a = 1979-05-27 0\"\"\"\xc3\xa9\"\"\"").has_value());
-  CHECK_FALSE(prescan("a = [1, '\xc3\xa9', { b = 2, \"\xc3\xa9\" = 3 }, [4.5]]\n\"\xc3\xa9\" = true # \"\n'b'.\"c\" = 1\n").has_value());
+  CHECK_FALSE(
+      prescan("a = [1, '\xc3\xa9', { b = 2, \"\xc3\xa9\" = 3 }, [4.5]]\n\"\xc3\xa9\" = true # \"\n'b'.\"c\" = 1\n")
+          .has_value());
 }
 
 TEST_CASE("paths are relative to the folder of the file") {
@@ -256,7 +270,8 @@ TEST_CASE("problems as JSON") {
   const auto loaded = load_text(whole("[log]\nlevel = \"a\\\"b\""));
   REQUIRE_FALSE(loaded.has_value());
   CHECK(to_json(loaded.error()) ==
-        "[{\"file\": \"folder/test.toml\", \"line\": 2, \"column\": 9, \"severity\": \"error\", \"message\": \"level is one of "
+        "[{\"file\": \"folder/test.toml\", \"line\": 2, \"column\": 9, \"severity\": \"error\", \"message\": \"level "
+        "is one of "
         "\\\"debug\\\", \\\"info\\\", "
         "\\\"warn\\\", \\\"error\\\", not \\\"a\\\\\\\"b\\\"\", \"suggestion\": \"\"}]\n");
   CHECK(to_json({}) == "[]\n");

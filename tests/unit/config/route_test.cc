@@ -10,7 +10,8 @@ std::string with(std::string_view lines) { return concat({listener, upstream, ro
 std::string doing(std::string_view action) { return concat({listener, upstream, "[[route]]\n", action, "\n"}); }
 
 TEST_CASE("hosts") {
-  CHECK(good(with("hosts = [\"Example.COM\", \"*.example.com\", \"10.0.0.1\", \"[::1]\"]")).routes[0].hosts.front() == "example.com");
+  CHECK(good(with("hosts = [\"Example.COM\", \"*.example.com\", \"10.0.0.1\", \"[::1]\"]")).routes[0].hosts.front() ==
+        "example.com");
   CHECK_HAS(bad(with("hosts = [\"a.*.b\"]")), "hosts takes a wildcard only as the whole first label");
   CHECK_HAS(bad(with("hosts = [\"*\"]")), "hosts takes a wildcard only as the whole first label");
   CHECK_HAS(bad(with("hosts = [\"a.b:80\"]")), "hosts is matched without a port");
@@ -48,8 +49,9 @@ TEST_CASE("methods and upgrades") {
 }
 
 TEST_CASE("header matches and edits") {
-  const Snapshot s = good(with(
-      "headers = { X-Canary = \"1\" }\nrequest_headers = { set = { X-A = \"1\" }, add = { X-B = [\"2\", \"3\"] }, remove = [\"X-C\"] }"));
+  const Snapshot s =
+      good(with("headers = { X-Canary = \"1\" }\nrequest_headers = { set = { X-A = \"1\" }, add = { X-B = [\"2\", "
+                "\"3\"] }, remove = [\"X-C\"] }"));
   CHECK(s.routes[0].headers.front() == route::HeaderValue{"x-canary", "1"});
   CHECK(s.routes[0].request_headers.set.front() == route::HeaderValue{"x-a", "1"});
   REQUIRE(s.routes[0].request_headers.add.size() == 2);
@@ -62,7 +64,8 @@ TEST_CASE("header matches and edits") {
   CHECK_HAS(bad(with("request_headers = { sett = {} }")), "request_headers has no key \"sett\"");
   CHECK_HAS(bad(with("request_headers = { sett = {} }")), "did you mean \"set\"?");
   CHECK_HAS(bad(with("headers = { a = [\"1\"] }")), "headers takes values in quotes");
-  for (const char* name : {"Connection", "Content-Length", "Transfer-Encoding", "Host", "Upgrade", "TE", "Trailer", "Keep-Alive"}) {
+  for (const char* name :
+       {"Connection", "Content-Length", "Transfer-Encoding", "Host", "Upgrade", "TE", "Trailer", "Keep-Alive"}) {
     CAPTURE(name);
     CHECK_HAS(bad(with(concat({"request_headers = { set = { ", name, " = \"x\" } }"}))), "must not edit");
     CHECK_HAS(bad(with(concat({"response_headers = { remove = [\"", name, "\"] }"}))), "must not edit");
@@ -72,7 +75,8 @@ TEST_CASE("header matches and edits") {
 
 TEST_CASE("split") {
   CHECK_HAS(bad(doing("split = []")), "split needs at least one upstream with a weight above 0");
-  CHECK_HAS(bad(doing("split = [{ upstream = \"app\", weight = 0 }]")), "split needs at least one upstream with a weight above 0");
+  CHECK_HAS(bad(doing("split = [{ upstream = \"app\", weight = 0 }]")),
+            "split needs at least one upstream with a weight above 0");
   CHECK_HAS(bad(doing("split = [{ upstream = \"app\", weight = 65536 }]")), "split.weight must be from 0 to 65535");
   CHECK_HAS(bad(doing("split = [{ weight = 1 }]")), "split needs upstream");
   CHECK_HAS(bad(doing("split = \"app\"")), "split takes an array of tables");
@@ -84,13 +88,16 @@ TEST_CASE("redirect") {
   CHECK(s.routes[0].action == route::Action::redirect);
   CHECK(s.routes[0].redirect.status == 308);
   CHECK(good(doing("redirect = { to = \"/x\", status = 302 }")).routes[0].redirect.status == 302);
-  CHECK_HAS(bad(doing("redirect = { to = \"/x\", status = 304 }")), "redirect.status takes status 301, 302, 303, 307 or 308");
+  CHECK_HAS(bad(doing("redirect = { to = \"/x\", status = 304 }")),
+            "redirect.status takes status 301, 302, 303, 307 or 308");
   CHECK_HAS(bad(doing("redirect = { to = \"/x\", status = 200 }")), "redirect.status must be from 300 to 399");
-  CHECK_HAS(bad(doing("redirect = { to = \"{hots}\" }")), "redirect.to knows {host}, {authority}, {path} and {query}, not {hots}");
+  CHECK_HAS(bad(doing("redirect = { to = \"{hots}\" }")),
+            "redirect.to knows {host}, {authority}, {path} and {query}, not {hots}");
   const std::pair<std::string_view, std::string_view> slips[] = {
       {"{hots}", "{host}"}, {"{Authority}", "{authority}"}, {"{pth}", "{path}"}, {"{querry}", "{query}"}};
   for (const auto& [wrong, meant] : slips) {
-    CHECK_HAS(bad(doing(concat({"redirect = { to = \"https://x/", wrong, "\" }"}))), concat({"did you mean \"", meant, "\"?"}));
+    CHECK_HAS(bad(doing(concat({"redirect = { to = \"https://x/", wrong, "\" }"}))),
+              concat({"did you mean \"", meant, "\"?"}));
   }
   CHECK_HAS_NOT(bad(doing("redirect = { to = \"{something}\" }")), "did you mean");
   CHECK_HAS(bad(doing("redirect = { to = \"{host\" }")), "redirect.to has a '{' without a '}'");
@@ -118,8 +125,10 @@ TEST_CASE("respond") {
 TEST_CASE("rate limits, once they are built") {
   const auto limit = [](std::string_view inner) { return with(concat({"rate_limit = { ", inner, " }"})); };
   const Snapshot s = good(limit("requests = 100, key = \"header:X-Key\""), everything());
-  CHECK(*s.routes[0].rate_limit ==
-        route::RateLimit{.requests = 100, .per = base::seconds(1), .burst = 100, .key = route::RateKey::header, .key_name = "x-key"});
+  CHECK(
+      *s.routes[0].rate_limit ==
+      route::RateLimit{
+          .requests = 100, .per = base::seconds(1), .burst = 100, .key = route::RateKey::header, .key_name = "x-key"});
   CHECK_HAS(bad(limit("per = \"1s\""), everything()), "rate_limit needs requests");
   CHECK_HAS(bad(limit("requests = 0"), everything()), "rate_limit.requests must be from 1");
   CHECK_HAS(bad(limit("requests = 1, per = \"0s\""), everything()), "rate_limit.per must be at least");

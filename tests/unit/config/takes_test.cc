@@ -1,5 +1,5 @@
-// Every key of the schema, changed by a reload: in force afterwards, or named as waiting for a restart. Made from the schema, so a new
-// key is asked of the same; one whose values cannot be guessed stands in `others`.
+// Every key of the schema, changed by a reload: in force afterwards, or named as waiting for a restart. Made from the
+// schema, so a new key is asked of the same; one whose values cannot be guessed stands in `others`.
 #include <algorithm>
 #include <cctype>
 #include <map>
@@ -133,8 +133,8 @@ std::string guess(const std::string& value) {
   const std::string number = value.substr(digits, end == std::string::npos ? end : end - digits);
   const std::string rest = end == std::string::npos ? "" : value.substr(end);
   if (rest.starts_with('.')) return value + "1";
-  const bool unit = rest.empty() || rest == "ms\"" || rest == "s\"" || rest == "m\"" || rest == "h\"" || rest == "B\"" || rest == "KiB\"" ||
-                    rest == "MiB\"" || rest == "GiB\"" || rest == "TiB\"";
+  const bool unit = rest.empty() || rest == "ms\"" || rest == "s\"" || rest == "m\"" || rest == "h\"" ||
+                    rest == "B\"" || rest == "KiB\"" || rest == "MiB\"" || rest == "GiB\"" || rest == "TiB\"";
   return unit ? value.substr(0, digits) + std::to_string(std::stoull(number) + 1) + rest : std::string();
 }
 

@@ -9,7 +9,9 @@ namespace {
 
 using namespace test;
 
-std::string in_drain(std::string_view value) { return whole(concat({"[drain]\nderegister_wait = \"0s\"\ndeadline = ", value})); }
+std::string in_drain(std::string_view value) {
+  return whole(concat({"[drain]\nderegister_wait = \"0s\"\ndeadline = ", value}));
+}
 std::string in_listener(std::string_view lines) { return concat({listener, lines, "\n", upstream, route}); }
 std::string in_upstream(std::string_view lines) { return concat({listener, upstream, lines, "\n", route}); }
 std::string in_route(std::string_view lines) { return concat({listener, upstream, route, lines, "\n"}); }
@@ -25,8 +27,8 @@ TEST_CASE("durations") {
   CHECK_HAS(bad(in_drain("\"8761h\"")), "deadline must be at most \"8760h\"");
   CHECK_HAS(bad(in_drain("\"99999999999999999999s\"")), "deadline takes a duration");
   CHECK_HAS(bad(in_drain("\"18446744073709551615h\"")), "deadline takes a duration");
-  for (const char* wrong :
-       {"\"\"", "\"s\"", "\"5 s\"", "\"-5s\"", "\"+5s\"", "\"1.5s\"", "\"5x\"", "\"5\"", "5.0", "true", "[]", "{}", "1979-05-27"}) {
+  for (const char* wrong : {"\"\"", "\"s\"", "\"5 s\"", "\"-5s\"", "\"+5s\"", "\"1.5s\"", "\"5x\"", "\"5\"", "5.0",
+                            "true", "[]", "{}", "1979-05-27"}) {
     CAPTURE(wrong);
     CHECK_HAS(bad(in_drain(wrong)), "deadline takes a duration in quotes");
   }
@@ -76,7 +78,8 @@ TEST_CASE("max_memory is auto or a size, at the least there may be and below") {
   CHECK(good(whole("[admin]\nunix_mode = \"777\"")).admin.unix_mode == 0777);
   CHECK(good(concat({listener, "unix_mode = \"0000\"\n", upstream, route})).listeners[0].unix_mode == 0);
   for (const std::string_view mode : {"\"1777\"", "\"0668\"", "\"66\"", "\"\"", "\"rw-rw----\"", "\"00660\""}) {
-    CHECK_HAS(bad(whole(concat({"[admin]\nunix_mode = ", mode}))), "unix_mode takes octal digits in quotes, such as \"0660\", from");
+    CHECK_HAS(bad(whole(concat({"[admin]\nunix_mode = ", mode}))),
+              "unix_mode takes octal digits in quotes, such as \"0660\", from");
   }
   CHECK_HAS(bad(whole("[admin]\nunix_mode = 660")), "unix_mode takes octal digits in quotes");
   CHECK(good(whole("[runtime]\nmax_memory = \"auto\"")).runtime.max_memory == 0);
@@ -123,7 +126,9 @@ TEST_CASE("words of a closed list") {
 }
 
 TEST_CASE("listener addresses") {
-  const auto address = [](std::string_view value) { return concat({"[[listener]]\naddress = ", value, "\n", upstream, route}); };
+  const auto address = [](std::string_view value) {
+    return concat({"[[listener]]\naddress = ", value, "\n", upstream, route});
+  };
   CHECK(good(address("[\"127.0.0.1:1\", \"[::1]:1\", \"unix:/tmp/x\"]")).listeners[0].addresses.size() == 3);
   CHECK(good(address("\"127.0.0.1:0\"")).listeners[0].addresses[0].parsed.port() == 0);
   CHECK_HAS(bad(address("[]")), "address must name at least one address");
@@ -139,7 +144,8 @@ TEST_CASE("endpoints") {
   const auto endpoints = [](std::string_view value) {
     return concat({listener, "[[upstream]]\nname = \"app\"\nendpoints = ", value, "\n", route});
   };
-  const Snapshot s = good(endpoints("[\"127.0.0.1:3000\", { address = \"[::1]:3001\", weight = 2 }, \"unix:/run/app.sock\"]"));
+  const Snapshot s =
+      good(endpoints("[\"127.0.0.1:3000\", { address = \"[::1]:3001\", weight = 2 }, \"unix:/run/app.sock\"]"));
   REQUIRE(s.upstreams[0].endpoints.size() == 3);
   CHECK(s.upstreams[0].endpoints[1].weight == 2);
   CHECK(s.upstreams[0].endpoints[2].address->path() == "/run/app.sock");
@@ -151,7 +157,8 @@ TEST_CASE("endpoints") {
   CHECK_HAS(bad(endpoints("[\"127.0.0.1:0\"]")), "endpoints needs a port above 0");
   CHECK_HAS(bad(endpoints("[\"300.0.0.1:80\"]")), "endpoints holds no address: \"300.0.0.1:80\"");
   CHECK_HAS(bad(endpoints("[{ address = \"127.0.0.1:1\", weight = 0 }]")), "endpoints.weight must be from 1 to 65535");
-  CHECK_HAS(bad(endpoints("[{ address = \"127.0.0.1:1\", weight = 65536 }]")), "endpoints.weight must be from 1 to 65535");
+  CHECK_HAS(bad(endpoints("[{ address = \"127.0.0.1:1\", weight = 65536 }]")),
+            "endpoints.weight must be from 1 to 65535");
   CHECK_HAS(bad(endpoints("[{ addres = \"127.0.0.1:1\" }]")), "endpoints has no key \"addres\"");
   CHECK_HAS(bad(endpoints("[{ addres = \"127.0.0.1:1\" }]")), "endpoints needs address");
   CHECK_HAS(bad(endpoints("[1]")), "endpoints takes an address in quotes");
@@ -163,14 +170,17 @@ TEST_CASE("names of upstreams and listeners are labels") {
   CHECK_HAS(bad("[[listener]]\nname = \"a b\"\naddress = \"127.0.0.1:1\"\n"), "name must be printable ASCII");
   CHECK_HAS(bad("[[listener]]\nname = \"\"\naddress = \"127.0.0.1:1\"\n"), "name must not be empty");
   const std::string longest(128, 'x');
-  CHECK(good(concat({"[[listener]]\nname = \"", longest, "\"\naddress = \"127.0.0.1:1\"\n"})).listeners[0].name == longest);
-  CHECK_HAS(bad(concat({"[[listener]]\nname = \"", longest, "x\"\naddress = \"127.0.0.1:1\"\n"})), "at most 128 characters");
+  CHECK(good(concat({"[[listener]]\nname = \"", longest, "\"\naddress = \"127.0.0.1:1\"\n"})).listeners[0].name ==
+        longest);
+  CHECK_HAS(bad(concat({"[[listener]]\nname = \"", longest, "x\"\naddress = \"127.0.0.1:1\"\n"})),
+            "at most 128 characters");
 }
 
 TEST_CASE("blocks of addresses") {
   CHECK(good(in_listener("trusted_proxies = [\"10.0.0.0/8\", \"::1\"]")).listeners[0].trusted_proxies.size() == 2);
   CHECK(good(in_listener("")).listeners[0].forwarded_by == exchange::ForwardedBy::x_forwarded_for);
-  CHECK(good(in_listener("forwarded_by = \"forwarded\"")).listeners[0].forwarded_by == exchange::ForwardedBy::forwarded);
+  CHECK(good(in_listener("forwarded_by = \"forwarded\"")).listeners[0].forwarded_by ==
+        exchange::ForwardedBy::forwarded);
   CHECK_HAS(bad(in_listener("forwarded_by = \"x-real-ip\"")), "forwarded_by is one of");
   CHECK_HAS(bad(in_listener("trusted_proxies = [\"10.0.0.1/8\"]")), "trusted_proxies holds no block: \"10.0.0.1/8\"");
   CHECK_HAS(bad(in_listener("trusted_proxies = [\"10.0.0.0/33\"]")), "trusted_proxies holds no block: \"10.0.0.0/33\"");
@@ -181,7 +191,8 @@ TEST_CASE("blocks of addresses") {
 }
 
 TEST_CASE("access log, admin, source addresses, expected statuses") {
-  CHECK(good(whole("[access_log]\noutput = \"off\"\nformat = \"common\"")).access_log.output == exchange::AccessLogOutput::off);
+  CHECK(good(whole("[access_log]\noutput = \"off\"\nformat = \"common\"")).access_log.output ==
+        exchange::AccessLogOutput::off);
   CHECK_HAS(bad(whole("[access_log]\noutput = \"stdot\"")), "did you mean \"stdout\"?");
   CHECK_HAS(bad(whole("[access_log]\noutput = \"\"")), "output must not be empty");
   CHECK_FALSE(good(whole("[admin]\naddress = \"\"")).admin.parsed.has_value());

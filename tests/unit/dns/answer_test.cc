@@ -1,4 +1,5 @@
-// The parser of answers: what is taken, what is refused or skipped and under which reason, and that it stays within the bytes.
+// The parser of answers: what is taken, what is refused or skipped and under which reason, and that it stays within the
+// bytes.
 #include "dns/answer.h"
 
 #include <algorithm>
@@ -35,13 +36,15 @@ std::vector<std::string> texts(const Answer& answer) {
 }
 using Texts = std::vector<std::string>;
 
-DnsMessage asked(std::uint16_t type = DnsMessage::a, std::string_view name = "www.example") { return DnsMessage().question(name, type); }
+DnsMessage asked(std::uint16_t type = DnsMessage::a, std::string_view name = "www.example") {
+  return DnsMessage().question(name, type);
+}
 
 }  // namespace
 
 TEST_CASE("addresses: sorted, each once, the least TTL") {
-  const Answer answer =
-      parse(asked().add_a("www.example", 60, 0x0a000002).add_a("www.example", 30, 0x0a000001).add_a("@12", 90, 0x0a000002));
+  const Answer answer = parse(
+      asked().add_a("www.example", 60, 0x0a000002).add_a("www.example", 30, 0x0a000001).add_a("@12", 90, 0x0a000002));
   CHECK(answer.outcome == Outcome::ok);
   CHECK(texts(answer) == Texts{"10.0.0.1", "10.0.0.2"});
   CHECK(answer.ttl == 30);
@@ -58,8 +61,10 @@ TEST_CASE("names compare without case, in question and owner (RFC 4343)") {
 }
 
 TEST_CASE("a chain of aliases in any order; the TTL is the least of all") {
-  const Answer answer =
-      parse(asked().add_a("end.example", 60, 0x0a000001).add_cname("b.example", 20, "END.example").add_cname("@12", 300, "B.example"));
+  const Answer answer = parse(asked()
+                                  .add_a("end.example", 60, 0x0a000001)
+                                  .add_cname("b.example", 20, "END.example")
+                                  .add_cname("@12", 300, "B.example"));
   CHECK(answer.outcome == Outcome::ok);
   CHECK(answer.canonical_name == "end.example");
   CHECK(answer.ttl == 20);
@@ -85,13 +90,16 @@ TEST_CASE("a chain as long as allowed is followed, a longer one is refused") {
 }
 
 TEST_CASE("aliases in a circle, or two of one name, are refused") {
-  CHECK(parse(asked().add_cname("@12", 1, "b.example").add_cname("b.example", 1, "www.example")).refusal == Ignored::alias_loop);
+  CHECK(parse(asked().add_cname("@12", 1, "b.example").add_cname("b.example", 1, "www.example")).refusal ==
+        Ignored::alias_loop);
   CHECK(parse(asked().add_cname("@12", 1, "@12")).refusal == Ignored::alias_loop);
-  const Answer two = parse(asked().add_cname("@12", 1, "b.example").add_cname("@12", 1, "c.example").add_a("b.example", 1, 0x0a000001));
+  const Answer two = parse(
+      asked().add_cname("@12", 1, "b.example").add_cname("@12", 1, "c.example").add_a("b.example", 1, 0x0a000001));
   CHECK(two.refusal == Ignored::alias_loop);
   CHECK(two.addresses.empty());
-  CHECK(parse(asked().add_cname("@12", 1, "b.example").add_cname("@12", 1, "b.example").add_a("b.example", 1, 0x0a000001)).outcome ==
-        Outcome::ok);
+  CHECK(
+      parse(asked().add_cname("@12", 1, "b.example").add_cname("@12", 1, "b.example").add_a("b.example", 1, 0x0a000001))
+          .outcome == Outcome::ok);
 }
 
 TEST_CASE("records of another owner are skipped and counted") {
@@ -109,7 +117,13 @@ TEST_CASE("records of another owner are skipped and counted") {
   CHECK(none.addresses.empty());
   // A label with a dot inside is not two labels.
   DnsMessage dotted = asked();
-  dotted.count(DnsMessage::answers).raw(std::string_view("\x0bwww.example\0", 13)).u16(1).u16(1).u32(9).u16(4).u32(0x0a000009);
+  dotted.count(DnsMessage::answers)
+      .raw(std::string_view("\x0bwww.example\0", 13))
+      .u16(1)
+      .u16(1)
+      .u32(9)
+      .u16(4)
+      .u32(0x0a000009);
   const Answer trick = parse(dotted);
   CHECK(trick.addresses.empty());
   CHECK(ignored(trick, Ignored::other_owner) == 1);
@@ -144,7 +158,8 @@ TEST_CASE("what does not answer the question is refused, and nothing of it taken
       {"another type", with(asked(DnsMessage::aaaa)), Ignored::wrong_question},
       {"another class", with(DnsMessage().question("www.example", 1, 3)), Ignored::wrong_question},
       {"a pointer to itself", DnsMessage().count(DnsMessage::questions).name("@12").u16(1).u16(1), Ignored::bad_name},
-      {"a pointer into the header", with(DnsMessage().count(DnsMessage::questions).name("@0").u16(1).u16(1)), Ignored::bad_name},
+      {"a pointer into the header", with(DnsMessage().count(DnsMessage::questions).name("@0").u16(1).u16(1)),
+       Ignored::bad_name},
       {"a pointer forward", with(asked()).add_a("@64", 1, 0x0a000001), Ignored::bad_name},
       {"a pointer to the labels it ends", with(asked()).add_a("x.@56", 1, 0x0a000001), Ignored::bad_name},
       {"a label of type 01", with(asked()).count(DnsMessage::answers).raw("\x41x"), Ignored::bad_name},
@@ -163,7 +178,8 @@ TEST_CASE("what does not answer the question is refused, and nothing of it taken
       {"addresses of a wrong length only", asked().record("@12", 1, 60).raw("abcde").end(), Ignored::bad_record},
       {"0.0.0.0 only", asked().add_a("@12", 60, 0), Ignored::bad_record},
       {"a multicast address only", asked().add_a("@12", 60, 0xe0000001), Ignored::bad_record},
-      {"another class's address only", asked().record("@12", 1, 60, DnsMessage::answers, 3).u32(0x0a000001).end(), Ignored::bad_record},
+      {"another class's address only", asked().record("@12", 1, 60, DnsMessage::answers, 3).u32(0x0a000001).end(),
+       Ignored::bad_record},
   };
   for (const Row& row : rows) {
     CAPTURE(row.what);
@@ -176,7 +192,8 @@ TEST_CASE("what does not answer the question is refused, and nothing of it taken
 }
 
 TEST_CASE("a bad record among good ones is skipped") {
-  const Answer answer = parse(asked().add_a("@12", 60, 0x0a000001).record("@12", 1, 1).raw("abc").end().add_a("@12", 60, 0xffffffff));
+  const Answer answer =
+      parse(asked().add_a("@12", 60, 0x0a000001).record("@12", 1, 1).raw("abc").end().add_a("@12", 60, 0xffffffff));
   CHECK(texts(answer) == Texts{"10.0.0.1"});
   CHECK(answer.ttl == 60);
   CHECK(ignored(answer, Ignored::bad_record) == 2);
@@ -202,7 +219,8 @@ TEST_CASE("negative answers live as the SOA says (RFC 2308)") {
   const Answer foreign = parse(asked().add_soa("ample", 300, 7));  // no zone of the name, though its text is a suffix
   CHECK_FALSE(foreign.negative_ttl.has_value());
   CHECK(ignored(foreign, Ignored::other_owner) == 1);
-  const Answer torn = parse(asked().record("example", DnsMessage::soa, 9, DnsMessage::authorities).name("a").name("b").u32(1).end());
+  const Answer torn =
+      parse(asked().record("example", DnsMessage::soa, 9, DnsMessage::authorities).name("a").name("b").u32(1).end());
   CHECK(torn.outcome == Outcome::empty);
   CHECK(ignored(torn, Ignored::bad_record) == 1);
 }
@@ -227,9 +245,10 @@ TEST_CASE("SRV: any weight and priority, a compressed target, '.', what is broke
   const Answer nowhere = take(srv().add_srv("@12", 60, 0, 0, 0, "."));
   REQUIRE(nowhere.services.size() == 1);
   CHECK(nowhere.services[0].target.empty());
-  CHECK(take(srv().add_srv("@12", 60, 0, 0, 0, "a.example")).refusal == Ignored::bad_record);           // port 0
+  CHECK(take(srv().add_srv("@12", 60, 0, 0, 0, "a.example")).refusal == Ignored::bad_record);  // port 0
   CHECK(take(srv().record("@12", 33, 60).u16(0).u16(0).u16(80).end()).refusal == Ignored::bad_record);  // no target
-  CHECK(take(srv().record("@12", 33, 60).u16(0).u16(0).u16(80).name("a").raw("x").end()).refusal == Ignored::bad_record);
+  CHECK(take(srv().record("@12", 33, 60).u16(0).u16(0).u16(80).name("a").raw("x").end()).refusal ==
+        Ignored::bad_record);
   CHECK(take(srv()
                  .record("@12", 33, 60)
                  .u16(0)
@@ -280,17 +299,18 @@ TEST_CASE("a name of 253 characters is read, one more is refused") {
 }
 
 TEST_CASE("as many pointers as allowed, and one more") {
-  const auto jumps = [](std::size_t count) {  // a chain of pointers in the data of a record nobody looks at, used by an owner
-    DnsMessage m = asked();
-    m.record("@12", 99, 1);
-    std::size_t at = 12;
-    for (std::size_t i = 0; i + 1 < count; ++i) {
-      const std::size_t here = m.bytes.size();
-      m.name("@" + std::to_string(at));
-      at = here;
-    }
-    return parse(m.end().add_a("@" + std::to_string(at), 60, 0x0a000001));
-  };
+  const auto jumps =
+      [](std::size_t count) {  // a chain of pointers in the data of a record nobody looks at, used by an owner
+        DnsMessage m = asked();
+        m.record("@12", 99, 1);
+        std::size_t at = 12;
+        for (std::size_t i = 0; i + 1 < count; ++i) {
+          const std::size_t here = m.bytes.size();
+          m.name("@" + std::to_string(at));
+          at = here;
+        }
+        return parse(m.end().add_a("@" + std::to_string(at), 60, 0x0a000001));
+      };
   CHECK(jumps(dns::pointers_max).outcome == Outcome::ok);
   CHECK(jumps(dns::pointers_max + 1).refusal == Ignored::bad_name);
 }
@@ -306,7 +326,8 @@ TEST_CASE("other types, additional records and what stands behind are no fault")
 }
 
 TEST_CASE("any prefix and any flipped bytes are read without a fault of ours") {
-  const DnsMessage good = asked().add_cname("@12", 60, "b.@16").add_a("b.example", 60, 0x0a000001).add_soa("example", 60, 60);
+  const DnsMessage good =
+      asked().add_cname("@12", 60, "b.@16").add_a("b.example", 60, 0x0a000001).add_soa("example", 60, 60);
   for (std::size_t size = 0; size < good.bytes.size(); ++size) {
     DnsMessage cut = good;
     cut.bytes.resize(size);

@@ -1,4 +1,5 @@
-// What is bounded about names, and what is told of them: limits at and above, the status, the history, the meter. In simulated time.
+// What is bounded about names, and what is told of them: limits at and above, the status, the history, the meter. In
+// simulated time.
 #include <map>
 #include <string>
 #include <vector>
@@ -22,7 +23,8 @@ const std::string app = "app.example";
 
 TEST_CASE("names that cannot be") {
   World w;
-  for (const char* name : {"", ".", "a..b"}) CHECK_FALSE(w.directory.follow({dns::Kind::address, name, 80}, w.follower).has_value());
+  for (const char* name : {"", ".", "a..b"})
+    CHECK_FALSE(w.directory.follow({dns::Kind::address, name, 80}, w.follower).has_value());
 }
 
 TEST_CASE("as many targets as allowed, one more is refused, and one that left makes room") {

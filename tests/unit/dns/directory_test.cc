@@ -1,4 +1,5 @@
-// Names with addresses: families, TTLs, changes, what happens while the DNS fails or takes a name back. In simulated time.
+// Names with addresses: families, TTLs, changes, what happens while the DNS fails or takes a name back. In simulated
+// time.
 #include "dns/directory.h"
 
 #include <algorithm>
@@ -340,7 +341,8 @@ TEST_CASE("both families emptied at once are held, and so is 'no such name' of o
 }
 
 TEST_CASE("while the DNS fails the last good answer serves, up to stale_max after its TTL") {
-  for (const Outcome outcome : {Outcome::servfail, Outcome::refused, Outcome::timeout, Outcome::unreachable, Outcome::malformed}) {
+  for (const Outcome outcome :
+       {Outcome::servfail, Outcome::refused, Outcome::timeout, Outcome::unreachable, Outcome::malformed}) {
     CAPTURE(dns::outcome_name(outcome));
     World w;
     w.options.stale_max = seconds(100);

@@ -1,5 +1,5 @@
-// DnsServer: a name server on loopback, UDP and TCP at one port the kernel chose, on the loop of the test. It answers as the test
-// says: nothing, something else, several datagrams, from another socket. For the tests of this folder.
+// DnsServer: a name server on loopback, UDP and TCP at one port the kernel chose, on the loop of the test. It answers
+// as the test says: nothing, something else, several datagrams, from another socket. For the tests of this folder.
 #pragma once
 
 #include <arpa/inet.h>
@@ -27,12 +27,14 @@ using Bytes = std::vector<std::uint8_t>;
 struct Query {
   Bytes bytes;
   std::uint16_t id = 0, type = 0;
-  std::string name;                             // as sent
-  std::uint16_t port = 0;                       // of the client
+  std::string name;  // as sent
+  std::uint16_t port = 0;  // of the client
   bool tcp = false;
   bool edns = false;
-  std::function<void(const Bytes&)> reply;      // may be called several times, and later
-  support::DnsMessage answer(std::uint16_t flags = 0x8180) const { return support::DnsMessage(id, flags).question(name, type); }
+  std::function<void(const Bytes&)> reply;  // may be called several times, and later
+  support::DnsMessage answer(std::uint16_t flags = 0x8180) const {
+    return support::DnsMessage(id, flags).question(name, type);
+  }
 };
 
 enum class Tcp : bool { no, yes };
@@ -55,11 +57,12 @@ class DnsServer {
   std::string text() const { return "127.0.0.1:" + std::to_string(port()); }
   int udp_fd() const { return udp_.value(); }
   std::size_t udp_queries() const {
-    return static_cast<std::size_t>(std::count_if(queries.begin(), queries.end(), [](const Query& q) { return !q.tcp; }));
+    return static_cast<std::size_t>(
+        std::count_if(queries.begin(), queries.end(), [](const Query& q) { return !q.tcp; }));
   }
 
   std::vector<Query> queries;
-  std::function<void(const Query&)> on_query;   // none: silence
+  std::function<void(const Query&)> on_query;  // none: silence
 
   static std::uint16_t port_of(int fd) {
     sockaddr_in name{};
@@ -102,7 +105,8 @@ class DnsServer {
     Bytes bytes(4096);
     sockaddr_in from{};
     socklen_t size = sizeof from;
-    const ssize_t n = ::recvfrom(udp_.value(), bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
+    const ssize_t n =
+        ::recvfrom(udp_.value(), bytes.data(), bytes.size(), 0, reinterpret_cast<sockaddr*>(&from), &size);
     if (n < 12) return;
     bytes.resize(static_cast<std::size_t>(n));
     take(std::move(bytes), ntohs(from.sin_port), false, [fd = udp_.value(), from](const Bytes& answer) {
@@ -130,7 +134,8 @@ class DnsServer {
     take(Bytes(c.got.begin() + 2, c.got.end()), 0, true, [fd = c.fd.value()](const Bytes& answer) {
       Bytes framed{static_cast<std::uint8_t>(answer.size() >> 8), static_cast<std::uint8_t>(answer.size())};
       framed.insert(framed.end(), answer.begin(), answer.end());
-      REQUIRE(::write(fd, framed.data(), framed.size()) == static_cast<ssize_t>(framed.size()));  // loopback takes 64 KiB
+      REQUIRE(::write(fd, framed.data(), framed.size()) ==
+              static_cast<ssize_t>(framed.size()));  // loopback takes 64 KiB
     });
     c.got.clear();
   }
@@ -141,8 +146,8 @@ class DnsServer {
     q.edns = bytes[11] == 1;
     std::size_t at = 12;
     for (; bytes[at] != 0; at += 1U + bytes[at])
-      q.name += (q.name.empty() ? "" : ".") +
-                std::string(bytes.begin() + static_cast<long>(at) + 1, bytes.begin() + static_cast<long>(at) + 1 + bytes[at]);
+      q.name += (q.name.empty() ? "" : ".") + std::string(bytes.begin() + static_cast<long>(at) + 1,
+                                                          bytes.begin() + static_cast<long>(at) + 1 + bytes[at]);
     q.type = static_cast<std::uint16_t>(bytes[at + 1] << 8 | bytes[at + 2]);
     q.port = from;
     q.tcp = tcp;

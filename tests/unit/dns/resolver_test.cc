@@ -1,4 +1,5 @@
-// The resolver against a server of ours on loopback: good answers, forged and broken ones, silence, truncation, several servers.
+// The resolver against a server of ours on loopback: good answers, forged and broken ones, silence, truncation, several
+// servers.
 #include "dns/resolver.h"
 
 #include <csignal>
@@ -42,7 +43,7 @@ struct Asked final : dns::Queries::Asker {
 struct World {
   explicit World(std::vector<std::string> servers = {}) : resolver(loop, {.hosts = "", .resolv_conf = ""}) {
     options.servers = std::move(servers);
-    options.timeout = seconds(30);   // a test that waits for it shortens it
+    options.timeout = seconds(30);  // a test that waits for it shortens it
     resolver.configure(options);
   }
   void configure(std::vector<std::string> servers, base::Millis timeout = seconds(30), std::uint32_t attempts = 2) {
@@ -59,7 +60,9 @@ struct World {
       loop.turn(base::Micros{20'000});
     }
   }
-  void ask(Asked& asked, const std::string& name = app, Type type = Type::a) { asked.lookup = resolver.ask(name, type, asked); }
+  void ask(Asked& asked, const std::string& name = app, Type type = Type::a) {
+    asked.lookup = resolver.ask(name, type, asked);
+  }
   dns::Reply lookup(const std::string& name = app, Type type = Type::a) {
     Asked asked;
     ask(asked, name, type);
@@ -176,7 +179,8 @@ TEST_CASE("an answer from another source is not heard") {
   server.on_query = [&](const Query& q) {
     const sockaddr_in client = DnsServer::loopback(q.port);
     const Bytes forged = q.answer().add_a("@12", 60, 0x0a000009).bytes;
-    REQUIRE(::sendto(other.udp_fd(), forged.data(), forged.size(), 0, reinterpret_cast<const sockaddr*>(&client), sizeof client) > 0);
+    REQUIRE(::sendto(other.udp_fd(), forged.data(), forged.size(), 0, reinterpret_cast<const sockaddr*>(&client),
+                     sizeof client) > 0);
     answer(q);
   };
   CHECK(w.lookup().answer.addresses[0].ip_text() == "10.0.0.1");
@@ -210,7 +214,7 @@ TEST_CASE("a silent server: as many attempts as configured, each with an id and 
   CHECK(server.queries.size() == 4);
   std::set<std::uint16_t> ids, ports;
   for (const Query& q : server.queries) ids.insert(q.id), ports.insert(q.port);
-  CHECK(ids.size() >= 3);   // chance may repeat one
+  CHECK(ids.size() >= 3);  // chance may repeat one
   CHECK(ports.size() >= 3);
 }
 
@@ -290,11 +294,14 @@ TEST_CASE("a server without EDNS is asked again without it") {
 }
 
 TEST_CASE("a server that answers with an error is not asked again in the same look-up") {
-  for (const auto& [rcode, outcome] : {std::pair{2, Outcome::servfail}, std::pair{5, Outcome::refused}, std::pair{4, Outcome::refused}}) {
+  for (const auto& [rcode, outcome] :
+       {std::pair{2, Outcome::servfail}, std::pair{5, Outcome::refused}, std::pair{4, Outcome::refused}}) {
     World w;
     DnsServer server(w.loop);
     w.configure({server.text()}, seconds(30), 5);
-    server.on_query = [code = rcode](const Query& q) { q.reply(q.answer().rcode(static_cast<std::uint8_t>(code)).bytes); };
+    server.on_query = [code = rcode](const Query& q) {
+      q.reply(q.answer().rcode(static_cast<std::uint8_t>(code)).bytes);
+    };
     CHECK(w.lookup().outcome == outcome);
     CHECK(server.queries.size() == 1);
   }
@@ -393,7 +400,8 @@ TEST_CASE("a server with an IPv6 address") {
   sockaddr_in6 name{};
   name.sin6_family = AF_INET6;
   name.sin6_addr = in6addr_loopback;
-  if (!probe || ::bind(probe.value(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0) return;  // no IPv6 here
+  if (!probe || ::bind(probe.value(), reinterpret_cast<const sockaddr*>(&name), sizeof name) != 0)
+    return;  // no IPv6 here
   socklen_t size = sizeof name;
   REQUIRE(::getsockname(probe.value(), reinterpret_cast<sockaddr*>(&name), &size) == 0);
   World w({"[::1]:" + std::to_string(ntohs(name.sin6_port))});
@@ -448,9 +456,8 @@ TEST_CASE("resolv.conf and hosts as people write them") {
     return all;
   };
   CHECK(servers("") == "127.0.0.1:53 ");
-  CHECK(
-      servers("# nameserver 1.1.1.1\n;nameserver 1.1.1.1\nsearch example\n nameserver\t10.0.0.1 # a\r\nnameserver ::1\nnameserver bad\n") ==
-      "10.0.0.1:53 [::1]:53 ");
+  CHECK(servers("# nameserver 1.1.1.1\n;nameserver 1.1.1.1\nsearch example\n nameserver\t10.0.0.1 # a\r\nnameserver "
+                "::1\nnameserver bad\n") == "10.0.0.1:53 [::1]:53 ");
   std::string many;
   for (std::size_t i = 0; i <= dns::servers_max; ++i) many += "nameserver 10.0.0." + std::to_string(i + 1) + "\n";
   CHECK(dns::parse_resolv_conf(many).size() == dns::servers_max);

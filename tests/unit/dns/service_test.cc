@@ -21,7 +21,9 @@ namespace {
 const std::string web = "_http._tcp.example";
 
 struct ServiceWorld : World {
-  void services(std::vector<dns::ServiceRecord> records, std::uint32_t ttl = 60) { script.services(web, std::move(records), ttl); }
+  void services(std::vector<dns::ServiceRecord> records, std::uint32_t ttl = 60) {
+    script.services(web, std::move(records), ttl);
+  }
   void start() { follow(web, dns::Kind::service); }
 };
 
@@ -42,8 +44,8 @@ Texts rows(const std::vector<dns::Endpoint>& endpoints) {
 }  // namespace
 
 TEST_CASE("weights stay as they are when each target has as many addresses") {
-  CHECK(rows(dns::spread(
-            {candidate(10, 60, "b", {"10.0.0.2"}), candidate(10, 65535, "a", {"10.0.0.1"}, 8080), candidate(0, 1, "c", {"10.0.0.3"})})) ==
+  CHECK(rows(dns::spread({candidate(10, 60, "b", {"10.0.0.2"}), candidate(10, 65535, "a", {"10.0.0.1"}, 8080),
+                          candidate(0, 1, "c", {"10.0.0.3"})})) ==
         Texts{"10.0.0.3:80 0 1 c", "10.0.0.1:8080 10 65535 a", "10.0.0.2:80 10 60 b"});
 }
 
@@ -62,13 +64,16 @@ TEST_CASE("a target's weight is shared by its addresses") {
         Texts{"10.0.0.1:80 0 32768 a", "10.0.0.2:80 0 32768 a", "10.0.0.3:80 0 65535 b"});
   CHECK(rows(dns::spread({candidate(0, 0, "a", {"10.0.0.1", "10.0.0.2"}), candidate(0, 0, "b", {"10.0.0.3"})})) ==
         Texts{"10.0.0.1:80 0 32768 a", "10.0.0.2:80 0 32768 a", "10.0.0.3:80 0 65535 b"});
-  CHECK(dns::spread({candidate(0, 65535, "a", {"10.0.0.1"}), candidate(0, 1, "b", {"10.0.0.2", "10.0.0.3"})})[1].weight == 1);
+  CHECK(
+      dns::spread({candidate(0, 65535, "a", {"10.0.0.1"}), candidate(0, 1, "b", {"10.0.0.2", "10.0.0.3"})})[1].weight ==
+      1);
 }
 
 TEST_CASE("an address that comes twice stands once: the best priority, the sum of its weights there") {
-  CHECK(rows(dns::spread({candidate(5, 10, "a", {"10.0.0.1"}), candidate(5, 20, "b", {"10.0.0.1"}), candidate(9, 1, "c", {"10.0.0.1"})})) ==
-        Texts{"10.0.0.1:80 5 30 a"});
-  CHECK(dns::spread({candidate(0, 65535, "a", {"10.0.0.1"}), candidate(0, 65535, "b", {"10.0.0.1"})})[0].weight == dns::weight_max);
+  CHECK(rows(dns::spread({candidate(5, 10, "a", {"10.0.0.1"}), candidate(5, 20, "b", {"10.0.0.1"}),
+                          candidate(9, 1, "c", {"10.0.0.1"})})) == Texts{"10.0.0.1:80 5 30 a"});
+  CHECK(dns::spread({candidate(0, 65535, "a", {"10.0.0.1"}), candidate(0, 65535, "b", {"10.0.0.1"})})[0].weight ==
+        dns::weight_max);
   CHECK(dns::spread({candidate(0, 1, "a", {"10.0.0.1"}, 80), candidate(0, 1, "a", {"10.0.0.1"}, 81)}).size() == 2);
 }
 

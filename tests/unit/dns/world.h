@@ -47,7 +47,8 @@ struct World {
 
   void configure() { directory.configure(options); }
   void follow(const std::string& name = "app.example", dns::Kind kind = dns::Kind::address) {
-    auto made = directory.follow({kind, name, static_cast<std::uint16_t>(kind == dns::Kind::address ? 80 : 0)}, follower);
+    auto made =
+        directory.follow({kind, name, static_cast<std::uint16_t>(kind == dns::Kind::address ? 80 : 0)}, follower);
     REQUIRE(made.has_value());
     subscription = std::move(*made);
   }

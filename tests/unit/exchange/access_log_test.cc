@@ -49,9 +49,10 @@ TEST_CASE("one JSON line has every key in the order of the documentation") {
   const std::string line = json(sample());
   size_t at = 0;
   for (const char* key :
-       {"time",       "client", "listener",      "route",     "method",     "host",     "path",       "protocol", "status",
-        "reason",     "detail", "bytes_in",      "bytes_out", "upstream",   "endpoint", "attempts",   "reused",   "queue_us",
-        "connect_us", "tls_us", "first_byte_us", "total_us",  "request_id", "trace_id", "user_agent", "referer"}) {
+       {"time",     "client",     "listener", "route",      "method",     "host",      "path",
+        "protocol", "status",     "reason",   "detail",     "bytes_in",   "bytes_out", "upstream",
+        "endpoint", "attempts",   "reused",   "queue_us",   "connect_us", "tls_us",    "first_byte_us",
+        "total_us", "request_id", "trace_id", "user_agent", "referer"}) {
     const size_t found = line.find("\"" + std::string(key) + "\":", at);
     CAPTURE(key);
     REQUIRE(found != std::string::npos);
@@ -122,7 +123,8 @@ TEST_CASE("lines reach the file, and a reopen follows a renamed one") {
 }
 
 TEST_CASE("an output that cannot be opened is an error that names it") {
-  auto log = AccessLog::open({exchange::AccessLogOutput::file, "/nonexistent/x.log", exchange::AccessLogFormat::json}, 1);
+  auto log =
+      AccessLog::open({exchange::AccessLogOutput::file, "/nonexistent/x.log", exchange::AccessLogFormat::json}, 1);
   REQUIRE(!log.has_value());
   CHECK(log.error().message.find("/nonexistent/x.log") != std::string::npos);
 }

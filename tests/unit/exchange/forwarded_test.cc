@@ -342,8 +342,9 @@ TEST_CASE("many fields become one list in their order, and cost their bytes once
 }
 
 TEST_CASE("whatever a head is made of, with its edits it holds at most four times its bytes and 16 KiB") {
-  constexpr const char* names[] = {"via",          "x-forwarded-for", "forwarded",  "x-forwarded-host", "x-forwarded-proto",
-                                   "x-request-id", "traceparent",     "tracestate", "cookie",           "x-a"};
+  constexpr const char* names[] = {
+      "via",          "x-forwarded-for", "forwarded",  "x-forwarded-host", "x-forwarded-proto",
+      "x-request-id", "traceparent",     "tracestate", "cookie",           "x-a"};
   route::HeaderEdits edits;
   edits.remove = {"via"};
   edits.set = {{"x-set", "1"}};

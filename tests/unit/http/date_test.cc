@@ -9,7 +9,9 @@ using namespace sluice;
 
 namespace {
 
-std::string at(int64_t seconds, int64_t micros = 0) { return std::string(http::date_text(base::Micros{seconds * 1'000'000 + micros})); }
+std::string at(int64_t seconds, int64_t micros = 0) {
+  return std::string(http::date_text(base::Micros{seconds * 1'000'000 + micros}));
+}
 
 }  // namespace
 

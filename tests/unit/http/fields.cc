@@ -114,12 +114,13 @@ TEST_CASE("failure: every kind has a status and the reasons are the closed list"
     CHECK(http::status_of(kind) != 500);
     if (kind != http::Kind::none) reasons.emplace(http::reason_word(kind));
   }
-  const std::set<std::string> contract = {"bad_request",  "body_too_large",  "uri_too_long", "headers_too_large",  "not_implemented",
-                                          "version",      "denied",          "no_route",     "method_not_allowed", "expectation",
-                                          "rate_limited", "request_timeout", "misdirected",  "too_early",          "connect_failed",
-                                          "reset",        "bad_response",    "tls_failed",   "no_endpoint",        "pool_timeout",
-                                          "pool_full",    "circuit_open",    "overloaded",   "connect_timeout",    "timeout",
-                                          "loop",         "client_closed"};
+  const std::set<std::string> contract = {
+      "bad_request",  "body_too_large",  "uri_too_long", "headers_too_large",  "not_implemented",
+      "version",      "denied",          "no_route",     "method_not_allowed", "expectation",
+      "rate_limited", "request_timeout", "misdirected",  "too_early",          "connect_failed",
+      "reset",        "bad_response",    "tls_failed",   "no_endpoint",        "pool_timeout",
+      "pool_full",    "circuit_open",    "overloaded",   "connect_timeout",    "timeout",
+      "loop",         "client_closed"};
   CHECK(reasons == contract);
   CHECK(http::status_of(http::Kind::headers_too_large) == 431);
   CHECK(http::status_of(http::Kind::client_closed) == 499);
@@ -130,11 +131,13 @@ TEST_CASE("failure: every kind has a status and the reasons are the closed list"
 
 TEST_CASE("words are distinct and complete") {
   std::set<std::string_view> words;
-  for (unsigned d = 1; d < http::details; ++d) CHECK(words.insert(http::detail_word(static_cast<http::Detail>(d))).second);
+  for (unsigned d = 1; d < http::details; ++d)
+    CHECK(words.insert(http::detail_word(static_cast<http::Detail>(d))).second);
   CHECK(!words.contains(""));
   CHECK(http::detail_word(http::Detail::none).empty());
   words.clear();
-  for (unsigned c = 0; c < http::close_causes; ++c) CHECK(words.insert(http::cause_word(static_cast<http::CloseCause>(c))).second);
+  for (unsigned c = 0; c < http::close_causes; ++c)
+    CHECK(words.insert(http::cause_word(static_cast<http::CloseCause>(c))).second);
   CHECK(!words.contains(""));
   CHECK(http::where_word(http::Where::upstream) == "upstream");
   CHECK(http::version_word(http::Version::http_11) == "HTTP/1.1");

@@ -24,13 +24,15 @@ int64_t millis(std::string_view value) { return parse_grpc_timeout(value).value_
 }  // namespace
 
 TEST_CASE("a call is told by its content-type") {
-  for (const char* type : {"application/grpc", "application/grpc+proto", "application/grpc+json", "application/grpc;charset=utf-8",
-                           "application/grpc ; a=b", "APPLICATION/gRPC", "application/grpc+"}) {
+  for (const char* type :
+       {"application/grpc", "application/grpc+proto", "application/grpc+json", "application/grpc;charset=utf-8",
+        "application/grpc ; a=b", "APPLICATION/gRPC", "application/grpc+"}) {
     CAPTURE(type);
     CHECK(grpc(type));
   }
-  for (const char* type : {"", "application/grp", "application/grpc-web", "application/grpc-web+proto", "application/grpc-web-text",
-                           "application/grpcx", "application/grpc x", "application/json", "text/application/grpc"}) {
+  for (const char* type :
+       {"", "application/grp", "application/grpc-web", "application/grpc-web+proto", "application/grpc-web-text",
+        "application/grpcx", "application/grpc x", "application/json", "text/application/grpc"}) {
     CAPTURE(type);
     CHECK_FALSE(grpc(type));
   }
@@ -52,8 +54,8 @@ TEST_CASE("grpc-timeout: digits, at most eight, and a unit; rounded up to millis
   CHECK(millis("99999999H") == 99'999'999LL * 3'600'000);   // eight digits
   CHECK(millis("0S") == 1);                                 // has passed
   CHECK(millis("0n") == 1);
-  for (const char* value :
-       {"", "S", "1", "123456789S", "000000001S", "1s", "1h", "1 S", " 1S", "1S ", "-1S", "+1S", "1.5S", "1SS", "0x1S", "1\xC2\xB5"}) {
+  for (const char* value : {"", "S", "1", "123456789S", "000000001S", "1s", "1h", "1 S", " 1S", "1S ", "-1S", "+1S",
+                            "1.5S", "1SS", "0x1S", "1\xC2\xB5"}) {
     CAPTURE(value);
     CHECK_FALSE(parse_grpc_timeout(value).has_value());
   }
@@ -63,7 +65,8 @@ TEST_CASE("grpc-status") {
   CHECK(parse_grpc_status("0") == 0);
   CHECK(parse_grpc_status("16") == 16);
   CHECK(parse_grpc_status("999") == grpc_status_max);
-  for (const char* value : {"", "1000", "-1", "OK", "1 ", "99999999999999999999"}) CHECK_FALSE(parse_grpc_status(value).has_value());
+  for (const char* value : {"", "1000", "-1", "OK", "1 ", "99999999999999999999"})
+    CHECK_FALSE(parse_grpc_status(value).has_value());
 }
 
 TEST_CASE("each failure has its status: what may be tried again is unavailable, nothing else is") {
@@ -78,7 +81,8 @@ TEST_CASE("each failure has its status: what may be tried again is unavailable, 
       {"body_too_large uri_too_long headers_too_large", GrpcStatus::resource_exhausted},
       {"no_route method_not_allowed not_implemented version", GrpcStatus::unimplemented},
       {"bad_request expectation loop bad_response", GrpcStatus::internal},
-      {"connect_failed connect_timeout tls_failed reset no_endpoint pool_timeout pool_full circuit_open overloaded rate_limited "
+      {"connect_failed connect_timeout tls_failed reset no_endpoint pool_timeout pool_full circuit_open overloaded "
+       "rate_limited "
        "misdirected too_early",
        GrpcStatus::unavailable},
   };
@@ -88,7 +92,8 @@ TEST_CASE("each failure has its status: what may be tried again is unavailable, 
     CAPTURE(reason);
     int found = 0;
     for (const Row& row : rows) {
-      if ((" " + std::string(row.reasons) + " ").find(" " + reason + " ") == std::string::npos || reason.empty()) continue;
+      if ((" " + std::string(row.reasons) + " ").find(" " + reason + " ") == std::string::npos || reason.empty())
+        continue;
       ++found;
       CHECK(grpc_status_of(kind) == row.status);
     }

@@ -23,13 +23,14 @@ TEST_CASE("Connection options") {
 TEST_CASE("nominated fields go, but for those an attacker would like to see gone (row 15)") {
   base::Arena arena;
   Fields fields(arena);
-  for (const char* name : {"X-A", "x-a", "Via", "Host", "Content-Length", "Transfer-Encoding", "X-Forwarded-For", "X-Forwarded-Any",
-                           "Authorization", "Cookie", "X-B"}) {
+  for (const char* name : {"X-A", "x-a", "Via", "Host", "Content-Length", "Transfer-Encoding", "X-Forwarded-For",
+                           "X-Forwarded-Any", "Authorization", "Cookie", "X-B"}) {
     fields.add(name, "1");
   }
-  CHECK(remove_nominated(
-            fields, "x-A, via,,host, content-length,transfer-encoding, x-forwarded-for, X-FORWARDED-ANY, authorization, cookie, not here",
-            100) == 10);
+  CHECK(remove_nominated(fields,
+                         "x-A, via,,host, content-length,transfer-encoding, x-forwarded-for, X-FORWARDED-ANY, "
+                         "authorization, cookie, not here",
+                         100) == 10);
   std::string left;
   for (const Field& f : fields) left += std::string(f.name()) + " ";
   CHECK(left == "Host Content-Length Transfer-Encoding X-Forwarded-For X-Forwarded-Any Authorization Cookie X-B ");

@@ -29,7 +29,8 @@ TEST_CASE("tokens") {
   for (int c = 0; c < 256; ++c) {
     const std::string one(1, static_cast<char>(c));
     const bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    const bool expected = alnum || (c != 0 && std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos);
+    const bool expected =
+        alnum || (c != 0 && std::string_view("!#$%&'*+-.^_`|~").find(static_cast<char>(c)) != std::string_view::npos);
     CAPTURE(c);
     CHECK(is_token(one) == expected);
   }
@@ -41,7 +42,8 @@ TEST_CASE("origin form: every byte in path and query (row 13)") {
   for (int c = 0; c < 256; ++c) {
     const std::string byte(1, static_cast<char>(c));
     const bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    const bool path = alnum || (c != 0 && std::string_view("-._~!$&'()*+,;=:@/|[]^?").find(static_cast<char>(c)) != std::string_view::npos);
+    const bool path = alnum || (c != 0 && std::string_view("-._~!$&'()*+,;=:@/|[]^?").find(static_cast<char>(c)) !=
+                                              std::string_view::npos);
     CAPTURE(c);
     CHECK(is_origin_form("/a" + byte) == path);
     CHECK(is_origin_form("/?a" + byte) == (c > 0x20 && c < 0x7f && c != '#'));
@@ -56,9 +58,10 @@ TEST_CASE("authorities") {
     CAPTURE(good);
     CHECK(is_authority(good));
   }
-  for (const char* bad : {"",       ":80",       ":",   "a:0", "a:65536", "a:-1",  "a:+1",   "a: 1",      "a:1:2",
-                          "u@a",    "a,b",       "a b", "[]",  "[::1",    "::1",   "[::1]a", "[::1]::",   "[fe80::1%25eth0]",
-                          "[v1.x]", "[1.2.3.4]", "%4",  "%",   "a/",      "\"a\"", "a\x7f",  "a\xc3\xa9", "a\t"}) {
+  for (const char* bad :
+       {"",       ":80",       ":",   "a:0", "a:65536", "a:-1",  "a:+1",   "a: 1",      "a:1:2",
+        "u@a",    "a,b",       "a b", "[]",  "[::1",    "::1",   "[::1]a", "[::1]::",   "[fe80::1%25eth0]",
+        "[v1.x]", "[1.2.3.4]", "%4",  "%",   "a/",      "\"a\"", "a\x7f",  "a\xc3\xa9", "a\t"}) {
     CAPTURE(bad);
     CHECK(!is_authority(bad));
   }
@@ -80,7 +83,8 @@ TEST_CASE("content lengths") {
   CHECK(parse_content_length("0") == 0);
   CHECK(parse_content_length("007") == 7);
   CHECK(parse_content_length("18446744073709551615") == UINT64_MAX);
-  for (const char* bad : {"", "18446744073709551616", "+1", "-1", "0x1", "1 ", " 1", "1,1", "1.0", "a"}) CHECK(!parse_content_length(bad));
+  for (const char* bad : {"", "18446744073709551616", "+1", "-1", "0x1", "1 ", " 1", "1,1", "1.0", "a"})
+    CHECK(!parse_content_length(bad));
 }
 
 TEST_CASE("underscores and trailers") {
@@ -97,11 +101,13 @@ TEST_CASE("underscores and trailers") {
     CHECK(underscore_rule(name, UnderscoreHeaders::pass) == NameRule::take);
   }
   CHECK(underscore_rule("AZaz-09", UnderscoreHeaders::drop) == NameRule::take);
-  for (const Token t : {Token::content_length, Token::transfer_encoding, Token::host, Token::authorization, Token::set_cookie,
-                        Token::connection, Token::te, Token::upgrade, Token::keep_alive, Token::x_forwarded_for, Token::traceparent}) {
+  for (const Token t :
+       {Token::content_length, Token::transfer_encoding, Token::host, Token::authorization, Token::set_cookie,
+        Token::connection, Token::te, Token::upgrade, Token::keep_alive, Token::x_forwarded_for, Token::traceparent}) {
     CHECK(!allowed_in_trailers(t, name_of(t)));
   }
-  for (const Token t : {Token::grpc_status, Token::grpc_message, Token::date}) CHECK(allowed_in_trailers(t, name_of(t)));
+  for (const Token t : {Token::grpc_status, Token::grpc_message, Token::date})
+    CHECK(allowed_in_trailers(t, name_of(t)));
   CHECK(allowed_in_trailers(Token::other, "x-forwarded"));
   CHECK(!allowed_in_trailers(Token::other, "X-Forwarded-Prefix"));
 }

@@ -52,7 +52,10 @@ TEST_CASE("requests as they are written") {
       {"PUT", {}, "", "PUT /t?q HTTP/1.1\r\nhost: o:81\r\ncontent-length: 0\r\nx-a: 1\r\n\r\n"},
       {"PATCH", {}, "", "PATCH /t?q HTTP/1.1\r\nhost: o:81\r\ncontent-length: 0\r\nx-a: 1\r\n\r\n"},
       {"POST", 3, "abc", "POST /t?q HTTP/1.1\r\nhost: o:81\r\ncontent-length: 3\r\nx-a: 1\r\n\r\nabc"},
-      {"POST", {}, "abc", "POST /t?q HTTP/1.1\r\nhost: o:81\r\ntransfer-encoding: chunked\r\nx-a: 1\r\n\r\n3\r\nabc\r\n0\r\n\r\n"},
+      {"POST",
+       {},
+       "abc",
+       "POST /t?q HTTP/1.1\r\nhost: o:81\r\ntransfer-encoding: chunked\r\nx-a: 1\r\n\r\n3\r\nabc\r\n0\r\n\r\n"},
   };
   for (const Row& r : rows) {
     CAPTURE(r.wire);
@@ -82,7 +85,8 @@ TEST_CASE("what a head asks for is made anew: upgrade, TE, Expect; trailers") {
   REQUIRE(send(b, sink, request.head, http::End::no));
   b.sim.settle();
   CHECK(b.pair.peer->take() ==
-        "POST /t?q HTTP/1.1\r\nhost: o:81\r\ntransfer-encoding: chunked\r\nconnection: TE\r\nte: trailers\r\nexpect: 100-continue\r\n\r\n");
+        "POST /t?q HTTP/1.1\r\nhost: o:81\r\ntransfer-encoding: chunked\r\nconnection: TE\r\nte: trailers\r\nexpect: "
+        "100-continue\r\n\r\n");
   b.answer("HTTP/1.1 100 Continue\r\n\r\n");
   sink.send_body("x", http::End::no);
   http::Fields trailers(request.arena);
@@ -134,12 +138,13 @@ TEST_CASE("the next stream may open inside on_slots") {
   CHECK(b.contract.text() == "");
 }
 
-// Row 63: what comes behind an answer, unread while its turn goes on, is no answer to the request that takes the connection then.
+// Row 63: what comes behind an answer, unread while its turn goes on, is no answer to the request that takes the
+// connection then.
 TEST_CASE("a request that follows an answer in its turn leaves when the loop has looked again") {
   struct Row {
     std::string method;
     std::string answer;
-    std::string behind;      // "": a FIN
+    std::string behind;  // "": a FIN
     std::string second;
   };
   const Row rows[] = {
@@ -211,7 +216,7 @@ TEST_CASE("an answer before the question is none") {
   ProbeSink sink(b.contract);
   b.pair.peer->send(ok);
   sink.stream = b.host.session->open(sink);
-  b.sim.settle();                            // no head was sent yet
+  b.sim.settle();  // no head was sent yet
   CHECK(sink.trace == "closed reset extra_bytes untouched\n");
   CHECK(b.host.cause == CloseCause::extra_bytes);
   CHECK(b.contract.text() == "");
@@ -258,8 +263,8 @@ TEST_CASE("a reset is no end of a body (row 24)") {
 TEST_CASE("validate") {
   ClientBench b;
   CHECK(b.host.session->validate(Borrow::surely));
-  b.pair.peer->fin();                        // on its way
-  CHECK(b.host.session->validate(Borrow::quick));   // idle for a moment only: trusted
+  b.pair.peer->fin();  // on its way
+  CHECK(b.host.session->validate(Borrow::quick));  // idle for a moment only: trusted
   CHECK(!b.host.session->validate(Borrow::surely));
   CHECK(b.host.session->slots() == 0);
   b.sim.settle();
@@ -267,7 +272,7 @@ TEST_CASE("validate") {
   CHECK(b.host.cause == CloseCause::peer_closed);
   ClientBench bytes;
   bytes.sim.run_for(base::Millis{http::trusted_idle.count / 1000});
-  bytes.pair.peer->send("x");                // on its way too
+  bytes.pair.peer->send("x");  // on its way too
   CHECK(bytes.host.session->validate(Borrow::quick));
   ClientBench later;
   later.sim.run_for(base::Millis{http::trusted_idle.count / 1000 + 1});
@@ -410,7 +415,9 @@ TEST_CASE("a tunnel") {
   REQUIRE(b.ask(sink, "GET", "websocket"));
   CHECK(b.pair.peer->take() == "GET / HTTP/1.1\r\nhost: origin\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n");
   CHECK(!b.host.session->in_tunnel());
-  b.answer("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Accept: x\r\n\r\nhello");
+  b.answer(
+      "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Accept: "
+      "x\r\n\r\nhello");
   CHECK(sink.trace == "answer 101 upgrade=websocket [Sec-WebSocket-Accept: x]\nbody hello");
   CHECK(b.host.session->in_tunnel());
   CHECK(b.host.slots_told == 1);
@@ -452,8 +459,12 @@ TEST_CASE("limits of an answer's head, at the limit and one above (row 28)") {
     for (size_t i = 1; i < count; ++i) text += "X: 1\r\n";
     return text + "\r\n";
   };
-  const auto bytes = [](size_t n) { return "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + std::string(n - 16, 'x') + "\r\n\r\n"; };
-  const auto line = [](size_t n) { return "HTTP/1.1 200 " + std::string(n - 13, 'x') + "\r\nContent-Length: 0\r\n\r\n"; };
+  const auto bytes = [](size_t n) {
+    return "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: " + std::string(n - 16, 'x') + "\r\n\r\n";
+  };
+  const auto line = [](size_t n) {
+    return "HTTP/1.1 200 " + std::string(n - 13, 'x') + "\r\nContent-Length: 0\r\n\r\n";
+  };
   const std::pair<std::string, bool> rows[] = {
       {fields(100), true},           {fields(101), false},    {bytes(64 * 1024), true},
       {bytes(64 * 1024 + 1), false}, {line(16 * 1024), true}, {line(16 * 1024 + 1), false},
@@ -466,7 +477,8 @@ TEST_CASE("limits of an answer's head, at the limit and one above (row 28)") {
       REQUIRE(b.ask(sink));
       b.answer(text);
       CHECK(sink.why ==
-            (good ? http::Failure{} : http::Failure{http::Kind::bad_response, http::Where::upstream, http::Detail::head_size, false}));
+            (good ? http::Failure{}
+                  : http::Failure{http::Kind::bad_response, http::Where::upstream, http::Detail::head_size, false}));
     }
   }
 }

@@ -47,7 +47,8 @@ std::string server_trace(bool authenticated) {
       s.send_head(head, http::End::no);
     };
   };
-  host.session = http1::make_server_session(sim.loop(), net::TransportPtr(&transport), options, http::Scheme::https, host);
+  host.session =
+      http1::make_server_session(sim.loop(), net::TransportPtr(&transport), options, http::Scheme::https, host);
   transport.give("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
   sim.settle();
   transport.give_eof(authenticated);

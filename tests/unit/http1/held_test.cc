@@ -1,5 +1,5 @@
-// Row 49: what is kept of a head is bounded by its bytes, whatever they are and however they are torn: heads of requests and answers,
-// trailers, heads in front of an answer.
+// Row 49: what is kept of a head is bounded by its bytes, whatever they are and however they are torn: heads of
+// requests and answers, trailers, heads in front of an answer.
 #include <functional>
 #include <string>
 #include <vector>
@@ -46,7 +46,8 @@ std::vector<std::string> costly_lines() {
 }
 
 std::string random_lines(support::Random& random) {
-  constexpr std::string_view names[] = {"A", "Via", "X-Forwarded-For", "Cookie", "Connection", "Content-Length", "Keep-Alive", "TE", "x_y"};
+  constexpr std::string_view names[] = {
+      "A", "Via", "X-Forwarded-For", "Cookie", "Connection", "Content-Length", "Keep-Alive", "TE", "x_y"};
   std::string lines;
   const size_t size = random.between(1, 70'000);
   const bool folds = !random.one_in(3);
@@ -69,8 +70,9 @@ struct Reading {
   bool feed(std::string_view bytes, support::Random* tear, const std::function<HeadReader::Status()>& read) {
     auto status = HeadReader::Status::more;
     while (!bytes.empty() && status == HeadReader::Status::more) {
-      const size_t n =
-          tear == nullptr ? bytes.size() : std::min<size_t>(bytes.size(), tear->one_in(20) ? tear->between(1, 9000) : tear->between(1, 30));
+      const size_t n = tear == nullptr ? bytes.size()
+                                       : std::min<size_t>(bytes.size(), tear->one_in(20) ? tear->between(1, 9000)
+                                                                                         : tear->between(1, 30));
       raw += n;
       in.append_copy(bytes.substr(0, n));
       bytes.remove_prefix(n);
@@ -85,8 +87,9 @@ struct Reading {
   }
   bool judged() {
     http1::Message message;
-    const bool good = side == Side::request ? judge_request(reader.special(), http::Scheme::http, head, message).clean()
-                                            : judge_response(reader.special(), {http::Method::get, {}}, head, message).clean();
+    const bool good = side == Side::request
+                          ? judge_request(reader.special(), http::Scheme::http, head, message).clean()
+                          : judge_response(reader.special(), {http::Method::get, {}}, head, message).clean();
     CHECK(arena.bytes_held() <= support::held_max(raw));
     return good;
   }
@@ -113,9 +116,10 @@ void check_lines(const std::string& lines, support::Random* tear) {
     trailing.reader.begin_trailers(trailing.trailers);
     trailing.feed(lines + "\r\n", tear, [&] { return trailing.reader.read_trailers(trailing.in); });
   }
-  Reading early(Side::response);                   // many heads in front of an answer
+  Reading early(Side::response);  // many heads in front of an answer
   for (int i = 0; i < 10; ++i) {
-    if (!early.head_of("HTTP/1.1 103 Early Hints\r\n" + lines.substr(0, 1600).substr(0, lines.substr(0, 1600).rfind('\n') + 1) + "\r\n",
+    if (!early.head_of("HTTP/1.1 103 Early Hints\r\n" +
+                           lines.substr(0, 1600).substr(0, lines.substr(0, 1600).rfind('\n') + 1) + "\r\n",
                        tear))
       break;
     early.judged();
@@ -146,18 +150,22 @@ TEST_CASE("so do random ones") {
 
 TEST_CASE("every byte of a line is charged but the four that each has, at the limit and one above") {
   constexpr size_t limit = 64 * 1024;
-  const auto blanks = [](size_t n) { return "GET / HTTP/1.1\r\nHost: a\r\nX:" + std::string(n - 5 - 1 + 1, ' ') + "\r\n\r\n"; };
+  const auto blanks = [](size_t n) {
+    return "GET / HTTP/1.1\r\nHost: a\r\nX:" + std::string(n - 5 - 1 + 1, ' ') + "\r\n\r\n";
+  };
   const auto many = [](size_t last) {
-    return "GET / HTTP/1.1\r\nHost: a\r\n" + repeat("X: " + std::string(1000, ' ') + "\r\n", 60) + "X: " + std::string(last, ' ') +
-           "\r\n\r\n";
+    return "GET / HTTP/1.1\r\nHost: a\r\n" + repeat("X: " + std::string(1000, ' ') + "\r\n", 60) +
+           "X: " + std::string(last, ' ') + "\r\n\r\n";
   };
   struct Row {
     std::string bytes;
     bool good;
   };
   // Host costs 5; a line "X:", n blanks, CRLF costs n.
-  const Row rows[] = {
-      {blanks(limit), true}, {blanks(limit + 1), false}, {many(limit - 5 - 60 * 1001 - 1), true}, {many(limit - 5 - 60 * 1001), false}};
+  const Row rows[] = {{blanks(limit), true},
+                      {blanks(limit + 1), false},
+                      {many(limit - 5 - 60 * 1001 - 1), true},
+                      {many(limit - 5 - 60 * 1001), false}};
   for (const Row& r : rows) {
     for (const size_t piece : {size_t{1} << 20, size_t{1000}}) {
       http1::ServerBench b;
@@ -170,11 +178,14 @@ TEST_CASE("every byte of a line is charged but the four that each has, at the li
 
 TEST_CASE("folds are charged whole, empty ones too, at the limit and one above") {
   constexpr size_t limit = 64 * 1024;
-  const std::string first = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: a\r\n";   // 14 + 1 and 2
+  const std::string first = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: a\r\n";  // 14 + 1 and 2
   const size_t left = limit - 15 - 2;
-  const auto empty = [&](size_t bytes) { return first + repeat(" \r\n", bytes / 3 - 1) + std::string(bytes % 3 + 1, ' ') + "\r\n\r\n"; };
+  const auto empty = [&](size_t bytes) {
+    return first + repeat(" \r\n", bytes / 3 - 1) + std::string(bytes % 3 + 1, ' ') + "\r\n\r\n";
+  };
   const auto full = [&](size_t bytes) { return first + " " + std::string(bytes - 3, 'f') + "\r\n\r\n"; };
-  const std::pair<std::string, bool> rows[] = {{empty(left), true}, {empty(left + 1), false}, {full(left), true}, {full(left + 1), false}};
+  const std::pair<std::string, bool> rows[] = {
+      {empty(left), true}, {empty(left + 1), false}, {full(left), true}, {full(left + 1), false}};
   for (const auto& [text, good] : rows) {
     for (const size_t piece : {size_t{1} << 20, size_t{1000}}) {
       http1::ClientBench b;
@@ -183,7 +194,8 @@ TEST_CASE("folds are charged whole, empty ones too, at the limit and one above")
       REQUIRE(b.ask(sink));
       b.answer(text);
       CHECK(sink.why ==
-            (good ? http::Failure{} : http::Failure{http::Kind::bad_response, http::Where::upstream, http::Detail::head_size, false}));
+            (good ? http::Failure{}
+                  : http::Failure{http::Kind::bad_response, http::Where::upstream, http::Detail::head_size, false}));
     }
   }
 }

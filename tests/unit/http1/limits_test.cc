@@ -60,7 +60,8 @@ TEST_CASE("a body with a gap") {
   b.sim.run_for(base::seconds(29));
   CHECK(!b.sink().malformed);
   b.sim.run_for(base::seconds(2));
-  CHECK(b.host.trace() == "request POST http://a / length=1000000\nbody abcdef\nmalformed request_timeout slow_body\nclosed clean\n");
+  CHECK(b.host.trace() ==
+        "request POST http://a / length=1000000\nbody abcdef\nmalformed request_timeout slow_body\nclosed clean\n");
   CHECK(b.output().starts_with("HTTP/1.1 408"));
 }
 
@@ -181,7 +182,9 @@ TEST_CASE("a client that takes its answer slower than min_rate is cut, whether i
   }
 }
 
-TEST_CASE("what the client has taken counts, also while the kernel takes nothing from us because too little of its buffer is free") {
+TEST_CASE(
+    "what the client has taken counts, also while the kernel takes nothing from us because too little of its buffer is "
+    "free") {
   for (const size_t rate : {200U, 300U}) {
     CAPTURE(rate);
     ServerBench b;
@@ -226,7 +229,8 @@ TEST_CASE("a client that sent FIN behind its request is answered if that begins 
   }
 }
 
-TEST_CASE("an answer to a half-closed client goes on while bytes flow, and ends when it is silent for half_close_grace") {
+TEST_CASE(
+    "an answer to a half-closed client goes on while bytes flow, and ends when it is silent for half_close_grace") {
   http::DownstreamOptions o;
   o.half_close_grace = base::seconds(3);
   ServerBench b(o);
@@ -323,7 +327,8 @@ TEST_CASE("a FIN behind bytes that are not read yet is noticed within a second o
   }
 }
 
-TEST_CASE("min_rate is measured over the timeout's window: a long pause passes, and a byte less than the rate does not") {
+TEST_CASE(
+    "min_rate is measured over the timeout's window: a long pause passes, and a byte less than the rate does not") {
   constexpr size_t enough = 240 * 30;
   for (const size_t bytes : {enough, enough - 1}) {
     CAPTURE(bytes);

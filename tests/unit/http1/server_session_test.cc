@@ -16,7 +16,9 @@ const std::string ok = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 const std::string ok_close = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
 const std::string upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\n\r\n";
 
-std::string post(size_t length) { return "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n"; }
+std::string post(size_t length) {
+  return "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + std::to_string(length) + "\r\n\r\n";
+}
 
 void send_head(ProbeSink& s, uint16_t status, std::optional<uint64_t> length, http::End end) {
   http::Head head(s.stream->arena());
@@ -42,7 +44,8 @@ TEST_CASE("pipelined requests are answered in order, one at a time") {
   ServerBench b;
   b.host.prepare = nullptr;
   b.pair.peer->send(
-      "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /3 HTTP/1.1\r\nHost: a\r\n\r\n");
+      "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPOST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET /3 "
+      "HTTP/1.1\r\nHost: a\r\n\r\n");
   b.sim.settle();
   REQUIRE(b.host.sinks.size() == 1);
   b.sink(0).answer(200, "1");
@@ -84,7 +87,8 @@ TEST_CASE("when the connection ends, and what the answer says of it") {
   };
   const Row rows[] = {
       {"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", ok_close, true, http::CloseCause::peer_asked},
-      {"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Close\r\n\r\n", ok_close, true, http::CloseCause::peer_asked},
+      {"GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Close\r\n\r\n", ok_close, true,
+       http::CloseCause::peer_asked},
       {"GET / HTTP/1.0\r\nHost: a\r\n\r\n", ok_close, true, http::CloseCause::peer_asked},
       {"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok",
@@ -171,8 +175,9 @@ TEST_CASE("trailers of an answer") {
       };
     };
     const std::string wire = b.exchange("GET / HTTP/" + version + "\r\nHost: a\r\n\r\n");
-    CHECK(wire == (version == "1.1" ? "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n"
-                                    : "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nabc"));
+    CHECK(wire == (version == "1.1"
+                       ? "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n"
+                       : "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nabc"));
     CHECK(b.sink().sent == 3);
   }
 }
@@ -196,7 +201,8 @@ TEST_CASE("informational heads: not to 1.0, 100 only to those who wait (row 29)"
   CHECK(plain.exchange("GET / HTTP/1.1\r\nHost: a\r\n\r\n") == hint + end + "\r\n");
   ServerBench old;
   old.host.prepare = all;
-  CHECK(old.exchange("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx") == end + "connection: close\r\n\r\n");
+  CHECK(old.exchange("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx") ==
+        end + "connection: close\r\n\r\n");
   ServerBench waits;
   waits.host.prepare = all;
   const std::string head = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n";
@@ -204,7 +210,8 @@ TEST_CASE("informational heads: not to 1.0, 100 only to those who wait (row 29)"
   CHECK(waits.exchange("x") == end + "\r\n");
 }
 
-TEST_CASE("a final answer to a client that waits for 100 ends the connection: its next bytes could be either (row 19)") {
+TEST_CASE(
+    "a final answer to a client that waits for 100 ends the connection: its next bytes could be either (row 19)") {
   ServerBench b;
   b.host.prepare = [](ProbeSink& sink) { sink.when_head = [](ProbeSink& s) { s.answer(417, "no"); }; };
   CHECK(b.exchange("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n") ==
@@ -222,7 +229,8 @@ TEST_CASE("limits of a head, at the limit and one above (row 21)") {
   };
   const auto bytes = [](size_t n) { return "GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(n - 6, 'x') + "\r\n\r\n"; };
   const auto two = [](size_t n) {
-    return "GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(40'000, 'x') + "\r\nY: " + std::string(n - 40'007, 'y') + "\r\n\r\n";
+    return "GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(40'000, 'x') + "\r\nY: " + std::string(n - 40'007, 'y') +
+           "\r\n\r\n";
   };
   const auto blanks = [](size_t n) { return "GET / HTTP/1.1\r\nHost: a\r\nX:" + std::string(n, ' ') + "\r\n\r\n"; };
   struct Row {
@@ -272,7 +280,9 @@ TEST_CASE("more names in Connection than sense are too many") {
 }
 
 TEST_CASE("chunk extensions and trailers, at their limits and one above (rows 4, 5)") {
-  const auto chunked = [](const std::string& body) { return "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body; };
+  const auto chunked = [](const std::string& body) {
+    return "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body;
+  };
   const auto extension = [](size_t n) { return "1;" + std::string(n - 1, 'e') + "\r\nx\r\n"; };
   const auto many = [&](size_t n) {
     std::string body;
@@ -305,21 +315,27 @@ TEST_CASE("chunk extensions and trailers, at their limits and one above (rows 4,
       b.pair.peer->tear(support::tear_every(piece));
       b.exchange(r.bytes);
       CHECK(b.host.trace().ends_with(r.ends_with));
-      if (r.ends_with.find("malformed") == std::string::npos) CHECK(b.host.trace().find("malformed") == std::string::npos);
+      if (r.ends_with.find("malformed") == std::string::npos)
+        CHECK(b.host.trace().find("malformed") == std::string::npos);
     }
   }
 }
 
 TEST_CASE("underscores by option (row 10)") {
-  for (const auto option : {http::UnderscoreHeaders::drop, http::UnderscoreHeaders::reject, http::UnderscoreHeaders::pass}) {
+  for (const auto option :
+       {http::UnderscoreHeaders::drop, http::UnderscoreHeaders::reject, http::UnderscoreHeaders::pass}) {
     http::DownstreamOptions o;
     o.limits.underscore_headers = option;
     ServerBench b(o);
     b.exchange("GET / HTTP/1.1\r\nHost: a\r\nX_Y: 1\r\n\r\n");
     switch (option) {
       case http::UnderscoreHeaders::drop: CHECK(b.host.trace() == "request GET http://a /\nend\nclosed clean\n"); break;
-      case http::UnderscoreHeaders::reject: CHECK(b.host.trace() == "malformed bad_request underscore untouched\nclosed clean\n"); break;
-      case http::UnderscoreHeaders::pass: CHECK(b.host.trace() == "request GET http://a / [X_Y: 1]\nend\nclosed clean\n"); break;
+      case http::UnderscoreHeaders::reject:
+        CHECK(b.host.trace() == "malformed bad_request underscore untouched\nclosed clean\n");
+        break;
+      case http::UnderscoreHeaders::pass:
+        CHECK(b.host.trace() == "request GET http://a / [X_Y: 1]\nend\nclosed clean\n");
+        break;
     }
   }
 }
@@ -337,7 +353,9 @@ TEST_CASE("every final answer has one Date") {
   b.sim.run_for(base::Millis{1000});
   CHECK(answer(b, get).find("\r\ndate: Tue, 14 Nov 2023 23:13:21 GMT\r\n") != std::string::npos);
   ServerBench dated;
-  dated.host.prepare = [](ProbeSink& s) { s.when_ended = [](ProbeSink& p) { p.answer(204, "", {{"DATE", "yesterday"}}); }; };
+  dated.host.prepare = [](ProbeSink& s) {
+    s.when_ended = [](ProbeSink& p) { p.answer(204, "", {{"DATE", "yesterday"}}); };
+  };
   CHECK(answer(dated, get) == "HTTP/1.1 204 No Content\r\nDATE: yesterday\r\n\r\n");
   ServerBench hints;
   hints.host.prepare = [](ProbeSink& s) {
@@ -348,7 +366,8 @@ TEST_CASE("every final answer has one Date") {
       p.answer(304, "");
     };
   };
-  CHECK(answer(hints, get) == "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 304 Not Modified" + ours + "content-length: 0\r\n\r\n");
+  CHECK(answer(hints, get) ==
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 304 Not Modified" + ours + "content-length: 0\r\n\r\n");
   ServerBench bad;
   CHECK(answer(bad, "\x01").starts_with("HTTP/1.1 400 Bad Request" + ours));
   ServerBench old;
@@ -514,7 +533,8 @@ TEST_CASE("a tunnel: nothing before the 101, then raw bytes, half-closes pass") 
   head.fields.add("sec-websocket-accept", "x");
   s.send_head(head, http::End::no);
   CHECK(b.exchange("") ==
-        "HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n");
+        "HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: x\r\nconnection: Upgrade\r\nupgrade: "
+        "websocket\r\n\r\n");
   CHECK(s.body == "early");
   b.exchange(" more");
   s.send_body("down", http::End::no);
@@ -577,7 +597,8 @@ TEST_CASE("a client that half-closes gets its answer") {
 }
 
 TEST_CASE("a FIN in the middle is answered") {
-  for (const std::string part : {"G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r"}) {
+  for (const std::string part :
+       {"G", "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r"}) {
     ServerBench b;
     b.pair.peer->send(part);
     b.pair.peer->fin();
@@ -590,7 +611,8 @@ TEST_CASE("a FIN in the middle is answered") {
   body.pair.peer->send(post(5) + "abc");
   body.pair.peer->fin();
   body.sim.settle();
-  CHECK(body.host.trace() == "request POST http://a / length=5\nbody abc\nmalformed bad_request eof untouched\nclosed clean\n");
+  CHECK(body.host.trace() ==
+        "request POST http://a / length=5\nbody abc\nmalformed bad_request eof untouched\nclosed clean\n");
   CHECK(body.host.ended);
   ServerBench nothing;
   nothing.pair.peer->send("\r\n");
@@ -651,7 +673,8 @@ TEST_CASE("cancel never lets a cut answer look complete") {
   SUBCASE("in the middle of an upload, from within on_body") {
     ServerBench b;
     b.host.prepare = [](ProbeSink& sink) { sink.when_body = [](ProbeSink& s) { s.cancel({}); }; };
-    b.exchange("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\nabc\r\n0\r\n\r\n" + get);
+    b.exchange("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\nabc\r\n0\r\n\r\n" +
+               get);
     CHECK(b.pair.peer->got_reset());
     CHECK(b.contract.text() == "");
     CHECK(b.host.sinks.size() == 1);

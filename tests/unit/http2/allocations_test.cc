@@ -1,5 +1,5 @@
-// A connection in steady state touches no heap, on both sides: counted over both sessions at once, on frames that the test hands
-// over itself; what an idle one holds; and the memory under it (memory.h).
+// A connection in steady state touches no heap, on both sides: counted over both sessions at once, on frames that the
+// test hands over itself; what an idle one holds; and the memory under it (memory.h).
 #include "support/count_allocations.h"
 
 #include "base/pages.h"
@@ -27,7 +27,7 @@ namespace {
 // Frames of one stream, whose id is written anew each time.
 class Frames {
  public:
-  Frames(std::string text) : text_(std::move(text)) {   // NOLINT: reads well in the table
+  Frames(std::string text) : text_(std::move(text)) {  // NOLINT: reads well in the table
     for (size_t at = 0; at < text_.size();) {
       const auto byte = [&](size_t i) { return static_cast<size_t>(static_cast<unsigned char>(text_[at + i])); };
       if (text_[at + 8] != 0) ids_.push_back(at + 5);
@@ -47,8 +47,11 @@ class Frames {
 };
 
 Lines request(const char* method, const Lines& more) {
-  Lines lines = {
-      {":method", method}, {":scheme", "http"}, {":authority", "example.com"}, {":path", "/path?query"}, {"user-agent", "test/1.0"}};
+  Lines lines = {{":method", method},
+                 {":scheme", "http"},
+                 {":authority", "example.com"},
+                 {":path", "/path?query"},
+                 {"user-agent", "test/1.0"}};
   lines.insert(lines.end(), more.begin(), more.end());
   return lines;
 }
@@ -65,7 +68,8 @@ TEST_CASE("no allocation a request on HTTP/2, with bodies, trailers, 1xx, cookie
   support::Relay relay;
   http::DownstreamOptions options;
   options.max_requests = 1'000'000;
-  http::ServerSessionPtr server = http2::make_server_session(loop, net::TransportPtr(&front), options, http::Scheme::http, relay);
+  http::ServerSessionPtr server =
+      http2::make_server_session(loop, net::TransportPtr(&front), options, http::Scheme::http, relay);
   http::ClientSessionPtr client = http2::make_client_session(loop, net::TransportPtr(&back), options.limits, relay);
   relay.client = client.get();
   front.give(http2::client_preface + http2::frame(4, http2::ack, 0, ""));
@@ -77,13 +81,17 @@ TEST_CASE("no allocation a request on HTTP/2, with bodies, trailers, 1xx, cookie
   };
   const std::string large(1000, 'x');
   Exchange exchanges[] = {
-      {head_frame(1, request("GET", {{"accept", "*/*"}, {"cookie", "a=b"}, {"cookie", "c=d"}, {"priority", "u=1"}})) + credit,
-       head_frame(1, {{":status", "200"}, {"server", "x"}, {"content-length", "5"}}, end_headers) + data_frame(1, "hello", end_stream) +
+      {head_frame(1, request("GET", {{"accept", "*/*"}, {"cookie", "a=b"}, {"cookie", "c=d"}, {"priority", "u=1"}})) +
+           credit,
+       head_frame(1, {{":status", "200"}, {"server", "x"}, {"content-length", "5"}}, end_headers) +
+           data_frame(1, "hello", end_stream) + credit},
+      {head_frame(1, request("POST", {{"content-length", "1000"}}), end_headers) + data_frame(1, large, end_stream) +
+           credit,
+       head_frame(1, {{":status", "200"}}, end_headers) + data_frame(1, large) + head_frame(1, {{"grpc-status", "0"}}) +
            credit},
-      {head_frame(1, request("POST", {{"content-length", "1000"}}), end_headers) + data_frame(1, large, end_stream) + credit,
-       head_frame(1, {{":status", "200"}}, end_headers) + data_frame(1, large) + head_frame(1, {{"grpc-status", "0"}}) + credit},
       {head_frame(1, request("POST", {}), end_headers) + data_frame(1, "hello") + head_frame(1, {{"t", "1"}}),
-       head_frame(1, {{":status", "103"}, {"link", "x"}}, end_headers) + head_frame(1, {{":status", "304"}, {"etag", "a"}})},
+       head_frame(1, {{":status", "103"}, {"link", "x"}}, end_headers) +
+           head_frame(1, {{":status", "304"}, {"etag", "a"}})},
   };
   uint32_t id = 1;
   const auto round = [&] {
@@ -121,7 +129,7 @@ TEST_CASE("an idle connection rests: a request's memory goes back, the peer's ta
   http2::Wire wire(*server.pair.peer);
   wire.send(http2::client_preface + http2::frame(4, http2::ack, 0, ""));
   server.sim.settle();
-  CHECK(Memory::live_bytes() == before);             // nothing is taken before there is a request
+  CHECK(Memory::live_bytes() == before);  // nothing is taken before there is a request
   // The second block only names what the first has put into the table (RFC 7541 6.1), so the table must be as it was.
   wire.send(http2::frame(1, end_headers | end_stream, 1, "\x82\x86\x84\x41\x01z\x40\x01x\x03one"));
   server.sim.settle();
@@ -133,7 +141,7 @@ TEST_CASE("an idle connection rests: a request's memory goes back, the peer's ta
   wire.send(http2::frame(1, end_headers | end_stream, 3, "\x82\x86\x84\xbf\xbe"));
   server.sim.settle();
   CHECK(seen == "z one;z one;");
-  CHECK(wire.stream(3) == wire.stream(1));           // and the client can read our answer
+  CHECK(wire.stream(3) == wire.stream(1));  // and the client can read our answer
 }
 
 TEST_CASE("memory: blocks are kept and given again, by size; large ones are not; what is kept is bounded") {
@@ -143,7 +151,7 @@ TEST_CASE("memory: blocks are kept and given again, by size; large ones are not;
   for (size_t n = 1; n <= 2 * base::SlabSizes::largest_bytes; n = n * 5 / 4 + 1) {
     auto* const block = static_cast<char*>(Memory::take(n));
     REQUIRE(block != nullptr);
-    std::memset(block, 7, n);                        // all of it is ours (asan looks)
+    std::memset(block, 7, n);  // all of it is ours (asan looks)
     blocks.push_back(block);
   }
   CHECK(Memory::live() == live + blocks.size());

@@ -49,7 +49,8 @@ struct ClientBench {
     sim.settle();
   }
   // Opens a stream for `sink` and sends a head; false if there is no slot.
-  bool ask(support::ProbeSink& sink, std::string_view method = "GET", http::End end = http::End::yes, std::string_view upgrade = {}) {
+  bool ask(support::ProbeSink& sink, std::string_view method = "GET", http::End end = http::End::yes,
+           std::string_view upgrade = {}) {
     if (host.session == nullptr) return false;
     sink.stream = host.session->open(sink);
     if (sink.stream == nullptr) return false;

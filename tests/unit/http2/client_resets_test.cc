@@ -1,5 +1,5 @@
-// Resets towards an upstream (threats.md row 55): so many, then what nobody wants is left to run out within its window, and reset
-// bit by bit.
+// Resets towards an upstream (threats.md row 55): so many, then what nobody wants is left to run out within its window,
+// and reset bit by bit.
 #include "bench.h"
 #include "http2/client.h"
 #include "wire.h"
@@ -38,7 +38,7 @@ struct Upstream : ClientBench {
     sim.settle();
     return *sinks.back();
   }
-  uint32_t id() const { return static_cast<uint32_t>(2 * sinks.size() - 1); }   // of the latest
+  uint32_t id() const { return static_cast<uint32_t>(2 * sinks.size() - 1); }  // of the latest
   void give_up(ProbeSink& sink) {
     sink.cancel({});
     sim.settle();
@@ -71,7 +71,7 @@ TEST_CASE("a hundred resets at once; the next ones wait, count as open, and leav
   b.sim.run_for(base::seconds(10));
   CHECK(b.wire.resets() == Client::resets_burst + 30);
   CHECK(b.taken() == 0);
-  b.sim.run_for(base::seconds(8));                   // no PING yet, which nobody would answer
+  b.sim.run_for(base::seconds(8));  // no PING yet, which nobody would answer
   for (int i = 0; i < 60; ++i) b.give_up(b.request());
   CHECK(b.wire.resets() >= Client::resets_burst + 30 + 8 * Client::resets_a_second);
   CHECK(b.wire.resets() <= Client::resets_burst + 30 + 10 * Client::resets_a_second);
@@ -85,7 +85,8 @@ TEST_CASE("an answer that nobody wants runs out within its window, and ends the 
   const uint32_t id = b.id();
   ProbeSink& other = b.request();
   b.send(head(id));
-  for (uint32_t sent = 0; sent + 16'384 <= Client::answer_window; sent += 16'384) b.send(http2::data_frame(id, std::string(16'384, 'x')));
+  for (uint32_t sent = 0; sent + 16'384 <= Client::answer_window; sent += 16'384)
+    b.send(http2::data_frame(id, std::string(16'384, 'x')));
   CHECK(b.wire.connection().find("WINDOW") == std::string::npos);
   CHECK(b.wire.stream(id).find("WINDOW") == std::string::npos);
   b.send(head(b.id()) + http2::data_frame(b.id(), "all", end_stream));
@@ -95,7 +96,7 @@ TEST_CASE("an answer that nobody wants runs out within its window, and ends the 
   b.send(head(b.id()) + http2::data_frame(b.id(), "unwanted", end_stream));
   CHECK(b.taken() == 1);
   CHECK(b.wire.resets() == Client::resets_burst);
-  b.send(http2::data_frame(id, "x"));                // beyond its window: the upstream's fault, which is told at once
+  b.send(http2::data_frame(id, "x"));  // beyond its window: the upstream's fault, which is told at once
   CHECK(b.wire.stream(id).ends_with("RST 3"));
   CHECK(b.taken() == 0);
 }
@@ -109,7 +110,7 @@ TEST_CASE("an upload that was cut never looks whole, and one whose answer came e
   b.give_up(cut);
   const uint32_t first = b.id();
   ProbeSink& early = b.request("POST", End::no);
-  early.send_body(std::string(70'000, 'x'), End::yes);   // more than its window
+  early.send_body(std::string(70'000, 'x'), End::yes);  // more than its window
   b.sim.settle();
   b.send(head(b.id(), end_headers | end_stream));
   CHECK(early.trace == "answer 200\nend\nclosed clean\n");

@@ -1,5 +1,5 @@
-// The client session against an nghttp2 server and against frames by hand: slots, SETTINGS, windows, liveness, and the client
-// column of the table of ends (lib/http/README.md), a case a row.
+// The client session against an nghttp2 server and against frames by hand: slots, SETTINGS, windows, liveness, and the
+// client column of the table of ends (lib/http/README.md), a case a row.
 #include "bench.h"
 #include "wire.h"
 
@@ -78,7 +78,7 @@ TEST_CASE("before the SETTINGS one stream, or as many as were learned") {
     CHECK(b.host.session->slots() == expected - 1);
     b.send(http2::settings_frame({{3, 20}}));
     CHECK(b.host.session->slots() == 19);
-    CHECK(limit == (learned == 0 ? 20 : std::min(learned, 20U)));   // the least that was seen
+    CHECK(limit == (learned == 0 ? 20 : std::min(learned, 20U)));  // the least that was seen
     CHECK(b.host.slots_told > 0);
   }
   Raw unlimited(http2::settings_frame());
@@ -106,7 +106,7 @@ TEST_CASE("the peer's limit lowered and raised while streams are open") {
   CHECK(limit == 1);
   b.send(head(1, end_headers | end_stream));
   b.send(head(3, end_headers | end_stream));
-  CHECK(b.host.session->slots() == 0);                // one is open still
+  CHECK(b.host.session->slots() == 0);  // one is open still
   const unsigned told = b.host.slots_told;
   b.send(head(5, end_headers | end_stream));
   CHECK(b.host.session->slots() == 1);
@@ -122,7 +122,7 @@ TEST_CASE("a limit of streams that is passed by a lowered one waits and is not l
   std::atomic<uint32_t> limit{4};
   Raw b("", &limit);
   for (int i = 0; i < 4; ++i) b.request();
-  b.send(http2::settings_frame({{3, 2}}));            // four are with it already; it must not count them as errors
+  b.send(http2::settings_frame({{3, 2}}));  // four are with it already; it must not count them as errors
   for (const uint32_t id : {1U, 3U, 5U, 7U}) b.send(head(id, end_headers | end_stream));
   for (const auto& s : b.sinks) CHECK(s->trace.ends_with("closed clean\n"));
 }
@@ -284,7 +284,7 @@ TEST_CASE("101, then ends of both directions") {
 }
 
 TEST_CASE("the last bytes of a tunnel whose client is gone: 30 s without progress, and they are lost") {
-  Raw b(http2::settings_frame({{8, 1}, {4, 4}}));     // a window of 4 bytes
+  Raw b(http2::settings_frame({{8, 1}, {4, 4}}));  // a window of 4 bytes
   ProbeSink& s = b.request("GET", End::no, "websocket");
   b.send(head(1) + http2::data_frame(1, "", end_stream));
   s.send_body("123456789", End::yes);
@@ -292,9 +292,9 @@ TEST_CASE("the last bytes of a tunnel whose client is gone: 30 s without progres
   b.sim.settle();
   const auto ended = [&] { return b.wire.stream(1).find("RST") != std::string::npos; };
   b.sim.run_for(base::seconds(21));
-  b.send(http2::frame(6, http2::ack, 0, std::string("\1\0\0\0\0\0\0\0", 8)));   // it is alive: the PING is answered
+  b.send(http2::frame(6, http2::ack, 0, std::string("\1\0\0\0\0\0\0\0", 8)));  // it is alive: the PING is answered
   b.sim.run_for(base::seconds(8));
-  b.send(http2::window_frame(1, 4));                  // progress: 30 s anew
+  b.send(http2::window_frame(1, 4));  // progress: 30 s anew
   b.sim.run_for(base::seconds(29));
   CHECK_FALSE(ended());
   b.sim.run_for(base::seconds(2));
@@ -310,7 +310,7 @@ TEST_CASE("what comes while a tunnel without a client runs out makes no connecti
   s.send_body("12345678", End::yes);
   s.cancel({});
   b.sim.settle();
-  b.wire.send(http2::window_frame(1, 4));             // not read yet: not quiet
+  b.wire.send(http2::window_frame(1, 4));  // not read yet: not quiet
   CHECK(b.host.session->validate(http::Borrow::surely));
   b.sim.run_for(base::seconds(1));
   CHECK_FALSE(b.host.ended);
@@ -390,7 +390,8 @@ TEST_CASE("an idle connection is asked by PING; one that does not answer is give
   CHECK(server.pings == 2);
 }
 
-TEST_CASE("a stream that timed out on a silent connection: no further stream until a PING is answered, and the end without") {
+TEST_CASE(
+    "a stream that timed out on a silent connection: no further stream until a PING is answered, and the end without") {
   for (const bool alive : {true, false}) {
     CAPTURE(alive);
     Raw b;
@@ -445,7 +446,7 @@ TEST_CASE("a host that acknowledges nothing: no further stream, then the end; on
     if (how == How::lost || how == How::lost_and_found) b.pair.peer->lose();
     if (how == How::does_not_read) b.pair.peer->hold();
     b.sim.run_for(base::seconds(60));
-    CHECK_FALSE(b.host.ended);                        // nothing is owed
+    CHECK_FALSE(b.host.ended);  // nothing is owed
     CHECK(b.host.session->slots() == 999);
     if (how != How::nothing_to_say) first.send_body(std::string(64, 'b'), End::no);
     b.sim.run_for(base::millis(1'900));
@@ -483,7 +484,7 @@ TEST_CASE("a stream that timed out, or was given up, while others are served ask
 
 TEST_CASE("half a frame, then silence: idle, the connection is not used again; busy, not before a PING is answered") {
   for (const std::string& torn : {std::string("\0\0\x08", 3), http2::frame(6, 0, 0, "12345678").substr(0, 12),
-                                  head(1, end_stream)}) {   // the last: a header block that goes on
+                                  head(1, end_stream)}) {  // the last: a header block that goes on
     Raw b;
     b.request();
     if (torn.size() < 13) b.send(head(1, end_headers | end_stream));
@@ -497,20 +498,21 @@ TEST_CASE("half a frame, then silence: idle, the connection is not used again; b
   Raw b;
   b.request();
   b.send(head(1) + http2::data_frame(1, "12345678").substr(0, 12));
-  b.request();                                         // the rest may be on its way
+  b.request();  // the rest may be on its way
   b.sim.run_for(base::millis(150));
   ProbeSink third(b.contract);
   CHECK_FALSE(b.ask(third));
   b.sim.settle();
   CHECK(b.wire.connection().ends_with("PING"));
-  b.send("45678");                                     // it lives
+  b.send("45678");  // it lives
   CHECK(b.host.session->slots() == 998);
   REQUIRE(b.ask(third));
   third.cancel({});
   b.sim.settle();
 }
 
-TEST_CASE("MAX_HEADER_LIST_SIZE is kept: at it the request goes, one above it is refused untouched, and the others live") {
+TEST_CASE(
+    "MAX_HEADER_LIST_SIZE is kept: at it the request goes, one above it is refused untouched, and the others live") {
   // :method GET, :scheme http, :authority origin, :path /
   const uint32_t size = 7 + 3 + 7 + 4 + 10 + 6 + 5 + 1 + 4 * 32;
   for (const uint32_t most : {size, size - 1, 0U}) {
@@ -578,7 +580,9 @@ TEST_CASE("resets of streams, ours and the peer's, do not spend the connection")
   CHECK(s.trace == "answer 200\nend\nclosed clean\n");
 }
 
-TEST_CASE("streams that met the end of an idle connection: by FIN, by a GOAWAY below them; not once a stream has heard anything") {
+TEST_CASE(
+    "streams that met the end of an idle connection: by FIN, by a GOAWAY below them; not once a stream has heard "
+    "anything") {
   for (const bool goaway : {false, true}) {
     Raw b;
     b.request();
@@ -626,12 +630,15 @@ TEST_CASE("1xx: ten and 16 KiB at most") {
     Raw b;
     ProbeSink& s = b.request();
     b.send(http2::head_frame(1, {{":status", "103"}, {"x", std::string(bytes / 2, 'v')}}, end_headers));
-    b.send(http2::head_frame(1, {{":status", "103"}, {"x", std::string(bytes / 2, 'v')}}, end_headers) + head(1, end_headers | end_stream));
+    b.send(http2::head_frame(1, {{":status", "103"}, {"x", std::string(bytes / 2, 'v')}}, end_headers) +
+           head(1, end_headers | end_stream));
     CHECK(s.trace.ends_with(bytes == 15'000 ? "closed clean\n" : "closed bad_response informational\n"));
   }
 }
 
-TEST_CASE("a broken connection: GOAWAY with the code, the answers under way end as broken, the next stream is not asked for") {
+TEST_CASE(
+    "a broken connection: GOAWAY with the code, the answers under way end as broken, the next stream is not asked "
+    "for") {
   struct Case {
     std::string name;
     std::string bytes;
@@ -641,7 +648,8 @@ TEST_CASE("a broken connection: GOAWAY with the code, the answers under way end 
        {Case{"HTTP/1", "HTTP/1.1 400 Bad Request\r\n\r\n", "1"},
         Case{"a frame too large", http2::frame(0, 0, 1, std::string(17'000, 'x')), "6"},
         Case{"PUSH_PROMISE", http2::frame(5, 4, 1, http2::number(2) + http2::block(http2::get_lines())), "1"},
-        Case{"HEADERS of no stream", head(9), "1"}, Case{"HPACK that is none", http2::frame(1, 5, 1, "\xff\xff\xff\xff\xff\xff"), "9"},
+        Case{"HEADERS of no stream", head(9), "1"},
+        Case{"HPACK that is none", http2::frame(1, 5, 1, "\xff\xff\xff\xff\xff\xff"), "9"},
         Case{"CONTINUATION alone", http2::frame(9, 4, 1, ""), "1"},
         Case{"a window beyond 2^31", http2::window_frame(0, 0x7fffffff), "3"}}) {
     CAPTURE(c.name);
@@ -658,10 +666,11 @@ TEST_CASE("a broken connection: GOAWAY with the code, the answers under way end 
 }
 
 TEST_CASE("an upstream's fault on one stream is not its neighbours'") {
-  const std::string faults[] = {http2::window_frame(1, 0), http2::window_frame(1, 0x7fffffff),
-                                http2::head_frame(1, ok, end_headers) + http2::data_frame(1, std::string(16'000, 'x')) +
-                                    http2::data_frame(1, std::string(16'000, 'x')) + http2::data_frame(1, std::string(16'000, 'x')) +
-                                    http2::data_frame(1, std::string(16'000, 'x')) + http2::data_frame(1, std::string(16'000, 'x'))};
+  const std::string faults[] = {
+      http2::window_frame(1, 0), http2::window_frame(1, 0x7fffffff),
+      http2::head_frame(1, ok, end_headers) + http2::data_frame(1, std::string(16'000, 'x')) +
+          http2::data_frame(1, std::string(16'000, 'x')) + http2::data_frame(1, std::string(16'000, 'x')) +
+          http2::data_frame(1, std::string(16'000, 'x')) + http2::data_frame(1, std::string(16'000, 'x'))};
   for (const std::string& fault : faults) {
     Raw b;
     ProbeSink& one = b.request();
@@ -671,7 +680,7 @@ TEST_CASE("an upstream's fault on one stream is not its neighbours'") {
     CHECK(one.trace.find("closed bad_response") != std::string::npos);
     CHECK(b.wire.stream(1).find("RST ") != std::string::npos);
     CHECK(b.wire.goaway() == "");
-    b.send(http2::window_frame(1, 0) + http2::data_frame(1, "late", end_stream));   // our reset has not been seen
+    b.send(http2::window_frame(1, 0) + http2::data_frame(1, "late", end_stream));  // our reset has not been seen
     b.send(http2::head_frame(3, ok, end_headers | end_stream));
     CHECK(two.trace.ends_with("closed clean\n"));
     CHECK(b.wire.goaway() == "");
@@ -690,14 +699,15 @@ TEST_CASE("header blocks of an upstream are bounded too") {
     Raw large;
     ProbeSink& t = large.request();
     http2::Lines lines = {{":status", "200"}};
-    for (size_t i = 0; i < size / 10'000; ++i) lines.emplace_back("x", std::string(10'000, '~'));   // 13 bits each, so as they are
+    for (size_t i = 0; i < size / 10'000; ++i)
+      lines.emplace_back("x", std::string(10'000, '~'));  // 13 bits each, so as they are
     const std::string text = http2::block(lines);
     std::string blocks = http2::frame(1, end_stream, 1, text.substr(0, 16'000));
     for (size_t at = 16'000; at < text.size(); at += 16'000)
       blocks += http2::frame(9, at + 16'000 >= text.size() ? 4 : 0, 1, text.substr(at, 16'000));
     large.send(blocks);
     CAPTURE(size);
-    const bool broken = size == 270'000;             // else it is the fault of one answer, and others share the connection
+    const bool broken = size == 270'000;  // else it is the fault of one answer, and others share the connection
     CHECK(t.trace.ends_with(size == 60'000 ? "closed clean\n"
                             : broken       ? "closed bad_response continuation_flood\n"
                                            : "closed bad_response head_size\n"));
@@ -716,7 +726,7 @@ TEST_CASE("an answer that its sink does not take holds its window, and its neigh
   CHECK(held.body.size() == 64 * 1024);
   for (int i = 0; i < 100; ++i) b.send(http2::data_frame(3, std::string(16'384, 'x')));
   CHECK(other.body.size() == 100 * 16'384);
-  b.send(http2::data_frame(1, "x"));                 // beyond what was allowed
+  b.send(http2::data_frame(1, "x"));  // beyond what was allowed
   CHECK(held.trace.ends_with("closed bad_response flow_control\n"));
   CHECK(b.wire.stream(1).ends_with("RST 3"));
 }
@@ -726,7 +736,7 @@ TEST_CASE("an answer that is read fast gets a wide window, one that is not read 
   b.send(http2::frame(4, http2::ack, 0, ""));
   ProbeSink& s = b.request();
   b.send(head(1));
-  for (int i = 0; i < 16; ++i) b.send(http2::data_frame(1, std::string(16'384, 'x')));   // 256 KiB, taken as they come
+  for (int i = 0; i < 16; ++i) b.send(http2::data_frame(1, std::string(16'384, 'x')));  // 256 KiB, taken as they come
   CHECK(s.body.size() == 256 * 1024);
   s.hold = true;
   for (int i = 0; i < 16; ++i) b.send(http2::data_frame(1, std::string(16'384, 'x')));

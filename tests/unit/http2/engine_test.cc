@@ -167,7 +167,9 @@ TEST_CASE("PRIORITY_UPDATE: of stream 0, to a client; the last of several before
   CHECK(c.wire.goaway() == "0, 1");
 
   Server s;
-  s.host.prepare = [](ProbeSink& sink) { sink.when_ended = [](ProbeSink& p) { p.answer(200, std::string(30'000, 'x')); }; };
+  s.host.prepare = [](ProbeSink& sink) {
+    sink.when_ended = [](ProbeSink& p) { p.answer(200, std::string(30'000, 'x')); };
+  };
   std::string updates;
   for (uint32_t other = 101; other < 101 + 2 * 7; other += 2) updates += http2::update_frame(other, "u=1");
   updates += http2::update_frame(9, "u=7") + http2::update_frame(9, "u=0");
@@ -179,7 +181,8 @@ TEST_CASE("PRIORITY_UPDATE: of stream 0, to a client; the last of several before
 TEST_CASE("SETTINGS of as many entries as are taken, and of one more") {
   for (const uint32_t more : {0U, 1U}) {
     std::string payload;
-    for (uint32_t i = 0; i < http2::Engine::settings_entries_max + more; ++i) payload += std::string("\0\x04\0\0\x10\0", 6);
+    for (uint32_t i = 0; i < http2::Engine::settings_entries_max + more; ++i)
+      payload += std::string("\0\x04\0\0\x10\0", 6);
     Server s;
     s.send(greeting() + http2::frame(4, 0, 0, payload) + get(1));
     CHECK(s.wire.goaway() == (more == 0 ? "" : "0, 11"));
@@ -221,7 +224,8 @@ TEST_CASE("a tunnel has no trailers (RFC 9113 8.5)") {
       p.send_head(head, End::no);
     };
   };
-  const Lines lines = {{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}};
+  const Lines lines = {
+      {":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}};
   s.send(greeting() + http2::head_frame(1, lines, end_headers));
   s.send(http2::head_frame(1, {{"x", "y"}}, end_headers | end_stream));
   CHECK(s.wire.stream(1).ends_with("RST 1"));

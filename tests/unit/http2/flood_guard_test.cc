@@ -15,7 +15,9 @@ constexpr uint32_t max_resets = 200;
 constexpr base::Micros start{1'000'000};
 constexpr base::Micros second{1'000'000};
 
-Frame frame(FrameType type, uint32_t length = 0, uint8_t flags = 0) { return {length, 1, static_cast<uint8_t>(type), flags}; }
+Frame frame(FrameType type, uint32_t length = 0, uint8_t flags = 0) {
+  return {length, 1, static_cast<uint8_t>(type), flags};
+}
 
 FloodGuard guard() { return {max_resets, 64 * 1024, start}; }
 
@@ -43,8 +45,9 @@ constexpr Cancel upstream_at_once{{}, {}, true};
 }  // namespace
 
 TEST_CASE("control frames: 1000 at once, 100 a second, whatever their kind") {
-  for (const auto type : {FrameType::ping, FrameType::settings, FrameType::priority, FrameType::rst_stream, FrameType::priority_update,
-                          FrameType::goaway, FrameType::push_promise, static_cast<FrameType>(0xfb)}) {
+  for (const auto type :
+       {FrameType::ping, FrameType::settings, FrameType::priority, FrameType::rst_stream, FrameType::priority_update,
+        FrameType::goaway, FrameType::push_promise, static_cast<FrameType>(0xfb)}) {
     FloodGuard g = guard();
     CHECK(pass(g, frame(type, 8), start) == FloodGuard::control_burst);
     CHECK(g.frame(frame(type, 8), start) == Detail::control_flood);
@@ -59,7 +62,8 @@ TEST_CASE("a steady 100 a second never ends, 101 do") {
     bool flood = false;
     for (uint32_t s = 0; s < 1000 && !flood; ++s) {
       for (uint32_t i = 0; i < rate && !flood; ++i) {
-        flood = g.frame(frame(FrameType::ping, 8), start + base::Micros{second.count * s + second.count / rate * i}) != Detail::none;
+        flood = g.frame(frame(FrameType::ping, 8), start + base::Micros{second.count * s + second.count / rate * i}) !=
+                Detail::none;
       }
     }
     CHECK(flood == (rate > FloodGuard::control_a_second));
@@ -79,7 +83,8 @@ TEST_CASE("DATA on a stream that is over is worth its bytes") {
   CHECK(times(10'000, [&] { return small.data(1, false, start); }) < FloodGuard::control_burst + 10);
   FloodGuard large = guard();
   CHECK(times(10'000, [&] { return large.data(FloodGuard::bytes_to_earn, false, start); }) == 10'000);
-  CHECK(times(10'000, [&] { return large.data(FloodGuard::bytes_to_earn / 2, false, start); }) < 2 * FloodGuard::control_burst + 10);
+  CHECK(times(10'000, [&] { return large.data(FloodGuard::bytes_to_earn / 2, false, start); }) <
+        2 * FloodGuard::control_burst + 10);
 }
 
 TEST_CASE("WINDOW_UPDATE: credit for what was sent comes back twice, for nothing; all else is a control frame") {
@@ -96,7 +101,8 @@ TEST_CASE("WINDOW_UPDATE: credit for what was sent comes back twice, for nothing
 TEST_CASE("work earns control frames back, never above the burst") {
   FloodGuard g = guard();
   const Frame ping = frame(FrameType::ping, 8);
-  for (int i = 0; i < 1000; ++i) CHECK(g.frame(frame(FrameType::headers, 20, Frame::end_headers), start) == Detail::none);
+  for (int i = 0; i < 1000; ++i)
+    CHECK(g.frame(frame(FrameType::headers, 20, Frame::end_headers), start) == Detail::none);
   CHECK(pass(g, ping, start) == FloodGuard::control_burst);
   CHECK(g.frame(frame(FrameType::headers, 20, Frame::end_headers), start) == Detail::none);
   CHECK(pass(g, ping, start) == FloodGuard::earned_by_head);
@@ -123,7 +129,8 @@ TEST_CASE("CONTINUATION: 8 frames and 64 KiB, in one block") {
     FloodGuard bytes = guard();
     CHECK(bytes.frame(frame(FrameType::headers, 16 * 1024), start) == Detail::none);
     for (int i = 0; i < 2; ++i) CHECK(bytes.frame(frame(FrameType::continuation, 16 * 1024), start) == Detail::none);
-    CHECK(bytes.frame(frame(FrameType::continuation, 16 * 1024 + over), start) == (over == 0 ? Detail::none : Detail::continuation_flood));
+    CHECK(bytes.frame(frame(FrameType::continuation, 16 * 1024 + over), start) ==
+          (over == 0 ? Detail::none : Detail::continuation_flood));
   }
 }
 
@@ -183,7 +190,8 @@ TEST_CASE("where one request in five is cancelled, answers pay for it; one in fo
 
 namespace {
 
-// A client whose calls all end at their own deadline, with `open` of them under way all the time: how many are cancelled in a minute.
+// A client whose calls all end at their own deadline, with `open` of them under way all the time: how many are
+// cancelled in a minute.
 uint32_t deadlines(base::Millis deadline, uint32_t open, bool half_answered) {
   FloodGuard g = guard();
   uint32_t cancelled = 0;
@@ -209,9 +217,10 @@ uint32_t deadlines(base::Millis deadline, uint32_t open, bool half_answered) {
 
 TEST_CASE("deadlines that pass: a brown-out does not trip it, calls that are only made to be cancelled do") {
   constexpr uint32_t all = 128;
-  for (const int64_t ms : {250, 300, 500, 900, 5000}) CHECK(deadlines(base::millis(ms), all, false) >= all * (60'000 / ms - 1));
+  for (const int64_t ms : {250, 300, 500, 900, 5000})
+    CHECK(deadlines(base::millis(ms), all, false) >= all * (60'000 / ms - 1));
   for (const int64_t ms : {100, 150, 200}) CHECK(deadlines(base::millis(ms), all, true) >= all / 2 * (60'000 / ms - 1));
-  CHECK(deadlines(base::millis(100), 8, false) >= 8 * 599);   // 80 a second
+  CHECK(deadlines(base::millis(100), 8, false) >= 8 * 599);  // 80 a second
   CHECK(deadlines(base::millis(100), all, false) < 1000);
   CHECK(deadlines(base::millis(50), all, false) < 300);
   CHECK(deadlines(base::millis(1), all, false) < 210);

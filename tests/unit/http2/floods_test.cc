@@ -1,5 +1,5 @@
-// Floods against a whole server session: the offender gets its GOAWAY and is gone, what it cost is bounded, and what a busy
-// peer does in good faith is no flood (threats.md rows 33 to 37).
+// Floods against a whole server session: the offender gets its GOAWAY and is gone, what it cost is bounded, and what a
+// busy peer does in good faith is no flood (threats.md rows 33 to 37).
 #include "bench.h"
 #include "http2/flood_guard.h"
 #include "http2/memory.h"
@@ -20,12 +20,12 @@ namespace {
 
 constexpr size_t memory_max = 16 * 1024 * 1024;
 
-constexpr size_t stream_bytes = 2048;                  // more than sizeof(ServerStream)
+constexpr size_t stream_bytes = 2048;  // more than sizeof(ServerStream)
 
 struct Flood : ServerBench {
   explicit Flood(const http::DownstreamOptions& o = {}, const std::string& first = http2::frame(4, http2::ack, 0, ""))
       : ServerBench(o), before(held()) {
-    host.prepare = nullptr;                            // nothing is ever answered
+    host.prepare = nullptr;  // nothing is ever answered
     wire.send(http2::client_preface + first);
     sim.settle();
   }
@@ -48,13 +48,16 @@ struct Flood : ServerBench {
   }
   // What this thread's sessions hold: chunks, blocks of HPACK and tables, and streams with their arenas.
   size_t held() const {
-    size_t n = net::Chunk::live() * net::Chunk::usual_bytes + http2::Memory::live_bytes() + http2::server_streams_live() * stream_bytes;
+    size_t n = net::Chunk::live() * net::Chunk::usual_bytes + http2::Memory::live_bytes() +
+               http2::server_streams_live() * stream_bytes;
     for (const auto& sink : host.sinks) {
       if (sink->stream != nullptr) n += sink->stream->arena().bytes_held();
     }
     return n;
   }
-  std::string detail() const { return host.protocol_errors.empty() ? "" : std::string(http::detail_word(host.protocol_errors.front())); }
+  std::string detail() const {
+    return host.protocol_errors.empty() ? "" : std::string(http::detail_word(host.protocol_errors.front()));
+  }
   std::string code() const { return wire.goaway().substr(wire.goaway().find(' ') + 1); }
 
   size_t before;
@@ -152,8 +155,10 @@ TEST_CASE("requests at an upstream that are given up: 200, whatever stands besid
            s.answer(404, "none");
        },
        [](uint32_t i) { return get(3 * i) + get(3 * i + 1) + get(3 * i + 2) + http2::reset_frame(id_of(3 * i)); }, 201},
-      {"a deadline that is far", hand_on, [&](uint32_t i) { return timed(i, "100m") + http2::reset_frame(id_of(i)); }, 201},
-      {"a deadline of nothing", hand_on, [&](uint32_t i) { return timed(i, "1n") + http2::reset_frame(id_of(i)); }, 201},
+      {"a deadline that is far", hand_on, [&](uint32_t i) { return timed(i, "100m") + http2::reset_frame(id_of(i)); },
+       201},
+      {"a deadline of nothing", hand_on, [&](uint32_t i) { return timed(i, "1n") + http2::reset_frame(id_of(i)); },
+       201},
       {"a deadline at which we end the call ourselves",
        [](support::ProbeSink& s) {
          s.stream->forwarded();
@@ -187,7 +192,8 @@ TEST_CASE("MadeYouReset: our own resets are counted, or the connection ends at o
   };
   const Way ways[] = {
       {"WINDOW_UPDATE of 0", [](uint32_t i) { return get(i) + http2::window_frame(id_of(i), 0); }, true},
-      {"WINDOW_UPDATE beyond 2^31", [](uint32_t i) { return get(i) + http2::window_frame(id_of(i), 0x7fffffff); }, false},
+      {"WINDOW_UPDATE beyond 2^31", [](uint32_t i) { return get(i) + http2::window_frame(id_of(i), 0x7fffffff); },
+       false},
       {"PRIORITY of a wrong length", [](uint32_t i) { return get(i) + http2::frame(2, 0, id_of(i), "abc"); }, true},
       {"PRIORITY on itself", [](uint32_t i) { return get(i) + http2::priority_frame(id_of(i), id_of(i)); }, true},
       {"DATA after END_STREAM", [](uint32_t i) { return get(i) + http2::data_frame(id_of(i), "x"); }, true},
@@ -201,14 +207,17 @@ TEST_CASE("MadeYouReset: our own resets are counted, or the connection ends at o
          return http2::head_frame(id_of(i), lines, end_headers) + http2::data_frame(id_of(i), "xy", end_stream);
        },
        false},
-      {"a body beyond its window", [](uint32_t i) { return post(i) + http2::data_frame(id_of(i), std::string(1001, 'x')); }, false},
+      {"a body beyond its window",
+       [](uint32_t i) { return post(i) + http2::data_frame(id_of(i), std::string(1001, 'x')); }, false},
   };
   for (const Way& way : ways) {
     CAPTURE(way.name);
     http::DownstreamOptions o;
     o.http2.stream_window = 1000;
     Flood f(o);
-    f.host.prepare = [](support::ProbeSink& s) { s.when_malformed = [](support::ProbeSink& m) { m.answer(400, "bad"); }; };
+    f.host.prepare = [](support::ProbeSink& s) {
+      s.when_malformed = [](support::ProbeSink& m) { m.answer(400, "bad"); };
+    };
     const uint32_t sent = f.until_goaway(way.make, 1000);
     if (way.at_once) {
       CHECK(sent == 1);
@@ -222,7 +231,7 @@ TEST_CASE("MadeYouReset: our own resets are counted, or the connection ends at o
 }
 
 TEST_CASE("streams above max_streams are refused, and refusals are counted too") {
-  for (const bool acknowledged : {false, true}) {      // our SETTINGS, which say how many
+  for (const bool acknowledged : {false, true}) {  // our SETTINGS, which say how many
     Flood f({}, acknowledged ? http2::frame(4, http2::ack, 0, "") : "");
     const uint32_t allowed = f.options.http2.max_streams;
     for (uint32_t i = 0; i < allowed + 2; ++i) f.send(get(i));
@@ -236,7 +245,8 @@ TEST_CASE("streams above max_streams are refused, and refusals are counted too")
   }
 }
 
-TEST_CASE("a page that is left and opened again: all streams cancelled and as many opened in one read, again and again") {
+TEST_CASE(
+    "a page that is left and opened again: all streams cancelled and as many opened in one read, again and again") {
   Flood f;
   const uint32_t allowed = f.options.http2.max_streams;
   uint32_t next = 0;
@@ -244,7 +254,7 @@ TEST_CASE("a page that is left and opened again: all streams cancelled and as ma
     const uint32_t first = next;
     for (; next < first + allowed; ++next) f.send(get(next));
     CHECK(f.wire.stream(id_of(first)) == "");
-    f.sim.run_for(base::millis(1'100));                // not at once, which is another budget's
+    f.sim.run_for(base::millis(1'100));  // not at once, which is another budget's
     std::string both;
     for (uint32_t i = first; i < next; ++i) both += http2::reset_frame(id_of(i));
     for (uint32_t i = 0; i < allowed; ++i) both += get(next++);
@@ -258,7 +268,8 @@ TEST_CASE("what was on its way on a refused stream does not end the connection")
   http::DownstreamOptions o;
   o.http2.max_streams = 1;
   Flood f(o);
-  f.send(get(0) + http2::reset_frame(1) + post(1) + http2::data_frame(3, "abc"));   // in one piece: the first is not told yet
+  f.send(get(0) + http2::reset_frame(1) + post(1) +
+         http2::data_frame(3, "abc"));  // in one piece: the first is not told yet
   CHECK(f.wire.stream(3) == "RST 7");
   f.send(http2::data_frame(3, "abc", end_stream));
   CHECK(f.wire.goaway() == "");
@@ -301,8 +312,9 @@ TEST_CASE("an HPACK bomb ends the connection at four times the limit; less is an
     };
     std::string lines = http2::block(http2::get_lines());
     std::string entry = "\x40\x01x";
-    entry += std::string("\x7f\xa1\x1e", 3) + std::string(4000, 'v');   // 127 + 0xf21 = 4000
-    f.send(http2::frame(1, end_stream, 1, lines + entry) + http2::frame(9, end_headers, 1, std::string(std::min(times, 12'000U), '\xbe')));
+    entry += std::string("\x7f\xa1\x1e", 3) + std::string(4000, 'v');  // 127 + 0xf21 = 4000
+    f.send(http2::frame(1, end_stream, 1, lines + entry) +
+           http2::frame(9, end_headers, 1, std::string(std::min(times, 12'000U), '\xbe')));
     if (times * 4033 <= 4 * 65'536) {
       CHECK(f.wire.stream(1).starts_with("[:status: 431]"));
       CHECK(f.wire.goaway() == "");
@@ -388,13 +400,15 @@ TEST_CASE("replies that are not read are bounded") {
     f.pair.peer->window(1000);
     f.pair.peer->hold();
     uint32_t at = 0;
-    const bool streams = frame[3] == 1;                // malformed requests, each answered
-    f.host.prepare = [](support::ProbeSink& s) { s.when_malformed = [](support::ProbeSink& m) { m.answer(400, std::string(3000, 'x')); }; };
+    const bool streams = frame[3] == 1;  // malformed requests, each answered
+    f.host.prepare = [](support::ProbeSink& s) {
+      s.when_malformed = [](support::ProbeSink& m) { m.answer(400, std::string(3000, 'x')); };
+    };
     for (int i = 0; i < 400 && !f.host.ended; ++i) {
       std::string frames;
       for (int j = 0; j < 50; ++j) frames += streams ? http2::head_frame(id_of(at++), {{":method", "GET"}}) : frame;
       f.send(frames);
-      f.sim.run_for(base::millis(500));                // as fast as the budget allows
+      f.sim.run_for(base::millis(500));  // as fast as the budget allows
     }
     f.sim.run_for(base::seconds(60));
     CHECK(f.host.ended);
@@ -402,8 +416,9 @@ TEST_CASE("replies that are not read are bounded") {
 }
 
 TEST_CASE("a preface that is none, and frames before SETTINGS") {
-  for (const std::string& text : {std::string("GET / HTTP/1.1\r\nHost: a\r\n\r\n") + std::string(50, 'x'),
-                                  std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r"), std::string(http2::preface) + http2::ping_frame()}) {
+  for (const std::string& text :
+       {std::string("GET / HTTP/1.1\r\nHost: a\r\n\r\n") + std::string(50, 'x'),
+        std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r"), std::string(http2::preface) + http2::ping_frame()}) {
     for (const size_t tear : {size_t{0}, size_t{1}, size_t{7}}) {
       ServerBench b;
       Wire wire(*b.pair.peer);
@@ -411,7 +426,7 @@ TEST_CASE("a preface that is none, and frames before SETTINGS") {
       wire.send(text);
       b.sim.settle();
       CHECK(wire.goaway() == "0, 1");
-      CHECK(wire.types().front() == 4);              // our SETTINGS come first all the same (RFC 9113 3.4)
+      CHECK(wire.types().front() == 4);  // our SETTINGS come first all the same (RFC 9113 3.4)
       CHECK(b.host.sinks.empty());
       b.sim.run_for(base::seconds(2));
       CHECK(b.host.ended);

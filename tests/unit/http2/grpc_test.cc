@@ -17,7 +17,8 @@ std::string silence(const std::string& type, bool allowed) {
   http::DownstreamOptions options;
   ServerBench b(options);
   Peer client(Peer::Role::client, *b.pair.peer);
-  const int32_t id = client.begin({{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {"content-type", type}});
+  const int32_t id = client.begin(
+      {{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {"content-type", type}});
   client.more(id, "x");
   b.sim.settle();
   b.sink().stream->allow_silence(allowed);
@@ -61,7 +62,11 @@ std::vector<uint32_t> cancelled(const http2::Lines& deadline, base::Millis lived
   ServerBench b;
   b.host.prepare = [](support::ProbeSink&) {};
   Peer client(Peer::Role::client, *b.pair.peer);
-  http2::Lines lines{{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {"content-type", "application/grpc"}};
+  http2::Lines lines{{":method", "POST"},
+                     {":scheme", "http"},
+                     {":authority", "a"},
+                     {":path", "/"},
+                     {"content-type", "application/grpc"}};
   lines.insert(lines.end(), deadline.begin(), deadline.end());
   for (int batch = 0; batch < 4; ++batch) {
     std::vector<int32_t> ids;
@@ -80,7 +85,8 @@ const std::vector<uint32_t> calm{NGHTTP2_ENHANCE_YOUR_CALM};
 
 }  // namespace
 
-TEST_CASE("row 33: calls cancelled at their deadline are no flood, other cancellations are, whatever deadline they name") {
+TEST_CASE(
+    "row 33: calls cancelled at their deadline are no flood, other cancellations are, whatever deadline they name") {
   CHECK(cancelled({{"grpc-timeout", "300m"}}, base::Millis{300}).empty());
   CHECK(cancelled({{"grpc-timeout", "300m"}}, base::Millis{260}).empty());      // within the slack
   CHECK(cancelled({{"grpc-timeout", "100m"}}, base::Millis{100}).empty());      // the shortest one that is believed

@@ -1,5 +1,5 @@
-// What lines of a header block make a message: every rule of RFC 9113 8.1 to 8.3 and rows 36 and 39 of threats.md, one line a
-// case, first against the reader alone; requests_test.cc sends the same tables through whole sessions.
+// What lines of a header block make a message: every rule of RFC 9113 8.1 to 8.3 and rows 36 and 39 of threats.md, one
+// line a case, first against the reader alone; requests_test.cc sends the same tables through whole sessions.
 #include "http2/head_reader.h"
 
 #include "messages.h"
@@ -26,13 +26,14 @@ struct Read {
     take(lines);
     return support::text_of(reader.finish_request(http::Scheme::http, end));
   }
-  std::string response(const Lines& lines, http::End end = http::End::yes, HeadReader::Asked asked = {http::Method::get, {}}) {
+  std::string response(const Lines& lines, http::End end = http::End::yes,
+                       HeadReader::Asked asked = {http::Method::get, {}}) {
     take(lines);
     return support::text_of(reader.finish_response(asked, end));
   }
   base::Arena arena;
   http::Head head{arena};
-  http::HttpLimits limits;                         // a reader keeps a reference
+  http::HttpLimits limits;  // a reader keeps a reference
   http2::HeldHeads held;
   HeadReader reader;
 };
@@ -69,19 +70,21 @@ TEST_CASE("the scheme is that of the listener") {
       Read r(http2::Side::request);
       r.take(lines);
       CHECK(support::text_of(r.reader.finish_request(listener, http::End::yes)) == "clean");
-      CHECK(r.head.scheme == http::scheme_word(listener));   // what the client calls it is not believed (row 64)
+      CHECK(r.head.scheme == http::scheme_word(listener));  // what the client calls it is not believed (row 64)
     }
   }
 }
 
 TEST_CASE("a verdict once given is kept, and the first counts") {
   Read r(http2::Side::request);
-  CHECK(r.request(request_with({{"Upper", "x"}, {"te", "gzip"}, {"connection", "close"}})) == "bad_request name untouched");
+  CHECK(r.request(request_with({{"Upper", "x"}, {"te", "gzip"}, {"connection", "close"}})) ==
+        "bad_request name untouched");
 }
 
 TEST_CASE("what a head says in fields of its own is not among its fields") {
   Read r(http2::Side::request);
-  Lines lines = request_with({{"host", "A"}, {"content-length", "0007"}, {"te", "trailers"}, {"expect", "100-continue"}, {"x", ""}});
+  Lines lines = request_with(
+      {{"host", "A"}, {"content-length", "0007"}, {"te", "trailers"}, {"expect", "100-continue"}, {"x", ""}});
   lines[0].second = "QUERY";
   CHECK(r.request(lines, http::End::no) == "clean");
   CHECK(r.head.method == http::Method::other);
@@ -100,7 +103,7 @@ TEST_CASE("lengths against END_STREAM on the head") {
   CHECK(r.request(request_with({{"content-length", "1"}}), http::End::yes) == "bad_request cl untouched");
   Read zero(http2::Side::request);
   CHECK(zero.request(request_with({{"content-length", "0"}, {"expect", "100-continue"}}), http::End::yes) == "clean");
-  CHECK_FALSE(zero.head.expect_continue);          // there is nothing to wait for
+  CHECK_FALSE(zero.head.expect_continue);  // there is nothing to wait for
   Read body(http2::Side::request);
   CHECK(body.request(request_with({{"content-length", "18446744073709551615"}}), http::End::no) == "clean");
 }
@@ -113,7 +116,8 @@ TEST_CASE("lengths of answers") {
   Read none(http2::Side::response);
   CHECK(none.response({{":status", "204"}, {"content-length", "5"}}, http::End::yes) == "clean");
   CHECK_FALSE(none.head.content_length.has_value());
-  CHECK(Read(http2::Side::response).response({{":status", "200"}, {"content-length", "5"}, {"content-length", "05"}}, http::End::no) ==
+  CHECK(Read(http2::Side::response)
+            .response({{":status", "200"}, {"content-length", "5"}, {"content-length", "05"}}, http::End::no) ==
         "clean");
 }
 
@@ -140,7 +144,8 @@ TEST_CASE("answers to an extended CONNECT") {
 }
 
 TEST_CASE("extended CONNECT reads as GET with upgrade; a plain one as it is") {
-  const Lines socket = {{":method", "CONNECT"}, {":protocol", "WebSocket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/chat"}};
+  const Lines socket = {
+      {":method", "CONNECT"}, {":protocol", "WebSocket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/chat"}};
   Read r(http2::Side::request);
   CHECK(r.request(socket, http::End::no) == "clean");
   CHECK(r.head.method == http::Method::get);
@@ -159,10 +164,12 @@ TEST_CASE("extended CONNECT reads as GET with upgrade; a plain one as it is") {
 
 TEST_CASE("cookie crumbs are one field, at most 256 of them") {
   Read r(http2::Side::request);
-  CHECK(r.request(request_with({{"cookie", "a=1"}, {"x", "y"}, {"cookie", "b=2"}, {"cookie", ""}, {"cookie", "c=3"}})) == "clean");
+  CHECK(r.request(request_with(
+            {{"cookie", "a=1"}, {"x", "y"}, {"cookie", "b=2"}, {"cookie", ""}, {"cookie", "c=3"}})) == "clean");
   CHECK(r.head.fields.count(http::Token::cookie) == 1);
   CHECK(r.head.fields.value(http::Token::cookie) == "a=1; b=2; c=3");
-  for (const auto& [first, second] : {std::pair{"a=1", ""}, std::pair{"", "a=1"}}) {   // no value ends or begins with a blank
+  for (const auto& [first, second] :
+       {std::pair{"a=1", ""}, std::pair{"", "a=1"}}) {  // no value ends or begins with a blank
     Read empty(http2::Side::request);
     CHECK(empty.request(request_with({{"cookie", first}, {"cookie", second}})) == "clean");
     CHECK(empty.head.fields.value(http::Token::cookie) == "a=1");
@@ -175,7 +182,7 @@ TEST_CASE("cookie crumbs are one field, at most 256 of them") {
     for (size_t i = 0; i < n; ++i) lines.emplace_back("cookie", "a=1");
     CHECK(many.request(lines) == (n == 256 ? "clean" : "headers_too_large field_count untouched"));
   }
-  Read answer(http2::Side::response);               // Set-Cookie is another thing, and Cookie means nothing in an answer
+  Read answer(http2::Side::response);  // Set-Cookie is another thing, and Cookie means nothing in an answer
   CHECK(answer.response({{":status", "200"}, {"cookie", "a"}, {"cookie", "b"}}) == "clean");
   CHECK(answer.head.fields.count(http::Token::cookie) == 2);
 }
@@ -221,10 +228,10 @@ TEST_CASE("bytes at the limit, one above, and at and above four times the limit"
     const char* verdict;
     HeadReader::Taken taken;
   };
-  for (const Case& c :
-       {Case{1000, "clean", HeadReader::Taken::yes}, Case{1001, "headers_too_large field_size untouched", HeadReader::Taken::yes},
-        Case{4000, "headers_too_large field_size untouched", HeadReader::Taken::yes},
-        Case{4001, "headers_too_large field_size untouched", HeadReader::Taken::bomb}}) {
+  for (const Case& c : {Case{1000, "clean", HeadReader::Taken::yes},
+                        Case{1001, "headers_too_large field_size untouched", HeadReader::Taken::yes},
+                        Case{4000, "headers_too_large field_size untouched", HeadReader::Taken::yes},
+                        Case{4001, "headers_too_large field_size untouched", HeadReader::Taken::bomb}}) {
     CAPTURE(c.total);
     Read r(http2::Side::request, limits);
     r.take(base_lines);
@@ -259,7 +266,8 @@ TEST_CASE("the target at its limit and one above") {
 }
 
 TEST_CASE("names with underscores, by option") {
-  for (const auto option : {http::UnderscoreHeaders::drop, http::UnderscoreHeaders::reject, http::UnderscoreHeaders::pass}) {
+  for (const auto option :
+       {http::UnderscoreHeaders::drop, http::UnderscoreHeaders::reject, http::UnderscoreHeaders::pass}) {
     http::HttpLimits limits;
     limits.underscore_headers = option;
     Read r(http2::Side::request, limits);
@@ -278,9 +286,13 @@ TEST_CASE("trailers: checked as fields are, without what frames, routes or authe
   };
   for (const Case& c :
        {Case{{{"grpc-status", "0"}, {"x", "y"}}, "clean", "grpc-status=0 x=y "},
-        Case{{{"content-length", "5"}, {"host", "b"}, {"authorization", "x"}, {"set-cookie", "y"}, {"t", "1"}}, "clean", "t=1 "},
-        Case{{{"cookie", "a=b"}, {"t", "1"}}, "clean", "t=1 "}, Case{{{":path", "/"}}, "bad_request trailer untouched", ""},
-        Case{{{"Upper", "x"}}, "bad_request trailer untouched", ""}, Case{{{"a", "b\nc"}}, "bad_request trailer untouched", ""},
+        Case{{{"content-length", "5"}, {"host", "b"}, {"authorization", "x"}, {"set-cookie", "y"}, {"t", "1"}},
+             "clean",
+             "t=1 "},
+        Case{{{"cookie", "a=b"}, {"t", "1"}}, "clean", "t=1 "},
+        Case{{{":path", "/"}}, "bad_request trailer untouched", ""},
+        Case{{{"Upper", "x"}}, "bad_request trailer untouched", ""},
+        Case{{{"a", "b\nc"}}, "bad_request trailer untouched", ""},
         Case{{{"connection", "close"}}, "bad_request trailer untouched", ""},
         Case{{{"transfer-encoding", "chunked"}}, "bad_request trailer untouched", ""},
         Case{{{"te", "trailers"}, {"t", "1"}}, "clean", "t=1 "}}) {

@@ -1,5 +1,5 @@
-// Row 36: one connection holds at most 1 MiB of decoded heads, whatever its streams; who is above it is refused, the others go on, and
-// what has gone where it goes is held no more.
+// Row 36: one connection holds at most 1 MiB of decoded heads, whatever its streams; who is above it is refused, the
+// others go on, and what has gone where it goes is held no more.
 #include "http2/held_heads.h"
 #include "bench.h"
 
@@ -19,12 +19,15 @@ using support::ProbeSink;
 namespace {
 
 constexpr size_t references = 15;
-const Lines heavy(references, {"x", std::string(3900, 'v')});   // a byte each on the wire, once the field is in the table
-constexpr size_t heavy_fit = 17;                                 // heads of 58,515 bytes and a few more
+const Lines heavy(references,
+                  {"x", std::string(3900, 'v')});  // a byte each on the wire, once the field is in the table
+constexpr size_t heavy_fit = 17;  // heads of 58,515 bytes and a few more
 
 struct Bench : ServerBench {
   Bench() : client(Peer::Role::client, *pair.peer) {
-    host.prepare = [](ProbeSink& sink) { sink.when_malformed = [](ProbeSink& s) { s.answer(http::status_of(s.why.kind), ""); }; };
+    host.prepare = [](ProbeSink& sink) {
+      sink.when_malformed = [](ProbeSink& s) { s.answer(http::status_of(s.why.kind), ""); };
+    };
     client.flush();
     sim.settle();
   }
@@ -52,7 +55,7 @@ struct Bench : ServerBench {
 }  // namespace
 
 TEST_CASE("a head that fills the connection, and one byte more") {
-  constexpr size_t line_bytes = 48;                                // of the pseudo fields of a GET
+  constexpr size_t line_bytes = 48;  // of the pseudo fields of a GET
   for (const size_t more : {size_t{0}, size_t{1}}) {
     Bench b;
     b.ask(16, heavy);
@@ -83,7 +86,7 @@ TEST_CASE("100 requests of 15 references each: those above 1 MiB are answered 43
   b.sim.settle();
   for (size_t i = 0; i < heavy_fit; ++i) CHECK(b.client.seen(ids[i]).body == "ok");
   CHECK(b.client.goaways.empty());
-  b.ask(heavy_fit, heavy);                                   // all of it is free again
+  b.ask(heavy_fit, heavy);  // all of it is free again
   CHECK(b.malformed() == 100 - heavy_fit);
 }
 
@@ -113,10 +116,10 @@ TEST_CASE("a head that was let go is held no more; body and trailers of both dir
     base::Arena kept;
     (void)kept.allocate(3900);
     REQUIRE(sink.stream->release_head(kept));
-    CHECK(kept.bytes_held() > 50'000);                       // is ours to free
+    CHECK(kept.bytes_held() > 50'000);  // is ours to free
     CHECK(sink.stream->arena().bytes_held() < 4000);
   }
-  b.ask(heavy_fit - 1, heavy);                               // what was kept is charged still
+  b.ask(heavy_fit - 1, heavy);  // what was kept is charged still
   CHECK(b.malformed() == 0);
   b.ask(1, heavy);
   CHECK(b.malformed() == 1);
@@ -148,7 +151,8 @@ TEST_CASE("a head is not let go while trailers of its stream stand in the same m
   post[0].second = "POST";
   const int32_t id = b.client.begin(post);
   b.client.flush();
-  b.client.raw_bytes(http2::frame(1, 1, static_cast<uint32_t>(id), http2::block({{"t", "1"}})));   // END_STREAM, not END_HEADERS
+  b.client.raw_bytes(
+      http2::frame(1, 1, static_cast<uint32_t>(id), http2::block({{"t", "1"}})));  // END_STREAM, not END_HEADERS
   b.sim.settle();
   base::Arena kept;
   CHECK(!b.sink().stream->release_head(kept));
@@ -158,7 +162,9 @@ TEST_CASE("a head is not let go while trailers of its stream stand in the same m
   CHECK(b.sink().trace.find("trailers [t: 1] [u: 2]") != std::string::npos);
 }
 
-TEST_CASE("answers of one upstream connection: above 1 MiB they are bad, the others pass; what was passed on is held no more") {
+TEST_CASE(
+    "answers of one upstream connection: above 1 MiB they are bad, the others pass; what was passed on is held no "
+    "more") {
   for (const bool release : {false, true}) {
     CAPTURE(release);
     ClientBench b;
@@ -185,7 +191,7 @@ TEST_CASE("answers of one upstream connection: above 1 MiB they are bad, the oth
       CHECK(sinks[i]->closed == (!release && i >= heavy_fit));
       if (sinks[i]->closed) CHECK(support::text_of(sinks[i]->why) == "bad_response head_size");
     }
-    ProbeSink last(b.contract);                              // the connection lives, and what its streams held goes back with them
+    ProbeSink last(b.contract);  // the connection lives, and what its streams held goes back with them
     for (auto& s : sinks) {
       if (s->stream != nullptr) s->cancel({});
     }

@@ -1,5 +1,5 @@
-// Row 49: what is kept of a head is bounded by its bytes as the limit counts them (32 a field besides name and value), whatever the
-// lines are: heads of requests and answers, heads in front of an answer, trailers.
+// Row 49: what is kept of a head is bounded by its bytes as the limit counts them (32 a field besides name and value),
+// whatever the lines are: heads of requests and answers, heads in front of an answer, trailers.
 #include <string>
 #include <vector>
 

@@ -1,5 +1,6 @@
-// The busiest honest clients, by what their libraries send, on a clock that stands still: nothing comes back by time, all has to be
-// earned (threats.md row 56; the table in lib/http2/README.md). 500 MB, and 100,000 small messages, over one connection each.
+// The busiest honest clients, by what their libraries send, on a clock that stands still: nothing comes back by time,
+// all has to be earned (threats.md row 56; the table in lib/http2/README.md). 500 MB, and 100,000 small messages, over
+// one connection each.
 #include <algorithm>
 #include <functional>
 
@@ -19,7 +20,7 @@ namespace {
 
 constexpr base::Micros now{1'000'000};
 constexpr uint64_t much = 500'000'000;
-constexpr uint32_t our_frame = 16'375;               // Engine::data_bytes_max
+constexpr uint32_t our_frame = 16'375;  // Engine::data_bytes_max
 constexpr uint32_t messages = 100'000;
 
 class Client {
@@ -28,7 +29,9 @@ class Client {
   void request(bool with_body = false) {
     other(FrameType::headers, with_body ? Frame::end_headers : Frame::end_headers | Frame::end_stream);
   }
-  void other(FrameType type, int flags = 0) { note(guard_.frame({8, 1, static_cast<uint8_t>(type), static_cast<uint8_t>(flags)}, now)); }
+  void other(FrameType type, int flags = 0) {
+    note(guard_.frame({8, 1, static_cast<uint8_t>(type), static_cast<uint8_t>(flags)}, now));
+  }
   void data(size_t content) { note(guard_.data(content, true, now)); }
   void credit(uint32_t more) { note(guard_.window_update(more, now)); }
   void gets(size_t bytes) { guard_.data_sent(bytes); }
@@ -87,7 +90,7 @@ TEST_CASE("Go's net/http, whatever reads the body: bufio, gzip, io.Copy, all of 
       CAPTURE(read);
       CAPTURE(ahead);
       Client client;
-      client.credit(1 << 30);                        // of the connection, at its start
+      client.credit(1 << 30);  // of the connection, at its start
       download(client, GoInflow(), GoInflow(), read, ahead);
       CHECK(client.calm());
     }
@@ -98,7 +101,7 @@ TEST_CASE("clients that give a half, a quarter or an eighth of a window back") {
   for (const uint32_t window : {65'535U, 256U * 1024, 6U << 20}) {
     for (const uint32_t parts : {2U, 4U, 8U}) {
       Client client;
-      client.credit(15 << 20);                       // Chromium's
+      client.credit(15 << 20);  // Chromium's
       download(client, Threshold(window, parts), Threshold(window, parts), 16'384);
       CHECK(client.calm());
     }
@@ -118,8 +121,8 @@ TEST_CASE("clients that answer each DATA with two WINDOW_UPDATEs, however small 
   }
 }
 
-// grpc-go, and the C and Java cores: a PING with the first DATA behind the last one's answer, to measure the path; a WINDOW_UPDATE
-// for the connection with it; SETTINGS as the estimate grows.
+// grpc-go, and the C and Java cores: a PING with the first DATA behind the last one's answer, to measure the path; a
+// WINDOW_UPDATE for the connection with it; SETTINGS as the estimate grows.
 TEST_CASE("gRPC clients: a PING for each message of a stream, and calls of one message") {
   Client stream;
   stream.request(true);
@@ -135,15 +138,15 @@ TEST_CASE("gRPC clients: a PING for each message of a stream, and calls of one m
   for (uint32_t i = 0; i < messages; ++i) {
     calls.request(true);
     calls.data(20);
-    calls.data(0);                                   // the end, for itself
+    calls.data(0);  // the end, for itself
     calls.gets(20);
     calls.other(FrameType::ping);
   }
   CHECK(calls.calm());
 }
 
-// Go cancels with a PING behind the RST_STREAM (net/http2, 2025), Firefox and Safari place each stream, Chromium says a priority again
-// and greases with frames of no known kind, Java's HttpClient ends an upload by an empty DATA.
+// Go cancels with a PING behind the RST_STREAM (net/http2, 2025), Firefox and Safari place each stream, Chromium says a
+// priority again and greases with frames of no known kind, Java's HttpClient ends an upload by an empty DATA.
 TEST_CASE("what clients put beside each request") {
   Client go;
   for (uint32_t i = 0; i < messages; ++i) {

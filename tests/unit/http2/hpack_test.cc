@@ -31,7 +31,8 @@ std::string decode(HeaderDecoder& decoder, std::string_view block, size_t step =
     do {
       got = decoder.next(part, block.empty(), line);
       if (got == Got::line)
-        told += std::string(line.name) + "=" + std::string(line.value) + (line.indexing == Indexing::never ? "!;" : ";");
+        told +=
+            std::string(line.name) + "=" + std::string(line.value) + (line.indexing == Indexing::never ? "!;" : ";");
     } while (got == Got::line);
   } while (got == Got::more && !block.empty());
   return told + (got == Got::whole ? "" : got == Got::fault ? "fault" : "?");
@@ -51,12 +52,14 @@ class Reference {
     std::string told;
     for (int flags = 0; (flags & NGHTTP2_HD_INFLATE_FINAL) == 0;) {
       nghttp2_nv nv{};
-      const ssize_t n = nghttp2_hd_inflate_hd2(inflater_, &nv, &flags, reinterpret_cast<const uint8_t*>(block.data()), block.size(), 1);
+      const ssize_t n = nghttp2_hd_inflate_hd2(inflater_, &nv, &flags, reinterpret_cast<const uint8_t*>(block.data()),
+                                               block.size(), 1);
       if (n < 0) return told + "fault";
       block.remove_prefix(static_cast<size_t>(n));
       if ((flags & NGHTTP2_HD_INFLATE_EMIT) == 0) continue;
       told.append(reinterpret_cast<const char*>(nv.name), nv.namelen).append("=");
-      told.append(reinterpret_cast<const char*>(nv.value), nv.valuelen).append((nv.flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0 ? "!;" : ";");
+      told.append(reinterpret_cast<const char*>(nv.value), nv.valuelen)
+          .append((nv.flags & NGHTTP2_NV_FLAG_NO_INDEX) != 0 ? "!;" : ";");
     }
     nghttp2_hd_inflate_end_headers(inflater_);
     return told;
@@ -69,7 +72,8 @@ class Reference {
 
 std::string text(const std::vector<Line>& lines) {
   std::string all;
-  for (const Line& l : lines) all += std::string(l.name) + "=" + std::string(l.value) + (l.indexing == Indexing::never ? "!;" : ";");
+  for (const Line& l : lines)
+    all += std::string(l.name) + "=" + std::string(l.value) + (l.indexing == Indexing::never ? "!;" : ";");
   return all;
 }
 
@@ -147,12 +151,12 @@ TEST_CASE("a decoder goes on after a rest as one that had none, and holds little
       }
       std::vector<nghttp2_nv> lines;
       for (size_t k = 0; k < texts.size(); k += 2) {
-        lines.push_back({reinterpret_cast<uint8_t*>(texts[k].data()), reinterpret_cast<uint8_t*>(texts[k + 1].data()), texts[k].size(),
-                         texts[k + 1].size(), NGHTTP2_NV_FLAG_NONE});
+        lines.push_back({reinterpret_cast<uint8_t*>(texts[k].data()), reinterpret_cast<uint8_t*>(texts[k + 1].data()),
+                         texts[k].size(), texts[k + 1].size(), NGHTTP2_NV_FLAG_NONE});
       }
       std::string block(nghttp2_hd_deflate_bound(theirs, lines.data(), lines.size()), '\0');
-      block.resize(static_cast<size_t>(
-          nghttp2_hd_deflate_hd(theirs, reinterpret_cast<uint8_t*>(block.data()), block.size(), lines.data(), lines.size())));
+      block.resize(static_cast<size_t>(nghttp2_hd_deflate_hd(theirs, reinterpret_cast<uint8_t*>(block.data()),
+                                                             block.size(), lines.data(), lines.size())));
       std::string sent;
       for (size_t k = 0; k < texts.size(); k += 2) sent += texts[k] + "=" + texts[k + 1] + ";";
       CHECK(decode(steady, block) == sent);
@@ -168,8 +172,9 @@ TEST_CASE("a decoder goes on after a rest as one that had none, and holds little
   {
     HeaderDecoder decoder;
     HeaderEncoder browser;
-    const std::vector<Line> request = {{":method", "GET"}, {":scheme", "https"},          {":authority", "www.example.com"},
-                                       {":path", "/"},     {"user-agent", "curl/7.88.1"}, {"accept", "*/*"}};
+    const std::vector<Line> request = {
+        {":method", "GET"}, {":scheme", "https"},          {":authority", "www.example.com"},
+        {":path", "/"},     {"user-agent", "curl/7.88.1"}, {"accept", "*/*"}};
     CHECK(decode(decoder, *browser.encode(request)) == text(request));
     browser.rest();
     CHECK(http2::Memory::live_bytes() - before > 1500);

@@ -25,7 +25,8 @@ Lines without(size_t line) {
 
 std::string shown(const std::string& text) {
   std::string out;
-  for (const char c : text) out += c > ' ' && c < 127 ? std::string(1, c) : "\\" + std::to_string(static_cast<unsigned char>(c));
+  for (const char c : text)
+    out += c > ' ' && c < 127 ? std::string(1, c) : "\\" + std::to_string(static_cast<unsigned char>(c));
   return out;
 }
 
@@ -33,16 +34,22 @@ void pseudo_fields(Cases& c) {
   const std::string bad = "bad_request pseudo";
   c.push_back({"the usual", with({})});
   c.push_back({"in another order", {{":path", "/"}, {":authority", "a"}, {":scheme", "http"}, {":method", "GET"}}});
-  for (const size_t i : {size_t{0}, size_t{1}, size_t{3}}) c.push_back({"without " + with({})[i].first, without(i), bad});
+  for (const size_t i : {size_t{0}, size_t{1}, size_t{3}})
+    c.push_back({"without " + with({})[i].first, without(i), bad});
   for (size_t i = 0; i < 4; ++i) c.push_back({"twice " + with({})[i].first, with({with({})[i]}), bad});
   c.push_back({"none at all", {{"x", "y"}}, bad});
   c.push_back({"nothing", {}, bad});
   for (const char* name : {":status", ":Path", ":method ", ":", ":foo", ":host", ":protocol"}) {
-    c.push_back(
-        {"with " + std::string(name), {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {name, "200"}}, bad});
+    c.push_back({"with " + std::string(name),
+                 {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}, {name, "200"}},
+                 bad});
   }
-  c.push_back({"after a field", {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {"x", "y"}, {":path", "/"}}, bad});
-  c.push_back({"after a cookie", {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {"cookie", "y"}, {":path", "/"}}, bad});
+  c.push_back({"after a field",
+               {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {"x", "y"}, {":path", "/"}},
+               bad});
+  c.push_back({"after a cookie",
+               {{":method", "GET"}, {":scheme", "http"}, {":authority", "a"}, {"cookie", "y"}, {":path", "/"}},
+               bad});
   for (const char* scheme : {"ftp", "", "http ", "https:", "http://a/"})
     c.push_back({"scheme " + std::string(scheme), changed(1, scheme), bad});
   c.push_back({"scheme in capitals", changed(1, "HTTP")});
@@ -64,27 +71,30 @@ void pseudo_fields(Cases& c) {
   c.push_back({"extended CONNECT without authority",
                {{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":path", "/"}},
                "bad_request host"});
-  c.push_back({"extended CONNECT, bad protocol",
-               {{":method", "CONNECT"}, {":protocol", "web socket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}},
-               bad});
   c.push_back(
-      {"extended CONNECT", {{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}}});
+      {"extended CONNECT, bad protocol",
+       {{":method", "CONNECT"}, {":protocol", "web socket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}},
+       bad});
+  c.push_back(
+      {"extended CONNECT",
+       {{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}}});
 }
 
 void targets(Cases& c) {
   for (const std::string& path :
-       {std::string(""), std::string("a"), std::string("/a b"), std::string("/a\r\nX: y"), std::string("/\0", 2), std::string("/#a"),
-        std::string("/\x7f"), std::string("/\xc3\xa4"), std::string("/\\"), std::string("/%zz"), std::string("http://a/"), std::string("*"),
-        std::string("/ HTTP/1.1\r\nHost: b\r\n\r\nGET /x")}) {
+       {std::string(""), std::string("a"), std::string("/a b"), std::string("/a\r\nX: y"), std::string("/\0", 2),
+        std::string("/#a"), std::string("/\x7f"), std::string("/\xc3\xa4"), std::string("/\\"), std::string("/%zz"),
+        std::string("http://a/"), std::string("*"), std::string("/ HTTP/1.1\r\nHost: b\r\n\r\nGET /x")}) {
     c.push_back({"path " + shown(path), changed(3, path), "bad_request target"});
   }
   Lines options = changed(3, "*");
   options[0].second = "OPTIONS";
   c.push_back({"OPTIONS *", options});
   c.push_back({"a path as browsers send it", changed(3, "/a|b[c]^?{\"x\"}=%")});
-  for (const std::string& authority : {std::string(""), std::string("a,b"), std::string("u@a"), std::string("a:0"), std::string("a:65536"),
-                                       std::string(":"), std::string(":80"), std::string("a b"), std::string("a\r\nX: y"),
-                                       std::string("a/b"), std::string("a?b"), std::string("[::1"), std::string("a\0", 2)}) {
+  for (const std::string& authority :
+       {std::string(""), std::string("a,b"), std::string("u@a"), std::string("a:0"), std::string("a:65536"),
+        std::string(":"), std::string(":80"), std::string("a b"), std::string("a\r\nX: y"), std::string("a/b"),
+        std::string("a?b"), std::string("[::1"), std::string("a\0", 2)}) {
     c.push_back({"authority " + shown(authority), changed(2, authority), "bad_request host"});
   }
   c.push_back({"authority with a port", changed(2, "a:65535")});
@@ -106,14 +116,15 @@ void targets(Cases& c) {
 
 void fields(Cases& c) {
   for (const std::string& name :
-       {std::string("X"), std::string("x-Y"), std::string(""), std::string("a b"), std::string("a:"), std::string("a\r\n"),
-        std::string("a\nb"), std::string("a\0b", 3), std::string("\xc3\xa4"), std::string("a(b"), std::string("a\x7f"),
-        std::string("Content-Length"), std::string("transfer-encoding "), std::string("x\t")}) {
+       {std::string("X"), std::string("x-Y"), std::string(""), std::string("a b"), std::string("a:"),
+        std::string("a\r\n"), std::string("a\nb"), std::string("a\0b", 3), std::string("\xc3\xa4"), std::string("a(b"),
+        std::string("a\x7f"), std::string("Content-Length"), std::string("transfer-encoding "), std::string("x\t")}) {
     c.push_back({"name " + shown(name), with({{name, "v"}}), "bad_request name"});
   }
-  for (const std::string& value : {std::string("a\rb"), std::string("a\nb"), std::string("a\0b", 3), std::string("a\x01"),
-                                   std::string("a\x7f"), std::string(" a"), std::string("a "), std::string("\ta"), std::string("a\t"),
-                                   std::string("a\r\n"), std::string("\r\nx: y"), std::string("a\r\n\r\nGET / HTTP/1.1")}) {
+  for (const std::string& value :
+       {std::string("a\rb"), std::string("a\nb"), std::string("a\0b", 3), std::string("a\x01"), std::string("a\x7f"),
+        std::string(" a"), std::string("a "), std::string("\ta"), std::string("a\t"), std::string("a\r\n"),
+        std::string("\r\nx: y"), std::string("a\r\n\r\nGET / HTTP/1.1")}) {
     c.push_back({"value " + shown(value), with({{"x", value}}), "bad_request ctl"});
     c.push_back({"cookie " + shown(value), with({{"cookie", value}}), "bad_request ctl"});
     c.push_back({"host " + shown(value), with({{"host", value}}), "bad_request ctl"});
@@ -180,7 +191,8 @@ std::vector<HeadCase> response_cases() {
   for (const char* value : {"+3", "", "3, 3", "0x1"}) {
     c.push_back({"length " + std::string(value), with_status({{"content-length", value}}), "bad_response framing"});
   }
-  c.push_back({"different lengths", with_status({{"content-length", "3"}, {"content-length", "4"}}), "bad_response framing"});
+  c.push_back(
+      {"different lengths", with_status({{"content-length", "3"}, {"content-length", "4"}}), "bad_response framing"});
   c.push_back({"equal lengths", with_status({{"content-length", "3"}, {"content-length", "3"}})});
   c.push_back({"host means nothing", with_status({{"host", "b"}})});
   return c;

@@ -48,7 +48,8 @@ struct Bench : ServerBench {
     wire.send(http2::window_frame(0, static_cast<uint32_t>(frames * frame_bytes)));
     sim.settle();
     std::string order;
-    for (const auto& [id, size] : std::vector(wire.data().begin() + static_cast<ptrdiff_t>(before), wire.data().end())) {
+    for (const auto& [id, size] :
+         std::vector(wire.data().begin() + static_cast<ptrdiff_t>(before), wire.data().end())) {
       if (size != 0) order += static_cast<char>('a' + id / 2);
     }
     return order;

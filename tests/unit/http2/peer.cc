@@ -29,12 +29,13 @@ struct Peer::Callbacks {
     self(user).seen_[f->hd.stream_id].blocks.emplace_back();
     return 0;
   }
-  static int on_header(nghttp2_session*, const nghttp2_frame* f, const uint8_t* n, size_t nn, const uint8_t* v, size_t vn, uint8_t,
-                       void* user) {
+  static int on_header(nghttp2_session*, const nghttp2_frame* f, const uint8_t* n, size_t nn, const uint8_t* v,
+                       size_t vn, uint8_t, void* user) {
     const std::string name(reinterpret_cast<const char*>(n), nn);
     const std::string value(reinterpret_cast<const char*>(v), vn);
     Seen& seen = self(user).seen_[f->hd.stream_id];
-    if (name != "date") seen.heads += "[" + name + ": " + value + "]";   // every answer has one: a test of its own looks at it
+    if (name != "date")
+      seen.heads += "[" + name + ": " + value + "]";   // every answer has one: a test of its own looks at it
     seen.blocks.back().emplace_back(name, value);
     return 0;
   }
@@ -75,7 +76,8 @@ struct Peer::Callbacks {
     self(user).broken += std::string(text, size) + "\n";
     return 0;
   }
-  static ssize_t read(nghttp2_session* session, int32_t id, uint8_t* to, size_t most, uint32_t* flags, nghttp2_data_source*, void* user) {
+  static ssize_t read(nghttp2_session* session, int32_t id, uint8_t* to, size_t most, uint32_t* flags,
+                      nghttp2_data_source*, void* user) {
     Body& b = self(user).bodies_[id];
     const size_t n = std::min(most, b.bytes.size() - b.at);
     std::memcpy(to, b.bytes.data() + b.at, n);
@@ -144,7 +146,8 @@ void Peer::flush() {
 int32_t Peer::ask(const Lines& lines, const std::string* body, const Lines& trailers) {
   const auto all = pairs(lines);
   const nghttp2_data_provider provider{.source = {}, .read_callback = Callbacks::read};
-  const int32_t id = nghttp2_submit_request(session_, nullptr, all.data(), all.size(), body == nullptr ? nullptr : &provider, nullptr);
+  const int32_t id =
+      nghttp2_submit_request(session_, nullptr, all.data(), all.size(), body == nullptr ? nullptr : &provider, nullptr);
   if (body != nullptr) bodies_[id] = Body{*body, 0, true, trailers};
   flush();
   return id;

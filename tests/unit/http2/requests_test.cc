@@ -1,5 +1,5 @@
-// The tables of messages.h through whole sessions: what is malformed is answered and reset, or ends its request as broken, and
-// hurts no other stream; whole, and torn at every place.
+// The tables of messages.h through whole sessions: what is malformed is answered and reset, or ends its request as
+// broken, and hurts no other stream; whole, and torn at every place.
 #include "bench.h"
 #include "messages.h"
 #include "wire.h"
@@ -43,7 +43,7 @@ Seen response(const std::string& frames, support::Tear tear) {
   b.sim.settle();
   wire.send(http2::settings_frame() + frames);
   b.sim.settle();
-  support::ProbeSink other(b.contract);               // the connection goes on
+  support::ProbeSink other(b.contract);  // the connection goes on
   const bool asked = b.ask(other);
   b.sim.settle();
   wire.send(http2::head_frame(3, {{":status", "204"}}));
@@ -78,23 +78,29 @@ std::vector<BodyCase> request_bodies() {
   const std::string told_five = "request POST http://a / length=5\n";
   const std::string bad_cl = "malformed bad_request cl\nclosed clean\n";
   return {
-      {"no length", open + data_frame(1, "abc") + data_frame(1, "de", end_stream), told + "body abcde\nend\nclosed clean\n"},
-      {"as long as it says", five + data_frame(1, "abc") + data_frame(1, "de", end_stream), told_five + "body abcde\nend\nclosed clean\n"},
+      {"no length", open + data_frame(1, "abc") + data_frame(1, "de", end_stream),
+       told + "body abcde\nend\nclosed clean\n"},
+      {"as long as it says", five + data_frame(1, "abc") + data_frame(1, "de", end_stream),
+       told_five + "body abcde\nend\nclosed clean\n"},
       {"ended by an empty frame", five + data_frame(1, "abcde") + data_frame(1, "", end_stream),
        told_five + "body abcde\nend\nclosed clean\n"},
       {"padded", five + http2::frame(0, 8 | end_stream, 1, std::string("\x03", 1) + "abcde" + std::string(3, '\0')),
        told_five + "body abcde\nend\nclosed clean\n"},
       {"H2.CL: longer", five + data_frame(1, "abcdef", end_stream), told_five + bad_cl},
-      {"H2.CL: a request behind it", five + data_frame(1, "abcdeGET /x HTTP/1.1\r\n\r\n", end_stream), told_five + bad_cl},
+      {"H2.CL: a request behind it", five + data_frame(1, "abcdeGET /x HTTP/1.1\r\n\r\n", end_stream),
+       told_five + bad_cl},
       {"H2.CL: shorter", five + data_frame(1, "abcd", end_stream), told_five + bad_cl},
       {"H2.CL: nothing", five + data_frame(1, "", end_stream), told_five + bad_cl},
-      {"H2.CL 0 with a byte", head_frame(1, post({{"content-length", "0"}}), end_headers) + data_frame(1, "a", end_stream),
+      {"H2.CL 0 with a byte",
+       head_frame(1, post({{"content-length", "0"}}), end_headers) + data_frame(1, "a", end_stream),
        "request POST http://a / length=0\n" + bad_cl},
-      {"trailers", open + data_frame(1, "abc") + head_frame(1, {{"t", "1"}}), told + "body abc\ntrailers [t: 1]\nend\nclosed clean\n"},
+      {"trailers", open + data_frame(1, "abc") + head_frame(1, {{"t", "1"}}),
+       told + "body abc\ntrailers [t: 1]\nend\nclosed clean\n"},
       {"trailers after no body", open + head_frame(1, {{"t", "1"}}), told + "trailers [t: 1]\nend\nclosed clean\n"},
       {"trailers of which none may pass", open + data_frame(1, "abc") + head_frame(1, {{"host", "b"}}),
        told + "body abc\nend\nclosed clean\n"},
-      {"trailers, and the body too short", five + data_frame(1, "abc") + head_frame(1, {{"t", "1"}}), told_five + bad_cl},
+      {"trailers, and the body too short", five + data_frame(1, "abc") + head_frame(1, {{"t", "1"}}),
+       told_five + bad_cl},
   };
 }
 
@@ -108,30 +114,37 @@ std::vector<BodyCase> response_bodies() {
   const std::string told = "answer 200\n";
   const std::string told_five = "answer 200 length=5\n";
   return {
-      {"no length", open + data_frame(1, "abc") + data_frame(1, "de", end_stream), told + "body abcde\nend\nclosed clean\n"},
+      {"no length", open + data_frame(1, "abc") + data_frame(1, "de", end_stream),
+       told + "body abcde\nend\nclosed clean\n"},
       {"as long as it says", five + data_frame(1, "abcde", end_stream), told_five + "body abcde\nend\nclosed clean\n"},
       {"longer", five + data_frame(1, "abcdef", end_stream), told_five + "closed bad_response framing\n"},
       {"longer, and goes on", five + data_frame(1, "abcdef"), told_five + "closed bad_response framing\n"},
       {"shorter", five + data_frame(1, "abcd", end_stream), told_five + "closed bad_response truncated\n"},
-      {"shorter, with trailers", five + data_frame(1, "abcd") + head_frame(1, {{"t", "1"}}), told_five + "closed bad_response truncated\n"},
+      {"shorter, with trailers", five + data_frame(1, "abcd") + head_frame(1, {{"t", "1"}}),
+       told_five + "closed bad_response truncated\n"},
       {"a 204 with bytes", head_frame(1, {{":status", "204"}}, end_headers) + data_frame(1, "x", end_stream),
        "answer 204\nend\nclosed clean\n"},
-      {"a 304 with bytes", head_frame(1, {{":status", "304"}, {"content-length", "1"}}, end_headers) + data_frame(1, "x", end_stream),
+      {"a 304 with bytes",
+       head_frame(1, {{":status", "304"}, {"content-length", "1"}}, end_headers) + data_frame(1, "x", end_stream),
        "answer 304 length=1\nend\nclosed clean\n"},
       {"trailers", open + data_frame(1, "abc") + head_frame(1, {{"grpc-status", "0"}}),
        told + "body abc\ntrailers [grpc-status: 0]\nend\nclosed clean\n"},
-      {"only trailers", head_frame(1, {{":status", "200"}, {"grpc-status", "0"}}), "answer 200 [grpc-status: 0]\nend\nclosed clean\n"},
+      {"only trailers", head_frame(1, {{":status", "200"}, {"grpc-status", "0"}}),
+       "answer 200 [grpc-status: 0]\nend\nclosed clean\n"},
       {"bad trailers", open + data_frame(1, "abc") + head_frame(1, {{"T", "1"}}), told + "closed bad_response field\n"},
       {"pseudo-fields in trailers", open + data_frame(1, "abc") + head_frame(1, {{":status", "200"}}),
        told + "closed bad_response pseudo\n"},
       {"a head after the head", open + head_frame(1, {{"x", "1"}}, end_headers) + data_frame(1, "a", end_stream),
        told + "closed bad_response frame\n"},
-      {"1xx, then the answer", head_frame(1, {{":status", "103"}, {"link", "x"}}, end_headers) + five + data_frame(1, "abcde", end_stream),
+      {"1xx, then the answer",
+       head_frame(1, {{":status", "103"}, {"link", "x"}}, end_headers) + five + data_frame(1, "abcde", end_stream),
        "answer 103 [link: x]\n" + told_five + "body abcde\nend\nclosed clean\n"},
-      {"DATA before the head", data_frame(1, "abc") + open + data_frame(1, "", end_stream), "closed bad_response framing\n"},
+      {"DATA before the head", data_frame(1, "abc") + open + data_frame(1, "", end_stream),
+       "closed bad_response framing\n"},
       {"DATA after a 1xx", head_frame(1, {{":status", "103"}}, end_headers) + data_frame(1, "abc", end_stream),
        "answer 103\nclosed bad_response framing\n"},
-      {"DATA after a 1xx, and the answer goes on", head_frame(1, {{":status", "103"}}, end_headers) + data_frame(1, "abc") + open,
+      {"DATA after a 1xx, and the answer goes on",
+       head_frame(1, {{":status", "103"}}, end_headers) + data_frame(1, "abc") + open,
        "answer 103\nclosed bad_response framing\n"},
       {"an empty DATA after a 1xx", head_frame(1, {{":status", "103"}}, end_headers) + data_frame(1, "", end_stream),
        "answer 103\nclosed bad_response framing\n"},
@@ -174,7 +187,8 @@ TEST_CASE("answers are taken or end as broken, and the connection goes on") {
   for (const HeadCase& c : http2::response_cases()) {
     CAPTURE(c.name);
     const Seen seen =
-        response(http2::head_frame(1, c.lines, http2::end_headers) + http2::data_frame(1, "x", http2::end_stream), support::tear_nowhere());
+        response(http2::head_frame(1, c.lines, http2::end_headers) + http2::data_frame(1, "x", http2::end_stream),
+                 support::tear_nowhere());
     CHECK(seen.contract == "");
     CHECK(seen.goaway == "");
     CHECK(seen.other == "answer 204\nend\nclosed clean\n");
@@ -209,11 +223,13 @@ TEST_CASE("torn at every place the verdict is the same") {
     const Seen whole = request(frames, support::tear_nowhere());
     REQUIRE(request(frames, support::tear_every(1)) == whole);
     const size_t first = http2::client_preface.size();
-    for (size_t at = first; at <= first + frames.size(); ++at) REQUIRE(request(frames, support::tear_at({at})) == whole);
+    for (size_t at = first; at <= first + frames.size(); ++at)
+      REQUIRE(request(frames, support::tear_at({at})) == whole);
   }
   for (const HeadCase& c : http2::response_cases()) {
     CAPTURE(c.name);
-    const std::string frames = http2::head_frame(1, c.lines, http2::end_headers) + http2::data_frame(1, "x", http2::end_stream);
+    const std::string frames =
+        http2::head_frame(1, c.lines, http2::end_headers) + http2::data_frame(1, "x", http2::end_stream);
     const Seen whole = response(frames, support::tear_nowhere());
     REQUIRE(response(frames, support::tear_every(1)) == whole);
     for (size_t at = 1; at <= 9 + frames.size(); ++at) REQUIRE(response(frames, support::tear_at({at})) == whole);
@@ -225,7 +241,8 @@ TEST_CASE("bodies torn at every place are the same bodies") {
     CAPTURE(c.name);
     const Seen whole = request(c.frames, support::tear_nowhere());
     for (size_t at = 0; at <= c.frames.size() + 9; ++at) {
-      const Seen torn = request(c.frames, at == 0 ? support::tear_every(1) : support::tear_at({http2::client_preface.size() + at}));
+      const Seen torn =
+          request(c.frames, at == 0 ? support::tear_every(1) : support::tear_at({http2::client_preface.size() + at}));
       CHECK(torn.answer == whole.answer);
       CHECK(torn.contract == "");
       // What came before the fault may have been told by then.

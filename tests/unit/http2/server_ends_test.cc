@@ -123,11 +123,11 @@ TEST_CASE("cancel before the head tells why; within the answer it is INTERNAL_ER
     uint32_t code;
   };
   using http::Kind;
-  for (const Case& c :
-       {Case{upstream_reset, NGHTTP2_INTERNAL_ERROR}, Case{{Kind::timeout, http::Where::upstream, {}, false}, NGHTTP2_INTERNAL_ERROR},
-        Case{{Kind::shutdown, http::Where::proxy, {}, true}, NGHTTP2_REFUSED_STREAM},
-        Case{{Kind::shutdown, http::Where::proxy, {}, false}, NGHTTP2_INTERNAL_ERROR},
-        Case{{Kind::bad_request, http::Where::downstream, {}, false}, NGHTTP2_PROTOCOL_ERROR}}) {
+  for (const Case& c : {Case{upstream_reset, NGHTTP2_INTERNAL_ERROR},
+                        Case{{Kind::timeout, http::Where::upstream, {}, false}, NGHTTP2_INTERNAL_ERROR},
+                        Case{{Kind::shutdown, http::Where::proxy, {}, true}, NGHTTP2_REFUSED_STREAM},
+                        Case{{Kind::shutdown, http::Where::proxy, {}, false}, NGHTTP2_INTERNAL_ERROR},
+                        Case{{Kind::bad_request, http::Where::downstream, {}, false}, NGHTTP2_PROTOCOL_ERROR}}) {
     Bench b;
     const int32_t id = b.client.get();
     b.sim.settle();
@@ -176,7 +176,8 @@ TEST_CASE("an extended CONNECT: bytes both ways, half-closes pass, clean after b
       h.send_head(head, End::no);
     };
   };
-  Lines lines = {{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}};
+  Lines lines = {
+      {":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}};
   const int32_t id = b.client.begin(lines);
   b.client.more(id, "hello");
   b.sim.settle();
@@ -193,9 +194,11 @@ TEST_CASE("an extended CONNECT: bytes both ways, half-closes pass, clean after b
   CHECK(b.sink().trace == "request GET http://a / upgrade=websocket\nbody hello\nend\nclosed clean\n");
 }
 
-TEST_CASE("an extended CONNECT: nothing is told before it is agreed to; a refusal ends it, and the connection goes on") {
+TEST_CASE(
+    "an extended CONNECT: nothing is told before it is agreed to; a refusal ends it, and the connection goes on") {
   Bench b;
-  Lines lines = {{":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}};
+  Lines lines = {
+      {":method", "CONNECT"}, {":protocol", "websocket"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}};
   const int32_t id = b.client.begin(lines);
   b.client.more(id, "GET /smuggled HTTP/1.1\r\n\r\n");
   b.sim.settle();

@@ -37,7 +37,8 @@ struct Bench : ServerBench {
 };
 
 struct Raw : ServerBench {
-  explicit Raw(const http::DownstreamOptions& o = {}, const std::string& settings = "") : ServerBench(o), wire(*pair.peer) {
+  explicit Raw(const http::DownstreamOptions& o = {}, const std::string& settings = "")
+      : ServerBench(o), wire(*pair.peer) {
     host.prepare = nullptr;
     send(http2::client_preface + settings);
   }
@@ -138,7 +139,8 @@ TEST_CASE("while the connection's window is shut its client owes no body; from t
 
 TEST_CASE("a client that opens no window is given that much and no more; its neighbours go on") {
   Raw b({}, http2::settings_frame({{4, 1000}}) + http2::window_frame(0, 1'000'000));
-  b.send(http2::head_frame(1, http2::get_lines()) + http2::head_frame(3, http2::get_lines()) + http2::window_frame(3, 100'000));
+  b.send(http2::head_frame(1, http2::get_lines()) + http2::head_frame(3, http2::get_lines()) +
+         http2::window_frame(3, 100'000));
   const std::string body(50'000, 'a');
   b.sink(0).answer(200, body);
   b.sink(1).answer(200, body);
@@ -184,10 +186,11 @@ TEST_CASE("priorities: the more urgent first, incremental ones share, by field a
     bool second_first;
     bool shared;
   };
-  for (const Case& c : {Case{"none: in order", "", "", "", false, false}, Case{"urgent second", "u=5", "u=1", "", true, false},
-                        Case{"urgent first", "u=1", "u=5", "", false, false}, Case{"incremental", "u=3, i", "u=3, i", "", false, true},
-                        Case{"update outweighs the field", "u=1", "u=3", http2::update_frame(1, "u=7"), true, false},
-                        Case{"update before its stream", "", "", "early", true, false}}) {
+  for (const Case& c :
+       {Case{"none: in order", "", "", "", false, false}, Case{"urgent second", "u=5", "u=1", "", true, false},
+        Case{"urgent first", "u=1", "u=5", "", false, false}, Case{"incremental", "u=3, i", "u=3, i", "", false, true},
+        Case{"update outweighs the field", "u=1", "u=3", http2::update_frame(1, "u=7"), true, false},
+        Case{"update before its stream", "", "", "early", true, false}}) {
     CAPTURE(c.name);
     Raw b({}, http2::window_frame(0, 1'000'000) + http2::settings_frame({{4, 1'000'000}}) +
                   (c.update == "early" ? http2::update_frame(3, "u=0") : ""));
@@ -278,7 +281,9 @@ TEST_CASE("a client that reads nothing at all is cut") {
   CHECK(b.host.cause == http::CloseCause::write_stalled);
 }
 
-TEST_CASE("what the client has taken counts, also while the kernel takes nothing from us because too little of its buffer is free") {
+TEST_CASE(
+    "what the client has taken counts, also while the kernel takes nothing from us because too little of its buffer is "
+    "free") {
   for (const uint32_t rate : {200U, 300U}) {
     CAPTURE(rate);
     Raw b({}, http2::settings_frame({{4, 1'000'000}}) + http2::window_frame(0, 1'000'000));
@@ -321,7 +326,8 @@ TEST_CASE("a body with a gap, and one slower than min_rate, is answered 408 and 
   }
 }
 
-TEST_CASE("min_rate is measured over the timeout's window: a long pause passes, and a byte less than the rate does not") {
+TEST_CASE(
+    "min_rate is measured over the timeout's window: a long pause passes, and a byte less than the rate does not") {
   constexpr uint32_t enough = 240 * 30;
   for (const uint32_t bytes : {enough, enough - 1}) {
     CAPTURE(bytes);

@@ -36,7 +36,8 @@ TEST_CASE("a request and its answer") {
   CHECK(b.host.session->open_streams() == 0);
 }
 
-// RFC 9110 6.6.1. What the upstream dated goes on as it is; 1xx have none. Upgrade has no place here, on a 426 neither (RFC 9113 8.2.2).
+// RFC 9110 6.6.1. What the upstream dated goes on as it is; 1xx have none. Upgrade has no place here, on a 426 neither
+// (RFC 9113 8.2.2).
 TEST_CASE("every final answer has one Date") {
   Bench b;
   const auto answer = [&](auto how, const Lines& more = {}) {
@@ -46,7 +47,8 @@ TEST_CASE("every final answer has one Date") {
     return b.client.seen(id).blocks;
   };
   const std::pair<std::string, std::string> ours("date", "Tue, 14 Nov 2023 23:13:20 GMT");
-  CHECK(answer([](ProbeSink& p) { p.answer(200, ""); }) == std::vector<Lines>{{{":status", "200"}, ours, {"content-length", "0"}}});
+  CHECK(answer([](ProbeSink& p) { p.answer(200, ""); }) ==
+        std::vector<Lines>{{{":status", "200"}, ours, {"content-length", "0"}}});
   CHECK(answer([](ProbeSink& p) { p.answer(400, ""); }, {{"te", "gzip"}})[0][1] == ours);
   CHECK(answer([](ProbeSink& p) { p.answer(204, "", {{"Date", "yesterday"}}); }) ==
         std::vector<Lines>{{{":status", "204"}, {"date", "yesterday"}}});
@@ -68,7 +70,8 @@ TEST_CASE("torn at every position the same is heard") {
     Peer client(Peer::Role::client, *b.pair.peer);
     b.pair.peer->tear(at == 0 ? support::tear_every(1) : support::tear_at({at}));
     const std::string body(100, 'x');
-    const int32_t one = client.ask({{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}}, &body, {{"t", "1"}});
+    const int32_t one = client.ask({{":method", "POST"}, {":scheme", "http"}, {":authority", "a"}, {":path", "/"}},
+                                   &body, {{"t", "1"}});
     const int32_t two = client.get("/2");
     b.sim.settle();
     CHECK(client.seen(one).body == "ok");

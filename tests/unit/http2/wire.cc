@@ -60,7 +60,8 @@ void Wire::take(uint8_t type, uint8_t flags, uint32_t id, std::string_view paylo
         left -= static_cast<size_t>(n);
         if ((inflated & NGHTTP2_HD_INFLATE_EMIT) != 0) {
           const std::string name(reinterpret_cast<const char*>(nv.name), nv.namelen);
-          if (name != "date") seen += "[" + name + ": " + std::string(reinterpret_cast<const char*>(nv.value), nv.valuelen) + "]";
+          if (name != "date")
+            seen += "[" + name + ": " + std::string(reinterpret_cast<const char*>(nv.value), nv.valuelen) + "]";
         }
         if ((inflated & NGHTTP2_HD_INFLATE_FINAL) != 0) break;
       }

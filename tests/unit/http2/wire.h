@@ -1,5 +1,5 @@
-// Wire: a far end that only writes what the test says and reads frames one by one; for what no library would send. Answers no
-// SETTINGS, no PING, opens no window.
+// Wire: a far end that only writes what the test says and reads frames one by one; for what no library would send.
+// Answers no SETTINGS, no PING, opens no window.
 #pragma once
 
 #include <nghttp2/nghttp2.h>
@@ -26,12 +26,14 @@ class Wire {
     const auto at = streams_.find(id);
     return at == streams_.end() ? "" : at->second;
   }
-  std::string connection() const { return connection_; }   // of the others: "SETTINGS, GOAWAY 0 11, ..."
+  std::string connection() const { return connection_; }  // of the others: "SETTINGS, GOAWAY 0 11, ..."
   // "" or "last id, code" of the last GOAWAY.
   const std::string& goaway() const { return goaway_; }
-  void table(uint32_t bytes) { nghttp2_hd_inflate_change_table_size(inflater_, bytes); }   // as our SETTINGS said, once acknowledged
+  void table(uint32_t bytes) {
+    nghttp2_hd_inflate_change_table_size(inflater_, bytes);
+  }  // as our SETTINGS said, once acknowledged
   size_t data_bytes() const { return data_bytes_; }
-  const std::vector<std::pair<uint32_t, size_t>>& data() const { return data_; }   // DATA in order: stream, bytes
+  const std::vector<std::pair<uint32_t, size_t>>& data() const { return data_; }  // DATA in order: stream, bytes
   size_t resets() const { return resets_; }
   const std::vector<uint8_t>& types() const { return types_; }
 
@@ -58,12 +60,18 @@ inline constexpr uint8_t end_headers = 4;
 inline std::string head_frame(uint32_t id, const Lines& lines, uint8_t flags = end_stream | end_headers) {
   return frame(1, flags, id, block(lines));
 }
-inline std::string data_frame(uint32_t id, std::string_view bytes, uint8_t flags = 0) { return frame(0, flags, id, bytes); }
+inline std::string data_frame(uint32_t id, std::string_view bytes, uint8_t flags = 0) {
+  return frame(0, flags, id, bytes);
+}
 inline std::string reset_frame(uint32_t id, uint32_t code = 8) { return frame(3, 0, id, number(code)); }
 inline std::string ping_frame(uint8_t flags = 0) { return frame(6, flags, 0, "12345678"); }
 inline std::string window_frame(uint32_t id, uint32_t more) { return frame(8, 0, id, number(more)); }
-inline std::string goaway_frame(uint32_t last, uint32_t code = 0) { return frame(7, 0, 0, number(last) + number(code)); }
+inline std::string goaway_frame(uint32_t last, uint32_t code = 0) {
+  return frame(7, 0, 0, number(last) + number(code));
+}
 inline std::string priority_frame(uint32_t id, uint32_t on = 0) { return frame(2, 0, id, number(on) + "\x10"); }
-inline std::string update_frame(uint32_t id, std::string_view value) { return frame(16, 0, 0, number(id) + std::string(value)); }
+inline std::string update_frame(uint32_t id, std::string_view value) {
+  return frame(16, 0, 0, number(id) + std::string(value));
+}
 
 }  // namespace sluice::http2

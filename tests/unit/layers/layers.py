@@ -1,8 +1,9 @@
 """The layers are a fact of the build: an include of a layer that is not declared does not compile.
 
-usage: layers.py COMPILER INCLUDE_DIRS   (a line per layer: its name and the include folders its sources are compiled with)
-ALLOWED repeats the table of docs/architecture.md on purpose: a dependency added in CMake alone fails here.
+usage: layers.py COMPILER INCLUDE_DIRS   (a line per layer: its name and the include folders its sources are compiled
+with) ALLOWED repeats the table of docs/architecture.md on purpose: a dependency added in CMake alone fails here.
 """
+
 import pathlib
 import subprocess
 import sys
@@ -35,14 +36,25 @@ def closure(layer):
 
 def compiles(compiler, dirs, source):
     flags = [f"-I{d}" for d in dirs]
-    done = subprocess.run([compiler, "-std=c++23", "-fsyntax-only", "-x", "c++", *flags, "-"], input=source, text=True, capture_output=True)
+    done = subprocess.run(
+        [compiler, "-std=c++23", "-fsyntax-only", "-x", "c++", *flags, "-"],
+        input=source,
+        text=True,
+        capture_output=True,
+    )
     return done.returncode == 0, done.stderr
 
 
 def visible(compiler, dirs, headers):
     """Which of the layers in headers can be included with these folders: one run of the preprocessor."""
     source = "".join(f'#if __has_include("{header}")\nseen {layer}\n#endif\n' for layer, header in headers.items())
-    done = subprocess.run([compiler, "-E", "-P", "-x", "c++", *[f"-I{d}" for d in dirs], "-"], input=source, text=True, capture_output=True, check=True)
+    done = subprocess.run(
+        [compiler, "-E", "-P", "-x", "c++", *[f"-I{d}" for d in dirs], "-"],
+        input=source,
+        text=True,
+        capture_output=True,
+        check=True,
+    )
     return {line.split()[1] for line in done.stdout.splitlines() if line.startswith("seen")}
 
 

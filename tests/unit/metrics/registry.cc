@@ -28,7 +28,9 @@ double value_of(const Registry& registry, Name name, const Strings& labels) {
   return -1;
 }
 
-bool has_line(const std::string& text, const std::string& line) { return ("\n" + text).find("\n" + line + "\n") != std::string::npos; }
+bool has_line(const std::string& text, const std::string& line) {
+  return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
 
 }  // namespace
 
@@ -92,13 +94,15 @@ TEST_CASE("histogram: bounds are inclusive, what is above counts in +Inf") {
   CHECK(h.bucket(metrics::Histogram::buckets - 2) == 1);
   CHECK(h.bucket(metrics::Histogram::buckets - 1) == 1);
   CHECK(h.sum() == 100 + 101 + 60'000'000 + 60'000'001);
-  for (size_t i = 1; i < metrics::Histogram::bounds.size(); ++i) CHECK(metrics::Histogram::bounds[i - 1] < metrics::Histogram::bounds[i]);
+  for (size_t i = 1; i < metrics::Histogram::bounds.size(); ++i)
+    CHECK(metrics::Histogram::bounds[i - 1] < metrics::Histogram::bounds[i]);
 }
 
 TEST_CASE("the limit of series: what is beyond shares one, and is counted") {
   Registry registry(1);
   const auto max = metrics::definition_of(Name::requests_total).series_max;
-  for (uint32_t i = 0; i < max; ++i) registry.counter(Name::requests_total, {"l", std::to_string(i), "GET", "200"}, 0).add();
+  for (uint32_t i = 0; i < max; ++i)
+    registry.counter(Name::requests_total, {"l", std::to_string(i), "GET", "200"}, 0).add();
   CHECK(registry.series(Name::requests_total) == max);
   CHECK(registry.collect(Name::metrics_series_overflow_total).empty());
   auto& over = registry.counter(Name::requests_total, {"l", "one more", "GET", "200"}, 0);
@@ -170,7 +174,8 @@ TEST_CASE("names that are gone take no place from those that are there") {
 
 TEST_CASE("remove takes series and their cells at once") {
   Registry registry(1);
-  for (const char* const endpoint : {"a:1", "b:1", "c:1"}) registry.gauge(Name::upstream_endpoint_healthy, {"app", endpoint}, 0).set(1);
+  for (const char* const endpoint : {"a:1", "b:1", "c:1"})
+    registry.gauge(Name::upstream_endpoint_healthy, {"app", endpoint}, 0).set(1);
   registry.gauge(Name::upstream_endpoint_healthy, {"web", "a:1"}, 0).set(1);
   registry.remove("upstream", "app", "endpoint", {"a:1", "c:1", "never was"});
   CHECK(registry.series(Name::upstream_endpoint_healthy) == 2);
@@ -214,7 +219,8 @@ TEST_CASE("request counters: indices to labels, growth, start-over, indices out 
   metrics::RequestCounters counters(registry, 0, labels);
   for (int round = 0; round < 2; ++round) {
     for (uint32_t route = 0; route < 3000; ++route) {
-      for (uint16_t code = 200; code < 203; ++code) counters.count(1, route, 1, code);  // 9,000 combinations: grows, then starts over
+      for (uint16_t code = 200; code < 203; ++code)
+        counters.count(1, route, 1, code);  // 9,000 combinations: grows, then starts over
     }
   }
   CHECK(registry.series(Name::requests_total) == 9000);
@@ -251,7 +257,8 @@ TEST_CASE("the text of a scrape") {
   const std::string text = metrics::exposition(registry);
   CAPTURE(text);
   CHECK(has_line(text, "# TYPE sluice_requests_total counter"));
-  CHECK(has_line(text, "sluice_requests_total{listener=\"l\",route=\"a\\\"b\\\\c\\nd\",method=\"GET\",code=\"200\"} 42"));
+  CHECK(
+      has_line(text, "sluice_requests_total{listener=\"l\",route=\"a\\\"b\\\\c\\nd\",method=\"GET\",code=\"200\"} 42"));
   CHECK(has_line(text, "# TYPE sluice_upstream_connect_seconds histogram"));
   CHECK(has_line(text, "sluice_upstream_connect_seconds_count{upstream=\"app\"} 3"));
   CHECK(has_line(text, "sluice_upstream_connect_seconds_sum{upstream=\"app\"} 101.50015"));

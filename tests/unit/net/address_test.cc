@@ -14,8 +14,8 @@ using net::Address;
 using net::Cidr;
 
 TEST_CASE("text parses and prints back") {
-  for (const std::string text : {"1.2.3.4:80", "0.0.0.0:0", "255.255.255.255:65535", "[::1]:80", "[::]:443", "[2001:db8::a:b]:1",
-                                 "unix:/run/a.sock", "unix:@abstract"}) {
+  for (const std::string text : {"1.2.3.4:80", "0.0.0.0:0", "255.255.255.255:65535", "[::1]:80", "[::]:443",
+                                 "[2001:db8::a:b]:1", "unix:/run/a.sock", "unix:@abstract"}) {
     CAPTURE(text);
     const auto address = Address::parse(text);
     REQUIRE(address.has_value());
@@ -142,7 +142,8 @@ TEST_CASE("bad blocks say what would have been right") {
   const auto host_bits = Cidr::parse("10.1.2.3/8");
   REQUIRE(!host_bits.has_value());
   CHECK(host_bits.error().suggestion == "10.0.0.0/8");
-  for (const std::string text : {"", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/8/8", "name/8", "10.0.0.0:80"}) {
+  for (const std::string text :
+       {"", "/8", "10.0.0.0/", "10.0.0.0/33", "::/129", "10.0.0.0/-1", "10.0.0.0/8/8", "name/8", "10.0.0.0:80"}) {
     CAPTURE(text);
     CHECK(!Cidr::parse(text).has_value());
   }

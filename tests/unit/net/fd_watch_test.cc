@@ -104,7 +104,8 @@ TEST_CASE("writable") {
   CHECK(watcher.last == FdWatch::For::writing);
 }
 
-TEST_CASE("a descriptor that the kernel refuses to watch is silent") {   // here: a regular file; likewise when it has no room
+TEST_CASE(
+    "a descriptor that the kernel refuses to watch is silent") {  // here: a regular file; likewise when it has no room
   World world;
   const net::Fd file(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   REQUIRE(file);

@@ -79,15 +79,15 @@ TEST_CASE("workers share an address, a second instance is told whose it is") {
   CHECK(second.has_value());
   for (const net::Address& same : {address, net::Address::ipv4(INADDR_ANY, address.port())}) {
     CAPTURE(same.text());
-    CHECK(net::probe_address(same).has_value());   // ours: a listener of a wider or narrower address may stand beside it
-    const Elsewhere elsewhere;                     // has all that is open here
+    CHECK(net::probe_address(same).has_value());  // ours: a listener of a wider or narrower address may stand beside it
+    const Elsewhere elsewhere;  // has all that is open here
     first->reset();
     second->reset();
     const auto probe = net::probe_address(same);
     REQUIRE(!probe.has_value());
     CHECK(mentions(probe.error(), same.text()));
     CHECK(mentions(probe.error(), "it is taken"));
-    first = net::open_socket(address);             // and part of its clients would be ours: hence the question
+    first = net::open_socket(address);  // and part of its clients would be ours: hence the question
     CHECK(first.has_value());
     CHECK(!net::probe_address(same).has_value());
     CHECK(net::probe_address(net::Address::ipv4(INADDR_LOOPBACK + 1, address.port())).has_value());
@@ -99,7 +99,7 @@ TEST_CASE("workers share an address, a second instance is told whose it is") {
 
 TEST_CASE("IPv6: its own addresses, and IPv4's where [::] is not for IPv6 alone") {
   auto six = net::open_socket(*net::Address::parse_ip("::1", 0));
-  if (!six.has_value()) return;                    // machines without IPv6 exist
+  if (!six.has_value()) return;  // machines without IPv6 exist
   const net::Address address = *net::bound_address(*six);
   net::Address any = *net::Address::parse_ip("::", address.port());
   CHECK(net::probe_address(any).has_value());
@@ -126,7 +126,7 @@ TEST_CASE("the file of a Unix socket has its mode whatever the umask, and never 
     return ::lstat(path.c_str(), &info) == 0 ? info.st_mode & 07777 : 0;
   };
   std::atomic<bool> over{false};
-  std::atomic<uint32_t> seen{0};                   // every bit that any look has found
+  std::atomic<uint32_t> seen{0};  // every bit that any look has found
   std::thread looks([&] {
     while (!over) seen |= mode_of();
   });
@@ -204,7 +204,7 @@ TEST_CASE("Unix sockets: a stale file is replaced, a served one and a plain file
     for (int fd = 0; (fd = ::accept(socket->value(), nullptr, nullptr)) >= 0;) ::close(fd);
     std::thread closes([&] {
       while (!has_waiting(*socket)) {
-      }             // it has been looked at
+      }  // it has been looked at
       ::shutdown(socket->value(), SHUT_RD);
     });
     CHECK(net::probe_address(address).has_value());
@@ -239,7 +239,8 @@ TEST_CASE("stopping accepts what stands in the queue; who comes then is refused,
   server.listener->stop_accepting();
   CHECK(server.peers.empty());
   const net::DialOptions patient{.connect_timeout = base::seconds(30)};  // its SYN is sent again after a second
-  Probe late(world.network.dial(world.loop, server.address, patient));   // between the last look at the queue and the close
+  Probe late(
+      world.network.dial(world.loop, server.address, patient));  // between the last look at the queue and the close
   world.until([&] { return server.stopped; });
   CHECK(server.peers.size() == 100);
   clients[99].send("served");
@@ -260,7 +261,8 @@ TEST_CASE("a Unix socket stops likewise, and refuses at once") {
   World world;
   Server server(world, net::Address::unix_socket(folder.path + "/s"));
   std::vector<std::unique_ptr<Probe>> clients;
-  for (int i = 0; i < 20; ++i) clients.push_back(std::make_unique<Probe>(world.network.dial(world.loop, server.address, {})));
+  for (int i = 0; i < 20; ++i)
+    clients.push_back(std::make_unique<Probe>(world.network.dial(world.loop, server.address, {})));
   server.listener->stop_accepting();
   Probe late(world.network.dial(world.loop, server.address, {}));
   world.until([&] { return server.stopped && !late.ends.empty(); });

@@ -131,8 +131,8 @@ TEST_CASE("an idle loop on libuv turns a few times a timer, not once a milliseco
   CHECK(base::steady_clock().now() - start >= base::Micros{149'000});
 }
 
-// The driver's own timer, left armed by a wait that an event ended, is over when the next wait begins: libuv 1.44 runs it
-// before it polls, and then has nothing left that would end the wait.
+// The driver's own timer, left armed by a wait that an event ended, is over when the next wait begins: libuv 1.44 runs
+// it before it polls, and then has nothing left that would end the wait.
 TEST_CASE("a wait whose timer is over before it begins does not sleep for ever") {
   const auto driver = net::make_uv_driver();
   driver->wake();

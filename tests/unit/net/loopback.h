@@ -1,4 +1,5 @@
-// For tests on real loopback sockets: a loop on libuv, a server, two connected ends. Included by the files of this folder only.
+// For tests on real loopback sockets: a loop on libuv, a server, two connected ends. Included by the files of this
+// folder only.
 #pragma once
 
 #include <netinet/in.h>
@@ -45,7 +46,7 @@ struct World {
 struct Probe final : Transport::User {
   TransportPtr transport;
   std::string got;
-  std::string to_send;                        // from `sent` on; empty when all of it has been given
+  std::string to_send;  // from `sent` on; empty when all of it has been given
   size_t sent = 0;
   int opens = 0, eofs = 0, fins_behind = 0, drains = 0, fills = 0;
   std::vector<EndReason> ends;
@@ -70,7 +71,7 @@ struct Probe final : Transport::User {
     const size_t n = std::min(room, to_send.size() - sent);
     out.append_copy(std::string_view(to_send).substr(sent, n));
     sent += n;
-    if (sent != to_send.size()) return;       // 32 MiB are not moved for each 64 KiB
+    if (sent != to_send.size()) return;  // 32 MiB are not moved for each 64 KiB
     to_send.clear();
     sent = 0;
   }
@@ -143,7 +144,8 @@ inline std::string pattern(size_t bytes) {
   constexpr size_t period = size_t{251} * 26;
   std::string s(bytes, '\0');
   for (size_t i = 0; i < std::min(bytes, period); ++i) s[i] = static_cast<char>('a' + (i * 7 + i / 251) % 26);
-  for (size_t i = period; i < bytes; i += period) s.replace(i, std::min(period, bytes - i), s, 0, std::min(period, bytes - i));
+  for (size_t i = period; i < bytes; i += period)
+    s.replace(i, std::min(period, bytes - i), s, 0, std::min(period, bytes - i));
   return s;
 }
 
@@ -159,7 +161,8 @@ inline int descriptor_of(const Address& local, const Address& remote) {
     sockaddr_storage own, other;
     socklen_t a = sizeof own;
     socklen_t b = sizeof other;
-    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &a) != 0 || ::getpeername(fd, reinterpret_cast<sockaddr*>(&other), &b) != 0)
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&own), &a) != 0 ||
+        ::getpeername(fd, reinterpret_cast<sockaddr*>(&other), &b) != 0)
       continue;
     const bool match = Address::from_sockaddr(reinterpret_cast<sockaddr*>(&own), a) == local &&
                        Address::from_sockaddr(reinterpret_cast<sockaddr*>(&other), b) == remote;

@@ -1,4 +1,5 @@
-// Messages between threads: the order of each sender, nothing lost that was posted, what a full ring says, and the wake-up.
+// Messages between threads: the order of each sender, nothing lost that was posted, what a full ring says, and the
+// wake-up.
 #include "net/mailbox.h"
 
 #include <array>
@@ -54,7 +55,7 @@ TEST_CASE("a ring takes as many as it has room for, not one more, round after ro
     }
     message = Number{0, -1};
     CHECK_FALSE(ring.push(message));
-    CHECK(std::get<Number>(message).value == -1);   // as it was
+    CHECK(std::get<Number>(message).value == -1);  // as it was
     CHECK(ring.size() == 4);
     for (int i = 0; i < 4; ++i) {
       REQUIRE(ring.pop(message));
@@ -86,7 +87,7 @@ TEST_CASE("a full mailbox refuses what is offered, and keeps what is posted, in 
   std::vector<int> all(20);
   for (int i = 0; i < 20; ++i) all[static_cast<size_t>(i)] = i;
   CHECK(reader.values() == all);
-  CHECK(box.offer(Number{0, 20}));                  // there is room again
+  CHECK(box.offer(Number{0, 20}));  // there is room again
   sim.settle();
   CHECK(reader.got.size() == 21);
 }
@@ -113,7 +114,7 @@ TEST_CASE("what is sent during a delivery, past a full ring, keeps its order") {
   net::Mailbox<Mail> box(sim.loop(), reader, 4);
   reader.on_number = [&](const Number& number) {
     if (number.value != 0) return;
-    for (int i = 1; i <= 6; ++i) box.post(Number{0, i});   // four stand in the ring, two behind it
+    for (int i = 1; i <= 6; ++i) box.post(Number{0, i});  // four stand in the ring, two behind it
   };
   box.post(Number{0, 0});
   sim.settle();

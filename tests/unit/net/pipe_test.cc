@@ -222,7 +222,8 @@ TEST_CASE("the network serves, refuses, loses and delays") {
   }
   SUBCASE("scripted peer with latency") {
     network.set_latency(base::Micros{50'000});
-    network.serve(origin, [](ScriptedPeer& peer) { peer.on_event = [](ScriptedPeer& p) { p.send("<" + p.take() + ">"); }; });
+    network.serve(origin,
+                  [](ScriptedPeer& peer) { peer.on_event = [](ScriptedPeer& p) { p.send("<" + p.take() + ">"); }; });
     Probe probe(network.dial(sim.loop(), origin, {}));
     probe.send("ping");
     sim.settle();

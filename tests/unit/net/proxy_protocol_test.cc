@@ -120,21 +120,24 @@ TEST_CASE("v2: addresses, TLVs skipped, LOCAL and others keep the connection's o
     CHECK(other.outcome == Outcome::header);
     CHECK(other.header.kind == ProxyHeader::Kind::unknown);
   }
-  for (const std::string& bad : {v2(0x11, 0x11, tcp4_block), v2(0x22, 0x11, tcp4_block), v2(0x21, 0x41, tcp4_block),
-                                 v2(0x21, 0x13, tcp4_block), v2(0x21, 0x11, tcp4_block.substr(1)), v2(0x21, 0x21, std::string(35, 'x'))}) {
+  for (const std::string& bad :
+       {v2(0x11, 0x11, tcp4_block), v2(0x22, 0x11, tcp4_block), v2(0x21, 0x41, tcp4_block), v2(0x21, 0x13, tcp4_block),
+        v2(0x21, 0x11, tcp4_block.substr(1)), v2(0x21, 0x21, std::string(35, 'x'))}) {
     CHECK(parse_proxy_header(bad).outcome == Outcome::error);
   }
 }
 
 TEST_CASE("v2: a length of 4096 is taken, 4097 is not") {
-  CHECK(parse_proxy_header(v2(0x21, 0x11, tcp4_block + std::string(net::proxy_v2_length_max - 12, 'x'))).outcome == Outcome::header);
+  CHECK(parse_proxy_header(v2(0x21, 0x11, tcp4_block + std::string(net::proxy_v2_length_max - 12, 'x'))).outcome ==
+        Outcome::header);
   const std::string above = v2(0x21, 0x11, tcp4_block + std::string(net::proxy_v2_length_max - 11, 'x'));
   CHECK(parse_proxy_header(above).outcome == Outcome::error);
   CHECK(parse_proxy_header(above.substr(0, 16)).outcome == Outcome::error);
 }
 
 TEST_CASE("a prefix of a header asks for more, at every position") {
-  for (const std::string& whole : {"PROXY TCP4 192.0.2.1 198.51.100.2 40000 443\r\n"s, v2(0x21, 0x11, tcp4_block), v2(0x20, 0, "")}) {
+  for (const std::string& whole :
+       {"PROXY TCP4 192.0.2.1 198.51.100.2 40000 443\r\n"s, v2(0x21, 0x11, tcp4_block), v2(0x20, 0, "")}) {
     for (size_t n = 0; n < whole.size(); ++n) {
       CAPTURE(n);
       CHECK(parse_proxy_header(std::string_view(whole).substr(0, n)).outcome == Outcome::need_more);

@@ -62,7 +62,8 @@ TEST_CASE("connecting fails in words") {
       return false;
     };
     for (int i = 0; i < 4; ++i)
-      clients.push_back(std::make_unique<Probe>(world.network.dial(world.loop, hole, {.connect_timeout = base::millis(50)})));
+      clients.push_back(
+          std::make_unique<Probe>(world.network.dial(world.loop, hole, {.connect_timeout = base::millis(50)})));
     world.until(timed_out);
     for (const auto& c : clients) {
       if (!c->ends.empty()) CHECK(c->ends == std::vector{EndReason::connect_timeout});

@@ -294,7 +294,8 @@ TEST_CASE("what the peer has read counts as acknowledged, also while the kernel 
   peer.send(pattern(flood));
   world.until([&] { return peer.transport->unsent() > 0; });
   size_t before = 0;
-  world.until([&] { return std::exchange(before, peer.transport->unacknowledged()) == peer.transport->unacknowledged(); });
+  world.until(
+      [&] { return std::exchange(before, peer.transport->unacknowledged()) == peer.transport->unacknowledged(); });
   CHECK(before > peer.transport->unsent());
   std::string some(64 * 1024, '\0');
   while (peer.transport->unacknowledged() >= before) {
@@ -389,7 +390,8 @@ TEST_CASE("random orders of everything end with nothing left behind") {
       for (int step = 0; step < 200; ++step) {
         for (auto& p : server.peers) all.push_back(std::move(p));
         server.peers.clear();
-        if (all.empty() || random.one_in(8)) all.push_back(std::make_unique<Probe>(world.network.dial(world.loop, server.address, {})));
+        if (all.empty() || random.one_in(8))
+          all.push_back(std::make_unique<Probe>(world.network.dial(world.loop, server.address, {})));
         const size_t i = random.below(all.size());
         Probe& p = *all[i];
         switch (random.below(8)) {

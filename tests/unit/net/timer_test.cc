@@ -51,7 +51,8 @@ TEST_CASE("random timers fire once, never early, at most a millisecond late in s
     support::SimLoop sim;
     std::deque<Alarm> alarms;
     for (int i = 0; i < 100; ++i) alarms.emplace_back(sim.loop());
-    const int64_t spans[] = {0, 1, 63, 64, 65, 4095, 4096, 4097, 262'143, 262'144, 3'600'000, 20'000'000, 1'100'000'000};
+    const int64_t spans[] = {0,    1,       63,      64,        65,         4095,         4096,
+                             4097, 262'143, 262'144, 3'600'000, 20'000'000, 1'100'000'000};
     for (int step = 0; step < 300; ++step) {
       Alarm& a = alarms[random.below(100)];
       switch (random.below(4)) {
@@ -61,7 +62,10 @@ TEST_CASE("random timers fire once, never early, at most a millisecond late in s
           break;
         case 1: a.arm(base::Millis{spans[random.below(std::size(spans))]}); break;
         case 2: a.arm(base::Millis{static_cast<int64_t>(random.below(100'000))}); break;
-        case 3: sim.run_for(base::Millis{static_cast<int64_t>(random.one_in(10) ? random.below(5'000'000) : random.below(3000))}); break;
+        case 3:
+          sim.run_for(
+              base::Millis{static_cast<int64_t>(random.one_in(10) ? random.below(5'000'000) : random.below(3000))});
+          break;
       }
       for (const Alarm& each : alarms) REQUIRE((!each.armed || each.armed_for + base::Micros{1000} > sim.now()));
     }

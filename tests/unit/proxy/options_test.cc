@@ -51,8 +51,8 @@ TEST_CASE("check") {
 }
 
 TEST_CASE("explain") {
-  const auto url =
-      good<ExplainUrlCommand>({"explain", "a.toml", "--url", "http://x/", "--method", "POST", "--header", "A:  b: c ", "--header=D:"});
+  const auto url = good<ExplainUrlCommand>(
+      {"explain", "a.toml", "--url", "http://x/", "--method", "POST", "--header", "A:  b: c ", "--header=D:"});
   CHECK(url.file == "a.toml");
   CHECK(url.question.url == "http://x/");
   CHECK(url.question.method == "POST");

@@ -16,8 +16,8 @@ using route::prefix_matches;
 
 TEST_CASE("normal paths are left in place, without a copy") {
   base::Arena arena;
-  for (const std::string path :
-       {"/", "/a", "/a/", "/a/b.c/..d/.e/f..", "/.well-known/x", "/...", "/a/.../b", "*", "", "/~x-_.!$&'()*+,=:@|[]^"}) {
+  for (const std::string path : {"/", "/a", "/a/", "/a/b.c/..d/.e/f..", "/.well-known/x", "/...", "/a/.../b", "*", "",
+                                 "/~x-_.!$&'()*+,=:@|[]^"}) {
     CAPTURE(path);
     const auto n = normalise(path, arena, arena);
     CHECK(n.path.data() == path.data());
@@ -112,14 +112,15 @@ TEST_CASE("other readings: every escape decoded, once; parameters kept, cut behi
 
 TEST_CASE("deceptive: a dot segment, or the end of a parameter, by a separator that is not one for all") {
   base::Arena arena;
-  for (const std::string path :
-       {"/a/..%2fb",   "/a%2f../b", "/a%5c%2e%2e%5cb", "/a/..;/b",       "/a/..;x=1/b",   "/a/.;/b",       "/a\\..",
-        "/a/..;",      "/a/.;%2fb", "/a;..%2f./b",     "/a/..%3Bx",      "/admin%2fx/..", "/admin%5cx/..", "/admin%2fx/%2e%2e",
-        "/admin/;/..", "/a%2fb/.",  "/./a%2fb",        "/x/..%2fy/../z", "/a;x%5cb",      "/a%5Cb%3b"}) {
+  for (const std::string path : {"/a/..%2fb", "/a%2f../b",     "/a%5c%2e%2e%5cb", "/a/..;/b",          "/a/..;x=1/b",
+                                 "/a/.;/b",   "/a\\..",        "/a/..;",          "/a/.;%2fb",         "/a;..%2f./b",
+                                 "/a/..%3Bx", "/admin%2fx/..", "/admin%5cx/..",   "/admin%2fx/%2e%2e", "/admin/;/..",
+                                 "/a%2fb/.",  "/./a%2fb",      "/x/..%2fy/../z",  "/a;x%5cb",          "/a%5Cb%3b"}) {
     CAPTURE(path);
     CHECK(normalise(path, arena, arena).deceptive);
   }
-  for (const std::string path : {"/a/../b", "/a/%2e%2e/b%20", "/a%2fb/...", "/a%2f.b", "/a;..", "/a;x/..b", "/a%252f..", "/..%252fa"}) {
+  for (const std::string path :
+       {"/a/../b", "/a/%2e%2e/b%20", "/a%2fb/...", "/a%2f.b", "/a;..", "/a;x/..b", "/a%252f..", "/..%252fa"}) {
     CAPTURE(path);
     CHECK(!normalise(path, arena, arena).deceptive);
   }
@@ -147,9 +148,11 @@ TEST_CASE("slashes merged before or after dot segments") {
   CHECK(normalise("//..//admin", arena, arena).others[1].empty());  // both say /admin
 }
 
-// Row 49, of a request that is nothing but its path: the session's copy, the normalised one, and the one that goes upstream.
+// Row 49, of a request that is nothing but its path: the session's copy, the normalised one, and the one that goes
+// upstream.
 TEST_CASE("what a path costs in its request's arena, however many ways there are to read it") {
-  constexpr std::string_view pieces[] = {"/", "//", "/..", "/.", "%2f", "%41", ";", "%3b", "\\", "%5C", "a", "bcd", "%3A"};
+  constexpr std::string_view pieces[] = {"/",   "//", "/..", "/.", "%2f", "%41", ";",
+                                         "%3b", "\\", "%5C", "a",  "bcd", "%3A"};
   route::RouteOptions options;
   options.strip_prefix = "/";
   options.rewrite_prefix = "/new";

@@ -49,7 +49,9 @@ TEST_CASE("strip and rewrite of prefixes") {
 TEST_CASE("redirects") {
   base::Arena arena;
   const route::RedirectFacts facts{"Example.com:8080", "/a/b", "/a//b?x=1&y={path}"};
-  const auto to = [&](std::string text) { return std::string(route::expand_redirect({std::move(text), 308}, facts, arena)); };
+  const auto to = [&](std::string text) {
+    return std::string(route::expand_redirect({std::move(text), 308}, facts, arena));
+  };
   CHECK(to("https://{host}{path}") == "https://Example.com/a/b?x=1&y={path}");
   CHECK(to("https://{authority}/new") == "https://Example.com:8080/new?x=1&y={path}");
   CHECK(to("/fixed?none") == "/fixed?none");

@@ -1,4 +1,5 @@
-// The router: choice of host, file order, conditions, ambiguous paths, and agreement with a naive model over thousands of routes.
+// The router: choice of host, file order, conditions, ambiguous paths, and agreement with a naive model over thousands
+// of routes.
 #include "route/router.h"
 
 #include <algorithm>
@@ -86,7 +87,8 @@ TEST_CASE("no route at all") {
 }
 
 TEST_CASE("hosts by specificity: exact, longest wildcard, any") {
-  Table t({on({}), on({"*.com"}), on({"*.example.com"}), on({"www.example.com"}), on({"*.b.example.com", "example.com"}), on({"[::1]"})});
+  Table t({on({}), on({"*.com"}), on({"*.example.com"}), on({"www.example.com"}),
+           on({"*.b.example.com", "example.com"}), on({"[::1]"})});
   CHECK(t.find("www.example.com", "/") == 3);
   CHECK(t.find("WWW.Example.COM.:8443", "/") == 3);
   CHECK(t.find("x.example.com", "/") == 2);
@@ -99,7 +101,7 @@ TEST_CASE("hosts by specificity: exact, longest wildcard, any") {
   CHECK(t.find("xexample.com", "/") == 1);
   CHECK(t.find("[::1]:80", "/") == 5);
   CHECK(t.find("", "/") == 0);
-  CHECK(t.find(".example.com", "/") == 1);   // no label stands before that dot
+  CHECK(t.find(".example.com", "/") == 1);  // no label stands before that dot
   CHECK(t.find(std::string(255 - 12, 'a') + ".example.com", "/") == 2);
   CHECK(t.find(std::string(256 - 12, 'a') + ".example.com", "/") == 0);  // longer than any name
   CHECK(t.find(std::string(16'000, '.'), "/") == 0);
@@ -153,7 +155,7 @@ TEST_CASE("prefixes with a trailing slash, escapes and query") {
   CHECK(t.find("/v1x") == -1);
   CHECK(t.find("/%76%31/z") == 1);
   CHECK(t.find("/sp%20ace") == 2);
-  CHECK(t.find("/x/y/z") == 3);   // routes are normalised as requests are
+  CHECK(t.find("/x/y/z") == 3);  // routes are normalised as requests are
   CHECK(t.find("/path") == 4);
   CHECK(t.find("/?/api/") == -1);
 }
@@ -175,14 +177,14 @@ TEST_CASE("methods, header fields, listeners") {
   };
   CHECK(find("POST", 0) == 0);
   CHECK(find("QUERY", 0) == 0);
-  CHECK(find("get", 0) == 0);       // a method of its own: they are case-sensitive
+  CHECK(find("get", 0) == 0);  // a method of its own: they are case-sensitive
   CHECK(find("GET", 0) == 3);
   CHECK(find("HEAD", 0) == 3);
   CHECK(find("query", 0) == 3);
   CHECK(find("GET", 5) == 2);
   CHECK(find("GET", 1) == 3);
   fields.add("X-Canary", "1");
-  CHECK(find("GET", 0) == 3);       // all must be there
+  CHECK(find("GET", 0) == 3);  // all must be there
   fields.add("Accept", "x/y");
   CHECK(find("GET", 0) == 3);
   fields.add("Accept", "a/b");
@@ -195,50 +197,51 @@ TEST_CASE("methods, header fields, listeners") {
 }
 
 TEST_CASE("threats.md row 14: paths that can be cut in two ways") {
-  Table t({prefix("/admin"), prefix("/pub/files"), prefix("/pub"), exact("/x"), prefix("/npm/@scope%2fname"), prefix("/m;v=1"),
-           regex("^/re/.*;z"), prefix("/re/a"), prefix("/app")});
-  CHECK(t.find("/app/a%2fb") == 8);               // one route whatever way it is read
+  Table t({prefix("/admin"), prefix("/pub/files"), prefix("/pub"), exact("/x"), prefix("/npm/@scope%2fname"),
+           prefix("/m;v=1"), regex("^/re/.*;z"), prefix("/re/a"), prefix("/app")});
+  CHECK(t.find("/app/a%2fb") == 8);  // one route whatever way it is read
   CHECK(t.find("/app/a%5Cb/c%2Fd") == 8);
   CHECK(t.find("/app/..%2fadmin") == -2);
   CHECK(t.find("/app/..;/admin") == -2);
-  CHECK(t.find("/app/%2e%2e%2fapp") == -2);       // a dot segment that only decoding shows, though the route is the same
+  CHECK(t.find("/app/%2e%2e%2fapp") == -2);  // a dot segment that only decoding shows, though the route is the same
   CHECK(t.find("/nowhere/..%2fadmin") == -2);
-  CHECK(t.find("/app/%2e%2e/admin") == 0);        // shows without: normalised
-  CHECK(t.find("/pub%2Ffiles/x") == -1);          // no route for /pub%2Ffiles: nothing is forwarded
-  CHECK(t.find("/pub/files%2Fx") == -2);          // /pub for us, /pub/files for others
+  CHECK(t.find("/app/%2e%2e/admin") == 0);  // shows without: normalised
+  CHECK(t.find("/pub%2Ffiles/x") == -1);  // no route for /pub%2Ffiles: nothing is forwarded
+  CHECK(t.find("/pub/files%2Fx") == -2);  // /pub for us, /pub/files for others
   CHECK(t.find("/pub/files/a%2Fx") == 1);
   CHECK(t.find("/pub/files;v=1") == -2);
   CHECK(t.find("/x;v=1") == -1);
   CHECK(t.find("/admin/%2f") == 0);
-  CHECK(t.find("/npm/@scope%2fname") == 4);       // spelled out in the route
+  CHECK(t.find("/npm/@scope%2fname") == 4);  // spelled out in the route
   CHECK(t.find("/npm/@scope%2Fname/-/x") == 4);
   CHECK(t.find("/npm/@scope%2Fname/..%2f..%2fadmin") == -2);
   CHECK(t.find("/m;v=1") == 5);
   CHECK(t.find("/re/a;z") == 6);
-  CHECK(t.find("/npm/@scope/name") == -1);        // and then no other spelling is meant
+  CHECK(t.find("/npm/@scope/name") == -1);  // and then no other spelling is meant
   CHECK(t.find("/npm/@scope%2Fname%2f-") == -1);
-  CHECK(t.find("/pub//../app/x") == -2);          // /app or /pub/app
+  CHECK(t.find("/pub//../app/x") == -2);  // /app or /pub/app
   CHECK(t.find("/app//../app/x") == 8);
 }
 
 TEST_CASE("threats.md row 52: escapes and dot segments lead past no route") {
-  Table t({prefix("/admin"), exact("/v1/keys:rotate"), prefix("/@x+y"), prefix("/caf%C3%A9"), exact("/a;b"), regex("^/re/[a-z:]+$"),
-           regex("^/enc/%[0-9A-F]+$"), prefix("/npm"), on({})});
+  Table t({prefix("/admin"), exact("/v1/keys:rotate"), prefix("/@x+y"), prefix("/caf%C3%A9"), exact("/a;b"),
+           regex("^/re/[a-z:]+$"), regex("^/enc/%[0-9A-F]+$"), prefix("/npm"), on({})});
   CHECK(t.find("/v1/keys:rotate") == 1);
-  for (const std::string path : {"/v1/keys%3Arotate",  "/v1/keys%3arotate", "/admin%2fx/..", "/admin%5cx/..",   "/admin%2fx",
-                                 "/admin%5Cx",         "/admin%3Bx",        "/admin;x",      "/admin%00",       "/admin%0a",
-                                 "/admin%7f",          "/nowhere%1F",       "/%40x%2By",     "/%40x+y/z",       "/admin//..//%2fadmin",
-                                 "/x/..%2f..%2fadmin", "/re/a%3ab",         "/a%3Bb",        "/npm/..%2fadmin", "/npm%2fx"}) {
+  for (const std::string path :
+       {"/v1/keys%3Arotate",  "/v1/keys%3arotate", "/admin%2fx/..", "/admin%5cx/..",   "/admin%2fx",
+        "/admin%5Cx",         "/admin%3Bx",        "/admin;x",      "/admin%00",       "/admin%0a",
+        "/admin%7f",          "/nowhere%1F",       "/%40x%2By",     "/%40x+y/z",       "/admin//..//%2fadmin",
+        "/x/..%2f..%2fadmin", "/re/a%3ab",         "/a%3Bb",        "/npm/..%2fadmin", "/npm%2fx"}) {
     CAPTURE(path);
     CHECK(t.find(path) == -2);
   }
-  CHECK(t.find("/caf%c3%a9/x%20y") == 3);         // what a route writes as an escape is one route in all readings
+  CHECK(t.find("/caf%c3%a9/x%20y") == 3);  // what a route writes as an escape is one route in all readings
   CHECK(t.find("/a;b") == 4);
   CHECK(t.find("/enc/%C3") == 6);
-  CHECK(t.find("/npm/@scope%2fname") == 7);       // package registries
+  CHECK(t.find("/npm/@scope%2fname") == 7);  // package registries
   CHECK(t.find("/npm/%40scope%2Fname/-/name-1.0.tgz") == 7);
   CHECK(t.find("/x%2fy%20z%C3%A9;v=1/%253A%25") == 8);
-  CHECK(t.find("/admin%252fx") == 8);             // decoded once
+  CHECK(t.find("/admin%252fx") == 8);  // decoded once
   CHECK(t.find("/admin%2500") == 8);
   // A route that spells an escape out hides no other one.
   Table deny({prefix("/sp%2Fell/admin"), prefix("/sp%2Fell"), on({})});
@@ -298,7 +301,7 @@ TEST_CASE("usual requests take no memory, odd ones the arena alone") {
   q.target = "/p500//%61/../x";
   CHECK(router->match(q, arena).path == "/p500/x");
   CHECK(arena.bytes_held() > 0);
-  CHECK(support::allocations() <= before + 1);   // the arena's block
+  CHECK(support::allocations() <= before + 1);  // the arena's block
 }
 
 // ---- against a naive model ----------------------------------------------------------------------------------------
@@ -315,7 +318,8 @@ class Model {
   // host is lower case, path is normal.
   int find(const std::string& host, const std::string& path, const Query& q) const {
     std::vector<std::string> names{host};
-    for (size_t dot = host.find('.'); dot != std::string::npos; dot = host.find('.', dot + 1)) names.push_back("*" + host.substr(dot));
+    for (size_t dot = host.find('.'); dot != std::string::npos; dot = host.find('.', dot + 1))
+      names.push_back("*" + host.substr(dot));
     names.emplace_back();
     for (const std::string& name : names) {
       for (size_t i = 0; i < routes_.size(); ++i) {
@@ -335,7 +339,8 @@ class Model {
     if (!r.listener_indices.empty() &&
         std::find(r.listener_indices.begin(), r.listener_indices.end(), q.listener) == r.listener_indices.end())
       return false;
-    if (!r.methods.empty() && std::find(r.methods.begin(), r.methods.end(), q.method_text) == r.methods.end()) return false;
+    if (!r.methods.empty() && std::find(r.methods.begin(), r.methods.end(), q.method_text) == r.methods.end())
+      return false;
     for (const auto& h : r.headers) {
       const http::Field* f = q.fields->find(h.name);
       if (f == nullptr || f->value() != h.value) return false;
@@ -343,7 +348,8 @@ class Model {
     switch (r.path_match) {
       case PathMatch::any: return true;
       case PathMatch::exact: return r.path == path;
-      case PathMatch::prefix: return r.path == "/" || path == r.path || path.starts_with(r.path.ends_with('/') ? r.path : r.path + "/");
+      case PathMatch::prefix:
+        return r.path == "/" || path == r.path || path.starts_with(r.path.ends_with('/') ? r.path : r.path + "/");
       case PathMatch::regex: return regexes_[i]->search(path);
     }
     return false;
@@ -383,7 +389,10 @@ std::vector<RouteOptions> some_routes(Dice& dice, size_t count, size_t words) {
       r.hosts.push_back(dice.one_in(3) ? "*." + name : name);
     }
     const size_t kind = dice.below(100);
-    r.path_match = kind < 1 ? PathMatch::any : kind < 3 ? PathMatch::regex : kind < 40 ? PathMatch::exact : PathMatch::prefix;
+    r.path_match = kind < 1    ? PathMatch::any
+                   : kind < 3  ? PathMatch::regex
+                   : kind < 40 ? PathMatch::exact
+                               : PathMatch::prefix;
     if (r.path_match == PathMatch::regex)
       r.path = "^/s" + std::to_string(dice.below(words)) + "/s[0-9]*$";
     else if (r.path_match != PathMatch::any)
@@ -440,16 +449,17 @@ namespace {
 int plain_find(const std::vector<RouteOptions>& routes, const std::string& path) {
   for (size_t i = 0; i < routes.size(); ++i) {
     const std::string own = support::decode_once(routes[i].path);
-    if (routes[i].path_match == PathMatch::exact ? path == own : route::prefix_matches(own, path)) return static_cast<int>(i);
+    if (routes[i].path_match == PathMatch::exact ? path == own : route::prefix_matches(own, path))
+      return static_cast<int>(i);
   }
   return -1;
 }
 
 std::string odd_path(Dice& dice) {
-  constexpr std::array<std::string_view, 36> pieces{"/",      "/",   "/",   "/admin", "/admin", "/a",     "/b",  "a",    "b",
-                                                    "..",     ".",   "/..", "/.",     "%2f",    "%2F",    "%5c", "%2e",  ";",
-                                                    ";x=",    "%3B", "%3a", ":",      "@",      "%40",    "%20", "%252", "%25",
-                                                    "%C3%A9", "x",   "%61", "rotate", "//",     "/keys:", "%2B", "+",    "/..;/"};
+  constexpr std::array<std::string_view, 36> pieces{
+      "/",   "/",    "/",   "/admin", "/admin", "/a",  "/b",     "a",   "b",      "..",  ".", "/..",
+      "/.",  "%2f",  "%2F", "%5c",    "%2e",    ";",   ";x=",    "%3B", "%3a",    ":",   "@", "%40",
+      "%20", "%252", "%25", "%C3%A9", "x",      "%61", "rotate", "//",  "/keys:", "%2B", "+", "/..;/"};
   std::string path = "/";
   for (size_t n = 1 + dice.below(9); n > 0; --n) path += pieces[dice.below(pieces.size())];
   return path;
@@ -458,8 +468,9 @@ std::string odd_path(Dice& dice) {
 }  // namespace
 
 TEST_CASE("what is forwarded takes the same route in every reading of it, and stays below what replaces its prefix") {
-  std::vector<RouteOptions> routes{prefix("/admin"), exact("/keys:rotate"), prefix("/a/b"),  exact("/a"),       prefix("/a"),
-                                   prefix("/@x"),    prefix("/b"),          exact("/x%20x"), prefix("/%C3%A9"), prefix("/")};
+  std::vector<RouteOptions> routes{
+      prefix("/admin"), exact("/keys:rotate"), prefix("/a/b"),  exact("/a"),       prefix("/a"),
+      prefix("/@x"),    prefix("/b"),          exact("/x%20x"), prefix("/%C3%A9"), prefix("/")};
   routes[6].strip_prefix = "/b";
   routes[6].rewrite_prefix = "/inside/b";
   const auto router = std::move(*Router::build(routes));

@@ -76,11 +76,13 @@ TEST_CASE("version 1 in a container: its own folder is what is mounted, and its 
   tree.proc("4:cpu,cpuacct:/docker/abc\n3:memory:/docker/abc\n",
             "71 70 0:31 /docker/abc /sys/fs/cgroup/cpu,cpuacct ro,nosuid master:15 - cgroup cgroup rw,cpu,cpuacct\n"
             "72 70 0:30 /docker/abc /sys/fs/cgroup/memory ro,nosuid master:12 - cgroup cgroup rw,memory\n");
-  tree.quota("/sys/fs/cgroup/cpu,cpuacct", "150000\n").file("/sys/fs/cgroup/memory/memory.limit_in_bytes", "1073741824\n");
+  tree.quota("/sys/fs/cgroup/cpu,cpuacct", "150000\n")
+      .file("/sys/fs/cgroup/memory/memory.limit_in_bytes", "1073741824\n");
   CHECK(tree.cpus() == 2);
   CHECK(tree.memory() == 1'073'741'824);
   // A group made inside of it.
-  tree.file("/proc/self/cgroup", "4:cpu,cpuacct:/docker/abc/inner\n").quota("/sys/fs/cgroup/cpu,cpuacct/inner", "90000\n");
+  tree.file("/proc/self/cgroup", "4:cpu,cpuacct:/docker/abc/inner\n")
+      .quota("/sys/fs/cgroup/cpu,cpuacct/inner", "90000\n");
   CHECK(tree.cpus() == 1);
   // Another container whose name begins alike, and one elsewhere: neither is below what is mounted.
   for (const char* path : {"/docker/abcdef", "/kubepods/pod1", "/docker/abc/../x"}) {
@@ -104,7 +106,8 @@ TEST_CASE("a mount point of another name, with a blank in it") {
 TEST_CASE("version 2, alone and beside version 1") {
   Tree tree;
   tree.proc("0::/user.slice/app\n", "35 24 0:29 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate\n");
-  tree.file("/sys/fs/cgroup/user.slice/app/cpu.max", "max 100000\n").file("/sys/fs/cgroup/user.slice/cpu.max", "250000 100000\n");
+  tree.file("/sys/fs/cgroup/user.slice/app/cpu.max", "max 100000\n")
+      .file("/sys/fs/cgroup/user.slice/cpu.max", "250000 100000\n");
   tree.file("/sys/fs/cgroup/user.slice/app/memory.max", "max\n").file("/sys/fs/cgroup/user.slice/memory.max", "4096\n");
   CHECK(tree.cpus() == 3);
   CHECK(tree.memory() == 4096);

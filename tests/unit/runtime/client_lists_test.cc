@@ -17,7 +17,9 @@ constexpr base::Micros at(double seconds) { return base::Micros{static_cast<int6
 
 }  // namespace
 
-TEST_CASE("who made no request for over a second goes first, then who lingers, then who is idle for longest; busy ones never") {
+TEST_CASE(
+    "who made no request for over a second goes first, then who lingers, then who is idle for longest; busy ones "
+    "never") {
   Fronts fronts;
   ClientLists lists(fronts);
   ListedClient early_one, young, lingers, idle_long, idle_short, busy, waits;

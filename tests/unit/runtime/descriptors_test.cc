@@ -39,7 +39,8 @@ TEST_CASE("what is kept for others than clients and upstreams is of the reserve"
   CHECK(runtime::kept_descriptors(64) == 4);
   CHECK(runtime::kept_descriptors(512) == 32);
   CHECK(runtime::kept_descriptors(UINT64_MAX) == 32);
-  for (uint64_t limit = 0; limit < 5'000; ++limit) REQUIRE(runtime::kept_descriptors(limit) <= share_descriptors(limit, 0).reserve);
+  for (uint64_t limit = 0; limit < 5'000; ++limit)
+    REQUIRE(runtime::kept_descriptors(limit) <= share_descriptors(limit, 0).reserve);
 }
 
 TEST_CASE("with fewer descriptors than the process holds itself one client is let in") {

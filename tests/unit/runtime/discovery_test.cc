@@ -60,7 +60,8 @@ class Script final : public dns::Queries {
 struct Scene final : Discovery::User {
   Scene() : discovery({sim.loop(), script, registry, 2, 7, *this}) {}
 
-  void send_endpoints(const upstream::SharedUpstream&, const upstream::EndpointSetPtr& set, std::function<void()> told) override {
+  void send_endpoints(const upstream::SharedUpstream&, const upstream::EndpointSetPtr& set,
+                      std::function<void()> told) override {
     sent.push_back(set);
     applied.push_back(std::move(told));
   }

@@ -1,5 +1,5 @@
-// What a reload does with listening sockets: those of addresses that stay are the same objects, whatever their listeners are called and
-// wherever they stand; what fails has changed nothing.
+// What a reload does with listening sockets: those of addresses that stay are the same objects, whatever their
+// listeners are called and wherever they stand; what fails has changed nothing.
 #include "runtime/generation.h"
 
 #include <sys/stat.h>
@@ -21,8 +21,10 @@ using runtime::GenerationPtr;
 
 namespace {
 
-std::expected<GenerationPtr, config::Problems> build(const std::string& listeners, const GenerationPtr& before = nullptr) {
-  auto source = config::Source::of("test.toml", listeners + "[admin]\naddress = \"\"\n[[route]]\nrespond = { status = 200 }\n");
+std::expected<GenerationPtr, config::Problems> build(const std::string& listeners,
+                                                     const GenerationPtr& before = nullptr) {
+  auto source =
+      config::Source::of("test.toml", listeners + "[admin]\naddress = \"\"\n[[route]]\nrespond = { status = 200 }\n");
   REQUIRE(source.has_value());
   auto loaded = config::load(*source);
   if (!loaded) FAIL(loaded.error().front().message);
@@ -37,7 +39,8 @@ GenerationPtr good(const std::string& listeners, const GenerationPtr& before = n
 }
 
 std::string listener(const std::string& name, const std::string& addresses, const std::string& keys = "") {
-  return "[[listener]]\n" + (name.empty() ? name : "name = \"" + name + "\"\n") + "address = " + addresses + "\n" + keys + "\n";
+  return "[[listener]]\n" + (name.empty() ? name : "name = \"" + name + "\"\n") + "address = " + addresses + "\n" +
+         keys + "\n";
 }
 std::string listed(std::initializer_list<std::string> addresses) {
   std::string text;
@@ -120,7 +123,8 @@ TEST_CASE("port 0 is another port each time: each listener keeps its own, and a 
 TEST_CASE("a wider address beside a narrower one of our own, at the start and by a reload") {
   const auto probe = good(listener("x", "\"127.0.0.1:0\""));
   const std::string port = std::to_string(socket(probe, 0)->address().port());
-  const auto wider = good(listener("x", "\"127.0.0.1:" + port + "\"") + listener("y", "\"0.0.0.0:" + port + "\""), probe);
+  const auto wider =
+      good(listener("x", "\"127.0.0.1:" + port + "\"") + listener("y", "\"0.0.0.0:" + port + "\""), probe);
   CHECK(socket(wider, 1)->address().port() == socket(probe, 0)->address().port());
 }
 
@@ -135,7 +139,7 @@ TEST_CASE("an address that another process serves fails the whole, and nothing h
     taken = socket(theirs, 0)->address().text();
     other = ::fork();
     REQUIRE(other >= 0);
-    while (other == 0) ::pause();                  // it holds what is open here; ours closes
+    while (other == 0) ::pause();  // it holds what is open here; ours closes
   }
   const std::string changed = listener("x", listed({"127.0.0.1:0", folder.unix("kept")}), "unix_mode = \"0666\"");
   auto failed = build(changed + listener("new", listed({folder.unix("new"), taken})), first);

@@ -13,8 +13,10 @@ using namespace sluice;
 using namespace sluice::runtime;
 using upstream::EndpointSpec;
 
-dns::Endpoint found(const std::string& address, std::uint32_t weight = 1, std::uint16_t priority = 0, std::string host = "target.test") {
-  return dns::Endpoint{.address = *net::Address::parse(address), .priority = priority, .weight = weight, .host = std::move(host)};
+dns::Endpoint found(const std::string& address, std::uint32_t weight = 1, std::uint16_t priority = 0,
+                    std::string host = "target.test") {
+  return dns::Endpoint{
+      .address = *net::Address::parse(address), .priority = priority, .weight = weight, .host = std::move(host)};
 }
 
 EndpointSpec written(const std::string& text, std::uint32_t weight = 1) {
@@ -62,7 +64,8 @@ TEST_CASE("srv: priorities and weights as found; asked for by the service's doma
   CHECK(service_domain("app.internal") == "app.internal");
 }
 
-TEST_CASE("endpoints: names among addresses; each address of a name has the name's weight; doubles are one with the sum") {
+TEST_CASE(
+    "endpoints: names among addresses; each address of a name has the name's weight; doubles are one with the sum") {
   upstream::UpstreamOptions options;
   options.endpoints = {written("10.0.0.1:80"), written("a.test:80", 3), written("b.test:80", 2)};
   const std::vector<Source> sources = sources_of(options);
@@ -82,7 +85,8 @@ TEST_CASE("endpoints: names among addresses; each address of a name has the name
   CHECK(specs[1].host == "a.test:80");
   CHECK(specs[2].weight == 2);
   CHECK(specs[2].host == "b.test:80");
-  const auto only_b = endpoint_specs(sources, [&](std::size_t i) -> const dns::Resolved* { return i == 2 ? &b : nullptr; });
+  const auto only_b =
+      endpoint_specs(sources, [&](std::size_t i) -> const dns::Resolved* { return i == 2 ? &b : nullptr; });
   REQUIRE(only_b.size() == 3);
   CHECK(only_b[0].weight == 1);
 }

@@ -1,5 +1,5 @@
-// A worker's thread that ends while requests are open: what they hold is given back before the pools go. A pool that dies under a
-// lease ends the process.
+// A worker's thread that ends while requests are open: what they hold is given back before the pools go. A pool that
+// dies under a lease ends the process.
 #include "runtime/worker_thread.h"
 
 #include <netinet/in.h>
@@ -21,7 +21,7 @@ using namespace sluice;
 
 namespace {
 
-constexpr timeval longest_wait{20, 0};               // then the test fails rather than hang
+constexpr timeval longest_wait{20, 0};  // then the test fails rather than hang
 
 net::Fd tcp_socket() {
   net::Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -47,7 +47,7 @@ std::string read_until(const net::Fd& fd, std::string_view text) {
   char buffer[4096];
   while (text.empty() || all.find(text) == std::string::npos) {
     const ssize_t n = ::recv(fd.value(), buffer, sizeof buffer, 0);
-    REQUIRE((n >= 0 || errno == ECONNRESET));        // anything else: nothing came
+    REQUIRE((n >= 0 || errno == ECONNRESET));  // anything else: nothing came
     if (n <= 0) return all;
     all.append(buffer, static_cast<size_t>(n));
   }
@@ -83,10 +83,11 @@ struct NoPeers final : runtime::Peers {
 class Site {
  public:
   explicit Site(const std::string& upstream) {
-    ::signal(SIGPIPE, SIG_IGN);                      // as main() does
+    ::signal(SIGPIPE, SIG_IGN);  // as main() does
     shared_.places.most = 100;
     const std::string toml =
-        "[[listener]]\naddress = \"127.0.0.1:0\"\nprotocols = [\"h2\", \"http/1.1\"]\n[[upstream]]\nname = \"app\"\nendpoints = [\"" +
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nprotocols = [\"h2\", \"http/1.1\"]\n[[upstream]]\nname = "
+        "\"app\"\nendpoints = [\"" +
         upstream + "\"]\n[[route]]\nupstream = \"app\"\n";
     const auto loaded = config::load(*config::Source::of("test.toml", toml));
     REQUIRE(loaded.has_value());
@@ -109,7 +110,7 @@ class Site {
   runtime::EndpointSets sets_;
 
  public:
-  std::unique_ptr<runtime::WorkerThread> worker;     // goes first
+  std::unique_ptr<runtime::WorkerThread> worker;  // goes first
 };
 
 constexpr std::string_view get_http1 = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
@@ -133,7 +134,7 @@ TEST_CASE("a thread that ends while a request waits for its answer gives the con
     const net::Fd taken = upstream.accept();
     CHECK(read_until(taken, "\r\n\r\n").starts_with("GET / HTTP/1.1\r\n"));
     site.worker.reset();
-    CHECK(read_until(taken, {}).empty());            // the connection has ended, and both sides see it
+    CHECK(read_until(taken, {}).empty());  // the connection has ended, and both sides see it
     CHECK(read_until(client, {}).find("200") == std::string::npos);
   }
 }

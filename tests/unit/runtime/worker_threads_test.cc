@@ -64,7 +64,8 @@ TEST_CASE("workers write to each other while they end, and nobody writes to one 
     house.crew.start(house.shared);
     std::atomic<uint32_t> told{0};
     house.crew.to_all([&house, &told](Worker& worker) {
-      for (uint32_t i = 0; i < 2'000; ++i) house.crew.post((worker.index() + 1 + i % 2) % workers, runtime::EndpointDown{nullptr, i});
+      for (uint32_t i = 0; i < 2'000; ++i)
+        house.crew.post((worker.index() + 1 + i % 2) % workers, runtime::EndpointDown{nullptr, i});
       ++told;
     });
     house.crew.stop();

@@ -1,4 +1,5 @@
 """What scripts/tally counts, scripts/tidy finds and scripts/hardening reads: CI believes these three."""
+
 import contextlib
 import importlib.machinery
 import importlib.util
@@ -36,7 +37,12 @@ class Tally(unittest.TestCase):
         self.assertEqual(self.count(f'<testcase name="a" status="fail"><failure/>{out}</testcase>'), (7, 1, 0))
 
     def test_others_count_as_one(self):
-        self.assertEqual(self.count('<testcase name="a"/><testcase name="b"><error/></testcase><testcase name="c"><skipped/></testcase>'), (1, 1, 1))
+        self.assertEqual(
+            self.count(
+                '<testcase name="a"/><testcase name="b"><error/></testcase><testcase name="c"><skipped/></testcase>'
+            ),
+            (1, 1, 1),
+        )
 
     def test_nothing_run_is_not_success(self):
         tally = load("tally")
@@ -57,7 +63,12 @@ class Tidy(unittest.TestCase):
 
     def test_banned_words_in_code_only(self):
         self.assertEqual(len(self.found("lib/net/a.cc", "// a: delete, new and throw\nvoid f() { delete a; }\n")), 1)
-        self.assertEqual(self.found("lib/net/a.cc", '// a\nA(const A&) = delete;\nauto s = "new throw";\nint x = 1\'000; new (at) T;\n'), [])
+        self.assertEqual(
+            self.found(
+                "lib/net/a.cc", '// a\nA(const A&) = delete;\nauto s = "new throw";\nint x = 1\'000; new (at) T;\n'
+            ),
+            [],
+        )
 
     def test_foreign_headers_stay_where_they_belong(self):
         self.assertEqual(self.found("lib/net/a.cc", "// a\n#include <uv.h>\n"), [])
@@ -72,17 +83,28 @@ class Tidy(unittest.TestCase):
     def test_a_header_has_pragma_once_and_an_opening(self):
         self.assertEqual(len(self.found("lib/net/a.h", "#include <string>\n")), 2)
 
+    def test_lines_are_of_120_columns_at_most(self):
+        tidy = load("tidy")
+        tidy.check_columns("lib/net/a.cc", "/" * 120 + "\n" + "é" * 120 + "\n")
+        self.assertEqual(tidy.problems, [])
+        tidy.check_columns("lib/net/a.cc", "// a\n" + "/" * 121 + "\n")
+        self.assertEqual(len(tidy.problems), 1)
+
     def test_each_rule_of_an_rfc_has_a_test_or_a_reason(self):
         def found(cell):
             tidy = load("tidy")
-            tidy.check_evidence("docs/rfc.md", f"| section | rule | shown by |\n|---|---|---|\n| 1.2 | a rule | {cell} |\n")
+            tidy.check_evidence(
+                "docs/rfc.md", f"| section | rule | shown by |\n|---|---|---|\n| 1.2 | a rule | {cell} |\n"
+            )
             return len(tidy.problems)
 
         here = "tests/unit/scripts/scripts_test.py"
         self.assertEqual(found("nobody asks for it"), 0)
         self.assertEqual(found(""), 1)
         self.assertEqual(found(f'`{here}` "test_banned_words_in_code_only", "test_two_files_know_versions"'), 0)
-        self.assertEqual(found(f'`{here}` "test_banned_words_in_code_only", "test_of_nothing"; `tests/none.py` "test_a"'), 2)
+        self.assertEqual(
+            found(f'`{here}` "test_banned_words_in_code_only", "test_of_nothing"; `tests/none.py` "test_a"'), 2
+        )
         self.assertEqual(found('`tests/unit/http/date_test.cc` "dates"; `tests/unit/http/date_test.cc` "date"'), 1)
 
     def test_the_rules_of_the_rfcs_that_are_written_down(self):
@@ -91,7 +113,10 @@ class Tidy(unittest.TestCase):
         self.assertEqual(tidy.problems, [])
 
     def test_functions_are_measured(self):
-        text = "// a\nnamespace x {\nint f(int a,\n      int b) {\n  if (a) {\n  }\n  return b;\n}\n\nstruct S {\n  int g();\n};\nint h();\n}\n"
+        text = (
+            "// a\nnamespace x {\nint f(int a,\n      int b) {\n  if (a) {\n  }\n  return b;\n}\n\nstruct S {\n"
+            "  int g();\n};\nint h();\n}\n"
+        )
         self.assertEqual(list(load("tidy").functions(text)), [(3, 6, "f")])
 
 
@@ -112,8 +137,17 @@ int main(int argc, char** argv) {
   return v[std::strlen(text)] + chosen->call(large[0]);
 }
 """
-HARDENED = ["-O2", "-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=3", "-D_GLIBCXX_ASSERTIONS", "-fstack-protector-strong", "-fstack-clash-protection",
-            "-fPIE", "-pie", "-Wl,-z,relro,-z,now,-z,separate-code,-z,noexecstack"]
+HARDENED = [
+    "-O2",
+    "-U_FORTIFY_SOURCE",
+    "-D_FORTIFY_SOURCE=3",
+    "-D_GLIBCXX_ASSERTIONS",
+    "-fstack-protector-strong",
+    "-fstack-clash-protection",
+    "-fPIE",
+    "-pie",
+    "-Wl,-z,relro,-z,now,-z,separate-code,-z,noexecstack",
+]
 if platform.machine() == "x86_64":
     HARDENED.append("-fcf-protection=full")
 
@@ -126,7 +160,9 @@ class Hardening(unittest.TestCase):
             source = pathlib.Path(folder, "program.cc")
             source.write_text(PROGRAM)
             binary = str(source.with_suffix(""))
-            subprocess.run([os.environ.get("CXX", "c++"), *HARDENED, *more, "-w", str(source), "-o", binary], check=True)
+            subprocess.run(
+                [os.environ.get("CXX", "c++"), *HARDENED, *more, "-w", str(source), "-o", binary], check=True
+            )
             return hardening.faults(hardening.Binary(binary))[0]
 
     def lacks(self, word, *more):

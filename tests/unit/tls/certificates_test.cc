@@ -37,17 +37,20 @@ std::string only(const tls::Findings& findings, base::Severity severity) {
 TEST_CASE("bad files are errors that name the file and the reason") {
   const auto good = localhost();
   const auto other = cert_of("b", {.names = {"b.test"}});
-  const auto broken_cert = certs().write("broken.pem", "-----BEGIN CERTIFICATE-----\nMIIB!!\n-----END CERTIFICATE-----\n");
-  const auto half_chain = certs().write("half.pem", text_of(good.cert) + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+  const auto broken_cert =
+      certs().write("broken.pem", "-----BEGIN CERTIFICATE-----\nMIIB!!\n-----END CERTIFICATE-----\n");
+  const auto half_chain =
+      certs().write("half.pem", text_of(good.cert) + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
   const auto broken_key = certs().write("broken.key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
   const auto locked =
       certs().write("locked.key",
-                    "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,0123456789ABCDEF0123456789ABCDEF\n\n"
+                    "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: "
+                    "AES-128-CBC,0123456789ABCDEF0123456789ABCDEF\n\n"
                     "MHcCAQEEIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==\n-----END EC PRIVATE KEY-----\n");
   const auto empty = certs().write("empty.pem", "");
   const auto huge = certs().write("huge.pem", std::string(tls::pem_file_bytes_max + 1, 'x'));
-  const auto at_limit =
-      certs().write("limit.pem", text_of(good.cert) + std::string(tls::pem_file_bytes_max - text_of(good.cert).size(), '\n'));
+  const auto at_limit = certs().write(
+      "limit.pem", text_of(good.cert) + std::string(tls::pem_file_bytes_max - text_of(good.cert).size(), '\n'));
   struct Case {
     tls::CertificateFiles files;
     std::string finding;
@@ -63,12 +66,15 @@ TEST_CASE("bad files are errors that name the file and the reason") {
       {{good.cert, locked}, "locked.key: the private key is encrypted: a key without a password is needed"},
       {{good.cert, other.key}, "b.key: the private key does not fit the certificate in " + good.cert},
   };
-  for (const Case& c : cases) CHECK(only(tls::verify_files(server_options({c.files}), wall_now()), base::Severity::error) == c.finding);
+  for (const Case& c : cases)
+    CHECK(only(tls::verify_files(server_options({c.files}), wall_now()), base::Severity::error) == c.finding);
   for (const std::string& cert : {broken_cert, half_chain}) {
-    const std::string finding = only(tls::verify_files(server_options({{cert, good.key}}), wall_now()), base::Severity::error);
+    const std::string finding =
+        only(tls::verify_files(server_options({{cert, good.key}}), wall_now()), base::Severity::error);
     CHECK_MESSAGE(finding.find(".pem: malformed certificate: ") != std::string::npos, finding);
   }
-  const std::string finding = only(tls::verify_files(server_options({{good.cert, broken_key}}), wall_now()), base::Severity::error);
+  const std::string finding =
+      only(tls::verify_files(server_options({{good.cert, broken_key}}), wall_now()), base::Severity::error);
   CHECK_MESSAGE(finding.starts_with("broken.key: malformed private key: "), finding);
   CHECK(tls::verify_files(server_options({{at_limit, good.key}}), wall_now()).empty());
   CHECK(tls::verify_files(server_options({good, other}), wall_now()).empty());
@@ -80,14 +86,16 @@ TEST_CASE("the other files: CA, client certificate, ticket keys") {
   options.client_auth = tls::ClientAuth::required;
   CHECK(only(tls::verify_files(options, wall_now()), base::Severity::error) == ": client_auth needs client_ca");
   options.client_ca = certs().path("none.pem");
-  CHECK(only(tls::verify_files(options, wall_now()), base::Severity::error) == "none.pem: cannot open the file: No such file or directory");
-  CHECK(tls::verify_files(client_options(), wall_now()).empty());
-  CHECK(only(tls::verify_files(tls::ClientTlsOptions{.ca = certs().path("none.pem")}, wall_now()), base::Severity::error) ==
+  CHECK(only(tls::verify_files(options, wall_now()), base::Severity::error) ==
         "none.pem: cannot open the file: No such file or directory");
-  CHECK(only(tls::verify_files(tls::ClientTlsOptions{.ca = certs().ca(), .cert = localhost().cert}, wall_now()), base::Severity::error) ==
-        ": a client certificate needs both cert and key");
+  CHECK(tls::verify_files(client_options(), wall_now()).empty());
+  CHECK(only(tls::verify_files(tls::ClientTlsOptions{.ca = certs().path("none.pem")}, wall_now()),
+             base::Severity::error) == "none.pem: cannot open the file: No such file or directory");
+  CHECK(only(tls::verify_files(tls::ClientTlsOptions{.ca = certs().ca(), .cert = localhost().cert}, wall_now()),
+             base::Severity::error) == ": a client certificate needs both cert and key");
   const auto other = cert_of("b", {.names = {"b.test"}});
-  CHECK(only(tls::verify_files(tls::ClientTlsOptions{.ca = certs().ca(), .cert = localhost().cert, .key = other.key}, wall_now()),
+  CHECK(only(tls::verify_files(tls::ClientTlsOptions{.ca = certs().ca(), .cert = localhost().cert, .key = other.key},
+                               wall_now()),
              base::Severity::error) == "b.key: the private key does not fit the certificate in " + localhost().cert);
 }
 
@@ -127,7 +135,8 @@ TEST_CASE("keys that others can read or change: a warning; their group may read 
     fs::permissions(files.key, static_cast<fs::perms>(c.mode));
     for (const auto& findings :
          {tls::verify_files(server_options({files}), wall_now()),
-          tls::verify_files(tls::ClientTlsOptions{.ca = certs().ca(), .cert = files.cert, .key = files.key}, wall_now())}) {
+          tls::verify_files(tls::ClientTlsOptions{.ca = certs().ca(), .cert = files.cert, .key = files.key},
+                            wall_now())}) {
       CHECK(findings.empty() == (*c.warning == '\0'));
       if (*c.warning != '\0') CHECK(only(findings, base::Severity::warning) == c.warning);
     }
@@ -160,8 +169,9 @@ TEST_CASE("a common name stands for nothing (RFC 9525)") {
     const std::uint16_t rsa[] = {SSL_SIGN_RSA_PSS_RSAE_SHA256};
     REQUIRE(SSL_CTX_set_verify_algorithm_prefs(&c, rsa, 1) == 1);
   };
-  CHECK(raw_client(sim, store, nullptr, "second.test").certificate == "first.test");   // the default, as for any unknown name
-  CHECK(!raw_client(sim, store, rsa_only, "unknown.test").open);                       // two without names are not one with two keys
+  CHECK(raw_client(sim, store, nullptr, "second.test").certificate ==
+        "first.test");   // the default, as for any unknown name
+  CHECK(!raw_client(sim, store, rsa_only, "unknown.test").open);  // two without names are not one with two keys
   CHECK(raw_client(sim, store, nullptr, "san.test").certificate == "san.test");
 }
 
@@ -172,17 +182,21 @@ TEST_CASE("an upstream is not believed by its common name") {
   sim.settle();
   CHECK(!nameless.open());
   CHECK(nameless.client.end == net::EndReason::tls_unverified);
-  Rig other(sim, {.server = server_context(server_options({cert_of("cn_other", {.names = {"IP:10.0.0.1"}, .common_name = "localhost"})}))});
+  Rig other(sim, {.server = server_context(
+                      server_options({cert_of("cn_other", {.names = {"IP:10.0.0.1"}, .common_name = "localhost"})}))});
   sim.settle();
   CHECK(!other.open());
 }
 
 TEST_CASE("what a certificate covers (RFC 9525)") {
-  const auto loaded = tls::load_certificate(cert_of("cover", {.names = {"a.test", "*.b.test", "IP:10.1.2.3", "UPPER.test"}}));
+  const auto loaded =
+      tls::load_certificate(cert_of("cover", {.names = {"a.test", "*.b.test", "IP:10.1.2.3", "UPPER.test"}}));
   REQUIRE(loaded.has_value());
   const tls::Certificate& c = **loaded;
-  for (const char* const yes : {"a.test", "a.test.", "x.b.test", "upper.test", "10.1.2.3"}) CHECK_MESSAGE(tls::covers(c, yes), yes);
-  for (const char* const no : {"b.test", "x.y.b.test", ".b.test", "*.test", "xa.test", "a.test.x", "10.1.2.4", "::1", "", "."}) {
+  for (const char* const yes : {"a.test", "a.test.", "x.b.test", "upper.test", "10.1.2.3"})
+    CHECK_MESSAGE(tls::covers(c, yes), yes);
+  for (const char* const no :
+       {"b.test", "x.y.b.test", ".b.test", "*.test", "xa.test", "a.test.x", "10.1.2.4", "::1", "", "."}) {
     CHECK_MESSAGE(!tls::covers(c, no), no);
   }
 }
@@ -240,7 +254,7 @@ TEST_CASE("several keys of a name: the one that the client can verify, the cheap
       {old_rsa, TLS1_2_VERSION, "", 0},
       {all, TLS1_2_VERSION, "ECDHE-RSA-AES128-GCM-SHA256", 0},  // verifies ECDSA, but not in this suite
   };
-  for (const char* const name : {"k.test", ""}) {                 // by name, and as the default with its namesakes
+  for (const char* const name : {"k.test", ""}) {  // by name, and as the default with its namesakes
     for (const Case& c : cases) {
       Peerless server(sim, {}, store);
       RawClient client(
@@ -256,13 +270,15 @@ TEST_CASE("several keys of a name: the one that the client can verify, the cheap
       const bssl::UniquePtr<X509> leaf(SSL_get_peer_certificate(&client.ssl()));
       const bssl::UniquePtr<EVP_PKEY> key(X509_get_pubkey(leaf.get()));
       const int id = EVP_PKEY_id(key.get());
-      const int curve = id == EVP_PKEY_EC ? EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key.get()))) : 0;
+      const int curve =
+          id == EVP_PKEY_EC ? EC_GROUP_get_curve_name(EC_KEY_get0_group(EVP_PKEY_get0_EC_KEY(key.get()))) : 0;
       CHECK(curve == c.key);
     }
   }
   // Nothing suits: refused, and said so.
-  const RawResult none = raw_client(sim, server_context(server_options({p256})),
-                                    [&](SSL_CTX& c) { SSL_CTX_set_verify_algorithm_prefs(&c, only_rsa, std::size(only_rsa)); });
+  const RawResult none = raw_client(sim, server_context(server_options({p256})), [&](SSL_CTX& c) {
+    SSL_CTX_set_verify_algorithm_prefs(&c, only_rsa, std::size(only_rsa));
+  });
   CHECK(!none.open);
   REQUIRE(none.errors.size() == 1);
   CHECK(none.errors[0] == tls::HandshakeError::no_shared_cipher);
@@ -296,7 +312,7 @@ TEST_CASE("a reload never replaces a valid certificate by an expired one") {
   sim.settle();
   CHECK(kept.open());
 
-  replace({.names = {"reload.test"}, .to_days = 60});            // a good one takes over again
+  replace({.names = {"reload.test"}, .to_days = 60});  // a good one takes over again
   warnings.clear();
   const auto third = server_context(server_options({localhost(), files}), {}, second.get(), &warnings);
   CHECK(warnings.empty());

@@ -65,7 +65,8 @@ bssl::UniquePtr<X509> make_unsigned(const CertSpec& spec, std::int64_t serial, E
   ASN1_TIME_set(X509_getm_notAfter(x.get()), now + spec.to_days * 86'400);
   X509_NAME_add_entry_by_txt(
       X509_get_subject_name(x.get()), "CN", MBSTRING_UTF8,
-      reinterpret_cast<const std::uint8_t*>((spec.common_name.empty() ? spec.names.front() : spec.common_name).c_str()), -1, -1, 0);
+      reinterpret_cast<const std::uint8_t*>((spec.common_name.empty() ? spec.names.front() : spec.common_name).c_str()),
+      -1, -1, 0);
   CHECK(X509_set_pubkey(x.get(), &key) == 1);
   return x;
 }

@@ -1,6 +1,6 @@
-// Our record layer against bare BoringSSL: the same script of records is played to a transport of ours and to an SSL object on
-// memory BIOs, and both must deliver the same bytes, send the same alert and end the same way. Where RFC 8446 wants something else
-// than BoringSSL does, the case says both.
+// Our record layer against bare BoringSSL: the same script of records is played to a transport of ours and to an SSL
+// object on memory BIOs, and both must deliver the same bytes, send the same alert and end the same way. Where RFC 8446
+// wants something else than BoringSSL does, the case says both.
 #include <openssl/err.h>
 
 #include <functional>
@@ -58,7 +58,7 @@ class Bare {
 
   std::string got;
   End end = End::open;
-  int alert = 0;                                      // heard from the other side; 0 = none
+  int alert = 0;  // heard from the other side; 0 = none
   bool open = false;
 
  private:
@@ -106,9 +106,9 @@ struct OurSubject final : Subject {
     wire = std::move(pair.wire);
     auto options = server_options({localhost()});
     if (version == TLS1_2_VERSION) options.min_version = tls::Version::tls12;
-    user.bind(role == Role::server
-                  ? tls::accept(sim.loop(), std::move(pair.transport), server_context(options), {})
-                  : tls::connect(sim.loop(), std::move(pair.transport), client_context(client_options()), "localhost", nullptr, {}));
+    user.bind(role == Role::server ? tls::accept(sim.loop(), std::move(pair.transport), server_context(options), {})
+                                   : tls::connect(sim.loop(), std::move(pair.transport),
+                                                  client_context(client_options()), "localhost", nullptr, {}));
     sim.settle();
   }
   void feed(std::string_view bytes) override {
@@ -121,7 +121,9 @@ struct OurSubject final : Subject {
     sim.settle();
   }
   std::string got() override { return user.got; }
-  End end() override { return user.end ? End::failed : user.eof ? (*user.eof ? End::finished : End::failed) : End::open; }
+  End end() override {
+    return user.end ? End::failed : user.eof ? (*user.eof ? End::finished : End::failed) : End::open;
+  }
   SimLoop& sim;
   std::unique_ptr<support::ScriptedPeer> peer;
   std::shared_ptr<support::Wire> wire;
@@ -132,13 +134,13 @@ struct Outcome {
   std::string got;
   End end = End::open;
   int alert = 0;
-  std::string heard;                                  // what the script's side read
+  std::string heard;  // what the script's side read
   bool operator==(const Outcome&) const = default;
 };
 
 std::string words(const Outcome& o) {
-  return "got " + std::to_string(o.got.size()) + " end " + std::to_string(static_cast<int>(o.end)) + " alert " + std::to_string(o.alert) +
-         " heard '" + o.heard + "'";
+  return "got " + std::to_string(o.got.size()) + " end " + std::to_string(static_cast<int>(o.end)) + " alert " +
+         std::to_string(o.alert) + " heard '" + o.heard + "'";
 }
 
 // The script's side: a BoringSSL whose keys seal what it would never send.
@@ -179,7 +181,8 @@ class Player {
   }
   void key_update(bool request) {
     record(RecordType::handshake, std::string("\x18\x00\x00\x01", 4) + static_cast<char>(request ? 1 : 0));
-    REQUIRE(SSL_key_update(&peer_.ssl(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1);   // for the key alone: nothing of it is sent
+    REQUIRE(SSL_key_update(&peer_.ssl(), SSL_KEY_UPDATE_NOT_REQUESTED) ==
+            1);  // for the key alone: nothing of it is sent
     take_keys();
   }
   void answer(std::string_view bytes) {
@@ -238,12 +241,14 @@ std::string alert_of(int level, int what) { return {static_cast<char>(level), st
 struct Case {
   const char* what;
   Script script;
-  int rfc_alert = 0;                                  // other than BoringSSL's; 0 = the same
+  int rfc_alert = 0;  // other than BoringSSL's; 0 = the same
 };
 
 std::vector<Case> cases13() {
   const auto record = [](RecordType type, std::string content) { return [=](Player& p) { p.record(type, content); }; };
-  const auto handshake = [](std::string content) { return [=](Player& p) { p.record(RecordType::handshake, content); }; };
+  const auto handshake = [](std::string content) {
+    return [=](Player& p) { p.record(RecordType::handshake, content); };
+  };
   std::vector<Case> cases;
   cases.push_back({"nothing", [](Player&) {}});
   cases.push_back({"application data, an empty record between", [](Player& p) {
@@ -274,13 +279,15 @@ std::vector<Case> cases13() {
   cases.push_back({"one byte more", record(RecordType::application, letters(16'385))});
   cases.push_back({"an unknown type", record(static_cast<RecordType>(24), "x")});
   cases.push_back({"change_cipher_spec inside", record(static_cast<RecordType>(20), "\x01")});
-  cases.push_back(
-      {"change_cipher_spec outside", [](Player& p) { p.raw(std::string("\x14\x03\x03\x00\x01\x01", 6)); }, SSL_AD_UNEXPECTED_MESSAGE});
+  cases.push_back({"change_cipher_spec outside", [](Player& p) { p.raw(std::string("\x14\x03\x03\x00\x01\x01", 6)); },
+                   SSL_AD_UNEXPECTED_MESSAGE});
   cases.push_back({"padding without a type", record(static_cast<RecordType>(0), ""), SSL_AD_UNEXPECTED_MESSAGE});
+  cases.push_back({"a header alone that says too much",
+                   [](Player& p) { p.raw(std::string("\x17\x03\x03\x41\x01", 5)); }, SSL_AD_RECORD_OVERFLOW});
   cases.push_back(
-      {"a header alone that says too much", [](Player& p) { p.raw(std::string("\x17\x03\x03\x41\x01", 5)); }, SSL_AD_RECORD_OVERFLOW});
-  cases.push_back({"a header alone of another version", [](Player& p) { p.raw(std::string("\x17\x03\x01\x00\x20", 5)); }});
-  cases.push_back({"a record shorter than its tag", [](Player& p) { p.raw(std::string("\x17\x03\x03\x00\x03xyz", 8)); }});
+      {"a header alone of another version", [](Player& p) { p.raw(std::string("\x17\x03\x01\x00\x20", 5)); }});
+  cases.push_back(
+      {"a record shorter than its tag", [](Player& p) { p.raw(std::string("\x17\x03\x03\x00\x03xyz", 8)); }});
   cases.push_back({"an alert in the clear", [](Player& p) { p.raw(std::string("\x15\x03\x03\x00\x02\x02\x28", 7)); }});
   cases.push_back({"a forged tag", [](Player& p) {
                      std::string bytes = p.sealed(RecordType::application, "forged");
@@ -309,7 +316,8 @@ std::vector<Case> cases13() {
   cases.push_back({"a key update without a body", handshake(std::string("\x18\x00\x00\x00", 4))});
   cases.push_back({"a key update and more in the record", handshake(std::string("\x18\x00\x00\x01\x00\x18", 6))});
   cases.push_back({"a key update in parts", [](Player& p) {
-                     for (const char c : std::string("\x18\x00\x00\x01\x00", 5)) p.record(RecordType::handshake, std::string(1, c));
+                     for (const char c : std::string("\x18\x00\x00\x01\x00", 5))
+                       p.record(RecordType::handshake, std::string(1, c));
                    }});
   cases.push_back({"an empty handshake record", handshake(""), SSL_AD_UNEXPECTED_MESSAGE});
   cases.push_back({"application data in the middle of a message", [](Player& p) {
@@ -408,7 +416,8 @@ TEST_CASE("TLS 1.2: records as they should be, and spoilt at each place of inter
       {"its type: unknown", [](std::string& r) { r[0] = 23 + 40; }},
       {"its version", [](std::string& r) { r[2] = 1; }},
       {"its length", [](std::string& r) { r[3] = 0x49; }},
-      {"a renegotiation in the clear", [](std::string& r) { r = std::string("\x16\x03\x03\x00\x04\x00\x00\x00\x00", 9); }},
+      {"a renegotiation in the clear",
+       [](std::string& r) { r = std::string("\x16\x03\x03\x00\x04\x00\x00\x00\x00", 9); }},
   };
   for (const Role role : {Role::server, Role::client}) {
     for (const bool torn : {false, true}) {

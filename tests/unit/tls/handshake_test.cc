@@ -55,7 +55,8 @@ TEST_CASE("ALPN: the server's preference decides; nothing in common is refused; 
   for (const Case& c : cases) {
     CAPTURE(c.chosen);
     SimLoop sim;
-    Rig rig(sim, {.server = server_context(server_options({localhost()}), c.server), .client = client_context(client_options(), c.client)});
+    Rig rig(sim, {.server = server_context(server_options({localhost()}), c.server),
+                  .client = client_context(client_options(), c.client)});
     sim.settle();
     CHECK(rig.open() == !c.refused);
     if (c.refused) {
@@ -72,7 +73,8 @@ TEST_CASE("ALPN: the server's preference decides; nothing in common is refused; 
   }
 }
 
-TEST_CASE("a certificate that nobody vouches for, for another name, or out of date is not accepted, and the log says why") {
+TEST_CASE(
+    "a certificate that nobody vouches for, for another name, or out of date is not accepted, and the log says why") {
   SimLoop sim;
   const auto other = certs().make("other", {.names = {"other.test"}});
   const auto expired = certs().make("expired", {.from_days = -20, .to_days = -10});
@@ -107,7 +109,8 @@ TEST_CASE("a certificate that nobody vouches for, for another name, or out of da
 TEST_CASE("verify = false accepts anything") {
   SimLoop sim;
   const auto expired = certs().make("expired2", {.names = {"x"}, .from_days = -20, .to_days = -10});
-  Rig rig(sim, {.server = server_context(server_options({expired})), .client = client_context({.verify = tls::Verify::no})});
+  Rig rig(sim,
+          {.server = server_context(server_options({expired})), .client = client_context({.verify = tls::Verify::no})});
   sim.settle();
   CHECK(rig.open());
 }
@@ -153,8 +156,12 @@ TEST_CASE("client certificates: off, optional, required") {
     bool good;
   };
   const Case cases[] = {
-      {required, with(mine), true}, {required, client_context(client_options()), false}, {required, with(theirs), false},
-      {optional, with(mine), true}, {optional, client_context(client_options()), true},  {optional, with(theirs), false},
+      {required, with(mine), true},
+      {required, client_context(client_options()), false},
+      {required, with(theirs), false},
+      {optional, with(mine), true},
+      {optional, client_context(client_options()), true},
+      {optional, with(theirs), false},
   };
   for (const Case& c : cases) {
     Rig rig(sim, {.server = c.server, .client = c.client});
@@ -198,8 +205,8 @@ TEST_CASE("TLS 1.2 is refused unless asked for, and then with ECDHE and AEAD") {
 
 TEST_CASE("no group in common") {
   SimLoop sim;
-  const RawResult result =
-      raw_client(sim, server_context(server_options({localhost()})), [](SSL_CTX& c) { SSL_CTX_set1_curves_list(&c, "P-521"); });
+  const RawResult result = raw_client(sim, server_context(server_options({localhost()})),
+                                      [](SSL_CTX& c) { SSL_CTX_set1_curves_list(&c, "P-521"); });
   CHECK(!result.open);
   REQUIRE(result.errors.size() == 1);
   CHECK(result.errors[0] == HandshakeError::no_shared_cipher);
@@ -302,13 +309,15 @@ TEST_CASE("torn at every position, the handshake and the first bytes come throug
   size_t to_server = 0;
   size_t to_client = 0;
   {
-    Rig rig(sim, {.server = server_context(server_options({localhost()}), {"h2"}), .client = client_context(client_options(), {"h2"})});
+    Rig rig(sim, {.server = server_context(server_options({localhost()}), {"h2"}),
+                  .client = client_context(client_options(), {"h2"})});
     size_t* const counts[] = {&to_server, &to_client};
     for (const int i : {0, 1}) {
-      rig.wire->set_tear(i == 0 ? support::Wire::From::a : support::Wire::From::b, [count = counts[i]](uint64_t, size_t n) {
-        *count += n;
-        return n;
-      });
+      rig.wire->set_tear(i == 0 ? support::Wire::From::a : support::Wire::From::b,
+                         [count = counts[i]](uint64_t, size_t n) {
+                           *count += n;
+                           return n;
+                         });
     }
     rig.client.send("request");
     rig.server.send("answer");
@@ -320,14 +329,20 @@ TEST_CASE("torn at every position, the handshake and the first bytes come throug
   const auto server = server_context(server_options({localhost()}), {"h2"});
   const auto client = client_context(client_options(), {"h2"});
   for (size_t at = 1; at < std::max(to_server, to_client); ++at) {
-    Rig rig(sim, {.server = server, .client = client, .tear_to_server = support::tear_at({at}), .tear_to_client = support::tear_at({at})});
+    Rig rig(sim, {.server = server,
+                  .client = client,
+                  .tear_to_server = support::tear_at({at}),
+                  .tear_to_client = support::tear_at({at})});
     rig.client.send("request");
     rig.server.send("answer");
     sim.settle();
     const bool same = rig.open() && rig.server.got == "request" && rig.client.got == "answer";
     CHECK_MESSAGE(same, "torn at ", at);
   }
-  Rig rig(sim, {.server = server, .client = client, .tear_to_server = support::tear_every(1), .tear_to_client = support::tear_every(1)});
+  Rig rig(sim, {.server = server,
+                .client = client,
+                .tear_to_server = support::tear_every(1),
+                .tear_to_client = support::tear_every(1)});
   rig.client.send("request");
   rig.server.send("answer");
   sim.settle();

@@ -22,7 +22,8 @@ const net::Address& place() {
 struct Dialler {
   Dialler(SimLoop& sim, support::SimNetwork& network, base::Millis handshake = {}) {
     auto lower = network.dial(sim.loop(), place(), {.connect_timeout = base::seconds(1)});
-    user.bind(tls::connect(sim.loop(), std::move(lower), client_context(client_options()), "localhost", nullptr, {handshake, &events}));
+    user.bind(tls::connect(sim.loop(), std::move(lower), client_context(client_options()), "localhost", nullptr,
+                           {handshake, &events}));
   }
   Events events;
   Side user;
@@ -56,7 +57,8 @@ TEST_CASE("a client that connects late shakes hands then; its deadline covers bo
   network.set_latency(base::Micros{base::millis(50)});
   Side server;
   const auto context = server_context(server_options({localhost()}));
-  network.serve_transport(place(), [&](net::TransportPtr lower) { server.bind(tls::accept(sim.loop(), std::move(lower), context, {})); });
+  network.serve_transport(
+      place(), [&](net::TransportPtr lower) { server.bind(tls::accept(sim.loop(), std::move(lower), context, {})); });
   {
     Dialler client(sim, network, base::seconds(1));
     client.user.send("hello");
@@ -113,7 +115,8 @@ struct Quitter final : net::Transport::User {
 };
 
 TEST_CASE("letting go inside any upcall, with any kind of close, leaves nothing behind") {
-  const std::optional<net::Close> closes[] = {std::nullopt, net::Close::now, net::Close::reset, net::Close::after_flush};
+  const std::optional<net::Close> closes[] = {std::nullopt, net::Close::now, net::Close::reset,
+                                              net::Close::after_flush};
   for (const When when : {When::open, When::bytes, When::fill, When::eof, When::end}) {
     for (const auto& close : closes) {
       CAPTURE(static_cast<int>(when));
@@ -191,7 +194,7 @@ TEST_CASE("reading that is paused before the handshake is done stays paused afte
   CHECK(rig.server.transport->quiet_now() == false);
   rig.client.send(std::string(2'000'000, 'x'));
   sim.settle();
-  CHECK(rig.wire->in_flight(support::Wire::From::a) > 0);   // so the lower one is paused as well, and the window fills
+  CHECK(rig.wire->in_flight(support::Wire::From::a) > 0);  // so the lower one is paused as well, and the window fills
   rig.server.transport->allow_reading(net::Reading::allowed);
   sim.settle();
   CHECK((rig.server.got == "early" + std::string(2'000'000, 'x')));
@@ -200,14 +203,14 @@ TEST_CASE("reading that is paused before the handshake is done stays paused afte
 TEST_CASE("quiet_now: bytes, an end, or nothing") {
   SimLoop sim;
   Rig rig(sim);
-  CHECK(!rig.client.transport->quiet_now());            // still shaking hands
+  CHECK(!rig.client.transport->quiet_now());  // still shaking hands
   rig.server.send("x");
   sim.settle();
   CHECK(rig.client.transport->quiet_now());
   rig.server.transport->close(net::Close::after_flush);
   rig.server.transport.reset();
   sim.loop().turn(base::Micros{0});
-  CHECK(!rig.client.transport->quiet_now());            // it is on the wire, not read yet
+  CHECK(!rig.client.transport->quiet_now());  // it is on the wire, not read yet
   sim.settle();
   CHECK(!rig.client.transport->quiet_now());
 }

@@ -15,10 +15,12 @@ Peerless::Peerless(support::SimLoop& sim, base::Millis timeout, std::shared_ptr<
   support::ScriptedPair pair = support::scripted_pair(sim);
   peer = std::move(pair.peer);
   wire = std::move(pair.wire);
-  user.bind(tls::accept(sim.loop(), std::move(pair.transport), context ? std::move(context) : usual, {timeout, &events}));
+  user.bind(
+      tls::accept(sim.loop(), std::move(pair.transport), context ? std::move(context) : usual, {timeout, &events}));
 }
 
-RawClient::RawClient(support::SimLoop& sim, Peerless& server, const std::function<void(SSL_CTX&)>& set_up, const std::string& name)
+RawClient::RawClient(support::SimLoop& sim, Peerless& server, const std::function<void(SSL_CTX&)>& set_up,
+                     const std::string& name)
     : sim_(sim), server_(server), context_(SSL_CTX_new(TLS_method())) {
   if (set_up) set_up(*context_);
   ssl_.reset(SSL_new(context_.get()));
@@ -91,7 +93,8 @@ std::shared_ptr<const tls::ServerContext> both_versions() {
 
 }  // namespace
 
-Pair::Pair(support::SimLoop& sim, bool tls12) : server(sim, {}, both_versions()), client(sim, server, tls12 ? only_tls12 : nullptr) {
+Pair::Pair(support::SimLoop& sim, bool tls12)
+    : server(sim, {}, both_versions()), client(sim, server, tls12 ? only_tls12 : nullptr) {
   client.step();
   REQUIRE(server.user.opens == 1);
   REQUIRE(client.open());
@@ -104,8 +107,8 @@ std::string letters(std::size_t n, std::uint64_t seed) {
   return text;
 }
 
-RawResult raw_client(support::SimLoop& sim, std::shared_ptr<const tls::ServerContext> context, const std::function<void(SSL_CTX&)>& set_up,
-                     const std::string& name) {
+RawResult raw_client(support::SimLoop& sim, std::shared_ptr<const tls::ServerContext> context,
+                     const std::function<void(SSL_CTX&)>& set_up, const std::string& name) {
   Peerless server(sim, {}, std::move(context));
   RawClient client(sim, server, set_up, name);
   client.step();

@@ -1,4 +1,5 @@
-// Peers that are not ours: a BoringSSL client on memory BIOs, set up by the test as it likes, and a server without any client.
+// Peers that are not ours: a BoringSSL client on memory BIOs, set up by the test as it likes, and a server without any
+// client.
 #pragma once
 
 #include <functional>
@@ -12,7 +13,8 @@ namespace sluice::test {
 
 // Our server on a wire whose other end the test drives byte by byte.
 struct Peerless {
-  explicit Peerless(support::SimLoop& sim, base::Millis timeout = {}, std::shared_ptr<const tls::ServerContext> context = nullptr);
+  explicit Peerless(support::SimLoop& sim, base::Millis timeout = {},
+                    std::shared_ptr<const tls::ServerContext> context = nullptr);
   Events events;
   Side user;
   std::unique_ptr<support::ScriptedPeer> peer;
@@ -22,7 +24,8 @@ struct Peerless {
 // BoringSSL as a client of a Peerless server. step() moves bytes both ways until nothing moves.
 class RawClient {
  public:
-  RawClient(support::SimLoop& sim, Peerless& server, const std::function<void(SSL_CTX&)>& set_up, const std::string& name = "localhost");
+  RawClient(support::SimLoop& sim, Peerless& server, const std::function<void(SSL_CTX&)>& set_up,
+            const std::string& name = "localhost");
   void step();
   bool open() const { return open_; }
   SSL& ssl() { return *ssl_; }
@@ -61,10 +64,10 @@ struct RawResult {
   bool open = false;
   unsigned version = 0;
   std::string cipher;
-  std::string certificate;                       // common name of what the server sent
-  std::vector<tls::HandshakeError> errors;       // at the server
+  std::string certificate;  // common name of what the server sent
+  std::vector<tls::HandshakeError> errors;  // at the server
 };
-RawResult raw_client(support::SimLoop& sim, std::shared_ptr<const tls::ServerContext> context, const std::function<void(SSL_CTX&)>& set_up,
-                     const std::string& name = "localhost");
+RawResult raw_client(support::SimLoop& sim, std::shared_ptr<const tls::ServerContext> context,
+                     const std::function<void(SSL_CTX&)>& set_up, const std::string& name = "localhost");
 
 }  // namespace sluice::test

@@ -107,7 +107,10 @@ TEST_CASE("what a hostile peer with good keys can send") {
       {"user_canceled, one more", {5, {RecordType::alert, canceled}}, "too many warnings", SSL_AD_UNEXPECTED_MESSAGE},
       {"a fatal alert", {{RecordType::alert, std::string("\x02\x50", 2)}}, "the peer sent alert: internal error"},
       {"an alert of one byte", {{RecordType::alert, "\x01"}}, "malformed alert", SSL_AD_DECODE_ERROR},
-      {"two alerts in a record", {{RecordType::alert, std::string("\x01\x00\x01\x00", 4)}}, "malformed alert", SSL_AD_DECODE_ERROR},
+      {"two alerts in a record",
+       {{RecordType::alert, std::string("\x01\x00\x01\x00", 4)}},
+       "malformed alert",
+       SSL_AD_DECODE_ERROR},
       {"an empty handshake record", {{RecordType::handshake, ""}}, "empty record", SSL_AD_UNEXPECTED_MESSAGE},
       {"an empty alert record", {{RecordType::alert, ""}}, "empty record", SSL_AD_UNEXPECTED_MESSAGE},
       {"a ClientHello again",
@@ -137,7 +140,10 @@ TEST_CASE("what a hostile peer with good keys can send") {
       {"a fatal alert between two parts",
        {{RecordType::handshake, std::string("\x18", 1)}, {RecordType::alert, std::string("\x02\x50", 2)}},
        "the peer sent alert: internal error"},
-      {"change_cipher_spec inside", {{static_cast<RecordType>(20), "\x01"}}, "unexpected record", SSL_AD_UNEXPECTED_MESSAGE},
+      {"change_cipher_spec inside",
+       {{static_cast<RecordType>(20), "\x01"}},
+       "unexpected record",
+       SSL_AD_UNEXPECTED_MESSAGE},
       {"an unknown type", {{static_cast<RecordType>(24), "x"}}, "unexpected record", SSL_AD_UNEXPECTED_MESSAGE},
       {"nothing but padding", {{static_cast<RecordType>(0), ""}}, "unexpected record", SSL_AD_UNEXPECTED_MESSAGE},
   };
@@ -183,7 +189,7 @@ TEST_CASE("records at and above the largest size; padding") {
   }
   Pair pair(sim);
   Forger forger(pair);
-  forger.send(static_cast<tls::RecordType>(0), std::string("padded\x17\0\0\0", 10));   // inner type 23, then four zeros
+  forger.send(static_cast<tls::RecordType>(0), std::string("padded\x17\0\0\0", 10));  // inner type 23, then four zeros
   sim.settle();
   CHECK(pair.server.user.got == "padded");
 }
@@ -202,10 +208,11 @@ TEST_CASE("key updates, asked for and not, in both directions, with bytes in bet
     up += "up";
     pair.client.step();
     CHECK(pair.server.user.got == up);
-    if (i % 5 == 2) continue;                         // several updates before we write again
+    if (i % 5 == 2) continue;  // several updates before we write again
     pair.server.user.send("down");
     CHECK(pair.client.read() == "down");
-    if (kind == SSL_KEY_UPDATE_REQUESTED && i > 3) CHECK(SSL_get_read_sequence(&pair.client.ssl()) == 1);   // our key is new as well
+    if (kind == SSL_KEY_UPDATE_REQUESTED && i > 3)
+      CHECK(SSL_get_read_sequence(&pair.client.ssl()) == 1);  // our key is new as well
   }
   CHECK(!pair.server.user.end);
   pair.server.user.transport->close(net::Close::after_flush);
@@ -235,7 +242,7 @@ TEST_CASE("a client that asks for new keys with every record of a download is se
   const std::size_t before = pair.client.records().size();
   pair.client.step();
   CHECK(!pair.server.user.end);
-  CHECK(pair.client.records().size() == before + 1);          // one KeyUpdate of ours for all of them
+  CHECK(pair.client.records().size() == before + 1);  // one KeyUpdate of ours for all of them
   CHECK(pair.client.records().back() == 5 + 1 + 16);
   pair.server.user.send("more");
   CHECK(pair.client.read() == "more");

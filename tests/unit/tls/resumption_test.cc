@@ -35,8 +35,8 @@ bool resumes(SimLoop& sim, tls::SessionSlot& slot, const std::shared_ptr<const t
 
 std::string base64(std::string_view bytes) {
   std::string text(200, '\0');
-  text.resize(
-      EVP_EncodeBlock(reinterpret_cast<std::uint8_t*>(text.data()), reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
+  text.resize(EVP_EncodeBlock(reinterpret_cast<std::uint8_t*>(text.data()),
+                              reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
   return text;
 }
 
@@ -116,13 +116,13 @@ TEST_CASE("a fleet shares keys: any member resumes, old keys too while they are 
     const auto third = with("fleet3.keys", b);
     tls::SessionSlot slot;
     CHECK(!resumes(sim, slot, first, client));
-    CHECK(resumes(sim, slot, second, client));           // opened with the old key, sealed anew with the newest
+    CHECK(resumes(sim, slot, second, client));  // opened with the old key, sealed anew with the newest
     tls::SessionSlot next;
     CHECK(!resumes(sim, next, second, client));
     CHECK(resumes(sim, next, third, client));
     tls::SessionSlot old;
     CHECK(!resumes(sim, old, first, client));
-    CHECK(!resumes(sim, old, third, client));            // the old key is gone
+    CHECK(!resumes(sim, old, third, client));  // the old key is gone
   }
   const auto binary = with("fleet.bin", key_bytes(80, '\x01'));
   tls::SessionSlot slot;
@@ -139,7 +139,8 @@ TEST_CASE("files of ticket keys that are no such") {
   const std::string good = base64(key_bytes(80, 'a'));
   std::string many;
   for (std::size_t i = 0; i < tls::Tickets::keys_max; ++i) many += good + "\n";
-  const char* const not_one = "not a ticket key: base64 of 48 or 80 bytes is expected (openssl rand -base64 80 | tr -d '\\n')";
+  const char* const not_one =
+      "not a ticket key: base64 of 48 or 80 bytes is expected (openssl rand -base64 80 | tr -d '\\n')";
   const Case cases[] = {
       {"", 0, "no ticket key in it"},
       {"# nothing\n\n", 0, "no ticket key in it"},
@@ -161,7 +162,8 @@ TEST_CASE("files of ticket keys that are no such") {
   CHECK(tls::Tickets::from_file(certs().write("many.keys", many), warnings).has_value());
   CHECK(!tls::Tickets::from_file(certs().path("none.keys"), warnings).has_value());
   CHECK(warnings.empty());
-  std::filesystem::permissions(certs().path("many.keys"), std::filesystem::perms::others_read, std::filesystem::perm_options::add);
+  std::filesystem::permissions(certs().path("many.keys"), std::filesystem::perms::others_read,
+                               std::filesystem::perm_options::add);
   CHECK(tls::Tickets::from_file(certs().path("many.keys"), warnings).has_value());
   REQUIRE(warnings.size() == 1);
   CHECK(warnings[0].message.starts_with("everybody can read this key"));
@@ -195,11 +197,13 @@ TEST_CASE("own keys: rotated every hour, and old ones open tickets until the las
   CHECK(opened->key.cipher == first.cipher);
   CHECK(tickets.opening_key(second.name.data(), now)->newest);
   for (int hour = 2; hour <= 13; ++hour) tickets.sealing_key(base::Micros{1'000'000} + base::Micros(base::hours(hour)));
-  const base::Micros last = base::Micros{1'000'000} + base::Micros(base::hours(13));  // sealed at the end of its hour, plus 12 h
+  const base::Micros last =
+      base::Micros{1'000'000} + base::Micros(base::hours(13));  // sealed at the end of its hour, plus 12 h
   CHECK(tickets.opening_key(first.name.data(), last).has_value());
   CHECK(!tickets.opening_key(first.name.data(), last + base::Micros{1}).has_value());
   CHECK(tickets.keys() <= 14);
-  for (int hour = 14; hour < 200; ++hour) tickets.sealing_key(base::Micros{1'000'000} + base::Micros(base::hours(hour)));
+  for (int hour = 14; hour < 200; ++hour)
+    tickets.sealing_key(base::Micros{1'000'000} + base::Micros(base::hours(hour)));
   CHECK(tickets.keys() <= 14);
 }
 

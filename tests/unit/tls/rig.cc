@@ -55,17 +55,20 @@ void Side::on_end(net::EndReason why) {
 std::int64_t now_seconds() { return wall_now().count / 1'000'000; }
 base::Micros wall_now() { return base::steady_clock().wall(); }
 
-std::shared_ptr<const tls::ServerContext> server_context(const tls::ServerTlsOptions& options, std::vector<std::string> alpn,
+std::shared_ptr<const tls::ServerContext> server_context(const tls::ServerTlsOptions& options,
+                                                         std::vector<std::string> alpn,
                                                          const tls::ServerContext* previous, tls::Findings* warnings,
                                                          std::string_view listener) {
   tls::Findings ignored;
-  auto loaded = tls::ServerContext::load(options, {.listener = listener, .alpn = std::move(alpn), .previous = previous, .wall = wall_now()},
-                                         warnings != nullptr ? *warnings : ignored);
+  auto loaded = tls::ServerContext::load(
+      options, {.listener = listener, .alpn = std::move(alpn), .previous = previous, .wall = wall_now()},
+      warnings != nullptr ? *warnings : ignored);
   if (!loaded) FAIL(base::to_text(loaded.error()));
   return *loaded;
 }
 
-std::shared_ptr<const tls::ClientContext> client_context(const tls::ClientTlsOptions& options, const std::vector<std::string>& alpn) {
+std::shared_ptr<const tls::ClientContext> client_context(const tls::ClientTlsOptions& options,
+                                                         const std::vector<std::string>& alpn) {
   tls::Findings warnings;
   auto loaded = tls::ClientContext::load(options, alpn, wall_now(), warnings);
   if (!loaded) FAIL(base::to_text(loaded.error()));
@@ -77,7 +80,9 @@ const tls::CertificateFiles& localhost() {
   return files;
 }
 
-tls::ServerTlsOptions server_options(std::vector<tls::CertificateFiles> certificates) { return {.certificates = std::move(certificates)}; }
+tls::ServerTlsOptions server_options(std::vector<tls::CertificateFiles> certificates) {
+  return {.certificates = std::move(certificates)};
+}
 tls::ClientTlsOptions client_options() { return {.ca = certs().ca()}; }
 
 Rig::Rig(support::SimLoop& s, const RigOptions& options) : sim(s) {
@@ -87,10 +92,10 @@ Rig::Rig(support::SimLoop& s, const RigOptions& options) : sim(s) {
   if (options.tear_to_client) wire->set_tear(support::Wire::From::b, options.tear_to_client);
   static const auto usual_server = server_context(server_options({localhost()}));
   static const auto usual_client = client_context(client_options());
-  server.bind(
-      tls::accept(sim.loop(), std::move(pair.b), options.server ? options.server : usual_server, {options.timeout, &server_events}));
-  client.bind(tls::connect(sim.loop(), std::move(pair.a), options.client ? options.client : usual_client, options.name, options.sessions,
-                           {options.timeout, &client_events}));
+  server.bind(tls::accept(sim.loop(), std::move(pair.b), options.server ? options.server : usual_server,
+                          {options.timeout, &server_events}));
+  client.bind(tls::connect(sim.loop(), std::move(pair.a), options.client ? options.client : usual_client, options.name,
+                           options.sessions, {options.timeout, &client_events}));
 }
 
 }  // namespace sluice::test

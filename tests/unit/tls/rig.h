@@ -53,10 +53,13 @@ struct Events final : tls::TlsEvents {
 std::int64_t now_seconds();
 base::Micros wall_now();
 
-std::shared_ptr<const tls::ServerContext> server_context(const tls::ServerTlsOptions& options, std::vector<std::string> alpn = {},
-                                                         const tls::ServerContext* previous = nullptr, tls::Findings* warnings = nullptr,
+std::shared_ptr<const tls::ServerContext> server_context(const tls::ServerTlsOptions& options,
+                                                         std::vector<std::string> alpn = {},
+                                                         const tls::ServerContext* previous = nullptr,
+                                                         tls::Findings* warnings = nullptr,
                                                          std::string_view listener = "test");
-std::shared_ptr<const tls::ClientContext> client_context(const tls::ClientTlsOptions& options, const std::vector<std::string>& alpn = {});
+std::shared_ptr<const tls::ClientContext> client_context(const tls::ClientTlsOptions& options,
+                                                         const std::vector<std::string>& alpn = {});
 tls::ServerTlsOptions server_options(std::vector<tls::CertificateFiles> certificates);
 tls::ClientTlsOptions client_options();          // verifies against the tests' CA
 // localhost, P-256.

@@ -1,4 +1,5 @@
-// After the handshake: bytes, record sizes and ends, against a BoringSSL client that is not ours where the wire matters.
+// After the handshake: bytes, record sizes and ends, against a BoringSSL client that is not ours where the wire
+// matters.
 #include "raw.h"
 #include "rig.h"
 #include "support/random.h"
@@ -64,7 +65,8 @@ TEST_CASE("bulk both ways, torn at random, with pauses") {
   for (std::uint64_t seed = 1; seed <= 6; ++seed) {
     CAPTURE(seed);
     SimLoop sim;
-    Rig rig(sim, {.tear_to_server = support::tear_randomly(seed), .tear_to_client = support::tear_randomly(seed + 100)});
+    Rig rig(sim,
+            {.tear_to_server = support::tear_randomly(seed), .tear_to_client = support::tear_randomly(seed + 100)});
     const std::string up = letters(700'000, seed);
     const std::string down = letters(900'000, seed + 50);
     support::Random random(seed);
@@ -114,17 +116,18 @@ TEST_CASE("record sizes: small at the start and after idle, full later; head and
     const std::string bytes = letters(n);
     server.send(bytes);
     CHECK((pair.client.read() == bytes));
-    return std::vector<std::size_t>(pair.client.records().begin() + static_cast<std::ptrdiff_t>(before), pair.client.records().end());
+    return std::vector<std::size_t>(pair.client.records().begin() + static_cast<std::ptrdiff_t>(before),
+                                    pair.client.records().end());
   };
   const auto check_small_first = [&](const std::vector<std::size_t>& sizes) {
     REQUIRE(sizes.size() > 8);
     for (std::size_t i = 0; i < 8; ++i) CHECK(sizes[i] == tls::small_record_bytes + overhead);
     for (std::size_t i = 8; i + 1 < sizes.size(); ++i) CHECK(sizes[i] == tls::record_bytes_max + overhead);
   };
-  sizes_of(1);                                        // brings the tickets along
+  sizes_of(1);  // brings the tickets along
   sim.run_for(tls::idle_before_small);
   check_small_first(sizes_of(32'768 + tls::record_bytes_max));
-  const auto later = sizes_of(2 * tls::record_bytes_max);                   // no idle in between
+  const auto later = sizes_of(2 * tls::record_bytes_max);  // no idle in between
   CHECK(later == std::vector<std::size_t>(2, tls::record_bytes_max + overhead));
   sim.run_for(base::millis(999));
   CHECK(sizes_of(tls::record_bytes_max).size() == 1);
@@ -151,7 +154,8 @@ TEST_CASE("slices of all sizes arrive in order") {
     std::string sent;
     for (int i = 0; i < 300; ++i) {
       net::Chunk* const chunk = net::Chunk::make(net::Chunk::bulk_bytes);
-      const auto n = static_cast<std::uint32_t>(random.one_in(3) ? random.between(1, 65'536) : random.between(1, 3'000));
+      const auto n =
+          static_cast<std::uint32_t>(random.one_in(3) ? random.between(1, 65'536) : random.between(1, 3'000));
       const std::string bytes = letters(n, random.next());
       std::ranges::copy(bytes, chunk->data());
       chunk->grow_used(n);
@@ -180,7 +184,7 @@ TEST_CASE("the end of the peer: close_notify is authenticated, a bare FIN is not
       REQUIRE(pair.server.user.eof.has_value());
       CHECK(*pair.server.user.eof == notify);
       CHECK(!pair.server.user.end);
-      pair.server.user.send("answer");                  // half closed: we may still write
+      pair.server.user.send("answer");  // half closed: we may still write
       CHECK(pair.client.read() == "answer");
       if (notify) pair.server.peer->fin();
       sim.settle();

@@ -18,11 +18,12 @@ using namespace sluice::upstream;
 constexpr base::Micros now{10'000'000};
 
 struct Field {
-  explicit Field(const std::vector<std::uint32_t>& weights, Balance kind, std::uint64_t seed = 1) : balancer(kind, seed, shared.turns()) {
+  explicit Field(const std::vector<std::uint32_t>& weights, Balance kind, std::uint64_t seed = 1)
+      : balancer(kind, seed, shared.turns()) {
     std::vector<EndpointSpec> specs;
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      const std::string name =
-          "10." + std::to_string(i / 62'500) + "." + std::to_string(i / 250 % 250) + "." + std::to_string(i % 250) + ":80";
+      const std::string name = "10." + std::to_string(i / 62'500) + "." + std::to_string(i / 250 % 250) + "." +
+                               std::to_string(i % 250) + ":80";
       specs.push_back(EndpointSpec{name, *net::Address::parse(name), weights[i]});
     }
     set = shared.set_endpoints(specs, 50);
@@ -238,7 +239,8 @@ TEST_CASE("threshold 0: no panic, and nothing is picked when all are down") {
   Field f({1, 1}, Balance::p2c);
   f.shared.set_endpoints(std::vector<EndpointSpec>{}, 0);
   std::vector<EndpointSpec> specs;
-  for (const EndpointEntry& e : f.set->entries) specs.push_back(EndpointSpec{e.endpoint->name(), e.endpoint->address(), 1});
+  for (const EndpointEntry& e : f.set->entries)
+    specs.push_back(EndpointSpec{e.endpoint->name(), e.endpoint->address(), 1});
   f.set = f.shared.set_endpoints(specs, 0);
   std::vector<Candidate> candidates;
   for (const EndpointEntry& e : f.set->entries) candidates.push_back(Candidate{e.endpoint.get(), e.weight});

@@ -24,7 +24,7 @@ TEST_CASE("the first request waits for a connect, the second reuses the connecti
   w.some_endpoints(1);
   w.start();
   Request& first = w.ask();
-  CHECK_FALSE(first.served());              // never inside acquire
+  CHECK_FALSE(first.served());  // never inside acquire
   w.sim.settle();
   REQUIRE(first.served());
   CHECK_FALSE(first.grant.reused);
@@ -36,7 +36,7 @@ TEST_CASE("the first request waits for a connect, the second reuses the connecti
   CHECK(w.gauge(Name::upstream_connections, "idle") == 1);
 
   Request& second = w.ask();
-  REQUIRE(second.served());                 // at once
+  REQUIRE(second.served());  // at once
   CHECK(second.upcalls == 0);
   CHECK(second.grant.reused);
   CHECK(second.grant.connect.count == 0);
@@ -76,7 +76,7 @@ TEST_CASE("at the cap requests queue, oldest first, and the freed slot serves th
   CHECK(w.gauge(Name::upstream_pool_waiting) == 3);
   CHECK(w.shared->waiting() == 3);
   r[1]->finish();
-  Request& late = w.ask();                  // cannot jump the queue although a slot is free this instant
+  Request& late = w.ask();  // cannot jump the queue although a slot is free this instant
   CHECK_FALSE(late.served());
   w.sim.settle();
   CHECK(r[2]->served());
@@ -108,7 +108,7 @@ TEST_CASE("max_waiting refuses at once, and acquire_timeout after its time") {
   longer.budget = base::Millis{1'500};
   Request& b = w.ask(0, longer);
   Request& over = w.ask();
-  CHECK(over.upcalls == 0);                 // never inside acquire
+  CHECK(over.upcalls == 0);  // never inside acquire
   w.sim.settle();
   CHECK(over.refused.kind == Kind::pool_full);
   CHECK(over.refused.untouched);
@@ -160,7 +160,7 @@ TEST_CASE("a waiter whose connect goes to an older one gets the older one's conn
   CHECK_FALSE(b.served());
   w.sim.post({}, [dial_a] { dial_a->fail(Kind::connect_failed); });
   w.sim.settle();
-  CHECK(b.refused.kind == Kind::connect_failed);   // not left behind
+  CHECK(b.refused.kind == Kind::connect_failed);  // not left behind
   CHECK(b.refused_by == w.endpoint(0).name());
 }
 
@@ -189,7 +189,7 @@ TEST_CASE("a connect whose waiter left goes to the next waiter, or to the pool")
   Request& a = w.ask();
   Request& b = w.ask();
   a.unlink();
-  CHECK(w.shared->waiting() == 0);          // b has a connect of its own now
+  CHECK(w.shared->waiting() == 0);  // b has a connect of its own now
   b.unlink();
   auto* const dial = w.connectors[0]->hanging[0];
   w.sim.post({}, [dial] { dial->succeed(); });
@@ -217,7 +217,7 @@ TEST_CASE("a failed connect refuses its waiter, names the endpoint and sets it a
       CHECK(r.refused_by == bad);
     }
   }
-  CHECK(failed == 1);                       // then it was aside
+  CHECK(failed == 1);  // then it was aside
   w.sim.run_for(base::Millis{1'001});
   failed = 0;
   for (int i = 0; i < 200; ++i) {
@@ -229,7 +229,7 @@ TEST_CASE("a failed connect refuses its waiter, names the endpoint and sets it a
       ++failed;
     }
   }
-  CHECK(failed == 1);                       // one trial
+  CHECK(failed == 1);  // one trial
   CHECK(w.closed(CloseCause::connect_failed) == 2);
 }
 
@@ -339,7 +339,8 @@ TEST_CASE("endpoints that leave: idle connections close at once, active ones fin
   for (int i = 0; i < 8; ++i) r.push_back(&w.ask());
   w.sim.settle();
   const std::string leaving = r[0]->endpoint();
-  const std::shared_ptr<SharedEndpoint> gone = w.shared->endpoints()->entries[w.endpoint(0).name() == leaving ? 0 : 1].endpoint;
+  const std::shared_ptr<SharedEndpoint> gone =
+      w.shared->endpoints()->entries[w.endpoint(0).name() == leaving ? 0 : 1].endpoint;
   const std::uint32_t of_kept = w.endpoint(w.endpoint(0).name() == leaving ? 1 : 0).connections();
   for (std::size_t i = 1; i < r.size(); ++i) r[i]->finish();
   std::erase_if(w.specs, [&](const EndpointSpec& s) { return s.name == leaving; });
@@ -350,10 +351,10 @@ TEST_CASE("endpoints that leave: idle connections close at once, active ones fin
   CHECK(w.closed(CloseCause::dns_removed) == 7 - of_kept);
   const std::uint32_t dials = w.dials();
   Request& next = w.ask();
-  CHECK(next.served());                     // on a connection that was kept
+  CHECK(next.served());  // on a connection that was kept
   CHECK(next.endpoint() != leaving);
   CHECK(w.dials() == dials);
-  CHECK(w.clusters[0]->status().endpoints.size() == 2);   // the leaving one is shown until it is empty
+  CHECK(w.clusters[0]->status().endpoints.size() == 2);  // the leaving one is shown until it is empty
   CHECK(r[0]->grant.stream != nullptr);
   r[0]->finish();
   w.sim.settle();
@@ -384,7 +385,9 @@ TEST_CASE("waiters of a connect to an endpoint that leaves are dialled elsewhere
   World w;
   w.endpoints({{"10.0.0.1:80", 1}});
   w.start();
-  w.connectors[0]->answer = [](const SharedEndpoint& e) { return e.name() == "10.0.0.1:80" ? Answer::hang : Answer::accept; };
+  w.connectors[0]->answer = [](const SharedEndpoint& e) {
+    return e.name() == "10.0.0.1:80" ? Answer::hang : Answer::accept;
+  };
   Request& r = w.ask();
   CHECK_FALSE(r.served());
   w.endpoints({{"10.0.0.2:80", 1}});
@@ -446,14 +449,14 @@ TEST_CASE("retire: idle connections close, what is under way finishes, then it i
   w.sim.settle();
   CHECK_FALSE(w.clusters[0]->finished());
   CHECK(w.connectors[0]->live() == 1);
-  Request& retry = w.ask();                  // of a request that began before
+  Request& retry = w.ask();  // of a request that began before
   w.sim.settle();
   CHECK(retry.served());
   a.finish();
   retry.finish();
   w.sim.settle();
   CHECK(w.connectors[0]->live() == 0);
-  CHECK_FALSE(w.clusters[0]->finished());    // leases
+  CHECK_FALSE(w.clusters[0]->finished());  // leases
   w.requests.clear();
   CHECK(w.clusters[0]->finished());
 }
@@ -469,7 +472,7 @@ TEST_CASE("min_idle: connected before warm, kept up") {
   CHECK(w.dials() == 6);
   Request& r = w.ask();
   REQUIRE(r.served());
-  CHECK_FALSE(r.grant.reused);               // the first on its connection
+  CHECK_FALSE(r.grant.reused);  // the first on its connection
   w.sim.run_for(base::Millis{300});
   CHECK(w.dials() == 7);
   r.finish();
@@ -500,13 +503,13 @@ TEST_CASE("PROXY protocol: a connection serves its client only") {
   auto* const dial_b = w.connectors[0]->hanging[1];
   w.sim.post({}, [dial_b] { dial_b->succeed(); });
   w.sim.settle();
-  CHECK_FALSE(a.served());                   // although it is older
+  CHECK_FALSE(a.served());  // although it is older
   REQUIRE(b.served());
   a.unlink();
   auto* const dial_a = w.connectors[0]->hanging[0];
   w.sim.post({}, [dial_a] { dial_a->succeed(); });
   w.sim.settle();
-  CHECK(w.connectors[0]->live() == 1);         // nobody else may have it
+  CHECK(w.connectors[0]->live() == 1);  // nobody else may have it
   b.finish();
   w.sim.settle();
   CHECK(w.connectors[0]->live() == 0);

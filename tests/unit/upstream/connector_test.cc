@@ -49,8 +49,10 @@ struct Dialler final : DialUser, http::ClientHost {
 
 struct Bench {
   explicit Bench(net::ProxyProtocolOut proxy = net::ProxyProtocolOut::off) : network(sim) {
-    connector = make_connector(
-        {.upstream = "app", .loop = sim.loop(), .network = network, .way = std::make_shared<Way>(Way{.proxy_protocol = proxy})});
+    connector = make_connector({.upstream = "app",
+                                .loop = sim.loop(),
+                                .network = network,
+                                .way = std::make_shared<Way>(Way{.proxy_protocol = proxy})});
   }
   ~Bench() {
     user.dial = nullptr;
@@ -58,7 +60,9 @@ struct Bench {
     sim.settle();
     CHECK(support::pipes_live() == 0);
   }
-  void dial(const net::Peer* client = nullptr) { user.dial = connector->dial(DialTarget{endpoint, nullptr, client}, user, user); }
+  void dial(const net::Peer* client = nullptr) {
+    user.dial = connector->dial(DialTarget{endpoint, nullptr, client}, user, user);
+  }
 
   SimLoop sim;
   SimNetwork network;
@@ -150,7 +154,8 @@ TEST_CASE("the PROXY header comes first, with the client's addresses or ours") {
     b.dial(with_client ? &client : nullptr);
     b.sim.settle();
     REQUIRE(b.user.session != nullptr);
-    CHECK(b.network.last_peer().received() == (with_client ? "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n" : "PROXY UNKNOWN\r\n"));
+    CHECK(b.network.last_peer().received() ==
+          (with_client ? "PROXY TCP4 192.0.2.7 198.51.100.1 4711 443\r\n" : "PROXY UNKNOWN\r\n"));
   }
 }
 

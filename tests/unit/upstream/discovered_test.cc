@@ -1,4 +1,5 @@
-// Sets that discovery changes: who stays keeps everything, who left is closed bit by bit, who is new or recovered slow-starts.
+// Sets that discovery changes: who stays keeps everything, who left is closed bit by bit, who is new or recovered
+// slow-starts.
 #include <map>
 #include <string>
 #include <vector>
@@ -39,7 +40,8 @@ TEST_CASE("an address that stays is the same endpoint in any order; under anothe
   CHECK(turned->entries[0].endpoint == before->entries[1].endpoint);
   CHECK(turned->entries[1].endpoint == before->entries[0].endpoint);
   const EndpointSetPtr renamed = shared.set_endpoints(std::vector{found("10.0.0.1:80", "other.internal:80")}, 50);
-  CHECK(renamed->entries[0].endpoint != before->entries[0].endpoint);   // its connections were verified for the other name
+  CHECK(renamed->entries[0].endpoint !=
+        before->entries[0].endpoint);  // its connections were verified for the other name
 }
 
 TEST_CASE("499 of 500 addresses leave: connections end a part at a time, requests go to what is left at once") {
@@ -73,7 +75,7 @@ TEST_CASE("499 of 500 addresses leave: connections end a part at a time, request
   CHECK(most <= ClusterImpl::closes_per_turn);
   CHECK(w.gauge(metrics::Name::upstream_connections, "idle") == 0);
   r.finish();
-  w.requests.clear();   // and with them their leases
+  w.requests.clear();  // and with them their leases
   w.sim.settle();
   CHECK(w.clusters[0]->status().endpoints.size() == 1);
 }
@@ -93,7 +95,7 @@ TEST_CASE("a connect that ends well at an address that left meanwhile serves nob
   w.specs.erase(w.specs.begin());
   for (auto* c : w.connectors) c->answer = [](const SharedEndpoint&) { return Answer::accept; };
   w.publish(CloseCause::dns_removed);
-  w.connectors[0]->hanging.back()->succeed();   // before the rest of the connects were let go of
+  w.connectors[0]->hanging.back()->succeed();  // before the rest of the connects were let go of
   w.sim.settle();
   for (Request* const r : all) {
     REQUIRE(r->served());
@@ -161,7 +163,9 @@ TEST_CASE("slow start: endpoints of the first set have their whole weight at onc
   CHECK(r.share(0) == doctest::Approx(1'500).epsilon(0.1));
 }
 
-TEST_CASE("slow start: a newcomer begins at a tenth of its weight, has half of it after half of the window, and all in the end") {
+TEST_CASE(
+    "slow start: a newcomer begins at a tenth of its weight, has half of it after half of the window, and all in the "
+    "end") {
   Ramp r;
   r.grow();
   CHECK(r.share(2) == doctest::Approx(3'000 * 0.1 / 2.1).epsilon(0.2));
@@ -171,7 +175,8 @@ TEST_CASE("slow start: a newcomer begins at a tenth of its weight, has half of i
   CHECK(r.share(2) == doctest::Approx(1'000).epsilon(0.05));
 }
 
-TEST_CASE("slow start: a reload's newcomers, and those of an upstream that had no address, begin at their whole weight") {
+TEST_CASE(
+    "slow start: a reload's newcomers, and those of an upstream that had no address, begin at their whole weight") {
   Ramp r;
   r.w.some_endpoints(3);
   r.w.publish(CloseCause::reload);

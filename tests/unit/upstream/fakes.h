@@ -1,5 +1,6 @@
-// Fakes for the tests of lib/upstream: sessions whose streams end when the test says so, a connector whose connects succeed or
-// fail on command, a waiter that writes down what it was told, and a world of several workers on one simulated clock.
+// Fakes for the tests of lib/upstream: sessions whose streams end when the test says so, a connector whose connects
+// succeed or fail on command, a waiter that writes down what it was told, and a world of several workers on one
+// simulated clock.
 #pragma once
 
 #include <deque>
@@ -52,13 +53,13 @@ class FakeSession final : public http::ClientSession, public net::Runnable, publ
   ~FakeSession() { --*live_; }
 
   // The test's hand
-  void finish_stream() {                           // at the loop: one request is over
+  void finish_stream() {  // at the loop: one request is over
     --open_;
     idle_since_ = loop_.now();
     if (open_ == 0 && retiring_) return end(cause_);
     host_.on_slots(*this);
   }
-  void end(http::CloseCause cause) {               // at the loop: the connection is over
+  void end(http::CloseCause cause) {  // at the loop: the connection is over
     open_ = 0;
     ended_ = true;
     host_.on_session_end(*this, cause);
@@ -67,8 +68,8 @@ class FakeSession final : public http::ClientSession, public net::Runnable, publ
     tunnel_ = true;
     host_.on_slots(*this);
   }
-  void go_bad() { bad_ = true; }                   // validate() says no, and it ends by itself
-  void allow(std::uint32_t streams) { limit_ = streams; }   // said by the peer, and not told to the pool yet
+  void go_bad() { bad_ = true; }  // validate() says no, and it ends by itself
+  void allow(std::uint32_t streams) { limit_ = streams; }  // said by the peer, and not told to the pool yet
   void tell() { host_.on_slots(*this); }
   std::optional<base::Millis> peer_timeout;
   std::uint32_t validated_surely = 0;
@@ -172,14 +173,14 @@ class FakeConnector final : public Connector {
   std::function<Answer(const SharedEndpoint&)> answer = [](const SharedEndpoint&) { return Answer::accept; };
   std::uint32_t streams_per_connection = 1;
   std::uint32_t dials = 0;
-  std::uint32_t live() const { return *live_; }    // sessions
+  std::uint32_t live() const { return *live_; }  // sessions
   std::deque<FakeDial*> hanging;
-  std::vector<FakeSession*> sessions;              // all ever made; look only at those that live
+  std::vector<FakeSession*> sessions;  // all ever made; look only at those that live
 
  private:
   friend class FakeDial;
   net::Loop& loop_;
-  std::shared_ptr<std::uint32_t> live_ = std::make_shared<std::uint32_t>(0);   // sessions may outlive the connector
+  std::shared_ptr<std::uint32_t> live_ = std::make_shared<std::uint32_t>(0);  // sessions may outlive the connector
 };
 
 inline void FakeDial::run() {
@@ -241,12 +242,14 @@ class Request final : public Waiter, public http::Sink {
 // N workers with a cluster each, on one loop and clock; messages between them take a turn.
 class World final {
  public:
-  explicit World(std::uint32_t workers = 1) : registry(workers), shared(std::make_shared<SharedUpstream>("app", workers)) {
+  explicit World(std::uint32_t workers = 1)
+      : registry(workers), shared(std::make_shared<SharedUpstream>("app", workers)) {
     options = std::make_shared<UpstreamOptions>();
     options->name = "app";
     for (std::uint32_t w = 0; w < workers; ++w) {
       peers.push_back(std::make_unique<Peers>(*this, w));
-      clusters.push_back(make_cluster(ClusterSetup{sim.loop(), shared, w, workers > 1 ? peers.back().get() : nullptr, registry, 7 + w}));
+      clusters.push_back(make_cluster(
+          ClusterSetup{sim.loop(), shared, w, workers > 1 ? peers.back().get() : nullptr, registry, 7 + w}));
     }
   }
   ~World() {
@@ -261,7 +264,8 @@ class World final {
   }
   void some_endpoints(std::uint32_t n) {
     std::vector<std::pair<std::string, std::uint32_t>> list;
-    for (std::uint32_t i = 0; i < n; ++i) list.emplace_back("10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":80", 1);
+    for (std::uint32_t i = 0; i < n; ++i)
+      list.emplace_back("10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":80", 1);
     endpoints(std::move(list));
   }
   void start() {

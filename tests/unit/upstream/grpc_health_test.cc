@@ -62,8 +62,8 @@ TEST_CASE("fields that are not known are passed over") {
 }
 
 TEST_CASE("what is no answer") {
-  for (const string& bad : {string(), string("\0\0\0\0", 4), framed("\x08\x01", 1), serving + "x", serving.substr(0, 6), serving + serving,
-                            framed("\x08"), framed("\x08\xFF"), framed("\x08" + string(10, '\xFF')),
+  for (const string& bad : {string(), string("\0\0\0\0", 4), framed("\x08\x01", 1), serving + "x", serving.substr(0, 6),
+                            serving + serving, framed("\x08"), framed("\x08\xFF"), framed("\x08" + string(10, '\xFF')),
                             framed("\x0A\x05"
                                    "abc"),
                             framed("\x19"
@@ -78,7 +78,8 @@ TEST_CASE("what is no answer") {
   const size_t room = grpc_health_answer_max - 5 - 2 - 3;
   const string filler = string("\x12", 1) + static_cast<char>((room & 0x7F) | 0x80) + static_cast<char>(room >> 7);
   CHECK(parse_grpc_health(framed(filler + string(room, 'x') + "\x08\x01")) == ServingStatus::serving);
-  CHECK_FALSE(parse_grpc_health(framed(string("\x08\x00", 2) + string("\x08\x00", 2) + filler + string(room, 'x'))).has_value());
+  CHECK_FALSE(parse_grpc_health(framed(string("\x08\x00", 2) + string("\x08\x00", 2) + filler + string(room, 'x')))
+                  .has_value());
 }
 
 // ---- the probe
@@ -96,7 +97,8 @@ struct Clinic : HealthListener {
     network.serve_transport(place, [this](net::TransportPtr transport) {
       hosts.push_back(std::make_unique<support::ProbeServerHost>(contract));
       hosts.back()->prepare = [this](support::ProbeSink& sink) { sink.when_ended = answer; };
-      hosts.back()->session = http2::make_server_session(sim.loop(), std::move(transport), downstream, http::Scheme::http, *hosts.back());
+      hosts.back()->session =
+          http2::make_server_session(sim.loop(), std::move(transport), downstream, http::Scheme::http, *hosts.back());
     });
     checker = std::make_unique<HealthChecker>(HealthChecker::Setup{sim.loop(), upstream, *this, 5});
   }
@@ -109,10 +111,11 @@ struct Clinic : HealthListener {
     CHECK(support::pipes_live() == 0);
   }
   void start() {
-    checker->update(
-        options, upstream->set_endpoints(options->endpoints, options->panic_threshold),
-        make_connector(
-            {.upstream = "app", .loop = sim.loop(), .network = network, .way = std::make_shared<Way>(Way{.protocol = Protocol::http2})}));
+    checker->update(options, upstream->set_endpoints(options->endpoints, options->panic_threshold),
+                    make_connector({.upstream = "app",
+                                    .loop = sim.loop(),
+                                    .network = network,
+                                    .way = std::make_shared<Way>(Way{.protocol = Protocol::http2})}));
   }
   void on_health(const SharedUpstream&, const SharedEndpoint&, Health) override {}
   bool healthy() { return upstream->endpoints()->entries[0].endpoint->healthy(); }
@@ -138,7 +141,8 @@ struct Clinic : HealthListener {
 };
 
 // An answer of gRPC: head, body if there is one, status in the trailers.
-auto says(const string& body, const string& status = "0", const string& type = "application/grpc", uint16_t http_status = 200) {
+auto says(const string& body, const string& status = "0", const string& type = "application/grpc",
+          uint16_t http_status = 200) {
   return [=](support::ProbeSink& sink) {
     http::Head head(sink.stream->arena());
     head.status = http_status;
@@ -158,8 +162,9 @@ TEST_CASE("a check asks for the service and judges all of the answer") {
   c.start();
   CHECK(c.verdict(says(serving)) == "up");
   const support::ProbeSink& asked = *c.hosts.back()->sinks.front();
-  CHECK(asked.trace.starts_with(
-      "request POST http://probe.test /grpc.health.v1.Health/Check te [user-agent: sluice-health] [content-type: application/grpc]\n"));
+  CHECK(
+      asked.trace.starts_with("request POST http://probe.test /grpc.health.v1.Health/Check te [user-agent: "
+                              "sluice-health] [content-type: application/grpc]\n"));
   CHECK(asked.body == grpc_health_request("a.B"));
   CHECK(c.verdict(says(framed("\x08\x02"))) == "NOT_SERVING");
   CHECK(c.verdict(says(serving)) == "up");
@@ -173,7 +178,8 @@ TEST_CASE("a check asks for the service and judges all of the answer") {
   CHECK(c.verdict(says(serving, "0", "text/html")) == "the answer is not gRPC");
   CHECK(c.verdict(says(serving, "0", "application/grpc", 503)) == "status 503");
   CHECK(c.verdict([](support::ProbeSink&) {}) == "no answer in time");
-  CHECK(c.verdict([](support::ProbeSink& sink) { sink.cancel({http::Kind::reset, http::Where::upstream}); }) == "reset");
+  CHECK(c.verdict([](support::ProbeSink& sink) { sink.cancel({http::Kind::reset, http::Where::upstream}); }) ==
+        "reset");
   CHECK(c.verdict([](support::ProbeSink& sink) {   // without trailers
     http::Head head(sink.stream->arena());
     head.status = 200;

@@ -1,4 +1,5 @@
-// Connections of a pool: fresh ones, the last look before use, idle and life time, max_requests, tunnels, many streams on one.
+// Connections of a pool: fresh ones, the last look before use, idle and life time, max_requests, tunnels, many streams
+// on one.
 #include <set>
 
 #include "fakes.h"
@@ -32,7 +33,7 @@ TEST_CASE("fresh: a new connection although an idle one is there; at the cap an 
   CHECK_FALSE(b.grant.reused);
   CHECK(w.dials() == 2);
   b.finish();
-  Request& c = w.ask(0, want);              // both slots are taken by idle connections
+  Request& c = w.ask(0, want);  // both slots are taken by idle connections
   w.sim.settle();
   REQUIRE(c.served());
   CHECK_FALSE(c.grant.reused);
@@ -79,7 +80,7 @@ TEST_CASE("surely: reused with a look, until the endpoint has shown a race, then
   REQUIRE(c.served());
   CHECK_FALSE(c.grant.reused);
   CHECK(w.dials() == 2);
-  Request& get = w.ask();                   // what may be replayed goes on reusing
+  Request& get = w.ask();  // what may be replayed goes on reusing
   CHECK(get.served());
   CHECK(get.grant.reused);
 }
@@ -124,7 +125,8 @@ TEST_CASE("a connection in use does not fall to the idle timeout of its past") {
   CHECK(w.dials() == 1);
 }
 
-TEST_CASE("a shorter idle_timeout or max_lifetime reaches the connections that exist, and nothing else of them changes") {
+TEST_CASE(
+    "a shorter idle_timeout or max_lifetime reaches the connections that exist, and nothing else of them changes") {
   for (const bool idle : {true, false}) {
     CAPTURE(idle);
     World w;
@@ -168,10 +170,10 @@ TEST_CASE("max_lifetime with its jitter: idle ones close, active ones after thei
     if (w.connectors[0]->live() != live) ages.insert((w.sim.now() - born).count / 1000);
     live = w.connectors[0]->live();
   }
-  CHECK(live == 1);                          // the active one
+  CHECK(live == 1);  // the active one
   CHECK(*ages.begin() >= 8'000);
   CHECK(*ages.rbegin() <= 12'060);
-  CHECK(ages.size() > 10);                   // spread
+  CHECK(ages.size() > 10);  // spread
   r[0]->finish();
   w.sim.settle();
   CHECK(w.connectors[0]->live() == 0);
@@ -211,7 +213,7 @@ TEST_CASE("a tunnel leaves max_connections, and its slot serves a waiter") {
   CHECK(waiting.served());
   CHECK(w.endpoint(0).tunnels() == 1);
   CHECK(w.endpoint(0).connections() == 1);
-  w.sim.post({}, [&] { waiting.session().become_tunnel(); });   // max_tunnels is reached: it goes on counting
+  w.sim.post({}, [&] { waiting.session().become_tunnel(); });  // max_tunnels is reached: it goes on counting
   w.sim.settle();
   CHECK(w.endpoint(0).tunnels() == 1);
   CHECK(w.endpoint(0).connections() == 1);
@@ -228,14 +230,14 @@ TEST_CASE("HTTP/2: one connection serves many, counted as one until its slots ar
   w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::hang; };
   Request& a = w.ask();
   Request& b = w.ask();
-  CHECK(w.dials() == 2);                    // one stream each until SETTINGS
+  CHECK(w.dials() == 2);  // one stream each until SETTINGS
   auto* const first = w.connectors[0]->hanging[0];
   w.sim.post({}, [first] { first->succeed(); });
   w.sim.settle();
   CHECK(a.served());
   CHECK(b.served());
   CHECK(&a.session() == &b.session());
-  CHECK(w.ask().served());                  // the third slot, at once
+  CHECK(w.ask().served());  // the third slot, at once
   Request& d = w.ask();
   CHECK_FALSE(d.served());
   a.finish();
@@ -244,7 +246,9 @@ TEST_CASE("HTTP/2: one connection serves many, counted as one until its slots ar
   CHECK(w.gauge(Name::upstream_connections, "active") == 1);
 }
 
-TEST_CASE("the peer's limit falls between the look and the use: the request goes elsewhere, and the slot that comes back serves") {
+TEST_CASE(
+    "the peer's limit falls between the look and the use: the request goes elsewhere, and the slot that comes back "
+    "serves") {
   for (const std::uint32_t left : {0u, 1u}) {
     CAPTURE(left);
     World w;
@@ -256,7 +260,7 @@ TEST_CASE("the peer's limit falls between the look and the use: the request goes
     w.sim.settle();
     REQUIRE(a.served());
     FakeSession& first = a.session();
-    first.allow(left);                        // one is open: no more
+    first.allow(left);  // one is open: no more
     Request& b = w.ask();
     CHECK_FALSE(b.served());
     w.sim.settle();
@@ -264,7 +268,7 @@ TEST_CASE("the peer's limit falls between the look and the use: the request goes
     CHECK(&b.session() != &first);
     CHECK(w.dials() == 2);
     b.session().allow(left);
-    Request& c = w.ask();                     // at the cap: it waits
+    Request& c = w.ask();  // at the cap: it waits
     w.sim.settle();
     CHECK_FALSE(c.served());
     first.allow(2);
@@ -289,7 +293,7 @@ TEST_CASE("a limit of 0 while a connection is offered to the queue: its waiter i
   REQUIRE_FALSE(c.served());
   FakeSession& only = a.session();
   w.sim.post({}, [&] {
-    a.finish();                               // offered to c when the loop comes to it
+    a.finish();  // offered to c when the loop comes to it
     only.allow(0);
   });
   w.sim.settle();
@@ -322,7 +326,9 @@ FakeSession& useless(World& w) {
   return session;
 }
 
-TEST_CASE("an idle connection without a slot ends as others do: by time, with its endpoint, with the cluster, for a fresh one") {
+TEST_CASE(
+    "an idle connection without a slot ends as others do: by time, with its endpoint, with the cluster, for a fresh "
+    "one") {
   SUBCASE("idle_timeout") {
     World w;
     w.options->pool.idle_timeout = base::Millis{1'000};
@@ -413,7 +419,7 @@ TEST_CASE("PROXY protocol: a connection that has no slot, or ends, before it ser
       continue;
     }
     CHECK(r.upcalls == 0);
-    REQUIRE(w.connectors[0]->hanging.size() == 1);   // another one is made
+    REQUIRE(w.connectors[0]->hanging.size() == 1);  // another one is made
     w.sim.post({}, [&] { w.connectors[0]->hanging.front()->succeed(); });
     w.sim.settle();
     CHECK(r.served());

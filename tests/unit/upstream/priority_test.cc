@@ -1,4 +1,5 @@
-// Priorities (SRV): the lowest with a usable endpoint takes everything, the next one when all of it are unusable, and back.
+// Priorities (SRV): the lowest with a usable endpoint takes everything, the next one when all of it are unusable, and
+// back.
 #include <string>
 #include <vector>
 
@@ -20,7 +21,8 @@ EndpointSpec spec(std::uint32_t i, std::uint16_t priority, std::uint32_t weight 
 }
 
 struct Tiers {
-  explicit Tiers(const std::vector<EndpointSpec>& specs, Balance kind = Balance::p2c) : balancer(kind, 3, shared.turns()) {
+  explicit Tiers(const std::vector<EndpointSpec>& specs, Balance kind = Balance::p2c)
+      : balancer(kind, 3, shared.turns()) {
     set = shared.set_endpoints(specs, 50);
     std::vector<Candidate> candidates;
     for (const EndpointEntry& e : set->entries) candidates.push_back(Candidate{e.endpoint.get(), e.weight, e.priority});
@@ -29,7 +31,7 @@ struct Tiers {
   SharedEndpoint& at(std::size_t i) { return *set->entries[i].endpoint; }
   std::vector<int> picks(std::uint32_t avoid = Balancer::none, int n = 2'000) {
     std::vector<int> counts(set->entries.size());
-    now = now + base::Micros{1'000};   // another turn
+    now = now + base::Micros{1'000};  // another turn
     for (int i = 0; i < n; ++i) ++counts[balancer.pick({now, shared.panic(), avoid})];
     return counts;
   }
@@ -57,7 +59,7 @@ TEST_CASE("the next priority takes over when all of one are unusable, and gives 
     Tiers t({spec(1, 1), spec(2, 1), spec(3, 2), spec(4, 2), spec(5, 3)}, kind);
     t.shared.set_health(t.at(0), Health::down);
     CHECK(t.picks()[1] == 2'000);
-    REQUIRE(t.at(1).connect_failed(t.now, SharedEndpoint::Trial::no));   // the last one is set aside
+    REQUIRE(t.at(1).connect_failed(t.now, SharedEndpoint::Trial::no));  // the last one is set aside
     std::vector<int> counts = t.picks();
     CHECK(counts[2] + counts[3] == 2'000);
     CHECK(counts[2] > 500);
@@ -72,16 +74,17 @@ TEST_CASE("the next priority takes over when all of one are unusable, and gives 
   }
 }
 
-// Two primaries whose checks fail and one healthy backup: fewer than half are healthy, which is panic, but the backup is there for this.
+// Two primaries whose checks fail and one healthy backup: fewer than half are healthy, which is panic, but the backup
+// is there for this.
 TEST_CASE("panic counts within all and does not keep a dead priority in use while another one is healthy") {
   Tiers t({spec(1, 1), spec(2, 1), spec(3, 2)});
   t.shared.set_health(t.at(0), Health::down);
   t.shared.set_health(t.at(1), Health::down);
   REQUIRE(t.shared.panic());
   CHECK(t.picks()[2] == 2'000);
-  CHECK(t.picks(2)[2] == 2'000);   // also for a request that would rather avoid it: the dead are no better
+  CHECK(t.picks(2)[2] == 2'000);  // also for a request that would rather avoid it: the dead are no better
   t.shared.set_health(t.at(2), Health::down);
-  const std::vector<int> counts = t.picks();   // nobody is healthy: as if all were
+  const std::vector<int> counts = t.picks();  // nobody is healthy: as if all were
   CHECK(counts[0] + counts[1] == 2'000);
   CHECK(counts[2] == 0);
 }
@@ -125,7 +128,7 @@ TEST_CASE("a retry that must go to the next priority is given the one connection
   w.sim.settle();
   REQUIRE(failed.served());
   Want want;
-  want.fresh = true;   // an idle connection had died under it
+  want.fresh = true;  // an idle connection had died under it
   want.avoid = failed.grant.lease.endpoint();
   Request& retry = w.ask(0, want);
   Request& other = w.ask();
@@ -138,7 +141,8 @@ TEST_CASE("a retry that must go to the next priority is given the one connection
   for (Request* r : {&failed, &retry, &other}) r->finish();
 }
 
-TEST_CASE("a failover and back: who waits is served by the priority in use, a freed connection of the backup serves nobody") {
+TEST_CASE(
+    "a failover and back: who waits is served by the priority in use, a freed connection of the backup serves nobody") {
   World w;
   w.options->pool.max_connections = 1;
   w.specs = {spec(1, 1), spec(2, 2)};
@@ -156,7 +160,7 @@ TEST_CASE("a failover and back: who waits is served by the priority in use, a fr
   CHECK(home.endpoint() == "10.0.0.1:80");
   Request& waits = w.ask();
   w.sim.settle();
-  away.finish();   // the backup's connection is free
+  away.finish();  // the backup's connection is free
   w.sim.settle();
   CHECK_FALSE(waits.served());
   home.finish();

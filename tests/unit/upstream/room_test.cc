@@ -11,7 +11,8 @@ using fakes::Answer;
 using fakes::Request;
 using fakes::World;
 
-TEST_CASE("there is room while half of an endpoint's connections, or its only one, are free; connects under way count") {
+TEST_CASE(
+    "there is room while half of an endpoint's connections, or its only one, are free; connects under way count") {
   for (const std::uint32_t most : {1U, 2U, 3U, 8U}) {
     CAPTURE(most);
     World w;

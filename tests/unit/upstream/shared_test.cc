@@ -1,4 +1,5 @@
-// What workers share: caps, tunnels, set-aside with its doubling, retry budget, announcements, identity of endpoints over changes.
+// What workers share: caps, tunnels, set-aside with its doubling, retry budget, announcements, identity of endpoints
+// over changes.
 #include "upstream/shared.h"
 
 #include <array>
@@ -17,7 +18,9 @@ using Trial = SharedEndpoint::Trial;
 
 base::Micros at_ms(std::int64_t ms) { return base::Micros{3'600'000'000 + ms * 1000}; }
 
-EndpointSpec spec(const std::string& name, std::uint32_t weight = 1) { return {name, *net::Address::parse(name), weight}; }
+EndpointSpec spec(const std::string& name, std::uint32_t weight = 1) {
+  return {name, *net::Address::parse(name), weight};
+}
 
 TEST_CASE("the cap holds at its value, not one more") {
   SharedEndpoint e(1, "a", *net::Address::parse("127.0.0.1:80"));
@@ -69,7 +72,7 @@ TEST_CASE("set aside: 1 s, doubling to 10 s, one trial after each, over with a s
   CHECK_FALSE(e.aside(at_ms(t)));
   CHECK(e.claim_trial(at_ms(t), base::Millis{2'000}) == Trial::no);
   CHECK(e.connect_failed(at_ms(t), Trial::no));
-  CHECK_FALSE(e.connect_failed(at_ms(t), Trial::no));      // the others that fail with it change nothing
+  CHECK_FALSE(e.connect_failed(at_ms(t), Trial::no));  // the others that fail with it change nothing
   for (const std::int64_t expected : {1'000, 2'000, 4'000, 8'000, 10'000, 10'000}) {
     CAPTURE(expected);
     CHECK(e.aside_until() == at_ms(t + expected));
@@ -78,9 +81,9 @@ TEST_CASE("set aside: 1 s, doubling to 10 s, one trial after each, over with a s
     CHECK(e.claim_trial(at_ms(t + expected - 1), base::Millis{2'000}) == Trial::no);
     t += expected;
     CHECK(e.claim_trial(at_ms(t), base::Millis{2'000}) == Trial::yes);
-    CHECK(e.claim_trial(at_ms(t), base::Millis{2'000}) == Trial::no);   // one only
-    CHECK(e.aside(at_ms(t + 1)));                                       // for the others still aside
-    CHECK_FALSE(e.connect_failed(at_ms(t), Trial::no));                 // a late failure of an old connect
+    CHECK(e.claim_trial(at_ms(t), base::Millis{2'000}) == Trial::no);  // one only
+    CHECK(e.aside(at_ms(t + 1)));  // for the others still aside
+    CHECK_FALSE(e.connect_failed(at_ms(t), Trial::no));  // a late failure of an old connect
     CHECK(e.connect_failed(at_ms(t), Trial::yes));
   }
   e.connected();
@@ -109,9 +112,9 @@ TEST_CASE("a race is remembered for a while") {
 TEST_CASE("retry budget: a share of the requests of 10 s, with a floor of 30 in the window") {
   RetryBudget budget(1);
   for (int i = 0; i < 30; ++i) CHECK(budget.admit(0, at_ms(0), 0.2));
-  CHECK_FALSE(budget.admit(0, at_ms(0), 0.2));                 // the floor is drawn
+  CHECK_FALSE(budget.admit(0, at_ms(0), 0.2));  // the floor is drawn
   CHECK_FALSE(budget.admit(0, at_ms(9'000), 0.2));
-  CHECK(budget.admit(0, at_ms(10'000), 0.2));                  // that second has left the window
+  CHECK(budget.admit(0, at_ms(10'000), 0.2));  // that second has left the window
 
   RetryBudget busy(1);
   for (int i = 0; i < 1'000; ++i) busy.count_request(0, at_ms(i * 5));
@@ -143,7 +146,7 @@ TEST_CASE("requests and retries of all workers count, whoever asks") {
   CHECK(admitted == 200);
   for (std::uint32_t worker = 0; worker < 3; ++worker) CHECK_FALSE(budget.admit(worker, at_ms(2'000), 0.2));
 
-  RetryBudget ahead(2);                                     // its clock is a turn ahead of who asks
+  RetryBudget ahead(2);  // its clock is a turn ahead of who asks
   for (int i = 0; i < 30; ++i) CHECK(ahead.admit(1, at_ms(1'300), 0.2));
   CHECK_FALSE(ahead.admit(0, at_ms(1'200), 0.2));
   CHECK_FALSE(ahead.admit(0, at_ms(8'700), 0.2));
@@ -179,7 +182,7 @@ TEST_CASE("retries of workers that ask at once pass the limit by one for each ot
     int sum = 0;
     for (const auto& one : admitted) sum += one[round];
     CAPTURE(round);
-    CHECK(sum >= 80);                                       // 0.2 of 400
+    CHECK(sum >= 80);  // 0.2 of 400
     CHECK(sum <= 80 + static_cast<int>(workers) - 1);
   }
 }
@@ -197,7 +200,9 @@ TEST_CASE("max_waiting is the process's") {
 TEST_CASE("the worker that has waited longest is found") {
   using enum SharedUpstream::Own;
   SharedUpstream u("app", 3);
-  auto longest = [&u](std::uint32_t me, std::int64_t than_ms) { return u.longest_waiting(me, at_ms(than_ms), at_ms(than_ms)); };
+  auto longest = [&u](std::uint32_t me, std::int64_t than_ms) {
+    return u.longest_waiting(me, at_ms(than_ms), at_ms(than_ms));
+  };
   CHECK_FALSE(u.anyone_waiting());
   u.announce_waiting(0, at_ms(30), some);
   u.announce_waiting(1, at_ms(20), some);
@@ -239,8 +244,9 @@ TEST_CASE("endpoints that stay keep their identity, counts and health") {
 
 TEST_CASE("doubles merge, names without an address are left out") {
   SharedUpstream u("app", 1);
-  const EndpointSetPtr set =
-      u.set_endpoints(std::vector{spec("127.0.0.1:1", 2), EndpointSpec{"app.internal:80", std::nullopt, 1}, spec("127.0.0.1:1", 3)}, 50);
+  const EndpointSetPtr set = u.set_endpoints(
+      std::vector{spec("127.0.0.1:1", 2), EndpointSpec{"app.internal:80", std::nullopt, 1}, spec("127.0.0.1:1", 3)},
+      50);
   REQUIRE(set->entries.size() == 1);
   CHECK(set->entries[0].weight == 5);
 }

@@ -1,5 +1,6 @@
-// Two workers on two real threads with one cap between them: for the thread sanitizer, and for the order of announcements and
-// counts that one thread cannot show. Simulated time runs apart in each; messages go through queues with a lock.
+// Two workers on two real threads with one cap between them: for the thread sanitizer, and for the order of
+// announcements and counts that one thread cannot show. Simulated time runs apart in each; messages go through queues
+// with a lock.
 #include <atomic>
 #include <barrier>
 #include <functional>
@@ -55,8 +56,9 @@ struct Result {
   bool finished = false;
 };
 
-Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared, const std::shared_ptr<const UpstreamOptions>& options,
-            Inbox& mine, Inbox& other, std::barrier<>& together) {
+Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared,
+            const std::shared_ptr<const UpstreamOptions>& options, Inbox& mine, Inbox& other,
+            std::barrier<>& together) {
   Result result;
   support::SimLoop sim;
   metrics::Registry registry(2);
@@ -65,7 +67,9 @@ Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared, con
   {
     auto cluster = make_cluster({sim.loop(), shared, me, &peers, registry, me});
     auto connector = std::make_unique<fakes::FakeConnector>(sim.loop());
-    connector->answer = [&random](const SharedEndpoint&) { return random.one_in(50) ? fakes::Answer::refuse : fakes::Answer::accept; };
+    connector->answer = [&random](const SharedEndpoint&) {
+      return random.one_in(50) ? fakes::Answer::refuse : fakes::Answer::accept;
+    };
     cluster->configure(options, shared->endpoints(), std::move(connector));
     std::vector<std::unique_ptr<Request>> open;
     together.arrive_and_wait();
@@ -99,7 +103,7 @@ Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared, con
     }
     for (int i = 0; i < 3'000 && !open.empty(); ++i) turn();
     CHECK(open.empty());
-    together.arrive_and_wait();                // nobody sends any more but in answer to what is in the queues
+    together.arrive_and_wait();  // nobody sends any more but in answer to what is in the queues
     cluster->retire(http::CloseCause::drain);
     for (int i = 0; i < 50; ++i) turn();
     together.arrive_and_wait();
@@ -131,7 +135,7 @@ TEST_CASE("two threads, one cap") {
     CHECK(r.most <= cap);
     CHECK(r.messages > 0);
   }
-  CHECK(results[0].served + results[1].served > 0);   // by which is up to the scheduler: the clocks run apart
+  CHECK(results[0].served + results[1].served > 0);  // by which is up to the scheduler: the clocks run apart
   const SharedEndpoint& e = *shared->endpoints()->entries[0].endpoint;
   CHECK(e.connections() == 0);
   CHECK(e.load() == 0);

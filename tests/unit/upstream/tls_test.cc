@@ -62,11 +62,12 @@ struct Caller final : DialUser, http::ClientHost {
 };
 
 struct Bench {
-  explicit Bench(const tls::ClientTlsOptions& client, net::ProxyProtocolOut proxy = net::ProxyProtocolOut::off) : network(sim) {
+  explicit Bench(const tls::ClientTlsOptions& client, net::ProxyProtocolOut proxy = net::ProxyProtocolOut::off)
+      : network(sim) {
     static const tls::CertificateFiles files = test::certs().make("app", {.names = {"app.internal"}});
     tls::Findings ignored;
-    auto server = tls::ServerContext::load({.certificates = {files}},
-                                           {.listener = "origin", .alpn = {}, .wall = base::steady_clock().wall()}, ignored);
+    auto server = tls::ServerContext::load(
+        {.certificates = {files}}, {.listener = "origin", .alpn = {}, .wall = base::steady_clock().wall()}, ignored);
     REQUIRE(server.has_value());
     server_context = *server;
     auto loaded = tls::ClientContext::load(client, {}, base::steady_clock().wall(), ignored);

@@ -1,5 +1,5 @@
-// Several workers with one cap: idle connections are given up, freed slots go to who has waited longest, nobody starves, no slot
-// is lost or counted twice.
+// Several workers with one cap: idle connections are given up, freed slots go to who has waited longest, nobody
+// starves, no slot is lost or counted twice.
 #include <algorithm>
 #include <deque>
 
@@ -81,8 +81,8 @@ TEST_CASE("a cap of 1 with two busy workers starves neither") {
   CHECK(served[0] + served[1] > 3'000);
   CHECK(served[0] > 1'500);
   CHECK(served[1] > 1'500);
-  CHECK(longest < 60'000);                  // 20 requests of 1 ms are ahead of each, and some connects
-  CHECK(w.dials() < 1'000);                 // and the connection does not change hands with every request
+  CHECK(longest < 60'000);  // 20 requests of 1 ms are ahead of each, and some connects
+  CHECK(w.dials() < 1'000);  // and the connection does not change hands with every request
   w.sim.settle();
   for (auto& q : open) {
     for (Request* r : q) r->unlink();
@@ -101,7 +101,7 @@ TEST_CASE("a slot that is passed to a worker with nobody waiting any more goes o
   Request& c = w.ask(2);
   w.sim.run_for(base::Millis{20});
   w.sim.post({}, [&] { a.finish(); });
-  w.sim.post({}, [&] { b.unlink(); });      // before the slot arrives
+  w.sim.post({}, [&] { b.unlink(); });  // before the slot arrives
   w.sim.run_for(base::Millis{5});
   CHECK(w.passed < 5);
   REQUIRE(c.served());
@@ -124,7 +124,7 @@ TEST_CASE("a lost message costs nothing but time") {
   w.sim.post({}, [&] { a.finish(); });
   w.sim.run_for(base::Millis{100});
   CHECK(w.passed > 0);
-  CHECK(b.served());                        // the slot went back, and b looks again every ask_every
+  CHECK(b.served());  // the slot went back, and b looks again every ask_every
 }
 
 TEST_CASE("a failed connect closes the idle connections of all workers") {
@@ -164,7 +164,8 @@ TEST_CASE("min_idle is shared out among the workers") {
   for (auto& c : w.clusters) CHECK(c->warm());
 }
 
-// Random life of three workers: requests, ends, deaths, failures, changes. In the end every count is zero, and no cap was passed.
+// Random life of three workers: requests, ends, deaths, failures, changes. In the end every count is zero, and no cap
+// was passed.
 TEST_CASE("no count drifts, whatever happens") {
   for (std::uint64_t seed = 1; seed <= 30; ++seed) {
     CAPTURE(seed);
@@ -240,7 +241,7 @@ TEST_CASE("no count drifts, whatever happens") {
       w.sim.settle();
       for (const auto& e : ever) REQUIRE(e->connections() <= cap);
     }
-    for (int ms = 0; ms < 2'000; ++ms) {     // those that still wait are served or refused meanwhile
+    for (int ms = 0; ms < 2'000; ++ms) {  // those that still wait are served or refused meanwhile
       for (Request* r : live) {
         if (r->served()) w.sim.post({}, [r] { r->finish(); });
       }
@@ -260,7 +261,8 @@ TEST_CASE("no count drifts, whatever happens") {
     CHECK(w.shared->waiting() == 0);
     CHECK_FALSE(w.shared->anyone_waiting());
     for (auto* c : w.connectors) CHECK(c->live() == 0);
-    for (const char* state : {"connecting", "active", "idle"}) CHECK(w.gauge(metrics::Name::upstream_connections, state) == 0);
+    for (const char* state : {"connecting", "active", "idle"})
+      CHECK(w.gauge(metrics::Name::upstream_connections, state) == 0);
     CHECK(w.gauge(metrics::Name::upstream_pool_waiting) == 0);
   }
 }
