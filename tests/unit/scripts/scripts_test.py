@@ -90,6 +90,13 @@ class Tidy(unittest.TestCase):
         tidy.check_columns("lib/net/a.cc", "// a\n" + "/" * 121 + "\n")
         self.assertEqual(len(tidy.problems), 1)
 
+    def test_a_cited_row_of_the_threats_is_there(self):
+        tidy = load("tidy")
+        tidy.check_rows("a.cc", "// (threats.md row 5), threats.md rows 1 to 3,\n// 5, threats.md 1a", {"1", "3", "5"})
+        self.assertEqual(tidy.problems, [])
+        tidy.check_rows("a.cc", "// threats.md rows 1 to 4, 6. threats.md row 7", {"1", "3", "5"})
+        self.assertEqual(len(tidy.problems), 3)
+
     def test_each_rule_of_an_rfc_has_a_test_or_a_reason(self):
         def found(cell):
             tidy = load("tidy")
