@@ -1,5 +1,7 @@
 // Counter, Gauge, Histogram: cells with one writer. A worker adds with a plain load and store (relaxed, no lock
 // prefix); the scrape thread reads at any time. The Registry owns them and sums the cells of all workers of one series.
+// A cell that was given back holds a mark until another series gets it: to write it then is a fault (whoever gets it
+// next would count wrongly), which ends a debug build at once.
 #pragma once
 
 #include <array>
@@ -7,18 +9,26 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/check.h"
 #include "base/clock.h"
 
 namespace sluice::metrics {
 
 class Counter {
  public:
-  void add(uint64_t n = 1) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
+  void add(uint64_t n = 1) {
+    const uint64_t before = value();
+    DCHECK(before != mark && "a metric cell is written after it was given back");
+    value_.store(before + n, std::memory_order_relaxed);
+  }
   uint64_t value() const { return value_.load(std::memory_order_relaxed); }
-  bool untouched() const { return value() == 0; }
+  // The Registry's: no series has it, until clear().
+  void give_back() { value_.store(mark, std::memory_order_relaxed); }
+  bool given_back() const { return value() == mark; }
   void clear() { value_.store(0, std::memory_order_relaxed); }
 
  private:
+  static constexpr uint64_t mark = UINT64_MAX / 2;  // not counted to in this life; one more is another value
   std::atomic<uint64_t> value_{0};
 };
 
@@ -26,13 +36,19 @@ class Counter {
 // it sets in its own cell.
 class Gauge {
  public:
-  void add(double n) { value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
-  void set(double value) { value_.store(value, std::memory_order_relaxed); }
+  void add(double n) { set(value() + n); }
+  void set(double value) {
+    DCHECK(!given_back() && "a metric cell is written after it was given back");
+    value_.store(value, std::memory_order_relaxed);
+  }
   double value() const { return value_.load(std::memory_order_relaxed); }
-  bool untouched() const { return value() == 0; }
-  void clear() { set(0); }
+  // As Counter's.
+  void give_back() { value_.store(mark, std::memory_order_relaxed); }
+  bool given_back() const { return value() == mark; }
+  void clear() { value_.store(0, std::memory_order_relaxed); }
 
  private:
+  static constexpr double mark = -0x1p51 - 0.5;  // no gauge is there; one more is another value
   std::atomic<double> value_{0};
 };
 
@@ -55,11 +71,16 @@ class Histogram {
 
   uint64_t bucket(size_t i) const { return counts_[i].value(); }  // not cumulative; the last one is +Inf
   uint64_t sum() const { return sum_.value(); }  // microseconds
-  bool untouched() const {
+  // As Counter's.
+  void give_back() {
+    for (Counter& c : counts_) c.give_back();
+    sum_.give_back();
+  }
+  bool given_back() const {
     for (const Counter& c : counts_) {
-      if (!c.untouched()) return false;
+      if (!c.given_back()) return false;
     }
-    return sum_.untouched();
+    return sum_.given_back();
   }
   void clear() {
     for (Counter& c : counts_) c.clear();

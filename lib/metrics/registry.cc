@@ -44,6 +44,7 @@ class Pool {
     if (!free_.empty()) {
       Cell* cell = free_.back();
       free_.pop_back();
+      cell->clear();
       return *cell;
     }
     if (used_ == chunk_cells || chunks_.empty()) {
@@ -53,11 +54,11 @@ class Pool {
     return chunks_.back()->cells[used_++];
   }
   void give(Cell& cell) {
-    cell.clear();
+    cell.give_back();
     free_.push_back(&cell);
   }
   size_t touched() const {
-    return static_cast<size_t>(std::ranges::count_if(free_, [](const Cell* cell) { return !cell->untouched(); }));
+    return static_cast<size_t>(std::ranges::count_if(free_, [](const Cell* cell) { return !cell->given_back(); }));
   }
 
  private:

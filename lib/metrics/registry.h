@@ -71,8 +71,8 @@ class Registry {
   std::vector<Sample> collect(Name name) const;
   size_t series(Name name) const;  // live ones
   size_t retired() const;  // of all metrics: those whose cells are not given back yet
-  // Cells that somebody has written since reclaim() took them: a fault, whoever gets them next counts wrongly. For
-  // tests.
+  // Cells that somebody has written since reclaim() took them: a fault, whoever gets them next counts wrongly. A debug
+  // build ends where they are written (cell.h). For tests.
   size_t written_after_reclaim() const;
 
  private:
