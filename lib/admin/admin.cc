@@ -7,6 +7,7 @@
 
 #include "admin/guard.h"
 #include "admin/page.h"
+#include "admin/query.h"
 #include "base/check.h"
 #include "base/list.h"
 #include "base/log.h"
@@ -31,33 +32,56 @@ class Request final : public http::Sink {
     if (const std::string_view why = refusal(head, stream_->peer().remote, backend_.hosts()); !why.empty()) {
       return answer(text_page(403, "403: " + std::string(why) + "\n"));
     }
-    const std::string_view path = head.path();
-    if (method_ == http::Method::post) return post(path);
-    if (method_ != http::Method::get && method_ != http::Method::head)
-      return answer(text_page(405, "405: GET, HEAD or POST\n"));
-    get(path);
+    open(head.target, head.path());
   }
 
-  void get(std::string_view path) {
-    if (path == "/healthz") return answer(text_page(200, "ok\n"));
-    if (path == "/readyz") return readiness();
-    if (path == "/") return answer({200, "text/html; charset=utf-8", std::string(status_page())});
-    if (path == "/metrics") return backend_.metrics(later());
-    if (path == "/status") return backend_.status(later());
-    if (path == "/config") return backend_.config(later());
-    answer(text_page(404, "404: try /status, /metrics, /healthz, /readyz, /config; POST /drain, /reload\n"));
-  }
+  // A page, or something to do. HEAD is answered as GET without the body.
+  struct Door {
+    http::Method method;                           // GET or POST
+    std::string_view path;
+    void (Request::*open)(const Query& query);
+    std::span<const std::string_view> query{};     // the names that it knows
+  };
+  static std::span<const Door> doors();
 
-  void post(std::string_view path) {
-    if (path == "/drain") {
-      backend_.drain();
-      return answer(text_page(200, "draining\n"));
+  void open(std::string_view target, std::string_view path) {
+    const http::Method method = method_ == http::Method::head ? http::Method::get : method_;
+    bool known = false;
+    for (const Door& door : doors()) {
+      if (door.path != path) continue;
+      known = true;
+      allowed_ = door.method;
+      if (door.method != method) continue;
+      const auto query = Query::read(target, door.query);
+      if (!query) return answer(text_page(400, "400: " + query.error() + "\n"));
+      return (this->*door.open)(*query);
     }
-    if (path == "/reload") return backend_.reload(later());
-    answer(text_page(404, "404: POST /drain or /reload\n"));
+    if (known) return answer(text_page(405, "405: this path is for " + std::string(allow()) + "\n"));
+    answer(text_page(404, "404: try" + all_doors() + "\n"));
   }
 
-  void readiness() {
+  std::string_view allow() const { return allowed_ == http::Method::post ? "POST" : "GET, HEAD"; }
+
+  static std::string all_doors() {
+    std::string text;
+    for (const Door& door : doors()) {
+      text += door.method == http::Method::post ? " POST " : " ";
+      text += door.path;
+    }
+    return text;
+  }
+
+  void healthz(const Query&) { answer(text_page(200, "ok\n")); }
+  void page(const Query&) { answer({200, "text/html; charset=utf-8", std::string(status_page())}); }
+  void metrics(const Query&) { backend_.metrics(later()); }
+  void status(const Query&) { backend_.status(later()); }
+  void config(const Query&) { backend_.config(later()); }
+  void reload(const Query&) { backend_.reload(later()); }
+  void drain(const Query&) {
+    backend_.drain();
+    answer(text_page(200, "draining\n"));
+  }
+  void readyz(const Query&) {
     const Readiness now = backend_.ready();
     answer(now.ready ? text_page(200, "ready\n") : text_page(503, now.reason + "\n"));
   }
@@ -75,7 +99,7 @@ class Request final : public http::Sink {
     head.fields.add(http::Token::content_type, stream_->arena().copy(page.type));
     head.fields.add("cache-control", "no-store");
     head.fields.add("x-content-type-options", "nosniff");
-    if (page.status == 405) head.fields.add("allow", "GET, HEAD, POST");  // RFC 9110 15.5.6
+    if (page.status == 405) head.fields.add("allow", allow());  // RFC 9110 15.5.6
     if (method_ == http::Method::head || page.body.empty()) return stream_->send_head(head, http::End::yes);
     stream_->send_head(head, http::End::no);
     net::ByteQueue bytes;
@@ -98,8 +122,19 @@ class Request final : public http::Sink {
   http::Stream* stream_;
   std::weak_ptr<Request> self_;
   http::Method method_ = http::Method::get;
+  http::Method allowed_ = http::Method::get;  // what the path is for, if there is one
   bool answered_ = false;
 };
+
+std::span<const Request::Door> Request::doors() {
+  using enum http::Method;
+  static constexpr Door all[] = {
+      {get, "/", &Request::page},           {get, "/status", &Request::status},  {get, "/metrics", &Request::metrics},
+      {get, "/healthz", &Request::healthz}, {get, "/readyz", &Request::readyz},  {get, "/config", &Request::config},
+      {post, "/drain", &Request::drain},    {post, "/reload", &Request::reload},
+  };
+  return all;
+}
 
 }  // namespace
 

@@ -54,10 +54,34 @@ def test_admin_unknown_path_and_method(pair):
     assert sluice.admin("/drain")[0] in (404, 405) and sluice.admin("/reload")[0] in (404, 405)
     assert sluice.admin("/metrics", method="DELETE")[0] in (404, 405)
     with sluice.client("admin") as client:
-        assert (
-            client.request("DELETE", "/metrics", host="localhost").header("allow") == "GET, HEAD, POST"
-        )  # RFC 9110 15.5.6
+        for method, path, allow in (
+            ("DELETE", "/metrics", "GET, HEAD"),
+            ("POST", "/status", "GET, HEAD"),
+            ("GET", "/drain", "POST"),
+        ):
+            answer = client.request(method, path, host="localhost")
+            assert answer.status == 405 and answer.header("allow") == allow  # RFC 9110 15.5.6
     assert sluice.metric("sluice_drain_phase") == 0
+
+
+def test_a_query_that_is_not_known(pair):
+    """It may have been meant to change what happens: nothing does."""
+    sluice, _ = pair
+    reloads = sluice.metric("sluice_config_reloads_total")
+    for method, paths in (
+        ("GET", ("/", "/healthz", "/readyz", "/metrics", "/status", "/config")),
+        ("HEAD", ("/healthz",)),
+        ("POST", ("/drain", "/reload")),
+    ):
+        for path in paths:
+            for query in ("confrm=60s", "x", "=", "&", "%63onfirm=60s"):
+                status, text = sluice.admin(f"{path}?{query}", method)
+                assert status == 400, (method, path, query)
+                if method != "HEAD":
+                    assert text.startswith("400: ") and path in text and text.count("\n") == 1
+    assert sluice.admin("/nothing?x")[0] == 404 and sluice.admin("/status?")[0] == 200
+    assert sluice.metric("sluice_drain_phase") == 0
+    assert sluice.metric("sluice_config_reloads_total") == reloads
 
 
 @pytest.mark.parametrize(
