@@ -636,9 +636,7 @@ TEST_CASE("1xx: ten and 16 KiB at most") {
   }
 }
 
-TEST_CASE(
-    "a broken connection: GOAWAY with the code, the answers under way end as broken, the next stream is not asked "
-    "for") {
+TEST_CASE("a broken connection: GOAWAY with the code, the answers under way end as broken, no further stream") {
   struct Case {
     std::string name;
     std::string bytes;
