@@ -218,9 +218,7 @@ void visit_downstream(Visitor& v, http::DownstreamOptions& o) {
       Number(o.max_requests, 1, count_max));
   key(v,
       {"max_age", Takes::now,
-       "of a connection, +-20 % jitter; then a clean close, or GOAWAY, when its requests have ended; 0 = none; a "
-       "reload: for new "
-       "connections",
+       "of a connection, +-20 % jitter; then a clean close, or GOAWAY, when its requests have ended; 0 = none",
        "most fleets change seldom, and max_requests moves busy clients; with it long-lived ones reach a grown fleet "
        "within this"},
       Duration(o.max_age));

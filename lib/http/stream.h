@@ -121,8 +121,10 @@ class ServerSession {
   // No new requests: idle now -> closes now; else the open ones finish (HTTP/1: answers carry Connection: close;
   // HTTP/2: two-step GOAWAY). on_session_end follows.
   virtual void drain(CloseCause cause) = 0;
-  // So long from now it drains itself: max_lifetime. At most once, at its beginning.
-  virtual void limit_age(base::Millis age) = 0;
+  // It drains itself when it is max_age x permille / 1000 old: the share that is its own, told at its beginning.
+  virtual void spread_age(uint16_t permille) = 0;
+  // The options that it was made with have changed, in place: what is owed under them is looked at in a later turn.
+  virtual void options_changed() = 0;
   // Everything ends now, cut streams look cut. Streams get on_closed(why), then on_session_end follows, at the loop.
   virtual void abort(const Failure& why, CloseCause cause) = 0;
   virtual uint32_t open_streams() const = 0;

@@ -81,7 +81,8 @@ class Server final : public http::ServerSession,
 
   // http::ServerSession
   void drain(http::CloseCause cause) override;
-  void limit_age(base::Millis age) override;
+  void spread_age(uint16_t permille) override;
+  void options_changed() override;
   void abort(const http::Failure& why, http::CloseCause cause) override;
   uint32_t open_streams() const override { return stream_ != nullptr && stream_->sink_ != nullptr ? 1 : 0; }
   base::Micros idle_since() const override { return since_; }
@@ -158,7 +159,7 @@ class Server final : public http::ServerSession,
   net::Timer timer_{this, net::timer_call<&Server::on_timer>};
   base::Micros since_;  // of the phase: idle, head, linger
   base::Micros answer_since_{-1};  // the window for min_rate of what waits in the transport; -1: nothing does
-  base::Micros drain_at_{-1};  // -1: at no age
+  base::Micros born_;
   uint64_t given_ = 0;  // bytes given to the transport
   uint64_t answer_mark_ = 0;  // of those, what the client had taken when the window opened
   uint32_t requests_ = 0;
@@ -166,6 +167,7 @@ class Server final : public http::ServerSession,
   http::Failure cut_why_{};
   Phase phase_ = Phase::idle;
   uint8_t pauses_ = 0;
+  uint16_t age_permille_ = 1000;  // of max_age, its own share
   http::Scheme scheme_;
   http::CloseCause cause_ = http::CloseCause::peer_closed;
   http::CloseCause drain_cause_ = http::CloseCause::drain;

@@ -48,10 +48,12 @@ Server::Server(net::Loop& loop, net::TransportPtr transport, const http::Downstr
       host_(host),
       transport_(std::move(transport)),
       since_(loop.now()),
+      born_(since_),
       scheme_(scheme) {
   transport_->limit_write_stall(options.write_timeout);
   transport_->start(*this);
   schedule(since_ + base::Micros{options_.idle_timeout});
+  check_age(since_);
 }
 
 Server::~Server() { CHECK(stream_ == nullptr); }

@@ -10,7 +10,7 @@
 namespace sluice::http1 {
 
 // Takes over an open transport. `options` and `host` outlive the session; the host drops it when on_session_end was
-// called.
+// called. Options may change in place (options_changed): limits hold from the next head, times at once.
 http::ServerSessionPtr make_server_session(net::Loop& loop, net::TransportPtr transport,
                                            const http::DownstreamOptions& options, http::Scheme scheme,
                                            http::ServerHost& host);

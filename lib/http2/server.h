@@ -128,7 +128,8 @@ class Server final : public http::ServerSession,
 
   // http::ServerSession
   void drain(http::CloseCause cause) override;
-  void limit_age(base::Millis age) override;
+  void spread_age(uint16_t permille) override;
+  void options_changed() override;
   void abort(const http::Failure& why, http::CloseCause cause) override;
   uint32_t open_streams() const override { return open_; }
   base::Micros idle_since() const override { return since_; }
@@ -200,6 +201,7 @@ class Server final : public http::ServerSession,
   const http::DownstreamOptions& options_;
   http::ServerHost& host_;
   net::TransportPtr transport_;
+  const http::Http2Options promised_;  // as our first SETTINGS said: for its life
   uint32_t offered_;  // streams at once, as our SETTINGS say
   Engine engine_;
   FloodGuard guard_;
@@ -211,7 +213,7 @@ class Server final : public http::ServerSession,
   base::Micros block_since_{-1};  // a header block has begun and is not whole
   base::Micros moved_at_{};  // some stream's bytes left
   base::Micros answer_since_{-1};  // the window for min_rate of what waits in the transport; -1: nothing does
-  base::Micros drain_at_{-1};  // -1: at no age
+  base::Micros born_;
   uint64_t given_ = 0;  // bytes given to the transport
   uint64_t answer_mark_ = 0;  // of those, what the client had taken when the window opened
   uint32_t open_ = 0;  // streams the host knows
@@ -224,6 +226,7 @@ class Server final : public http::ServerSession,
   http::Scheme scheme_;
   http::CloseCause cause_ = http::CloseCause::peer_closed;
   uint8_t cut_turns_ = 0;
+  uint16_t age_permille_ = 1000;  // of max_age, its own share
   bool answer_marked_ = false;  // answer_mark_ was taken
   bool busy_ = false;  // a request has begun since on_idle()
   bool held_back_ = false;  // not read, for want of memory

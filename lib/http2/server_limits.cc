@@ -52,14 +52,23 @@ void Server::on_timer() {
   }
 }
 
-void Server::limit_age(base::Millis age) {
-  drain_at_ = loop_.now() + base::Micros{age};
-  schedule(drain_at_);
+void Server::spread_age(uint16_t permille) {
+  age_permille_ = permille;
+  check_age(loop_.now());
+}
+
+// Whatever is due now, or later than it was: the timer looks.
+void Server::options_changed() {
+  if (phase_ == Phase::ended) return;
+  const bool open = phase_ == Phase::open || phase_ == Phase::noticed || phase_ == Phase::leaving;
+  if (open) transport_->limit_write_stall(options_.write_timeout);
+  schedule(loop_.now());
 }
 
 void Server::check_age(base::Micros now) {
-  if (drain_at_.count < 0 || phase_ != Phase::open) return;
-  if (now < drain_at_) return schedule(drain_at_);
+  if (options_.max_age.count == 0 || phase_ != Phase::open) return;
+  const base::Micros due = born_ + base::Micros{options_.max_age.count * age_permille_};  // ms x permille
+  if (now < due) return schedule(due);
   drain(CloseCause::max_lifetime);
 }
 

@@ -53,15 +53,18 @@ Server::Server(net::Loop& loop, net::TransportPtr transport, const http::Downstr
       options_(options),
       host_(host),
       transport_(std::move(transport)),
-      offered_(base::MemoryLimit::streams(options.http2.max_streams)),
+      promised_(options.http2),
+      offered_(base::MemoryLimit::streams(promised_.max_streams)),
       engine_(Engine::Role::server, settings_of(options, offered_), *this),
       guard_(options.http2.max_resets, options.limits.max_header_bytes, loop.now()),
       since_(loop.now()),
+      born_(since_),
       scheme_(scheme) {
   transport_->limit_write_stall(options.write_timeout);
   transport_->start(*this);
   touch();
   schedule(since_ + base::Micros{std::min(options_.header_timeout, options_.idle_timeout)});
+  check_age(since_);
 }
 
 Server::~Server() { CHECK(streams_.empty()); }
@@ -120,7 +123,7 @@ void Server::on_bytes(net::ByteQueue& in) {
 
 // A stream that was cancelled counts until its sink has heard of it, and the work for it has ended (row 33).
 Flow* Server::on_begin() {
-  if (alive_ >= options_.http2.max_streams || base::MemoryLimit::far_above()) return nullptr;
+  if (alive_ >= promised_.max_streams || base::MemoryLimit::far_above()) return nullptr;
   ++alive_;
   ServerStream* const stream = slabs().streams.make(*this, options_.limits, heads_, loop_.now());
   streams_.push_back(*stream);
@@ -132,14 +135,14 @@ Flow* Server::on_begin() {
 // A client that does not know our limit yet, or whose cancelled streams are still in the way of its new ones, has seen
 // no fault of its own.
 void Server::on_refused() {
-  const bool foreseen = engine_.settings_acknowledged() && engine_.streams() >= options_.http2.max_streams;
+  const bool foreseen = engine_.settings_acknowledged() && engine_.streams() >= promised_.max_streams;
   const Detail detail = guard_.refused(foreseen, loop_.now());
   if (detail != Detail::none) engine_.fail(Code::enhance_your_calm, detail);
 }
 
 // Fewer as memory fills up, and all again when it is free: a client that keeps to it is not refused.
 void Server::offer_streams() {
-  const uint32_t most = base::MemoryLimit::streams(options_.http2.max_streams);
+  const uint32_t most = base::MemoryLimit::streams(promised_.max_streams);
   if (most != offered_ && engine_.offer_streams(most)) offered_ = most;
 }
 

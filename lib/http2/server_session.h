@@ -10,7 +10,8 @@
 namespace sluice::http2 {
 
 // Takes over an open transport whose first bytes are the client's preface. `options` and `host` outlive the session;
-// the host drops it when on_session_end was called.
+// the host drops it when on_session_end was called. Options may change in place (options_changed): limits hold from the
+// next head, times at once; what our SETTINGS promised (Http2Options) holds for the session's life.
 http::ServerSessionPtr make_server_session(net::Loop& loop, net::TransportPtr transport,
                                            const http::DownstreamOptions& options, http::Scheme scheme,
                                            http::ServerHost& host);

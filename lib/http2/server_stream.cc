@@ -151,7 +151,7 @@ bool ServerStream::two_way() const {
 
 bool ServerStream::body_owed() const {
   return request_ == Request::body && !continue_owed_ && !may_be_silent_ && !two_way() &&
-         session_.engine_.peer_may_send() && held() < session_.options_.http2.stream_window / 2;
+         session_.engine_.peer_may_send() && held() < session_.promised_.stream_window / 2;
 }
 
 // Of a stream that may have been a two-way one, or was not heard: the limits of the other direction run from now.

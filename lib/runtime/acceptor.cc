@@ -90,6 +90,11 @@ void Acceptor::update(std::shared_ptr<const Listening> listening, exchange::Site
   listening_ = base::counted_here(std::move(listening));  // every connection copies it
   site_ = &site;
   cells_ = cells;
+  if (in_force_ != listening_->options.downstream) {
+    in_force_ = listening_->options.downstream;
+    ++options_version_;
+    tell_clients();
+  }
   for (const auto& socket : listening_->sockets) {
     const auto it =
         std::ranges::find_if(open, [&](const auto& o) { return o != nullptr && o->socket() == socket.get(); });
@@ -100,6 +105,17 @@ void Acceptor::update(std::shared_ptr<const Listening> listening, exchange::Site
       open_.push_back(std::move(*it));
     }
   }
+}
+
+// Times that have become shorter are found now, the others when they are looked at.
+void Acceptor::tell_clients() {
+  for (uint32_t n = 0; n < told_a_turn; ++n) {
+    Client* const client = here_.front();
+    if (client == nullptr || !client->options_changed(options_version_)) return;
+    client->leave_listener();
+    here_.push_back(*client);
+  }
+  tell_timer_.arm(loop(), base::Millis{0});
 }
 
 void Acceptor::stop_listening() {
@@ -153,9 +169,8 @@ http::ServerSessionPtr Acceptor::make_session(net::TransportPtr transport, const
   const bool speaks_http2 =
       only_http2 || (tls ? transport->peer().alpn == alpn_of(http::Protocol::http2) : first_bytes == http2::preface);
   const Wire& wire = wire_of(speaks_http2 ? http::Protocol::http2 : http::Protocol::http1);
-  auto session = wire.make_session(worker_.loop(), std::move(transport), listening.options.downstream, scheme, host);
-  if (const base::Millis age = listening_->options.downstream.max_age; age.count != 0)
-    session->limit_age(worker_.jittered(age));
+  auto session = wire.make_session(worker_.loop(), std::move(transport), in_force_, scheme, host);
+  session->spread_age(worker_.share());
   if (draining_) session->drain(http::CloseCause::drain);
   return session;
 }

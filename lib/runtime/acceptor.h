@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "metrics/cell.h"
 #include "net/listener.h"
+#include "net/timer.h"
 #include "runtime/client.h"
 #include "runtime/generation.h"
 #include "tls/events.h"
@@ -57,11 +58,14 @@ using OpenSockets = std::vector<std::unique_ptr<OpenSocket>>;
 
 class Acceptor final : private tls::TlsEvents {
  public:
+  // Of clients that are to hear of new options, so many do in one turn.
+  static constexpr uint32_t told_a_turn = 256;
   explicit Acceptor(Worker& worker) : worker_(worker) {}
   ~Acceptor();
 
-  // The settings for connections from now on, and the site their requests are routed by. Takes the sockets it wants out
-  // of `open`, opens what is missing; what it had and does not want closes.
+  // The settings for connections from now on, and the site their requests are routed by; limits and times of clients
+  // that are here already change, too. Takes the sockets it wants out of `open`, opens what is missing; what it had and
+  // does not want closes.
   void update(std::shared_ptr<const Listening> listening, exchange::Site& site, const ListenerCells& cells,
               OpenSockets& open);
   // Its sockets, for whoever wants them after a reload.
@@ -82,6 +86,8 @@ class Acceptor final : private tls::TlsEvents {
   // For Client
   Clients& clients();
   const std::shared_ptr<const Listening>& listening() const { return listening_; }
+  const http::DownstreamOptions& in_force() const { return in_force_; }
+  uint32_t options_version() const { return options_version_; }
   tls::TlsEvents& tls_events() { return *this; }
   // What tells the session apart by a connection's first bytes; nullptr: it is known without.
   FirstBytes::Judge judge_of_first_bytes(const Listening& listening) const;
@@ -98,13 +104,17 @@ class Acceptor final : private tls::TlsEvents {
  private:
   void on_handshake(const tls::HandshakeFacts& facts) override;
   void on_handshake_error(tls::HandshakeError why) override;
+  void tell_clients();
 
   Worker& worker_;
   std::shared_ptr<const Listening> listening_;
   exchange::Site* site_ = nullptr;
   ListenerCells cells_;
   OpenSockets open_;  // those that stopped stay until we go
-  base::List<Client, OfListener> here_;
+  http::DownstreamOptions in_force_;  // what sessions look at: changes in place
+  uint32_t options_version_ = 0;
+  net::Timer tell_timer_{this, net::timer_call<&Acceptor::tell_clients>};
+  base::List<Client, OfListener> here_;  // in front those who do not know the version yet
   size_t count_ = 0;
   bool draining_ = false;
   bool keeps_site_ = false;  // site_ is not in force any more, and goes when we do

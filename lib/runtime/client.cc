@@ -1,5 +1,7 @@
 #include "runtime/client.h"
 
+#include <utility>
+
 #include "base/check.h"
 #include "base/pages.h"
 #include "runtime/acceptor.h"
@@ -14,7 +16,11 @@ constexpr base::Millis first_bytes_grace = base::seconds(1);   // of a drain
 }  // namespace
 
 Client::Client(base::Slab<Client>& home, Acceptor& acceptor, net::TransportPtr transport)
-    : acceptor_(acceptor), home_(home), listening_(acceptor.listening()), transport_(std::move(transport)) {}
+    : acceptor_(acceptor),
+      home_(home),
+      listening_(acceptor.listening()),
+      transport_(std::move(transport)),
+      options_version_(acceptor.options_version()) {}
 
 Client::~Client() = default;
 
@@ -50,8 +56,7 @@ void Client::secure() {
 void Client::serve() {
   const FirstBytes::Judge judge = acceptor_.judge_of_first_bytes(*listening_);
   if (judge == nullptr) return begin_session(std::move(transport_), {});
-  first_ = FirstBytes::make(acceptor_.loop(), std::move(transport_), listening_->options.downstream.idle_timeout, judge,
-                            *this);
+  first_ = FirstBytes::make(acceptor_.loop(), std::move(transport_), acceptor_.in_force().idle_timeout, judge, *this);
 }
 
 // One that was let in before memory was short, and has asked for nothing yet, goes before it costs a session.
@@ -94,6 +99,13 @@ void Client::on_protocol_error(http::Detail detail) { acceptor_.protocol_error(d
 void Client::on_idle(http::ServerSession&) { acceptor_.clients().on_idle(*this); }
 
 void Client::on_leaving(http::ServerSession&) { acceptor_.clients().on_leaving(*this); }
+
+bool Client::options_changed(uint32_t version) {
+  if (std::exchange(options_version_, version) == version) return false;
+  if (session_ != nullptr) session_->options_changed();
+  if (first_ != nullptr) first_->limit(acceptor_.in_force().idle_timeout);
+  return true;
+}
 
 void Client::drain(http::CloseCause cause) {
   if (session_ != nullptr) {

@@ -35,6 +35,8 @@ class Client final : public http::ServerHost,
   uint8_t asked_again() { return ++asked_; }  // for a place
   // Closed now: whoever comes next finds its descriptor free. No request of it may be open (abort() is for those).
   void end(http::CloseCause cause);
+  // Options of its listener have changed in place; false: it knows that version. It does not end in this call.
+  bool options_changed(uint32_t version);
   void leave_listener() { base::ListHook<struct OfListener>::unlink(); }
   // The connection's part of a drain: see http::ServerSession::drain(). One without a session yet just ends, or has a
   // moment for the bytes that are on their way.
@@ -74,6 +76,7 @@ class Client final : public http::ServerHost,
   net::Owned<net::ProxyReader> proxy_;  // while a PROXY header is awaited
   net::Owned<FirstBytes> first_;  // while it is not known which session it is for
   http::ServerSessionPtr session_;
+  uint32_t options_version_;  // of its acceptor's options, that it knows
   uint8_t asked_ = 0;
   bool begun_ = false;
   bool ended_ = false;

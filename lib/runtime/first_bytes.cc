@@ -20,8 +20,8 @@ net::Owned<FirstBytes> FirstBytes::make(net::Loop& loop, net::TransportPtr trans
 }
 
 FirstBytes::FirstBytes(net::Loop& loop, net::TransportPtr transport, base::Millis patience, Judge judge, Host& host)
-    : loop_(loop), transport_(std::move(transport)), judge_(judge), host_(host) {
-  patience_.arm(loop, patience);
+    : loop_(loop), transport_(std::move(transport)), judge_(judge), host_(host), since_(loop.now()) {
+  limit(patience);
   transport_->start(*this);
 }
 
@@ -34,7 +34,14 @@ void FirstBytes::on_bytes(net::ByteQueue& in) {
   host_.on_first_bytes(std::move(transport_), bytes);
 }
 
+void FirstBytes::limit(base::Millis patience) {
+  if (transport_ == nullptr || hurried_) return;
+  const base::Millis waited{(loop_.now() - since_).count / 1000};
+  patience_.arm(loop_, base::Millis{std::max<int64_t>(patience.count - waited.count, 0)});
+}
+
 void FirstBytes::hurry(base::Millis patience) {
+  hurried_ = true;
   if (transport_ == nullptr || patience_.due() <= loop_.now() + base::Micros{patience}) return;
   patience_.arm(loop_, patience);
 }

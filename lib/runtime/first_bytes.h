@@ -30,6 +30,7 @@ class FirstBytes final : private net::Transport::User, private net::Reapable {
 
   static net::Owned<FirstBytes> make(net::Loop& loop, net::TransportPtr transport, base::Millis patience, Judge judge,
                                      Host& host);
+  void limit(base::Millis patience);  // since its beginning it waits so long; after hurry() nothing
   void hurry(base::Millis patience);  // from now on it waits no longer than this
   void retire() noexcept;  // for Owned
 
@@ -50,7 +51,9 @@ class FirstBytes final : private net::Transport::User, private net::Reapable {
   Judge judge_;
   Host& host_;
   net::Timer patience_{this, net::timer_call<&FirstBytes::on_patience_over>};
+  base::Micros since_;
   bool silent_ = true;
+  bool hurried_ = false;
 };
 
 }  // namespace sluice::runtime

@@ -77,9 +77,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   uint32_t index() const { return index_; }
   WorkerMeter& meter() { return meter_; }
   Clients& clients() { return clients_; }
-  base::Millis jittered(base::Millis span) {
-    return {span.count * (800 + static_cast<int64_t>(random_.next() % 401)) / 1000};
-  }  // +-20 %
+  uint16_t share() { return static_cast<uint16_t>(800 + random_.next() % 401); }  // permille: 1 +-20 %
   void connection_closed(http::CloseCause cause);
   void listener_stopped();
   void handshake_error(tls::HandshakeError why) { meter_.handshake_error(why); }

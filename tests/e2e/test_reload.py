@@ -10,6 +10,7 @@ import pytest
 from harness.base import TIMEOUT, limit, sanitized, wait_for
 from harness.certs import certificate_lines
 from harness.client import Client, build
+from harness.h2 import H2Client
 from harness.load import Load
 from harness.origin import ok
 from harness.proxy import config
@@ -234,6 +235,22 @@ def test_sockets_are_known_by_their_address(start):
             assert os.stat(f"{sluice.directory}/{name}").st_ino == inodes[name]
     for client in clients.values():
         client.close()
+
+
+def test_a_shorter_idle_timeout_and_a_max_age_reach_open_connections(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, listener='idle_timeout = "10m"', protocols=("h2", "http/1.1")))
+    with sluice.client() as plain, H2Client(sluice.address()) as h2, sluice.client() as silent:
+        assert plain.request().status == 200 and h2.request().status == 200
+        sluice.reload(config(origin.address, listener='idle_timeout = "50ms"', protocols=("h2", "http/1.1")))
+        assert plain.ended() and silent.ended() and h2.ended() and h2.goaways
+    sluice.wait_metric(3, "sluice_downstream_connections_closed_total", cause="idle_timeout")
+    sluice.reload(config(origin.address, protocols=("h2", "http/1.1")))
+    with sluice.client() as plain, H2Client(sluice.address()) as h2:
+        assert plain.request().status == 200 and h2.request().status == 200
+        sluice.reload(config(origin.address, listener='max_age = "50ms"', protocols=("h2", "http/1.1")))
+        assert plain.ended() and h2.ended() and h2.goaways
+    sluice.wait_metric(2, "sluice_downstream_connections_closed_total", cause="max_lifetime")
 
 
 def test_changing_workers_needs_a_restart_and_says_so(start):

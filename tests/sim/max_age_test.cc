@@ -84,14 +84,56 @@ TEST_CASE("a client of HTTP/2 gets two GOAWAYs; what it has open, and what is on
   CHECK(moved(rig) == 1);
 }
 
-TEST_CASE("off by default; a reload holds for new connections") {
+TEST_CASE("off by default; a reload that switches it on reaches those who are there, by their age") {
   Rig rig(toml(""));
   rig.network.serve(app, sim::answering(std::string(ok)));
-  ScriptedPeer& old = served(rig);
+  const ScriptedPeer& old = served(rig);
+  http2::Peer old_h2(http2::Peer::Role::client, rig.client());
+  old_h2.get("/");
+  rig.sim.run_for(base::seconds(60));
+  CHECK(moved(rig) == 0);
+  http2::Peer fresh_h2(http2::Peer::Role::client, rig.client());
+  fresh_h2.get("/");
+  const ScriptedPeer& fresh = served(rig);
   rig.reload(ten_seconds);
-  ScriptedPeer& fresh = served(rig);
-  rig.sim.run_for(base::seconds(14));
+  rig.sim.run_for(base::Millis{20});
+  CHECK(old.ended());
+  CHECK_FALSE(old_h2.goaways.empty());
+  CHECK_FALSE(fresh.ended());
+  rig.sim.run_for(base::Millis{soonest.count - 30});
+  CHECK_FALSE(fresh.ended());
+  CHECK(fresh_h2.goaways.empty());
+  rig.sim.run_for(base::Millis{latest.count - soonest.count + 2'000});
   CHECK(fresh.ended());
-  CHECK_FALSE(old.ended());
-  CHECK(moved(rig) == 1);
+  CHECK(moved(rig) == 4);
+}
+
+TEST_CASE("a reload that switches it off, or makes it longer, holds for those who are there") {
+  for (const char* const line : {"", "max_age = \"40s\""}) {
+    Rig rig(ten_seconds);
+    rig.network.serve(app, sim::answering(std::string(ok)));
+    const ScriptedPeer& client = served(rig);
+    http2::Peer h2(http2::Peer::Role::client, rig.client());
+    h2.get("/");
+    rig.sim.run_for(base::seconds(5));
+    rig.reload(toml(line));
+    rig.sim.run_for(base::seconds(25));
+    CHECK_FALSE(client.ended());
+    CHECK(h2.goaways.empty());
+    rig.sim.run_for(base::seconds(20));
+    CHECK(moved(rig) == (*line == 0 ? 0 : 2));
+  }
+}
+
+TEST_CASE("each client keeps its share of the jitter through reloads") {
+  Rig rig(ten_seconds);
+  rig.network.serve(app, sim::answering(std::string(ok)));
+  for (int i = 0; i < 50; ++i) served(rig);
+  for (int i = 0; i < 7; ++i) {  // drawn anew each time all would go early
+    rig.sim.run_for(base::seconds(1));
+    rig.reload(toml(i % 2 == 0 ? "max_age = \"10001ms\"" : "max_age = \"10s\""));
+  }
+  rig.sim.run_for(base::seconds(3));  // the middle of the span
+  CHECK(moved(rig) > 10);
+  CHECK(moved(rig) < 40);
 }

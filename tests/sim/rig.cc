@@ -11,7 +11,7 @@ namespace sluice::sim {
 Rig::Rig(std::string_view toml) {
   shared.places.most = 1000;
   worker = std::make_unique<runtime::Worker>(runtime::Worker::Setup{0, 1, sim.loop(), network, shared, peers_});
-  apply(toml);
+  reload(toml);
 }
 
 Rig::~Rig() {
@@ -24,9 +24,12 @@ Rig::~Rig() {
   sim.settle();
 }
 
-void Rig::reload(std::string_view toml) { apply(toml); }
+void Rig::reload(std::string_view toml) {
+  begin_reload(toml);
+  sim.settle();
+}
 
-void Rig::apply(std::string_view toml) {
+void Rig::begin_reload(std::string_view toml) {
   auto loaded = config::load(*config::Source::of("sim.toml", std::string(toml)));
   if (!loaded) FAIL(base::to_text(loaded.error().front()));
   config::Problems warnings;
@@ -40,7 +43,6 @@ void Rig::apply(std::string_view toml) {
     sets.push_back(generation->upstreams[i].shared->set_endpoints(options.endpoints, options.panic_threshold));
   }
   worker->apply(generation, sets, ++epoch_);
-  sim.settle();
 }
 
 support::ScriptedPeer& Rig::client(uint32_t listener, const char* address) {

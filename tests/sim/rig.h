@@ -23,6 +23,7 @@ class Rig {
   // A client of listener `index`; from `address` ("127.0.0.1" counts as trusted for x-sluice-reason).
   support::ScriptedPeer& client(uint32_t listener = 0, const char* address = "192.0.2.7");
   void reload(std::string_view toml);
+  void begin_reload(std::string_view toml);  // without a turn after it
   // Sends `request` on a new connection and returns all that came back, with what simulated time it takes.
   std::string ask(std::string_view request);
   double metric(metrics::Name name,
@@ -39,7 +40,6 @@ class Rig {
   struct NoPeers final : runtime::Peers {
     void post(uint32_t, Message) override {}
   };
-  void apply(std::string_view toml);
   NoPeers peers_;
   runtime::Epoch epoch_ = 0;
   std::vector<std::unique_ptr<support::ScriptedPeer>> clients_;

@@ -60,7 +60,8 @@ struct FakeSession final : http::ServerSession, http::Stream {
   }
   // http::ServerSession
   void drain(http::CloseCause) override {}
-  void limit_age(base::Millis) override {}
+  void spread_age(uint16_t) override {}
+  void options_changed() override {}
   void abort(const http::Failure&, http::CloseCause) override {}
   uint32_t open_streams() const override { return 1; }
   base::Micros idle_since() const override { return {}; }
