@@ -81,6 +81,8 @@ class Request final : public http::Sink {
     backend_.drain();
     answer(text_page(200, "draining\n"));
   }
+  void deregister(const Query&) { backend_.deregister(later()); }
+  void register_again(const Query&) { backend_.register_again(later()); }
   void readyz(const Query&) {
     const Readiness now = backend_.ready();
     answer(now.ready ? text_page(200, "ready\n") : text_page(503, now.reason + "\n"));
@@ -129,9 +131,16 @@ class Request final : public http::Sink {
 std::span<const Request::Door> Request::doors() {
   using enum http::Method;
   static constexpr Door all[] = {
-      {get, "/", &Request::page},           {get, "/status", &Request::status},  {get, "/metrics", &Request::metrics},
-      {get, "/healthz", &Request::healthz}, {get, "/readyz", &Request::readyz},  {get, "/config", &Request::config},
-      {post, "/drain", &Request::drain},    {post, "/reload", &Request::reload},
+      {get, "/", &Request::page},
+      {get, "/status", &Request::status},
+      {get, "/metrics", &Request::metrics},
+      {get, "/healthz", &Request::healthz},
+      {get, "/readyz", &Request::readyz},
+      {get, "/config", &Request::config},
+      {post, "/drain", &Request::drain},
+      {post, "/reload", &Request::reload},
+      {post, "/deregister", &Request::deregister},
+      {post, "/register", &Request::register_again},
   };
   return all;
 }

@@ -9,7 +9,7 @@ namespace sluice::admin {
 
 struct Readiness {
   bool ready = false;
-  std::string reason;              // "starting", "warming", "draining"; "" when ready
+  std::string reason;              // "starting", "warming", "deregistered", "draining"; "" when ready
 };
 
 struct Page {
@@ -28,6 +28,8 @@ class Backend {
   virtual void status(Done done) = 0;        // JSON
   virtual void config(Done done) = 0;        // TOML, secrets hidden
   virtual void reload(Done done) = 0;        // 200, or 400 with every problem of the file
+  virtual void deregister(Done done) = 0;    // a lame duck; 200, when every worker knows
+  virtual void register_again(Done done) = 0;  // and back; 200, or 409 once a drain has begun
   virtual void drain() = 0;
 
  protected:

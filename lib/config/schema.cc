@@ -78,7 +78,9 @@ void visit_runtime(Visitor& v, RuntimeOptions& o) {
 
 void visit_drain(Visitor& v, DrainOptions& o) {
   key(v,
-      {"deregister_wait", Takes::now, "after the signal /readyz says 503 while everything is served as before",
+      {"deregister_wait", Takes::now,
+       "after the signal /readyz says 503 while everything is served as before; answers of HTTP/1 already carry "
+       "Connection: close",
        "load balancers need a few seconds to see the 503 and stop sending"},
       Duration(o.deregister_wait));
   key(v,

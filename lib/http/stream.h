@@ -121,6 +121,10 @@ class ServerSession {
   // No new requests: idle now -> closes now; else the open ones finish (HTTP/1: answers carry Connection: close;
   // HTTP/2: two-step GOAWAY). on_session_end follows.
   virtual void drain(CloseCause cause) = 0;
+  // While `on` each answer that begins is the last one of its connection, where the answer itself can say so (HTTP/1:
+  // Connection: close); idle connections stay. HTTP/2 cannot say it: nothing, until drain(). Off again: from the next
+  // answer on as ever.
+  virtual void close_after_answer(bool on) = 0;
   // It drains itself when it is max_age x permille / 1000 old: the share that is its own, told at its beginning.
   virtual void spread_age(uint16_t permille) = 0;
   // The options that it was made with have changed, in place: what is owed under them is looked at in a later turn.

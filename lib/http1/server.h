@@ -81,6 +81,7 @@ class Server final : public http::ServerSession,
 
   // http::ServerSession
   void drain(http::CloseCause cause) override;
+  void close_after_answer(bool on) override { close_after_answer_ = on; }
   void spread_age(uint16_t permille) override;
   void options_changed() override;
   void abort(const http::Failure& why, http::CloseCause cause) override;
@@ -175,6 +176,8 @@ class Server final : public http::ServerSession,
   bool patient_ = false;  // a two-way stream: the client's limits rest
   bool answer_marked_ = false;  // answer_mark_ was taken
   bool keep_ = true;  // as the answer's head said
+  bool close_after_answer_ = false;
+  bool sent_away_ = false;  // the answer's head told a client to go that would have stayed
   bool eof_ = false;
 };
 

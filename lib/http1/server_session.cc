@@ -346,6 +346,7 @@ bool Server::keeps_alive() const {
 
 CloseCause Server::close_cause() const {
   if (draining_) return drain_cause_;
+  if (sent_away_) return CloseCause::drain;
   return requests_ >= options_.max_requests ? CloseCause::max_requests : CloseCause::peer_asked;
 }
 

@@ -22,7 +22,9 @@ void ServerStream::send_head(const http::Head& head, End end) {
   } else {
     if (request_ == Request::upgrade_asked)
       request_ = Request::ended;  // refused: what the client sends now is its next request
-    session_.keep_ = session_.keeps_alive() && !head.last && message.framing != Framing::until_close;
+    session_.sent_away_ = session_.close_after_answer_ && session_.keeps_alive();
+    session_.keep_ =
+        session_.keeps_alive() && !session_.sent_away_ && !head.last && message.framing != Framing::until_close;
     const bool old = head_.version == http::Version::http_10;
     ours.hop = !session_.keep_ ? Hop::close : old ? Hop::keep_alive : Hop::plain;
     if (head.status == 426 && !old) ours.upgrade = head.upgrade;            // RFC 9110 15.5.22: it says what to

@@ -128,6 +128,7 @@ class Server final : public http::ServerSession,
 
   // http::ServerSession
   void drain(http::CloseCause cause) override;
+  void close_after_answer(bool) override {}
   void spread_age(uint16_t permille) override;
   void options_changed() override;
   void abort(const http::Failure& why, http::CloseCause cause) override;

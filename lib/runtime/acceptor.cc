@@ -149,9 +149,10 @@ void Acceptor::take(net::TransportPtr transport) {
   worker_.clients().arrive(client);
 }
 
-void Acceptor::begun() {
+bool Acceptor::begun() {
   cells_.connections->add(1);
   cells_.connections_total->add(1);
+  return worker_.arrivals().counting();
 }
 
 // Place one of two that know HTTP versions (the other: upstream/connector.cc).
@@ -172,6 +173,7 @@ http::ServerSessionPtr Acceptor::make_session(net::TransportPtr transport, const
   auto session = wire.make_session(worker_.loop(), std::move(transport), in_force_, scheme, host);
   session->spread_age(worker_.share());
   if (draining_) session->drain(http::CloseCause::drain);
+  if (worker_.arrivals().counting()) session->close_after_answer(true);
   return session;
 }
 
@@ -184,6 +186,7 @@ Clients& Acceptor::clients() { return worker_.clients(); }
 
 http::Sink& Acceptor::begin_exchange(Client& client, http::Stream& stream) {
   worker_.clients().on_busy(client);
+  worker_.arrivals().request(loop().now(), client.newcomer());
   return *worker_.begin_exchange(*site_, listening_->index, stream);
 }
 
@@ -214,6 +217,10 @@ void Acceptor::drain(http::CloseCause cause) {
     c->drain(cause);
     c = next;
   }
+}
+
+void Acceptor::close_after_answer(bool on) {
+  for (Client* c = here_.front(); c != nullptr; c = here_.next(*c)) c->close_after_answer(on);
 }
 
 void Acceptor::leave(http::CloseCause cause) {

@@ -75,6 +75,8 @@ class Acceptor final : private tls::TlsEvents {
   void stop_listening();
   // Idle connections end now, the others as their requests end.
   void drain(http::CloseCause cause);
+  // See http::ServerSession::close_after_answer(): all of its clients. Those that come later ask the worker.
+  void close_after_answer(bool on);
   // Its listener left the configuration: stops and drains. What still comes on its connections is routed as before.
   void leave(http::CloseCause cause);
   void abort_all(const http::Failure& why, http::CloseCause cause);
@@ -98,7 +100,7 @@ class Acceptor final : private tls::TlsEvents {
   void proxy_header_refused(const net::Peer& peer, std::string_view detail);
   void accept_failed(int error);
   void listener_stopped();
-  void begun();
+  bool begun();  // true: after /readyz began to say 503
   void ended(Client& client, http::CloseCause cause);
 
  private:

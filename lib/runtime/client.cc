@@ -26,7 +26,7 @@ Client::~Client() = default;
 
 void Client::begin() {
   begun_ = true;
-  acceptor_.begun();
+  newcomer_ = acceptor_.begun();
   if (listening_->options.proxy_protocol == net::ProxyProtocolIn::off) return secure();
   proxy_ = net::ProxyReader::make(acceptor_.loop(), std::move(transport_),
                                   listening_->options.downstream.header_timeout, *this);
@@ -115,6 +115,10 @@ void Client::drain(http::CloseCause cause) {
   } else {
     end(cause);
   }
+}
+
+void Client::close_after_answer(bool on) {
+  if (session_ != nullptr) session_->close_after_answer(on);
 }
 
 void Client::abort(const http::Failure& why, http::CloseCause cause) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include "base/list.h"
 #include "base/slab.h"
@@ -35,6 +36,10 @@ class Client final : public http::ServerHost,
   uint8_t asked_again() { return ++asked_; }  // for a place
   // Closed now: whoever comes next finds its descriptor free. No request of it may be open (abort() is for those).
   void end(http::CloseCause cause);
+  // See http::ServerSession::close_after_answer().
+  void close_after_answer(bool on);
+  // Was it let in after /readyz began to say 503, and is this the first time that somebody asks?
+  bool newcomer() { return std::exchange(newcomer_, false); }
   // Options of its listener have changed in place; false: it knows that version. It does not end in this call.
   bool options_changed(uint32_t version);
   void leave_listener() { base::ListHook<struct OfListener>::unlink(); }
@@ -78,6 +83,7 @@ class Client final : public http::ServerHost,
   http::ServerSessionPtr session_;
   uint32_t options_version_;  // of its acceptor's options, that it knows
   uint8_t asked_ = 0;
+  bool newcomer_ = false;
   bool begun_ = false;
   bool ended_ = false;
 };

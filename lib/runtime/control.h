@@ -1,5 +1,6 @@
 // Control: what is in force, and the way of a change to the workers. It alone changes endpoint sets and health bits,
-// and it alone decides when the process ends. Its rooms: series, checks, readiness, leaving, reloads, pages. Knows no
+// and it alone decides when the process ends. Its rooms: series, checks, readiness, registration, leaving, reloads,
+// pages. Knows no
 // thread, no descriptor and no clock of its own, so that all of it runs in a simulation too.
 #pragma once
 
@@ -16,6 +17,7 @@
 #include "runtime/leaving.h"
 #include "runtime/pages.h"
 #include "runtime/readiness.h"
+#include "runtime/registration.h"
 #include "runtime/reloads.h"
 #include "runtime/series.h"
 
@@ -72,6 +74,7 @@ class Control final : private Discovery::User, private Reloads::User {
   Checks checks_;
   Discovery discovery_;
   Readiness readiness_;
+  Registration registration_;
   Leaving leaving_;
   Reloads reloads_;
   Pages pages_;

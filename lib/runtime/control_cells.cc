@@ -16,6 +16,7 @@ ControlCells::ControlCells(metrics::Registry& registry)
       phase_(registry.gauge(Name::drain_phase, {}, registry.control())),
       seconds_left_(registry.gauge(Name::drain_seconds_left, {}, registry.control())),
       remaining_(registry.gauge(Name::drain_remaining, {"connections"}, registry.control())),
+      deregistered_(registry.gauge(Name::deregistered, {}, registry.control())),
       reload_good_(registry.counter(Name::config_reloads_total, {"ok"}, registry.control())),
       reload_bad_(registry.counter(Name::config_reloads_total, {"failed"}, registry.control())),
       last_good_(registry.gauge(Name::config_last_reload_success, {}, registry.control())) {
@@ -30,6 +31,8 @@ void ControlCells::drain(Phase phase, base::Micros left, uint64_t connections) {
   seconds_left_.set(left.seconds());
   remaining_.set(static_cast<double>(phase == Phase::serving ? 0 : connections));
 }
+
+void ControlCells::deregistered(bool on) { deregistered_.set(on ? 1 : 0); }
 
 void ControlCells::reloaded(bool good) {
   (good ? reload_good_ : reload_bad_).add();

@@ -18,6 +18,7 @@ class ControlCells {
  public:
   explicit ControlCells(metrics::Registry& registry);
   void drain(Phase phase, base::Micros left, uint64_t connections);
+  void deregistered(bool on);
   void reloaded(bool good);
   void certificates(const Generation& generation);   // of this one, and no others, in the scrape
   void log_dropped(const exchange::AccessLog* access);   // computed at each scrape; nullptr: there is no access log
@@ -27,6 +28,7 @@ class ControlCells {
   metrics::Gauge& phase_;
   metrics::Gauge& seconds_left_;
   metrics::Gauge& remaining_;
+  metrics::Gauge& deregistered_;
   metrics::Counter& reload_good_;
   metrics::Counter& reload_bad_;
   metrics::Gauge& last_good_;

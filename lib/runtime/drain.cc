@@ -39,8 +39,7 @@ Phase Drain::step(base::Micros now, uint64_t left) {
     case Phase::serving:
     case Phase::gone: break;
     case Phase::deregistering:
-      if (since >= std::min(base::Micros(options_.deregister_wait), base::Micros(options_.deadline)))
-        phase_ = Phase::draining;
+      if (since >= wait()) phase_ = Phase::draining;
       break;
     case Phase::draining:
       if (left == 0) {
@@ -55,6 +54,10 @@ Phase Drain::step(base::Micros now, uint64_t left) {
       break;
   }
   return phase_;
+}
+
+base::Micros Drain::wait() const {
+  return std::min(base::Micros(options_.deregister_wait), base::Micros(options_.deadline));
 }
 
 base::Micros Drain::time_left(base::Micros now) const {

@@ -41,6 +41,7 @@ class Drain {
   // Where we are at `now` with `left` connections of clients. Moves on by at most one phase per call.
   Phase step(base::Micros now, uint64_t left);
   Phase phase() const { return phase_; }
+  base::Micros wait() const;  // how long /readyz says 503 before listeners close
   // Until the deadline; 0 while serving.
   base::Micros time_left(base::Micros now) const;
   void set_options(const config::DrainOptions& options) { options_ = options; }  // a reload; only while serving

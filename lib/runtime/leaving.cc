@@ -9,8 +9,8 @@ constexpr base::Millis tick_every = base::millis(20);
 
 }  // namespace
 
-Leaving::Leaving(ControlEnv& env, const config::DrainOptions& options)
-    : env_(env), timer_(this, net::timer_call<&Leaving::tick>), drain_(options) {}
+Leaving::Leaving(ControlEnv& env, Registration& registration, const config::DrainOptions& options)
+    : env_(env), registration_(registration), timer_(this, net::timer_call<&Leaving::tick>), drain_(options) {}
 
 void Leaving::begin(Ask by) {
   const Phase before = drain_.phase();
@@ -30,10 +30,14 @@ void Leaving::tick() {
 void Leaving::enter(Phase phase) {
   base::info("drain: {}", rule_of(phase).name);
   switch (phase) {
-    case Phase::serving:
-    case Phase::deregistering: break;
-    case Phase::draining: tell_workers(); break;
+    case Phase::serving: break;
+    case Phase::deregistering: registration_.drain_begins(); break;
+    case Phase::draining:
+      registration_.wait_is_over(drain_.wait());
+      tell_workers();
+      break;
     case Phase::closing:
+      registration_.wait_is_over(drain_.wait());
       tell_workers();
       env_.crew.to_all([](Worker& worker) { worker.abort_all(); });
       break;

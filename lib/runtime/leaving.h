@@ -7,12 +7,13 @@
 #include "net/timer.h"
 #include "runtime/control_env.h"
 #include "runtime/drain.h"
+#include "runtime/registration.h"
 
 namespace sluice::runtime {
 
 class Leaving {
  public:
-  Leaving(ControlEnv& env, const config::DrainOptions& options);
+  Leaving(ControlEnv& env, Registration& registration, const config::DrainOptions& options);
   // Begins to leave. Asked again in the same way: at once.
   void begin(Ask by);
   Phase phase() const { return drain_.phase(); }
@@ -26,6 +27,7 @@ class Leaving {
   uint64_t connections_left() const;
 
   ControlEnv& env_;
+  Registration& registration_;
   net::Timer timer_;
   Drain drain_;
   uint32_t closed_ = 0;  // workers whose listeners are closed

@@ -8,10 +8,28 @@
 #include "runtime/status.h"
 
 namespace sluice::runtime {
+namespace {
+
+constexpr const char* plain_text = "text/plain; charset=utf-8";
+
+}  // namespace
 
 admin::Readiness Pages::ready() {
   if (!rule_of(rooms_.leaving.phase()).ready) return {false, "draining"};
+  if (!rooms_.registration.registered()) return {false, "deregistered"};
   return rooms_.readiness.now();
+}
+
+void Pages::deregister(Done done) {
+  if (rooms_.leaving.phase() != Phase::serving) return done({200, plain_text, "draining: deregistered already\n"});
+  rooms_.registration.deregister(
+      [done] { done({200, plain_text, "deregistered: everything is served; POST /register undoes it\n"}); });
+}
+
+void Pages::register_again(Done done) {
+  if (rooms_.leaving.phase() != Phase::serving)
+    return done({409, plain_text, "409: draining, that cannot be undone\n"});
+  rooms_.registration.register_again([done] { done({200, plain_text, "registered\n"}); });
 }
 
 std::span<const std::string> Pages::hosts() { return rooms_.in_force->snapshot->admin.hosts; }
@@ -20,7 +38,7 @@ void Pages::on_helper(std::function<admin::Page()> make, const Done& done) {
   auto page = std::make_shared<admin::Page>();
   const bool taken =
       env_.helper.submit([page, make = std::move(make)] { *page = make(); }, [page, done] { done(std::move(*page)); });
-  if (!taken) done({503, "text/plain; charset=utf-8", "503: too many requests for this page are under way\n"});
+  if (!taken) done({503, plain_text, "503: too many requests for this page are under way\n"});
 }
 
 void Pages::metrics(Done done) {
@@ -50,8 +68,11 @@ void Pages::status(Done done) {
                                     for (WorkerStatus& of : workers) {
                                       facts.workers.push_back(std::move(of.clusters));
                                       facts.listener_connections.push_back(std::move(of.listener_connections));
+                                      facts.arrivals.add(of.arrivals);
                                     }
                                     facts.ready = ready();
+                                    facts.registered = rooms_.registration.registered();
+                                    facts.deregistered_for = rooms_.registration.deregistered_for();
                                     facts.names = rooms_.discovery.status();
                                     facts.wall = env_.loop.wall();
                                     facts.phase = rooms_.leaving.phase();

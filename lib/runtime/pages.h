@@ -7,6 +7,7 @@
 #include "runtime/generation.h"
 #include "runtime/leaving.h"
 #include "runtime/readiness.h"
+#include "runtime/registration.h"
 #include "runtime/reloads.h"
 
 namespace sluice::runtime {
@@ -17,6 +18,7 @@ class Pages final : public admin::Backend {
     const GenerationPtr& in_force;
     Discovery& discovery;
     Readiness& readiness;
+    Registration& registration;
     Leaving& leaving;
     Reloads& reloads;
   };
@@ -29,6 +31,8 @@ class Pages final : public admin::Backend {
   void config(Done done) override;
   void reload(Done done) override { rooms_.reloads.reload(std::move(done)); }
   void drain() override { rooms_.leaving.begin(Ask::admin); }
+  void deregister(Done done) override;
+  void register_again(Done done) override;
 
  private:
   void on_helper(std::function<admin::Page()> make, const Done& done);

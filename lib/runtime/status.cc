@@ -122,6 +122,16 @@ std::string name_json(const dns::NameStatus& name, base::Micros wall) {
                      quoted(dns::state_name(name.state)), name.followed, records.text(), history.text());
 }
 
+// "null" while registered.
+std::string arrivals_json(const StatusFacts& facts) {
+  if (facts.registered) return "null";
+  const Arrivals::Counts& came = facts.arrivals;
+  return fmt::format(R"({{"seconds":{:.3f},"new_connections":{},"last_connection_after_seconds":{:.3f},)"
+                     R"("requests":{},"last_request_after_seconds":{:.3f}}})",
+                     facts.deregistered_for.seconds(), came.connections, came.last_connection.seconds(), came.requests,
+                     came.last_request.seconds());
+}
+
 }  // namespace
 
 std::string status_json(const Generation& generation, const StatusFacts& facts) {
@@ -133,12 +143,13 @@ std::string status_json(const Generation& generation, const StatusFacts& facts) 
   for (const dns::NameStatus& name : facts.names) names.add(name_json(name, facts.wall));
   return fmt::format(
       R"({{"version":{},"ready":{},"reason":{},"phase":{},"uptime_seconds":{:.3f},"drain_seconds_left":{:.3f},)"
+      R"("since_deregistered":{},)"
       R"("connections":{},"workers":{},)"
       R"("listeners":[{}],"upstreams":[{}],"dns":[{}]}})"
       "\n",
       quoted(version()), facts.ready.ready, quoted(facts.ready.reason), quoted(rule_of(facts.phase).name),
-      facts.uptime.seconds(), facts.drain_left.seconds(), facts.connections, facts.workers.size(), listeners.text(),
-      upstreams.text(), names.text());
+      facts.uptime.seconds(), facts.drain_left.seconds(), arrivals_json(facts), facts.connections, facts.workers.size(),
+      listeners.text(), upstreams.text(), names.text());
 }
 
 }  // namespace sluice::runtime

@@ -6,6 +6,7 @@
 
 #include "admin/backend.h"
 #include "dns/directory.h"
+#include "runtime/arrivals.h"
 #include "runtime/drain.h"
 #include "runtime/generation.h"
 #include "upstream/cluster_impl.h"
@@ -15,6 +16,9 @@ namespace sluice::runtime {
 struct StatusFacts {
   admin::Readiness ready;
   Phase phase = Phase::serving;
+  bool registered = true;
+  base::Micros deregistered_for{};
+  Arrivals::Counts arrivals;                                   // of all workers; while not registered
   base::Micros uptime{};
   base::Micros drain_left{};
   uint32_t connections = 0;

@@ -263,6 +263,11 @@ void Worker::abort_all() {
   for (auto& left : leaving_) left.acceptor->abort_all(why, http::CloseCause::drain);
 }
 
+void Worker::set_deregistered(bool on) {
+  on ? arrivals_.begin(loop_.now()) : arrivals_.end();
+  for (auto& acceptor : acceptors_) acceptor->close_after_answer(on);
+}
+
 void Worker::bring(uint32_t listener, net::TransportPtr transport) {
   acceptors_.at(listener)->take(std::move(transport));
 }
@@ -279,6 +284,7 @@ WorkerStatus Worker::status() {
   for (const auto& acceptor : acceptors_) {
     all.listener_connections.push_back(static_cast<uint32_t>(acceptor->connections()));
   }
+  all.arrivals = arrivals_.counts();
   return all;
 }
 

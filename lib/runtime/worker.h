@@ -13,6 +13,7 @@
 #include "exchange/exchange.h"
 #include "metrics/registry.h"
 #include "runtime/acceptor.h"
+#include "runtime/arrivals.h"
 #include "runtime/cells.h"
 #include "runtime/clients.h"
 #include "runtime/crew.h"
@@ -34,6 +35,7 @@ struct Shared {
 struct WorkerStatus {
   std::vector<upstream::ClusterStatus> clusters;  // by upstream, in the order of the generation
   std::vector<uint32_t> listener_connections;  // by listener
+  Arrivals::Counts arrivals;
 };
 
 class Worker final : private exchange::Site::Owner, private upstream::PeerWorkers {
@@ -66,6 +68,8 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   // fall idle. Asked again: nothing.
   void leave(std::function<void()> closed);
   void abort_all();
+  // /readyz says 503: what comes is served, and counted; answers of HTTP/1 tell their clients to go. Off: as ever.
+  void set_deregistered(bool on);
   // A connection that came another way than through a socket of ours (simulations).
   void bring(uint32_t listener, net::TransportPtr transport);
   bool has_listener(uint32_t index) const { return index < acceptors_.size(); }
@@ -77,6 +81,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   uint32_t index() const { return index_; }
   WorkerMeter& meter() { return meter_; }
   Clients& clients() { return clients_; }
+  Arrivals& arrivals() { return arrivals_; }
   uint16_t share() { return static_cast<uint16_t>(800 + random_.next() % 401); }  // permille: 1 +-20 %
   void connection_closed(http::CloseCause cause);
   void listener_stopped();
@@ -122,6 +127,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   exchange::Env env_;
   base::Slab<exchange::Exchange> exchanges_;
   Clients clients_;
+  Arrivals arrivals_;
   GenerationPtr generation_;
   Epoch epoch_ = 0;
   std::function<void(const Held&)> report_held_;

@@ -56,15 +56,16 @@ def test_phases(start, held, how):
     drain(sluice, how)
     wait_for(lambda: sluice.readyz()[0] == 503, what="/readyz says 503")
     assert "drain" in sluice.readyz()[1].lower()
-    # Phase 1: as before.
+    # Phase 1: as before, but that clients of HTTP/1 are told to go.
     assert phase(sluice) == 1
     assert sluice.request().status == 200, "a new connection while deregistering"
-    assert kept.request().closes is False
+    told = kept.request()
+    assert told.status == 200 and told.closes and kept.ended()
     assert sluice.metric("sluice_drain_seconds_left") > 0
     # Phase 2: the listener is closed, idle connections end, the busy one is served.
     sluice.wait_metric(2, "sluice_drain_phase")
     wait_for(lambda: sluice.refuses(), what="new connections are refused")
-    assert idle.ended() and kept.ended()
+    assert idle.ended()
     assert sluice.metric("sluice_drain_remaining") >= 1
     assert sluice.process.poll() is None
     held.gate.set()
@@ -314,6 +315,71 @@ def test_sighup_during_a_drain_changes_nothing(start, held):
         held.gate.set()
         assert client.response().status == 200
     assert sluice.wait_exit() == 0
+
+
+def test_lame_duck(start):
+    """POST /deregister: 503 on /readyz, all is served, clients of HTTP/1 are told to go; POST /register undoes it."""
+    sluice = start.sluice(config(start.origin().address, workers=2))
+    stays = sluice.client()
+    assert sluice.status()["since_deregistered"] is None
+    for _ in range(2):
+        assert sluice.admin("/deregister", "POST")[0] == 200
+        assert sluice.readyz() == (503, "deregistered\n")
+        assert sluice.metric("sluice_deregistered") == 1 and phase(sluice) == 0
+    with sluice.client() as client:
+        answer = client.request()
+        assert answer.status == 200 and answer.closes and client.ended()
+    sluice.reload()
+    sluice.request()
+    status = sluice.status()
+    assert status["ready"] is False and status["reason"] == "deregistered" and status["phase"] == "serving"
+    came = status["since_deregistered"]
+    assert came["new_connections"] == 2 and came["requests"] == 2
+    assert came["seconds"] >= came["last_connection_after_seconds"] > 0
+    for _ in range(2):
+        assert sluice.admin("/register", "POST") == (200, "registered\n")
+        assert sluice.readyz()[0] == 200 and sluice.metric("sluice_deregistered") == 0
+    assert sluice.status()["since_deregistered"] is None
+    for _ in range(2):
+        assert stays.request().closes is False
+    stays.close()
+    sluice.wait_stderr("registered again: the last new connection came")
+    assert sluice.stderr().count("registered again") == 1 and sluice.stderr().count("deregistered:") == 1
+
+
+def test_a_drain_of_a_lame_duck(start, held):
+    """It goes on as usual, and cannot be undone; what still came is told at the end of the wait."""
+    origin = start.origin(held)
+    sluice = start.sluice(config(origin.address, deregister_wait=limit(1), deadline="60s"))
+    assert sluice.admin("/deregister", "POST")[0] == 200
+    busy = sluice.client()
+    busy.send(build(path="/held"))
+    origin.wait_heads(1)
+    sluice.signal(signal.SIGTERM)
+    sluice.wait_metric(1, "sluice_drain_phase")
+    for _ in range(2):
+        status, text = sluice.admin("/register", "POST")
+        assert status == 409 and "draining" in text
+        assert sluice.admin("/deregister", "POST")[0] == 200
+    assert sluice.readyz() == (503, "draining\n")
+    assert sluice.request().status == 200
+    sluice.wait_stderr("of deregister_wait were needed: the last new connection came")
+    assert "; 2 came, and 2 requests, the last after" in sluice.stderr()
+    sluice.wait_metric(2, "sluice_drain_phase")
+    assert sluice.admin("/register", "POST")[0] == 409
+    held.gate.set()
+    assert busy.response().status == 200
+    assert sluice.wait_exit() == 0
+
+
+def test_a_wait_that_nobody_needed(start):
+    sluice = start.sluice(config(start.origin().address, deregister_wait="100s", deadline="200s"))
+    sluice.signal(signal.SIGTERM)
+    sluice.wait_metric(1, "sluice_drain_phase")
+    sluice.signal(signal.SIGTERM)
+    assert sluice.wait_exit() == 0
+    assert "0 s of the 100 s of deregister_wait (cut short after " in sluice.stderr()
+    assert "no new connection came after /readyz said 503, and no request" in sluice.stderr()
 
 
 def test_load_through_a_drain_loses_nothing(start):

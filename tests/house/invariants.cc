@@ -97,6 +97,17 @@ void Invariants::at_rest() {
   pools();
   no_dead_series();
   nothing_left();
+  registration();
+}
+
+// What /readyz says every worker does.
+void Invariants::registration() const {
+  if (off("registration")) return;
+  const bool away = house_.control->pages().ready().reason == "deregistered";
+  for (uint32_t i = 0; i < House::workers; ++i) {
+    if (house_.worker(i).arrivals().counting() != away)
+      throw Broken{fmt::format("/readyz says {}, worker {} does otherwise", away ? "deregistered" : "ready", i)};
+  }
 }
 
 // Every series stands for something that is configured.

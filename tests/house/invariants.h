@@ -26,6 +26,7 @@ class Invariants {
   void pools() const;
   void note_ways(const config::Snapshot& snapshot);
   void nothing_left() const;
+  void registration() const;
   void no_dead_series() const;
 
   bool off(std::string_view name) const { return without_.find(name) != std::string::npos; }

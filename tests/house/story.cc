@@ -131,13 +131,14 @@ void Story::say(const std::string& what) const {
 
 void Story::event(uint32_t number) {
   support::Random random(plot_.seed + (number + 1) * event_salt);
-  switch (random.below(10)) {
+  switch (random.below(11)) {
     case 0:
     case 1:
     case 2:
       reload(random);
       if (random.one_in(3)) reload(random);
       break;
+    case 10: register_or_not(random); break;
     case 3: arrive(random); break;
     case 4: storm(random); break;
     case 5:
@@ -158,13 +159,28 @@ void Story::reload(support::Random& random) {
   for (uint64_t n = random.between(1, 3); n != 0; --n) words += (words.empty() ? "" : ", ") + model_.change(random);
   say("reload: " + words);
   house_.file = model_.toml();
-  ++reloads_asked_;
+  ++asked_;
   house_.reload([this](const admin::Page& page) {
-    ++reloads_answered_;
+    ++answered_;
     say(fmt::format("  {} {}", page.status, page.body));
     if (page.status == 200) invariants_.reloaded();
     if (page.status == 400) throw Broken{"a good configuration was refused: " + page.body};
   });
+}
+
+// A lame duck, and back; the same again.
+void Story::register_or_not(support::Random& random) {
+  const bool away = random.one_in(2);
+  say(away ? "deregister" : "register");
+  runtime::Pages& pages = house_.control->pages();
+  ++asked_;
+  const auto done = [this](const admin::Page& page) {
+    ++answered_;
+    if (page.status != 200) throw Broken{"refused: " + page.body};
+  };
+  away ? pages.deregister(done) : pages.register_again(done);
+  const admin::Readiness now = pages.ready();
+  if (away != (now.reason == "deregistered")) throw Broken{"/readyz says " + now.reason};
 }
 
 void Story::arrive(support::Random& random) {
@@ -264,9 +280,13 @@ void Story::end() {
   say("everybody leaves");
   for (const auto& client : clients_) client->peer->reset();
   house_.run_for(after_the_end);
-  if (reloads_answered_ != reloads_asked_) {
-    throw Broken{fmt::format("{} of {} reloads were answered", reloads_answered_, reloads_asked_)};
+  if (answered_ != asked_) {
+    throw Broken{fmt::format("{} of {} requests of the admin were answered", answered_, asked_)};
   }
+  invariants_.at_rest();
+  house_.control->pages().register_again([](const admin::Page&) {});
+  house_.settle();
+  if (!house_.control->pages().ready().ready) throw Broken{"registered again, and not ready"};
   invariants_.at_rest();
   say("drain");
   house_.control->leaving().begin(runtime::Ask::terminate);

@@ -36,6 +36,7 @@ class Story {
   void say(const std::string& what) const;
 
   void reload(support::Random& random);
+  void register_or_not(support::Random& random);
   void arrive(support::Random& random);
   void storm(support::Random& random);
   void client_acts(support::Random& random);
@@ -49,8 +50,8 @@ class Story {
   House house_;
   Invariants invariants_;
   std::vector<std::unique_ptr<Client>> clients_;
-  uint32_t reloads_asked_ = 0;
-  uint32_t reloads_answered_ = 0;
+  uint32_t asked_ = 0;  // of the admin listener
+  uint32_t answered_ = 0;
 };
 
 }  // namespace sluice::house

@@ -60,6 +60,7 @@ struct FakeSession final : http::ServerSession, http::Stream {
   }
   // http::ServerSession
   void drain(http::CloseCause) override {}
+  void close_after_answer(bool) override {}
   void spread_age(uint16_t) override {}
   void options_changed() override {}
   void abort(const http::Failure&, http::CloseCause) override {}
@@ -91,6 +92,8 @@ struct SlowBackend final : admin::Backend {
   void config(Done done) override { waiting.push_back(std::move(done)); }
   void reload(Done done) override { waiting.push_back(std::move(done)); }
   void drain() override {}
+  void deregister(Done done) override { waiting.push_back(std::move(done)); }
+  void register_again(Done done) override { waiting.push_back(std::move(done)); }
   void pages_are_ready() {
     for (Done& done : std::exchange(waiting, {})) done({200, "text/plain", "page"});
   }
