@@ -276,6 +276,12 @@ bool Worker::warm() {
   return std::ranges::all_of(clusters_, [](auto& entry) { return entry.second.cluster->warm(); });
 }
 
+std::vector<upstream::ClusterStatus> Worker::clusters() {
+  std::vector<upstream::ClusterStatus> all;
+  for (auto& [shared, placement] : clusters_) all.push_back(placement.cluster->status());
+  return all;
+}
+
 WorkerStatus Worker::status() {
   WorkerStatus all;
   for (const Backing& backing : generation_->upstreams) {

@@ -75,6 +75,8 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   bool has_listener(uint32_t index) const { return index < acceptors_.size(); }
   bool warm();  // every pool holds its share of min_idle
   WorkerStatus status();
+  // All clusters, those that left the configuration too, until they are gone.
+  std::vector<upstream::ClusterStatus> clusters();
 
   // For Acceptor and Client
   net::Loop& loop() { return loop_; }

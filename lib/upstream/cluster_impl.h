@@ -33,6 +33,7 @@ class PeerWorkers {
 };
 
 struct EndpointStatus {
+  std::uint64_t id = 0;
   std::string name;
   std::string address;
   std::string host;  // what it is asked for as

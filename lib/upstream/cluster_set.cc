@@ -249,6 +249,7 @@ ClusterStatus ClusterImpl::status() {
     for (const auto& e : *list) {
       const SharedEndpoint& shared = e->shared();
       EndpointStatus& out = s.endpoints.emplace_back();
+      out.id = shared.id();
       out.name = shared.name();
       out.address = shared.address().text();
       out.host = shared.host();

@@ -151,13 +151,15 @@ bool House::pass_time() {
   return true;
 }
 
+bool House::no_mail() const {
+  return std::ranges::all_of(mail_, [](const auto& from) {
+    return std::ranges::all_of(from, [](const auto& queue) { return queue.empty(); });
+  });
+}
+
 bool House::quiet() const {
-  for (const auto& from : mail_) {
-    for (const auto& queue : from) {
-      if (!queue.empty()) return false;
-    }
-  }
-  return jobs_.empty() && std::ranges::none_of(members_, [](const Member& m) { return m.sim->work_now(); });
+  return no_mail() && jobs_.empty() &&
+         std::ranges::none_of(members_, [](const Member& m) { return m.sim->work_now(); });
 }
 
 void House::settle() {

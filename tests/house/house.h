@@ -55,6 +55,7 @@ class House final : private runtime::Crew, private admin::Helper {
   runtime::Worker& worker(uint32_t index) { return *members_[index].worker; }
   uint32_t connections() const { return shared.places.taken.load(); }
   bool quiet() const;  // no step is left but by time
+  bool no_mail() const;  // nothing is on its way between threads
   base::Micros now() const { return clock_.now(); }
   uint64_t steps() const { return steps_; }
 

@@ -10,6 +10,7 @@ namespace {
 
 using metrics::Name;
 
+constexpr uint64_t look_closely_every = 512;
 constexpr uint64_t look_every = 64;                // steps between two looks at what costs more
 
 constexpr std::array shares{Name::downstream_connections,       Name::requests_in_flight,
@@ -29,6 +30,7 @@ void Invariants::after_step() {
   if (house_.steps() % look_every != 0) return;
   gauges();
   pools();
+  if (house_.steps() % look_closely_every == 0) slots();
 }
 
 // A cap that was lowered is reached by what ends; until then nothing comes on top.
@@ -92,7 +94,31 @@ void Invariants::pools() const {
   }
 }
 
+// What the caps count are the connections there are, whoever has them; a slot may be under way between two workers.
+void Invariants::slots() {
+  if (off("slots") || !house_.no_mail()) return;
+  for (const runtime::Backing& backing : house_.control->generation()->upstreams) {
+    for (const auto& entry : backing.shared->endpoints()->entries) endpoints_[entry.endpoint->id()] = entry.endpoint;
+  }
+  std::map<uint64_t, uint64_t> connections;
+  for (uint32_t i = 0; i < House::workers; ++i) {
+    for (const auto& cluster : house_.worker(i).clusters()) {
+      for (const auto& e : cluster.endpoints) connections[e.id] += e.connecting + e.active + e.idle;
+    }
+  }
+  std::erase_if(endpoints_, [](const auto& known) { return known.second.expired(); });
+  for (const auto& [id, known] : endpoints_) {
+    const auto endpoint = known.lock();
+    const uint64_t counted = endpoint->connections() + endpoint->tunnels();
+    if (counted != connections[id]) {
+      throw Broken{
+          fmt::format("{} slots of {} are taken for {} connections", counted, endpoint->name(), connections[id])};
+    }
+  }
+}
+
 void Invariants::at_rest() {
+  slots();
   gauges();
   pools();
   no_dead_series();

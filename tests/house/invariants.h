@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -24,6 +25,7 @@ class Invariants {
   void cap();
   void gauges() const;
   void pools() const;
+  void slots();
   void note_ways(const config::Snapshot& snapshot);
   void nothing_left() const;
   void registration() const;
@@ -35,7 +37,8 @@ class Invariants {
   std::string without_;
   uint32_t connections_ = 0;                       // after the step before
   std::map<std::string, std::string> ways_;        // by upstream: what decides whether its connections can be kept
-  std::set<std::string> rewired_;                  // upstreams whose connections a reload had a reason to close
+  std::map<uint64_t, std::weak_ptr<const upstream::SharedEndpoint>> endpoints_;  // by id, all that ever were in a set
+  std::set<std::string> rewired_;  // upstreams whose connections a reload had a reason to close
 };
 
 }  // namespace sluice::house

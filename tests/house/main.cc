@@ -1,6 +1,6 @@
 // The program behind scripts/sim: stories of the House by seed.
 //   house --seed N       one, told event by event
-//   house --seeds N [--first M]   N of them; at the first that breaks: its seed, and 1
+//   house --seeds N [--first M] [--jobs J]   N of them, by J processes; at the first that breaks: its seed, and 1
 //   house --shrink N     the same story with as few events as still break it
 // --without "cap gauges": without these invariants.
 #include <sys/personality.h>
@@ -22,6 +22,8 @@ namespace {
 
 using namespace sluice;
 using house::Plot;
+
+constexpr uint64_t tell_every = 1'000;
 
 volatile uint64_t under_way = 0;
 
@@ -61,16 +63,27 @@ int one(uint64_t seed, const std::string& without) {
   return broken ? 1 : 0;
 }
 
-int many(uint64_t first, uint64_t count, const std::string& without) {
-  for (uint64_t seed = first; seed < first + count; ++seed) {
+int some(uint64_t first, uint64_t end, uint64_t stride, const std::string& without) {
+  for (uint64_t seed = first; seed < end; seed += stride) {
     if (const auto broken = tell({.seed = seed, .without = without})) {
       std::printf("seed %llu: %s\n(scripts/sim --seed tells it, --shrink makes it short)\n",
                   static_cast<unsigned long long>(seed), broken->c_str());
       return 1;
     }
+    if (seed % tell_every == 0) std::fprintf(stderr, "seed %llu\n", static_cast<unsigned long long>(seed));
   }
-  std::printf("%llu stories, none broken\n", static_cast<unsigned long long>(count));
   return 0;
+}
+
+// By `jobs` processes, each of which takes one seed of so many.
+int many(uint64_t first, uint64_t count, uint64_t jobs, const std::string& without) {
+  for (uint64_t job = 1; job < jobs; ++job) {
+    if (fork() == 0) std::_Exit(some(first + job, first + count, jobs, without));
+  }
+  int broken = some(first, first + count, jobs, without);
+  for (int status = 0; wait(&status) > 0;) broken |= WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+  if (broken == 0) std::printf("%llu stories, none broken\n", static_cast<unsigned long long>(count));
+  return broken == 0 ? 0 : 1;
 }
 
 // Leaves out runs of events, from half of them down to single ones, as long as the story still breaks.
@@ -121,7 +134,11 @@ int main(int count, char** arguments) {
   }
   if (const auto seed = value("--seed")) return one(*seed, without);
   if (const auto seed = value("--shrink")) return shrink(*seed, without);
-  if (const auto seeds = value("--seeds")) return many(value("--first").value_or(1), *seeds, without);
-  std::fprintf(stderr, "usage: house --seed N | --seeds N [--first M] | --shrink N   [--without \"INVARIANT ...\"]\n");
+  if (const auto seeds = value("--seeds")) {
+    return many(value("--first").value_or(1), *seeds, value("--jobs").value_or(1), without);
+  }
+  std::fprintf(
+      stderr,
+      "usage: house --seed N | --seeds N [--first M] [--jobs J] | --shrink N   [--without \"INVARIANT ...\"]\n");
   return 2;
 }

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "tls_client.h"
+
 namespace sluice::house {
 namespace {
 
@@ -67,6 +69,7 @@ ListenerModel Model::listener(support::Random& random) {
   } while (taken(made.port));
   made.both = !random.one_in(3);
   made.proxy_protocol = random.one_in(4);
+  made.tls = random.one_in(3);
   return made;
 }
 
@@ -102,10 +105,14 @@ std::string Model::change_upstream(support::Random& random) {
 
 std::string Model::change_listener(support::Random& random) {
   ListenerModel& it = any(listeners, random);
-  switch (random.below(4)) {
+  switch (random.below(8)) {
     case 0: it.both = !it.both; return "listener.protocols";
     case 1: it.proxy_protocol = !it.proxy_protocol; return "listener.proxy_protocol";
     case 2: it.idle_timeout_s = one_of({1U, 5U, 75U}, random); return "listener.idle_timeout";
+    case 3: it.max_age_s = one_of({0U, 1U, 5U}, random); return "listener.max_age";
+    case 4: it.tls = !it.tls; return "listener.tls";
+    case 5: it.certificate = (it.certificate + 1) % certificates; return "listener.tls.certificates";
+    case 6: it.handshake_timeout_s = one_of({1U, 10U}, random); return "listener.handshake_timeout";
     default: it.name = random.one_in(2) ? "" : fmt::format("in{}", next_++); return "listener.name";
   }
 }
@@ -147,10 +154,11 @@ std::string Model::toml() const {
   for (const ListenerModel& l : listeners) {
     text += fmt::format(
         "[[listener]]\naddress = \"127.0.0.1:{}\"\nprotocols = [{}]\nproxy_protocol = \"{}\"\n"
-        "idle_timeout = \"{}s\"\n",
+        "idle_timeout = \"{}s\"\nhandshake_timeout = \"{}s\"\nmax_age = \"{}s\"\n",
         l.port, l.both ? "\"h2\", \"http/1.1\"" : "\"http/1.1\"", l.proxy_protocol ? "required" : "off",
-        l.idle_timeout_s);
+        l.idle_timeout_s, l.handshake_timeout_s, l.max_age_s);
     if (!l.name.empty()) text += fmt::format("name = \"{}\"\n", l.name);
+    if (l.tls) text += fmt::format("[listener.tls]\ncertificates = [{{ {} }}]\n", certificate(l.certificate));
   }
   for (const UpstreamModel& u : upstreams) {
     text += fmt::format(

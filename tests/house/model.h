@@ -28,7 +28,11 @@ struct ListenerModel {
   uint32_t port = 0;
   bool both = true;                                // h2 and http/1.1
   bool proxy_protocol = false;
+  bool tls = false;
+  uint32_t certificate = 0;
+  uint32_t handshake_timeout_s = 10;
   uint32_t idle_timeout_s = 75;
+  uint32_t max_age_s = 0;
 };
 
 struct RouteModel {

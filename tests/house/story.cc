@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "tls_client.h"
+
 namespace sluice::house {
 namespace {
 
@@ -100,6 +102,7 @@ void serve_any(support::ScriptedPeer& peer, bool silent) {
 
 struct Story::Client {
   std::unique_ptr<support::ScriptedPeer> peer;
+  std::unique_ptr<TlsClient> tls;  // nullptr: it speaks in the clear
 };
 
 Story::Story(const Plot& plot)
@@ -192,18 +195,47 @@ void Story::arrive(support::Random& random) {
   const auto listener = static_cast<uint32_t>(random.below(model_.listeners.size()));
   auto peer = house_.client(worker, listener);
   if (peer == nullptr) return;
+  Client& client = *clients_.emplace_back(std::make_unique<Client>(std::move(peer)));
+  // As the file says; what is in force may differ, and some clients are wrong.
+  if (model_.listeners[listener].tls != random.one_in(8)) return shake_hands(client, random);
   switch (random.below(7)) {
     case 0: break;  // silent
-    case 1: peer->send("P"); break;
-    case 2: peer->send("GET / HTTP/1.1\r\nHo"); break;
-    case 3: peer->send(h2_hello); break;
-    case 4: peer->send(proxy_line); break;
+    case 1: client.peer->send("P"); break;
+    case 2: client.peer->send("GET / HTTP/1.1\r\nHo"); break;
+    case 3: client.peer->send(h2_hello); break;
+    case 4: client.peer->send(proxy_line); break;
     default:
-      if (random.one_in(3)) peer->send(proxy_line);
-      peer->send(request_of(random));
+      if (random.one_in(3)) client.peer->send(proxy_line);
+      ask(client, random);
       break;
   }
-  clients_.push_back(std::make_unique<Client>(std::move(peer)));
+}
+
+// To its end or some of the way: half a hello, a hello that nothing follows, one who leaves in it.
+void Story::shake_hands(Client& client, support::Random& random) {
+  if (random.one_in(4)) client.peer->send(proxy_line);
+  auto tls = std::make_unique<TlsClient>();
+  const std::string hello = tls->hello();
+  const uint64_t how = random.below(8);
+  if (how == 0) return client.peer->send(std::string_view(hello).substr(0, random.below(hello.size())));
+  client.peer->send(hello);
+  if (how == 1) return;
+  if (how == 2) return client.peer->fin();
+  if (how == 3) {
+    for (uint64_t steps = random.below(10); steps != 0; --steps) house_.step();
+    return client.peer->reset();
+  }
+  client.tls = std::move(tls);
+  client.peer->on_event = [&tls = *client.tls](support::ScriptedPeer& p) {
+    const std::string answer = tls.step(p.take());
+    if (!answer.empty() && !p.ended()) p.send(answer);
+  };
+  if (how != 4) ask(client, random);
+}
+
+void Story::ask(Client& client, support::Random& random) {
+  const std::string text = random.one_in(6) ? std::string(h2_hello) : request_of(random);
+  client.peer->send(client.tls == nullptr ? text : client.tls->say(text));
 }
 
 void Story::storm(support::Random& random) {
@@ -226,7 +258,7 @@ void Story::client_acts(support::Random& random) {
       peer.reset();
       clients_.erase(clients_.begin() + static_cast<ptrdiff_t>(at));
       break;
-    default: peer.send(request_of(random)); break;
+    default: ask(*clients_[at], random); break;
   }
 }
 

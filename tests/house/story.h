@@ -38,6 +38,8 @@ class Story {
   void reload(support::Random& random);
   void register_or_not(support::Random& random);
   void arrive(support::Random& random);
+  void shake_hands(Client& client, support::Random& random);
+  void ask(Client& client, support::Random& random);
   void storm(support::Random& random);
   void client_acts(support::Random& random);
   void server_acts(support::Random& random);
