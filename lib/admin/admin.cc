@@ -104,16 +104,27 @@ class Request final : public http::Sink {
     if (page.status == 405) head.fields.add("allow", allow());  // RFC 9110 15.5.6
     if (method_ == http::Method::head || page.body.empty()) return stream_->send_head(head, http::End::yes);
     stream_->send_head(head, http::End::no);
+    body_ = std::move(page.body);
+    send_piece();
+  }
+
+  // The scrape of a large configuration has tens of megabytes: all of it at once would hold up every probe.
+  void send_piece() {
+    const std::string_view piece = std::string_view(body_).substr(given_, piece_most);
+    given_ += piece.size();
     net::ByteQueue bytes;
-    bytes.append_copy(page.body);
-    stream_->send_body(std::move(bytes), http::End::yes);
+    bytes.append_copy(piece);
+    stream_->send_body(std::move(bytes), given_ == body_.size() ? http::End::yes : http::End::no);
   }
 
   void on_body(net::ByteQueue&& bytes, http::End) override {
     if (!bytes.empty()) stream_->consume(bytes.size());  // no page takes a body
   }
   void on_trailers(http::Fields&) override {}
-  void on_sent(size_t) override {}
+  void on_sent(size_t bytes) override {
+    sent_ += bytes;
+    if (stream_ != nullptr && given_ < body_.size() && given_ - sent_ < piece_most) send_piece();
+  }
   void on_malformed(http::Head&, const http::Failure& why) override {
     const int status = http::status_of(why.kind);
     answer(text_page(status, std::to_string(status) + ": " + std::string(http::detail_word(why.detail)) + "\n"));
@@ -126,6 +137,10 @@ class Request final : public http::Sink {
   http::Method method_ = http::Method::get;
   http::Method allowed_ = http::Method::get;  // what the path is for, if there is one
   bool answered_ = false;
+  static constexpr size_t piece_most = 256 << 10;
+  std::string body_;  // of the answer
+  size_t given_ = 0;  // of it to the stream,
+  size_t sent_ = 0;  // and by the stream to the kernel
 };
 
 std::span<const Request::Door> Request::doors() {

@@ -10,6 +10,8 @@ class Helper {
  public:
   // Runs `work` elsewhere, then `then` at control's loop. Jobs run one at a time, in order. False: too many wait.
   virtual bool submit(std::function<void()> work, std::function<void()> then) = 0;
+  // The same for the steps of a change, of which there are a few at any time: never refused. `then` may be empty.
+  virtual void submit_always(std::function<void()> work, std::function<void()> then) = 0;
 
  protected:
   ~Helper() = default;

@@ -24,6 +24,14 @@ bool HelperThread::submit(std::function<void()> work, std::function<void()> then
   return true;
 }
 
+void HelperThread::submit_always(std::function<void()> work, std::function<void()> then) {
+  {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back({std::move(work), std::move(then)});
+  }
+  changed_.notify_one();
+}
+
 void HelperThread::run() {
   while (true) {
     Job job;

@@ -22,6 +22,7 @@ class HelperThread final : public Helper {
   ~HelperThread();
   // `then` comes by the mailbox `back`.
   bool submit(std::function<void()> work, std::function<void()> then) override;
+  void submit_always(std::function<void()> work, std::function<void()> then) override;
 
  private:
   struct Job {

@@ -122,7 +122,7 @@ void Exchange::take_route() {
   if (match.route == nullptr) return fail(refused(Kind::no_route));
   route_ = match.route;
   route_index_ = match.index;
-  site_.routes[route_index_].in_flight->add(1);
+  site_.route(route_index_).in_flight->add(1);
   counted_in_flight_ = true;
   normal_path_ = match.path;
   if (!is_admitted(client_, options().deny, options().allow)) return fail(refused(Kind::denied));
@@ -295,9 +295,9 @@ void Exchange::finish() {
   held_body_.clear();
   write_log();
   const base::Micros took = env_.loop.now() - began_;
-  const size_t cell = route_index_ == no_route ? site_.routes.size() - 1 : route_index_;
-  site_.routes[cell].duration->observe(took);
-  if (counted_in_flight_) site_.routes[cell].in_flight->add(-1);
+  const RouteCells& cells = site_.route(route_index_);
+  cells.duration->observe(took);
+  if (counted_in_flight_) cells.in_flight->add(-1);
   const http::Method method = head_ == nullptr ? http::Method::other : head_->method;
   site_.requests.count(listener_, route_index_, static_cast<uint8_t>(method), status_);
   downstream_ = nullptr;

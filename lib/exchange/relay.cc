@@ -42,7 +42,7 @@ void Exchange::proxy() {
     head_->upgrade = {};
   }
   upstream_index_ = route::pick_target(options(), env_.random.next());
-  cluster_ = site_.clusters[upstream_index_];
+  cluster_ = &site_.cluster(upstream_index_);
   cluster_->count_request();
   if (grpc_)
     deadlines_.set(Limit::call,
@@ -213,7 +213,7 @@ void Exchange::attempt_head(http::Head& head, End end) {
   deadlines_.clear(Limit::one_try);
   deadlines_.clear(Limit::go_ahead);
   if (judge_status(head.status, facts(), cluster_->options().retry) != Verdict::give_up && cluster_->admit_retry()) {
-    site_.upstreams[upstream_index_].retried->add(1);
+    site_.upstream(upstream_index_).retried->add(1);
     const upstream::Endpoint* const from = attempt_.lease().endpoint();
     attempt_.abandon(Failure{Kind::reset, Where::proxy, Detail::none, false});
     return try_once(from, false);  // within the same `timeout`
@@ -246,7 +246,7 @@ void Exchange::send_go_ahead() {
 void Exchange::final_head(http::Head& head, End end) {
   first_byte_ = env_.loop.now() - began_;
   status_ = head.status;
-  site_.upstreams[upstream_index_].duration->observe(env_.loop.now() - sent_at_);
+  site_.upstream(upstream_index_).duration->observe(env_.loop.now() - sent_at_);
   tunnel_ = head.status == 101;
   if (tunnel_) held_body_.clear();
   route::edit(head.fields, options().response_headers);
@@ -347,7 +347,7 @@ TryFacts Exchange::facts() const {
 }
 
 void Exchange::count_upstream_error(const Failure& why) {
-  site_.upstreams[upstream_index_].errors[static_cast<size_t>(why.kind)]->add(1);
+  site_.count_error(upstream_index_, why.kind);
   if (why.detail != Detail::none) env_.meter.protocol_error(Where::upstream, why.detail);
 }
 
@@ -366,7 +366,7 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
   if (sent_at_.count == 0) queue_ = queue_ + (env_.loop.now() - asked_at_);  // waited in vain
   deadlines_.clear(Limit::one_try);
   deadlines_.clear(Limit::go_ahead);
-  const UpstreamCells& cells = site_.upstreams[upstream_index_];
+  const UpstreamCells& cells = site_.upstream(upstream_index_);
   switch (judge(why, facts(), cluster_->options().retry)) {
     case Verdict::give_up: return fail(why);
     case Verdict::again_fresh:

@@ -2,7 +2,9 @@
 // exchange keeps the one it began with to its end; the count is a plain integer because a Site never leaves its worker.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,7 +39,6 @@ struct UpstreamCells {
   metrics::Histogram* duration = nullptr;  // upstream_request_duration_seconds{upstream}
   metrics::Counter* retried = nullptr;  // upstream_retries_total{upstream,outcome="retried"}
   metrics::Counter* retry_over_budget = nullptr;  // ...{outcome="budget"}
-  std::vector<metrics::Counter*> errors;  // upstream_errors_total{upstream,reason}, by http::Kind
 };
 
 // Counts that do not change with the configuration. Cells of this worker, filled by the runtime.
@@ -52,18 +53,26 @@ class Meter {
 
 inline constexpr uint32_t no_route = UINT32_MAX;
 
+// A configuration may have thousands of routes and upstreams of which a worker's requests use a few. What a route or an
+// upstream needs here is made when the first request comes to it, so that a reload costs a worker what it uses.
 class Site {
  public:
-  // Owned by the worker, which is told when an exchange, or who else uses it, let go.
+  // Owned by the worker, which makes what is asked for, and is told when an exchange, or who else uses it, let go.
   class Owner {
    public:
     virtual void on_site_let_go(Site& site) = 0;
+    // Once for each; `route` may be no_route, which has cells of its own.
+    virtual RouteCells make_route_cells(const Site& site, uint32_t route) = 0;
+    virtual UpstreamCells make_upstream_cells(const Site& site, uint32_t upstream) = 0;
+    virtual metrics::Counter& error_cell(const Site& site, uint32_t upstream, http::Kind kind) = 0;
+    // Valid as long as the site is.
+    virtual upstream::Cluster& make_cluster(const Site& site, uint32_t upstream) = 0;
 
    protected:
     ~Owner() = default;
   };
-  Site(Owner& owner, const route::Router& by, metrics::RequestCounters counters)
-      : router(by), requests(std::move(counters)), owner_(owner) {}
+  Site(Owner& owner, const route::Router& by, size_t routes, size_t upstreams, metrics::RequestCounters counters)
+      : router(by), requests(std::move(counters)), owner_(owner), routes_(routes + 1), upstreams_(upstreams) {}
   Site(const Site&) = delete;
   Site& operator=(const Site&) = delete;
 
@@ -75,15 +84,45 @@ class Site {
   }
   bool unused() const { return count_ == 0; }
 
+  // By index in the snapshot; no_route is one, too.
+  const RouteCells& route(uint32_t index) {
+    RouteCells& cells = index == no_route ? routes_.back() : routes_[index];
+    if (cells.duration == nullptr) cells = owner_.make_route_cells(*this, index);
+    return cells;
+  }
+  const UpstreamCells& upstream(uint32_t index) {
+    Used& used = upstreams_[index];
+    if (used.cells.duration == nullptr) used.cells = owner_.make_upstream_cells(*this, index);
+    return used.cells;
+  }
+  upstream::Cluster& cluster(uint32_t index) {
+    Used& used = upstreams_[index];
+    if (used.cluster == nullptr) used.cluster = &owner_.make_cluster(*this, index);
+    return *used.cluster;
+  }
+  // An attempt failed: upstream_errors_total{upstream,reason}.
+  void count_error(uint32_t upstream, http::Kind kind) {
+    std::unique_ptr<ErrorCells>& cells = upstreams_[upstream].errors;
+    if (cells == nullptr) cells = std::make_unique<ErrorCells>();
+    metrics::Counter*& cell = (*cells)[static_cast<size_t>(kind)];
+    if (cell == nullptr) cell = &owner_.error_cell(*this, upstream, kind);
+    cell->add();
+  }
+
   const route::Router& router;
   metrics::RequestCounters requests;  // requests_total{listener,route,method,code}
   std::vector<ListenerSite> listeners;  // by index in the snapshot
-  std::vector<RouteCells> routes;  // likewise; one more at the end: requests without a route
-  std::vector<UpstreamCells> upstreams;
-  std::vector<upstream::Cluster*> clusters;
 
  private:
+  using ErrorCells = std::array<metrics::Counter*, http::kinds>;
+  struct Used {
+    UpstreamCells cells;
+    upstream::Cluster* cluster = nullptr;
+    std::unique_ptr<ErrorCells> errors;
+  };
   Owner& owner_;
+  std::vector<RouteCells> routes_;  // the last one: requests without a route
+  std::vector<Used> upstreams_;
   uint32_t count_ = 0;
 };
 

@@ -56,6 +56,7 @@ enum class Name : uint8_t {
   memory_limit_bytes,
   descriptors_share,
   loop_lag_seconds,
+  control_turn_seconds,
   log_dropped_total,
   metrics_series_overflow_total,
 };
@@ -208,6 +209,10 @@ inline constexpr std::array<Definition, names> definitions = {{
      {"use"},
      "File descriptors by what they are for: clients, upstreams, reserve."},
     {SLUICE_METRIC(loop_lag_seconds), Type::histogram, {}, "How long a turn of a worker's loop took, polling aside."},
+    {SLUICE_METRIC(control_turn_seconds),
+     Type::histogram,
+     {},
+     "How long a turn of the control thread's loop took, polling aside: probes and health checks wait for it."},
     {SLUICE_METRIC(log_dropped_total),
      Type::counter,
      {"log"},

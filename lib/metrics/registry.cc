@@ -22,6 +22,24 @@ std::string key_of(Labels labels) {
   return key;
 }
 
+// The values in a key, in their order.
+template <class Each>
+void each_value(std::string_view key, Each&& visit) {
+  for (size_t i = 0; !key.empty(); ++i) {
+    const size_t end = key.find('\0');
+    visit(i, key.substr(0, end));
+    key.remove_prefix(end + 1);
+  }
+}
+
+std::string_view value_at(std::string_view key, size_t place) {
+  std::string_view found;
+  each_value(key, [&](size_t i, std::string_view value) {
+    if (i == place) found = value;
+  });
+  return found;
+}
+
 // What stands for one name in the set of those that are gone.
 std::string name_of(std::string_view label, std::string_view value) {
   std::string name(label);
@@ -70,6 +88,21 @@ class Pool {
   size_t used_ = 0;
 };
 
+// A mutex that goes to who waits for it before it goes to who has just let go: who walks in spans takes it again at
+// once, and would always win.
+class FairMutex {
+ public:
+  void lock() {
+    const std::lock_guard next(next_);
+    held_.lock();
+  }
+  void unlock() { held_.unlock(); }
+
+ private:
+  std::mutex next_;  // to whom it goes next
+  std::mutex held_;
+};
+
 }  // namespace
 
 struct Registry::Pools {
@@ -83,26 +116,46 @@ struct Registry::Pools {
   auto& of(const Histogram*) { return histograms; }
 };
 
+// Small: a large configuration has hundreds of thousands. Its labels are its key.
 struct Registry::Series {
-  std::vector<std::string> labels;
-  std::vector<void*> cells;  // by writer, of the kind that the family's type says; nullptr = none yet
-  std::function<double()> read;  // computed()
+  std::unique_ptr<void*[]> cells;  // by writer, of the kind that the family's type says; nullptr = none yet
+  std::unique_ptr<const std::function<double()>> read;  // computed()
 
   template <class Cell, class Each>
-  void each(Each&& visit) const {
-    for (size_t writer = 0; writer < cells.size(); ++writer) {
+  void each(unsigned writers, Each&& visit) const {
+    if (cells == nullptr) return;
+    for (unsigned writer = 0; writer < writers; ++writer) {
       if (cells[writer] != nullptr) visit(*static_cast<Cell*>(cells[writer]), writer);
     }
   }
 };
 
 struct Registry::Family {
+  using Map = std::map<std::string, Series, std::less<>>;  // by key_of; nodes never move
   explicit Family(const Definition& d) : definition(d) {}
 
+  // All of `map`, in spans; what is there from the first to the last is visited once. `visit(here)` may take it out.
+  template <class Visit>
+  void each(Map& map, Visit&& visit) {
+    std::string last;
+    std::unique_lock lock(mutex);
+    for (auto it = map.begin(); it != map.end();) {
+      for (size_t n = 0; n < locked_series && it != map.end(); ++n) {
+        const auto here = it++;
+        if (n + 1 == locked_series) last = here->first;
+        visit(here);
+      }
+      if (it == map.end()) return;
+      lock.unlock();
+      lock.lock();
+      it = map.upper_bound(last);
+    }
+  }
+
   const Definition& definition;
-  mutable std::mutex mutex;
-  std::map<std::string, Series> live;  // by key_of; nodes never move
-  std::map<std::string, Series> retired;
+  FairMutex mutex;
+  Map live;
+  Map retired;
   uint64_t overflows = 0;
 };
 
@@ -121,19 +174,14 @@ Registry::Series& Registry::find(Family& family, Labels labels) const {
   std::string key = key_of(labels);
   if (const auto found = family.live.find(key); found != family.live.end()) return found->second;
   if (const auto found = family.retired.find(key); found != family.retired.end()) return found->second;
-  std::vector<std::string> values(labels.begin(), labels.end());
-  auto& place = gone(family.definition, values) ? family.retired : family.live;
+  auto& place = gone(family.definition, key) ? family.retired : family.live;
   if (place.size() >= family.definition.series_max) {
     ++family.overflows;
     key.clear();
     for (size_t i = 0; i < labels.size(); ++i) key.append(overflow_label).push_back('\0');
-    const auto [other, made] = family.live.try_emplace(key);
-    if (made) other->second.labels.assign(labels.size(), std::string(overflow_label));
-    return other->second;
+    return family.live[std::move(key)];
   }
-  Series& series = place[std::move(key)];
-  series.labels = std::move(values);
-  return series;
+  return place[std::move(key)];
 }
 
 template <class Cell>
@@ -142,7 +190,7 @@ Cell& Registry::cell(Name name, Labels labels, unsigned writer) {
   Family& f = family(name);
   const std::lock_guard lock(f.mutex);
   Series& series = find(f, labels);
-  series.cells.resize(writers_);
+  if (series.cells == nullptr) series.cells = std::make_unique<void*[]>(writers_);
   if (series.cells[writer] == nullptr) {
     Pools& pools = *pools_[writer];
     const std::lock_guard pools_lock(pools.mutex);
@@ -166,31 +214,37 @@ Histogram& Registry::histogram(Name name, Labels labels, unsigned writer) {
   return cell<Histogram>(name, labels, writer);
 }
 
-void Registry::computed(Name name, Labels labels, std::function<double()> read) {
-  CHECK(definition_of(name).type != Type::histogram);
+void Registry::declare(Name name, Labels labels) {
   Family& f = family(name);
   const std::lock_guard lock(f.mutex);
-  find(f, labels).read = std::move(read);
+  find(f, labels);
 }
 
-// `visit` gets each family that has the label, under its lock, with the label's place.
+void Registry::computed(Name name, Labels labels, std::function<double()> read) {
+  CHECK(definition_of(name).type != Type::histogram);
+  auto reader = std::make_unique<const std::function<double()>>(std::move(read));
+  Family& f = family(name);
+  const std::lock_guard lock(f.mutex);
+  find(f, labels).read.swap(reader);
+}
+
+// `visit` gets each family that has the label, with the label's place.
 template <class Visit>
 void Registry::each_with(std::string_view label, Visit&& visit) {
   for (const auto& family : families_) {
     const size_t place = index_of(family->definition, label);
-    if (place == family->definition.label_count()) continue;
-    const std::lock_guard lock(family->mutex);
-    visit(*family, place);
+    if (place != family->definition.label_count()) visit(*family, place);
   }
 }
 
-bool Registry::gone(const Definition& definition, const std::vector<std::string>& labels) const {
+bool Registry::gone(const Definition& definition, std::string_view key) const {
   const std::lock_guard lock(gone_mutex_);
   if (gone_.empty()) return false;
-  for (size_t i = 0; i < labels.size(); ++i) {
-    if (gone_.contains(name_of(definition.labels[i], labels[i]))) return true;
-  }
-  return false;
+  bool found = false;
+  each_value(key, [&](size_t i, std::string_view value) {
+    found = found || gone_.contains(name_of(definition.labels[i], value));
+  });
+  return found;
 }
 
 void Registry::retire(std::string_view label, const Values& values) {
@@ -199,12 +253,15 @@ void Registry::retire(std::string_view label, const Values& values) {
     for (const std::string_view value : values) gone_.insert(name_of(label, value));
   }
   each_with(label, [&](Family& family, size_t place) {
-    for (auto it = family.live.begin(); it != family.live.end();) {
-      const auto here = it++;
-      if (!values.contains(here->second.labels[place])) continue;
-      here->second.read = nullptr;
-      family.retired.insert(family.live.extract(here));
-    }
+    family.each(family.live, [&](auto here) {
+      if (!values.contains(value_at(here->first, place))) return;
+      if (here->second.cells == nullptr) {
+        family.live.erase(here);
+      } else {
+        here->second.read = nullptr;
+        family.retired.insert(family.live.extract(here));
+      }
+    });
   });
 }
 
@@ -214,11 +271,14 @@ void Registry::revive(std::string_view label, const Values& values) {
     for (const std::string_view value : values) gone_.erase(name_of(label, value));
   }
   each_with(label, [&](Family& family, size_t place) {
-    for (auto it = family.retired.begin(); it != family.retired.end();) {
-      const auto here = it++;
-      if (!values.contains(here->second.labels[place]) || gone(family.definition, here->second.labels)) continue;
-      family.live.insert(family.retired.extract(here));
-    }
+    family.each(family.retired, [&](auto here) {
+      if (!values.contains(value_at(here->first, place)) || gone(family.definition, here->first)) return;
+      if (here->second.cells == nullptr) {
+        family.retired.erase(here);  // computed of what it was: whoever is there again says anew what is computed
+      } else {
+        family.live.insert(family.retired.extract(here));
+      }
+    });
   });
 }
 
@@ -228,10 +288,10 @@ void Registry::reclaim(std::string_view label, const Values& values) {
     for (const std::string_view value : values) gone_.erase(name_of(label, value));
   }
   each_with(label, [&](Family& family, size_t place) {
-    std::erase_if(family.retired, [&](const auto& entry) {
-      if (!values.contains(entry.second.labels[place])) return false;
-      give_back(family.definition, entry.second);
-      return true;
+    family.each(family.retired, [&](auto here) {
+      if (!values.contains(value_at(here->first, place))) return;
+      give_back(family.definition, here->second);
+      family.retired.erase(here);
     });
   });
 }
@@ -240,10 +300,10 @@ void Registry::remove(std::string_view label, std::string_view value, std::strin
   each_with(label, [&](Family& family, size_t place) {
     const size_t place2 = index_of(family.definition, label2);
     if (place2 == family.definition.label_count()) return;
-    std::erase_if(family.live, [&](const auto& entry) {
-      if (entry.second.labels[place] != value || !values2.contains(entry.second.labels[place2])) return false;
-      give_back(family.definition, entry.second);
-      return true;
+    family.each(family.live, [&](auto here) {
+      if (value_at(here->first, place) != value || !values2.contains(value_at(here->first, place2))) return;
+      give_back(family.definition, here->second);
+      family.live.erase(here);
     });
   });
 }
@@ -264,36 +324,38 @@ void Registry::give_back(const Definition& definition, const Series& series) {
     pools.of(&cell).give(cell);
   };
   switch (definition.type) {
-    case Type::counter: series.each<Counter>(give); break;
-    case Type::gauge: series.each<Gauge>(give); break;
-    case Type::histogram: series.each<Histogram>(give); break;
+    case Type::counter: series.each<Counter>(writers_, give); break;
+    case Type::gauge: series.each<Gauge>(writers_, give); break;
+    case Type::histogram: series.each<Histogram>(writers_, give); break;
   }
 }
 
 std::vector<Sample> Registry::collect(Name name) const {
   if (name == Name::metrics_series_overflow_total) return collect_overflow();
-  const Family& f = family(name);
+  Family& f = family(name);
   std::vector<Sample> samples;
-  const std::lock_guard lock(f.mutex);
-  samples.reserve(f.live.size());
-  for (const auto& [key, series] : f.live) {
+  f.each(f.live, [&](auto here) {
+    const Series& series = here->second;
     Sample& sample = samples.emplace_back();
-    sample.labels = series.labels;
+    each_value(here->first, [&](size_t, std::string_view value) { sample.labels.emplace_back(value); });
     switch (f.definition.type) {
       case Type::counter:
-        series.each<Counter>([&](const Counter& c, size_t) { sample.value += static_cast<double>(c.value()); });
+        series.each<Counter>(writers_,
+                             [&](const Counter& c, unsigned) { sample.value += static_cast<double>(c.value()); });
         break;
-      case Type::gauge: series.each<Gauge>([&](const Gauge& g, size_t) { sample.value += g.value(); }); break;
+      case Type::gauge:
+        series.each<Gauge>(writers_, [&](const Gauge& g, unsigned) { sample.value += g.value(); });
+        break;
       case Type::histogram:
         sample.buckets.resize(Histogram::buckets);
-        series.each<Histogram>([&](const Histogram& h, size_t) {
+        series.each<Histogram>(writers_, [&](const Histogram& h, unsigned) {
           for (size_t i = 0; i < Histogram::buckets; ++i) sample.buckets[i] += h.bucket(i);
           sample.sum += h.sum();
         });
         break;
     }
-    if (series.read) sample.value = series.read();
-  }
+    if (series.read != nullptr) sample.value = (*series.read)();
+  });
   return samples;
 }
 
@@ -328,7 +390,7 @@ size_t Registry::written_after_reclaim() const {
 }
 
 size_t Registry::series(Name name) const {
-  const Family& f = family(name);
+  Family& f = family(name);
   const std::lock_guard lock(f.mutex);
   return f.live.size();
 }

@@ -32,6 +32,8 @@ struct Sample {
 
 class Registry {
  public:
+  static constexpr size_t locked_series = 512;  // looked at before the lock of a metric is given to others
+
   // Writers 0..workers-1 are the worker threads, writer `workers` is control().
   explicit Registry(unsigned workers);
   Registry(const Registry&) = delete;
@@ -47,6 +49,9 @@ class Registry {
   Counter& counter(Name name, Labels labels, unsigned writer);
   Gauge& gauge(Name name, Labels labels, unsigned writer);
   Histogram& histogram(Name name, Labels labels, unsigned writer);
+  // The series stands in the scrape from now on, at zero, before any writer asks for its cell: a rate over a series
+  // that only now appears misses its first event.
+  void declare(Name name, Labels labels);
 
   // A gauge or counter computed at each scrape, on the scrape's thread: `read` must be thread-safe, quick, and not call
   // the Registry. A second call for the same labels replaces the first. After retire() has returned it is not called
@@ -54,9 +59,9 @@ class Registry {
   void computed(Name name, Labels labels, std::function<double()> read);
 
   using Values = std::unordered_set<std::string_view>;
-  // A reload dropped what `label` = one of `values` stood for ("upstream", "app"): these series leave the scrape. Their
-  // cells stay valid, as old requests still count into them. One look at each series, however many leave; likewise the
-  // next two.
+  // A reload dropped what `label` = one of `values` stood for ("upstream", "app"): these series leave the scrape, and
+  // those without cells (computed, declared) are gone. Cells stay valid, as old requests still count into them. One look at each series, however many leave, in spans of
+  // locked_series: nobody who needs a cell meanwhile waits for more. Likewise the next two, and collect().
   void retire(std::string_view label, const Values& values);
   // What was retired is there again, with its counts; before its cells are asked for.
   void revive(std::string_view label, const Values& values);
@@ -84,7 +89,7 @@ class Registry {
   template <class Cell>
   Cell& cell(Name name, Labels labels, unsigned writer);
   std::vector<Sample> collect_overflow() const;
-  bool gone(const Definition& definition, const std::vector<std::string>& labels) const;
+  bool gone(const Definition& definition, std::string_view key) const;
   void give_back(const Definition& definition, const Series& series);
   template <class Visit>
   void each_with(std::string_view label, Visit&& visit);

@@ -15,15 +15,15 @@ constexpr size_t routes_max = (1U << 24) - 1;
 
 }  // namespace
 
-RequestCounters::RequestCounters(Registry& registry, unsigned writer, RequestLabels labels)
+RequestCounters::RequestCounters(Registry& registry, unsigned writer, std::shared_ptr<const RequestLabels> labels)
     : registry_(registry),
       writer_(writer),
       labels_(std::move(labels)),
-      listeners_(static_cast<uint32_t>(std::min(labels_.listeners.size(), listeners_max))),
-      routes_(static_cast<uint32_t>(std::min(labels_.routes.size(), routes_max))),
+      listeners_(static_cast<uint32_t>(std::min(labels_->listeners.size(), listeners_max))),
+      routes_(static_cast<uint32_t>(std::min(labels_->routes.size(), routes_max))),
       slots_(first_slots),
       mask_(first_slots - 1) {
-  CHECK(!labels_.methods.empty() && labels_.methods.size() <= 256);
+  CHECK(!labels_->methods.empty() && labels_->methods.size() <= 256);
 }
 
 Counter& RequestCounters::insert(uint64_t key, uint32_t listener, uint32_t route, uint8_t method, uint16_t code) {
@@ -41,9 +41,9 @@ Counter& RequestCounters::insert(uint64_t key, uint32_t listener, uint32_t route
   char digits[8];
   const auto end = std::to_chars(digits, digits + sizeof digits, static_cast<unsigned>(code & 1023U)).ptr;
   const std::string_view listener_word =
-      listener < listeners_ ? std::string_view(labels_.listeners[listener]) : std::string_view();
-  const std::string_view route_word = route < routes_ ? std::string_view(labels_.routes[route]) : std::string_view();
-  const std::string_view method_word = labels_.methods[std::min<size_t>(method, labels_.methods.size() - 1)];
+      listener < listeners_ ? std::string_view(labels_->listeners[listener]) : std::string_view();
+  const std::string_view route_word = route < routes_ ? std::string_view(labels_->routes[route]) : std::string_view();
+  const std::string_view method_word = labels_->methods[std::min<size_t>(method, labels_->methods.size() - 1)];
   Counter& cell =
       registry_.counter(Name::requests_total,
                         {listener_word, route_word, method_word, {digits, static_cast<size_t>(end - digits)}}, writer_);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,7 +23,8 @@ class RequestCounters {
  public:
   static constexpr size_t slots_max = 16'384;  // the table starts over when it is full beyond that
 
-  RequestCounters(Registry& registry, unsigned writer, RequestLabels labels);
+  // `labels` is shared by the workers and never changes.
+  RequestCounters(Registry& registry, unsigned writer, std::shared_ptr<const RequestLabels> labels);
 
   // code: 0..999.
   void count(uint32_t listener, uint32_t route, uint8_t method, uint16_t code) {
@@ -52,7 +54,7 @@ class RequestCounters {
 
   Registry& registry_;
   unsigned writer_;
-  RequestLabels labels_;
+  std::shared_ptr<const RequestLabels> labels_;
   uint32_t listeners_;
   uint32_t routes_;
   std::vector<Slot> slots_;

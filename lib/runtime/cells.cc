@@ -1,5 +1,7 @@
 #include "runtime/cells.h"
 
+#include "upstream/metrics.h"
+
 namespace sluice::runtime {
 
 using metrics::Name;
@@ -50,15 +52,29 @@ exchange::RouteCells WorkerMeter::route(const std::string& name) const {
 }
 
 exchange::UpstreamCells WorkerMeter::upstream(const std::string& name) const {
-  exchange::UpstreamCells cells;
-  cells.duration = &registry_.histogram(Name::upstream_request_duration_seconds, {name}, worker_);
-  cells.retried = &registry_.counter(Name::upstream_retries_total, {name, "retried"}, worker_);
-  cells.retry_over_budget = &registry_.counter(Name::upstream_retries_total, {name, "over_budget"}, worker_);
-  for (size_t i = 0; i < http::kinds; ++i) {
-    cells.errors.push_back(&registry_.counter(Name::upstream_errors_total,
-                                              {name, http::reason_word(static_cast<http::Kind>(i))}, worker_));
+  return {&registry_.histogram(Name::upstream_request_duration_seconds, {name}, worker_),
+          &registry_.counter(Name::upstream_retries_total, {name, "retried"}, worker_),
+          &registry_.counter(Name::upstream_retries_total, {name, "over_budget"}, worker_)};
+}
+
+metrics::Counter& WorkerMeter::upstream_error(const std::string& name, http::Kind kind) const {
+  return registry_.counter(Name::upstream_errors_total, {name, http::reason_word(kind)}, worker_);
+}
+
+void declare_route(metrics::Registry& registry, std::string_view name) {
+  registry.declare(Name::request_duration_seconds, {name});
+  registry.declare(Name::requests_in_flight, {name});
+}
+
+void declare_upstream(metrics::Registry& registry, std::string_view name) {
+  registry.declare(Name::upstream_request_duration_seconds, {name});
+  for (const std::string_view outcome : {"retried", "over_budget"}) {
+    registry.declare(Name::upstream_retries_total, {name, outcome});
   }
-  return cells;
+  for (size_t i = 0; i < http::kinds; ++i) {
+    registry.declare(Name::upstream_errors_total, {name, http::reason_word(static_cast<http::Kind>(i))});
+  }
+  upstream::declare_pool(registry, name);
 }
 
 }  // namespace sluice::runtime

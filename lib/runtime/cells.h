@@ -31,7 +31,8 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   ListenerCells listener(const std::string& name) const;
   exchange::RouteCells route(const std::string& name) const;
   exchange::UpstreamCells upstream(const std::string& name) const;
-  metrics::RequestCounters requests(metrics::RequestLabels labels) const {
+  metrics::Counter& upstream_error(const std::string& name, http::Kind kind) const;
+  metrics::RequestCounters requests(std::shared_ptr<const metrics::RequestLabels> labels) const {
     return {registry_, worker_, std::move(labels)};
   }
 
@@ -47,5 +48,10 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   metrics::Counter* rejected_for_memory_;
   metrics::Histogram* loop_lag_;
 };
+
+// Workers ask for the cells of a route and an upstream when the first request comes to it; in the scrape they stand from
+// the start, at zero.
+void declare_route(metrics::Registry& registry, std::string_view name);
+void declare_upstream(metrics::Registry& registry, std::string_view name);
 
 }  // namespace sluice::runtime

@@ -24,13 +24,15 @@ class Checks final : private upstream::HealthListener {
                  upstream::Health health) override;
 
   struct Placement {
-    std::unique_ptr<upstream::HealthChecker> checker;   // nullptr: the upstream has none
-    upstream::WayPtr way;                         // of its connector
+    std::unique_ptr<upstream::HealthChecker> checker;
+    UpstreamOptionsPtr options;
+    upstream::WayPtr way;  // of its connector
   };
+  void place(const Backing& backing, const upstream::EndpointSetPtr& set);
 
   ControlEnv& env_;
   net::Network& network_;
-  std::unordered_map<const upstream::SharedUpstream*, Placement> checkers_;
+  std::unordered_map<const upstream::SharedUpstream*, Placement> checkers_;  // of upstreams that have checks
 };
 
 }  // namespace sluice::runtime

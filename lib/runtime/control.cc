@@ -37,29 +37,62 @@ Control::Control(const Setup& setup, std::shared_ptr<const config::Snapshot> fir
       leaving_(env_, registration_, first->drain),
       reloads_(env_, setup.reloads, *this),
       pages_(env_, {generation_, discovery_, readiness_, registration_, leaving_, reloads_}) {
-  discovery_.follow(first);
+  env_.loop.watch_turns(&cells_);
+  discovery_.follow(*first);
 }
 
-void Control::publish(GenerationPtr next) {
-  say_listening(*next, generation_.get());
-  const Epoch epoch = epochs_.begin();
-  if (epoch == 1) {
-    readiness_.begin(next->snapshot->runtime.warm_timeout);
-    env_.crew.to_all([this](Worker& worker) {
-      worker.report_held([this, index = worker.index()](const Held& held) {
-        env_.crew.to_control([this, index, held] { on_held(index, held); });
-      });
+Control::~Control() { env_.loop.watch_turns(nullptr); }
+
+void Control::publish(GenerationPtr first) {
+  const Epoch epoch = begin(*first);
+  readiness_.begin(first->snapshot->runtime.warm_timeout);
+  env_.crew.to_all([this](Worker& worker) {
+    worker.report_held([this, index = worker.index()](const Held& held) {
+      env_.crew.to_control([this, index, held] { on_held(index, held); });
     });
-  }
-  series_.publish(*next->snapshot);
-  apply_process(*next->snapshot);
-  EndpointSets sets = discovery_.publish(*next);
-  cells_.certificates(*next);
-  generation_ = std::move(next);
-  checks_.place(*generation_, sets);
-  env_.crew.to_all([generation = generation_, sets = std::move(sets), epoch](Worker& worker) {
-    worker.apply(generation, sets, epoch);
   });
+  series_.publish_first(*first);
+  put_in_force(std::move(first), epoch);
+}
+
+void Control::publish(GenerationPtr next, std::function<void()> done) {
+  const Epoch epoch = begin(*next);
+  series_.publish(next, [this, next, epoch, done = std::move(done)] {
+    put_in_force(next, epoch);
+    done();
+  });
+}
+
+Epoch Control::begin(const Generation& next) {
+  say_listening(next, generation_.get());
+  return epochs_.begin();
+}
+
+// Costs what has changed, and a look at each upstream.
+void Control::put_in_force(GenerationPtr next, Epoch epoch) {
+  apply_process(*next->snapshot);
+  auto sets = std::make_shared<const EndpointSets>(discovery_.publish(*next));
+  cells_.certificates(*next);
+  checks_.place(*next, *sets);
+  if (generation_ != nullptr) former_.push_back({std::move(generation_), {began_, epoch}});
+  generation_ = std::move(next);
+  began_ = epoch;
+  env_.crew.to_all([generation = generation_, sets, epoch](Worker& worker) { worker.apply(generation, sets, epoch); });
+}
+
+void Control::free_former() {
+  std::vector<GenerationPtr> over;
+  for (Former& former : former_) {
+    if (epochs_.over(former.life)) over.push_back(std::move(former.generation));
+  }
+  if (over.empty()) return;
+  std::erase_if(former_, [](const Former& former) { return former.generation == nullptr; });
+  auto garbage = std::make_shared<std::vector<GenerationPtr>>(std::move(over));
+  const auto work = [garbage] {
+    garbage->clear();
+    give_back_heap();
+  };
+  env_.helper.submit_always(work, nullptr);
 }
 
 // Keys of the process; those of listeners, routes and upstreams come with the generation.
@@ -74,6 +107,7 @@ void Control::apply_process(const config::Snapshot& next) {
 void Control::on_held(uint32_t worker, Held held) {
   epochs_.held(worker, std::move(held));
   series_.look();
+  free_former();
 }
 
 void Control::send_endpoints(const upstream::SharedUpstream& upstream, const upstream::EndpointSetPtr& set,

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "dns/queries.h"
 #include "runtime/checks.h"
@@ -42,12 +43,13 @@ class Control final : private Discovery::User, private Reloads::User {
   Control(const Setup& setup, std::shared_ptr<const config::Snapshot> first);
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
+  ~Control();
 
   // For `required_at_start`, before publish(): turns the loop until every name is resolved; one problem for each that
   // is not. Less is awaited once `given_up` is true.
   config::Problems await_names(const std::function<bool()>& given_up) { return discovery_.await_all(given_up); }
-  // From now on this generation is in force: to the workers, the health checks, the scrape.
-  void publish(GenerationPtr next) override;
+  // The first generation is in force from now on: to the workers, the health checks, the scrape.
+  void publish(GenerationPtr first);
   const GenerationPtr& generation() const { return generation_; }
   ControlCells& cells() { return cells_; }
   Pages& pages() { return pages_; }
@@ -61,14 +63,25 @@ class Control final : private Discovery::User, private Reloads::User {
   // Reloads::User
   bool may_reload() const override { return leaving_.phase() == Phase::serving; }
   const GenerationPtr& in_force() const override { return generation_; }
+  void publish(GenerationPtr next, std::function<void()> done) override;
 
+  Epoch begin(const Generation& next);
+  void put_in_force(GenerationPtr next, Epoch epoch);
   void apply_process(const config::Snapshot& next);
+  void free_former();
 
   std::function<uint32_t(uint32_t)> fit_connections_;
   ControlCells cells_;
   exchange::Random random_;
   ControlEnv env_;
+  // Held until no worker uses it, so that the helper's thread frees it: that takes long, and gives memory back.
+  struct Former {
+    GenerationPtr generation;
+    Life life;
+  };
   GenerationPtr generation_;
+  Epoch began_ = 0;  // the life of generation_
+  std::vector<Former> former_;
   Epochs epochs_;
   Series series_;
   Checks checks_;

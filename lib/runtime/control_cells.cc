@@ -19,7 +19,8 @@ ControlCells::ControlCells(metrics::Registry& registry)
       deregistered_(registry.gauge(Name::deregistered, {}, registry.control())),
       reload_good_(registry.counter(Name::config_reloads_total, {"ok"}, registry.control())),
       reload_bad_(registry.counter(Name::config_reloads_total, {"failed"}, registry.control())),
-      last_good_(registry.gauge(Name::config_last_reload_success, {}, registry.control())) {
+      last_good_(registry.gauge(Name::config_last_reload_success, {}, registry.control())),
+      turn_(registry.histogram(Name::control_turn_seconds, {}, registry.control())) {
   last_good_.set(1);
   registry.gauge(Name::build_info, {version()}, registry.control()).set(1);
   registry.computed(Name::memory_held_bytes, {}, [] { return static_cast<double>(base::Pages::held()); });

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "metrics/registry.h"
+#include "net/loop.h"
 #include "runtime/drain.h"
 #include "runtime/generation.h"
 
@@ -14,12 +15,13 @@ class AccessLog;
 
 namespace sluice::runtime {
 
-class ControlCells {
+class ControlCells : public net::TurnWatch {
  public:
   explicit ControlCells(metrics::Registry& registry);
   void drain(Phase phase, base::Micros left, uint64_t connections);
   void deregistered(bool on);
   void reloaded(bool good);
+  void on_turn(base::Micros took) override { turn_.observe(took); }
   void certificates(const Generation& generation);   // of this one, and no others, in the scrape
   void log_dropped(const exchange::AccessLog* access);   // computed at each scrape; nullptr: there is no access log
 
@@ -32,6 +34,7 @@ class ControlCells {
   metrics::Counter& reload_good_;
   metrics::Counter& reload_bad_;
   metrics::Gauge& last_good_;
+  metrics::Histogram& turn_;
   std::set<std::string> certificates_;            // that have a series
 };
 

@@ -57,18 +57,14 @@ class Discovery::Name final : public dns::Follower {
 };
 
 struct Discovery::Followed {
-  std::string name;
+  Backing backing;  // nothing is shared until published
   std::vector<Source> sources;
   std::vector<std::unique_ptr<Discovery::Name>> names;   // by source; nullptr for an address
-  std::shared_ptr<upstream::SharedUpstream> shared;      // nullptr until published
-  const upstream::UpstreamOptions* options = nullptr;    // of the snapshot
   std::vector<upstream::EndpointSpec> published;
   bool complete = false;                                 // every name was resolved when it was published last
   bool dirty = false;
 
-  bool has_names() const {
-    return std::ranges::any_of(names, [](const auto& n) { return n != nullptr; });
-  }
+  const std::string& name() const { return backing.options->name; }
   bool all(bool (*what)(const Discovery::Name&)) const {
     return std::ranges::all_of(names, [what](const auto& n) { return n == nullptr || what(*n); });
   }
@@ -79,7 +75,7 @@ void Discovery::Name::fail(std::string why) {
   why_ = std::move(why);
   for (std::size_t i = 0; i < upstream_.names.size(); ++i) {
     if (upstream_.names[i].get() != this) continue;
-    base::warn("upstream {}: {} does not resolve: {}", upstream_.name, upstream_.sources[i].text, why_);
+    base::warn("upstream {}: {} does not resolve: {}", upstream_.name(), upstream_.sources[i].text, why_);
   }
 }
 
@@ -96,67 +92,105 @@ Discovery::~Discovery() = default;
 
 // ---- Configurations
 
-void Discovery::follow(const std::shared_ptr<const config::Snapshot>& snapshot) {
-  if (snapshot_ == snapshot) return;
-  snapshot_ = snapshot;
-  directory_.configure(snapshot->dns);
-  // The new subscriptions first: a name that both have is never let go of.
-  std::vector<std::unique_ptr<Followed>> next;
-  for (const upstream::UpstreamOptions& options : snapshot->upstreams) {
-    Followed& to = *next.emplace_back(std::make_unique<Followed>());
-    to.name = options.name;
-    to.options = &options;
-    to.sources = sources_of(options);
-    for (const Source& source : to.sources) {
-      to.names.push_back(source.fixed.has_value() ? nullptr : std::make_unique<Name>(*this, to));
-    }
-    for (std::size_t i = 0; i < to.sources.size(); ++i) {
-      if (to.names[i] != nullptr) to.names[i]->follow(to.sources[i].target);
+std::unique_ptr<Discovery::Followed> Discovery::followed(UpstreamOptionsPtr options) {
+  auto made = std::make_unique<Followed>();
+  made->sources = sources_of(*options);
+  made->backing.options = std::move(options);
+  for (const Source& source : made->sources) {
+    made->names.push_back(source.fixed.has_value() ? nullptr : std::make_unique<Name>(*this, *made));
+  }
+  for (std::size_t i = 0; i < made->sources.size(); ++i) {
+    if (made->names[i] != nullptr) made->names[i]->follow(made->sources[i].target);
+  }
+  return made;
+}
+
+void Discovery::follow(const config::Snapshot& snapshot) {
+  options_ = snapshot.dns;
+  directory_.configure(options_);
+  for (const upstream::UpstreamOptions& options : snapshot.upstreams) {
+    if (!has_names(options)) continue;
+    upstreams_.emplace(options.name, followed(std::make_shared<const upstream::UpstreamOptions>(options)));
+  }
+}
+
+// The new subscriptions first: a name that both have is never let go of.
+void Discovery::follow_names(const Generation& generation) {
+  options_ = generation.snapshot->dns;
+  directory_.configure(options_);
+  Upstreams next;
+  for (const Backing& backing : generation.upstreams) {
+    const upstream::UpstreamOptions& options = *backing.options;
+    if (!has_names(options)) continue;
+    const auto old = upstreams_.find(options.name);
+    const bool stays = old != upstreams_.end() &&
+                       (old->second->backing.options == backing.options || *old->second->backing.options == options);
+    if (stays) {
+      next.insert(upstreams_.extract(old));
+    } else {
+      next.emplace(options.name, followed(backing.options));
     }
   }
-  for (const auto& old : upstreams_) {
-    if (std::ranges::none_of(next, [&](const auto& n) { return n->name == old->name; })) departures_.forget(old->name);
+  for (const auto& [name, old] : upstreams_) {
+    if (!next.contains(name)) departures_.forget(name);
   }
   upstreams_ = std::move(next);
-  prune_ = true;
-  loop_.run_later(*this);   // the directory lets go of names after this turn
 }
 
 EndpointSets Discovery::publish(const Generation& generation) {
   // An answer may have come of which nobody was told yet: what leaves by it is no doing of the reload, and is followed.
-  for (const auto& upstream : upstreams_) {
-    if (upstream->shared != nullptr && upstream->has_names()) publish(*upstream);
+  for (const auto& [name, upstream] : upstreams_) {
+    if (upstream->backing.shared != nullptr && std::exchange(upstream->dirty, false)) publish(*upstream);
   }
-  follow(generation.snapshot);
+  follow_names(generation);
   EndpointSets sets;
-  for (std::size_t i = 0; i < generation.upstreams.size(); ++i) {
-    Followed& to = *upstreams_[i];
-    to.shared = generation.upstreams[i].shared;
-    sets.push_back(set_of(to, generation.snapshot->upstreams[i], upstream::Newcomers::at_full_weight));
-    if (to.has_names()) departures_.watch(to.name);
+  sets.reserve(generation.upstreams.size());
+  for (const Backing& backing : generation.upstreams) {
+    UpstreamOptionsPtr& placed = placed_[backing.shared.get()];
+    if (placed != backing.options) place(backing);
+    placed = backing.options;
+    sets.push_back(backing.shared->endpoints());
   }
+  std::erase_if(placed_, [&](const auto& entry) { return generation.backing_of(entry.first) == nullptr; });
+  prune_ = true;
+  loop_.run_later(*this);  // the directory lets go of names after this turn
   return sets;
 }
 
+// New, or with other options than before. A new one without names has its set already.
+void Discovery::place(const Backing& backing) {
+  const auto named = upstreams_.find(backing.options->name);
+  if (named == upstreams_.end()) {
+    const bool made = placed_.at(backing.shared.get()) == nullptr && !backing.shared->endpoints()->entries.empty();
+    if (!made) set(backing, fixed_endpoints(*backing.options), upstream::Newcomers::at_full_weight);
+    return;
+  }
+  Followed& to = *named->second;
+  to.backing = backing;
+  resolve(to);
+  set(backing, to.published, upstream::Newcomers::at_full_weight);
+  departures_.watch(to.name());
+}
+
 bool Discovery::settled() const {
-  return !linked() && std::ranges::all_of(upstreams_, [](const auto& u) {
-    return !u->dirty && u->all([](const Name& n) { return n.first() != Name::First::awaited; });
+  return !linked() && std::ranges::all_of(upstreams_, [](const auto& entry) {
+    return !entry.second->dirty && entry.second->all([](const Name& n) { return n.first() != Name::First::awaited; });
   });
 }
 
 config::Problems Discovery::await_all(const std::function<bool()>& given_up) {
   // A service takes two rounds of lookups; each has all its attempts, and a little for the turns in between.
-  const dns::DnsOptions& options = snapshot_->dns;
+  const dns::DnsOptions& options = options_;
   const base::Micros limit = loop_.now() + base::Millis{2 * options.timeout.count * options.attempts + 1'000};
   while (!settled() && !given_up() && loop_.now() < limit) loop_.turn(limit - loop_.now());
   if (given_up()) return {};
   config::Problems problems;
-  for (const auto& upstream : upstreams_) {
+  for (const auto& [of, upstream] : upstreams_) {
     for (std::size_t i = 0; i < upstream->names.size(); ++i) {
       const Name* const name = upstream->names[i].get();
       if (name == nullptr || name->first() == Name::First::good) continue;
       problems.push_back(
-          base::Error{fmt::format("upstream {}: {} does not resolve: {} (dns.required_at_start = true)", upstream->name,
+          base::Error{fmt::format("upstream {}: {} does not resolve: {} (dns.required_at_start = true)", of,
                                   upstream->sources[i].text, name->why().empty() ? "no answer in time" : name->why())});
     }
   }
@@ -171,56 +205,56 @@ void Discovery::changed(Followed& upstream) {
 }
 
 void Discovery::run() {
-  for (const auto& upstream : upstreams_) {
-    if (std::exchange(upstream->dirty, false) && upstream->shared != nullptr) publish(*upstream);
+  for (const auto& [name, upstream] : upstreams_) {
+    if (std::exchange(upstream->dirty, false) && upstream->backing.shared != nullptr) publish(*upstream);
   }
   if (std::exchange(prune_, false)) prune_series();
 }
 
 void Discovery::publish(Followed& upstream) {
   base::Micros changed = loop_.now();
-  std::vector<upstream::EndpointSpec> specs = endpoint_specs(upstream.sources, [&](std::size_t i) {
-    return upstream.names[i] == nullptr ? nullptr : upstream.names[i]->known();
-  });
-  if (specs == upstream.published) {
-    upstream.complete = upstream.all([](const Name& n) { return n.first() == Name::First::good; });
-    return;
-  }
+  const bool complete = upstream.complete;
+  const std::vector<upstream::EndpointSpec> before_specs = std::exchange(upstream.published, {});
+  resolve(upstream);
+  if (upstream.published == before_specs) return;
   // Since when: the answer that came last made the difference.
   base::Micros latest{};
   for (const auto& name : upstream.names) {
     if (name != nullptr && name->known() != nullptr) latest = std::max(latest, name->known()->changed);
   }
   if (latest.count != 0) changed = std::min(changed, latest);
-  const upstream::EndpointSetPtr before = upstream.shared->endpoints();
-  const auto newcomers = upstream.complete ? upstream::Newcomers::slow : upstream::Newcomers::at_full_weight;
-  const upstream::EndpointSetPtr set = set_of(upstream, *upstream.options, newcomers);
+  const upstream::EndpointSetPtr before = upstream.backing.shared->endpoints();
+  const auto newcomers = complete ? upstream::Newcomers::slow : upstream::Newcomers::at_full_weight;
+  const upstream::EndpointSetPtr now = set(upstream.backing, upstream.published, newcomers);
   Departures::Endpoints left;
   for (const upstream::EndpointEntry& old : before->entries) {
     const bool stays =
-        std::ranges::any_of(set->entries, [&](const upstream::EndpointEntry& e) { return e.endpoint == old.endpoint; });
+        std::ranges::any_of(now->entries, [&](const upstream::EndpointEntry& e) { return e.endpoint == old.endpoint; });
     if (!stays) left.push_back(old.endpoint);
   }
-  base::info("upstream {}: {} addresses, {} left", upstream.name, set->entries.size(), left.size());
+  base::info("upstream {}: {} addresses, {} left", upstream.name(), now->entries.size(), left.size());
   std::function<void()> applied = [] {};
   if (!left.empty()) {
-    applied = [change = departures_.begin(upstream.name, std::move(left), changed, workers_)] { change->applied(); };
+    applied = [change = departures_.begin(upstream.name(), std::move(left), changed, workers_)] { change->applied(); };
   }
-  user_.send_endpoints(*upstream.shared, set, std::move(applied));
+  user_.send_endpoints(*upstream.backing.shared, now, std::move(applied));
   prune_ = true;
 }
 
-upstream::EndpointSetPtr Discovery::set_of(Followed& upstream, const upstream::UpstreamOptions& options,
-                                           upstream::Newcomers newcomers) {
+void Discovery::resolve(Followed& upstream) {
   upstream.published = endpoint_specs(upstream.sources, [&](std::size_t i) {
     return upstream.names[i] == nullptr ? nullptr : upstream.names[i]->known();
   });
   upstream.complete = upstream.all([](const Name& n) { return n.first() == Name::First::good; });
-  const upstream::EndpointSetPtr before = upstream.shared->endpoints();
-  const upstream::EndpointSetPtr set =
-      upstream.shared->set_endpoints(upstream.published, options.panic_threshold, newcomers, loop_.now());
-  upstream::export_shared(registry_, upstream.shared, *before, options.pool.max_connections);
-  return set;
+}
+
+upstream::EndpointSetPtr Discovery::set(const Backing& backing, std::span<const upstream::EndpointSpec> specs,
+                                        upstream::Newcomers newcomers) {
+  const upstream::EndpointSetPtr before = backing.shared->endpoints();
+  const upstream::EndpointSetPtr now =
+      backing.shared->set_endpoints(specs, backing.options->panic_threshold, newcomers, loop_.now());
+  upstream::export_shared(registry_, backing.shared, *before, backing.options->pool.max_connections);
+  return now;
 }
 
 // ---- Metrics

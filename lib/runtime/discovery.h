@@ -5,7 +5,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -47,11 +49,11 @@ class Discovery final : private dns::Meter, private net::Runnable {
   Discovery& operator=(const Discovery&) = delete;
   ~Discovery();
 
-  // The names of this configuration are followed from now on; those that stay keep all that is known. The second call
-  // for one snapshot does nothing. Errors (too many names): those names stay unresolved, with a warning.
-  void follow(const std::shared_ptr<const config::Snapshot>& snapshot);
-  // Sets of all upstreams of a generation, which becomes the one in force: follow() and what is known now. Newcomers of
-  // a reload do not slow-start.
+  // At the start, before publish(): these names are followed from now on. Errors (too many names): those names stay
+  // unresolved, with a warning.
+  void follow(const config::Snapshot& snapshot);
+  // Sets of all upstreams of a generation, which becomes the one in force. Names that stay keep all that is known; for
+  // an upstream that stays as it is nothing is done. Newcomers of a reload do not slow-start.
   EndpointSets publish(const Generation& generation);
 
   // Has every name had its first resolution, good or bad, and are the workers told?
@@ -66,11 +68,16 @@ class Discovery final : private dns::Meter, private net::Runnable {
  private:
   class Name;
   struct Followed;  // one upstream with its names
+  using Upstreams = std::map<std::string, std::unique_ptr<Followed>, std::less<>>;  // by name; those that have names
+  std::unique_ptr<Followed> followed(UpstreamOptionsPtr options);
+  void follow_names(const Generation& generation);
+  void place(const Backing& backing);
   void run() override;  // at the loop: publishes what has changed
   void changed(Followed& upstream);
   void publish(Followed& upstream);
-  upstream::EndpointSetPtr set_of(Followed& upstream, const upstream::UpstreamOptions& options,
-                                  upstream::Newcomers newcomers);
+  void resolve(Followed& upstream);
+  upstream::EndpointSetPtr set(const Backing& backing, std::span<const upstream::EndpointSpec> specs,
+                               upstream::Newcomers newcomers);
   void prune_series();
   // dns::Meter
   void on_lookup(std::string_view name, dns::Outcome outcome, base::Micros took) override;
@@ -83,9 +90,9 @@ class Discovery final : private dns::Meter, private net::Runnable {
   metrics::Histogram& lookup_seconds_;
   Departures departures_;
   dns::Directory directory_;
-  std::shared_ptr<const config::Snapshot> snapshot_;
-  std::vector<std::unique_ptr<Followed>>
-      upstreams_;  // by index in the snapshot; they hold subscriptions: before directory_
+  dns::DnsOptions options_;
+  Upstreams upstreams_;  // they hold subscriptions: after directory_
+  std::unordered_map<const upstream::SharedUpstream*, UpstreamOptionsPtr> placed_;  // what each set was made by
   std::unordered_set<std::string> metered_;  // names with series
   bool prune_ = false;  // some of them may have gone
 };

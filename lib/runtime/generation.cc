@@ -6,11 +6,12 @@
 #include <algorithm>
 #include <functional>
 #include <map>
-#include <optional>
 #include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "runtime/acceptor.h"
+#include "runtime/sources.h"
 #include "tls/authorities.h"
 #include "tls/tickets.h"
 #include "upstream/connector.h"
@@ -29,7 +30,10 @@ class Builder {
         previous_(previous),
         workers_(workers),
         wall_(wall),
-        warnings_(warnings) {}
+        warnings_(warnings) {
+    if (previous == nullptr) return;
+    for (size_t i = 0; i < previous->upstreams.size(); ++i) former_.emplace(previous->upstreams[i].options->name, i);
+  }
 
   void listener(Generation& to, uint32_t index) {
     auto made = std::make_shared<Listening>();
@@ -46,13 +50,18 @@ class Builder {
 
   void upstream(Generation& to, uint32_t index) {
     const upstream::UpstreamOptions& options = snapshot_.upstreams[index];
-    const std::optional<size_t> before = former_upstream(options.name);
+    const Backing* const before = former_upstream(options.name);
     Backing made;
-    made.shared = before ? previous_->upstreams[*before].shared : shared_upstream(options.name);
+    made.shared = before != nullptr ? before->shared : shared_upstream(options);
     upstream::Way way{options.protocol, options.proxy_protocol, options.source_addresses, nullptr};
     if (options.tls) client_context(options, before, made, way);
-    const bool stays = before && *previous_->upstreams[*before].way == way;
-    made.way = stays ? previous_->upstreams[*before].way : std::make_shared<const upstream::Way>(std::move(way));
+    made.way =
+        before != nullptr && *before->way == way ? before->way : std::make_shared<const upstream::Way>(std::move(way));
+    made.options = before != nullptr && *before->options == options
+                       ? before->options
+                       : std::make_shared<const upstream::UpstreamOptions>(options);
+    if (options.pool.min_idle != 0) to.warm.push_back(index);
+    to.index.emplace(made.shared.get(), index);
     to.upstreams.push_back(std::move(made));
   }
 
@@ -94,10 +103,13 @@ class Builder {
     }
   }
 
-  // Neither the upstreams of one process nor those of a fleet begin their turns at the same endpoint.
-  std::shared_ptr<upstream::SharedUpstream> shared_upstream(const std::string& name) const {
-    const uint64_t first_turn = std::hash<std::string>{}(name) + static_cast<uint64_t>(wall_.count);
-    return std::make_shared<upstream::SharedUpstream>(name, workers_, first_turn);
+  // Neither the upstreams of one process nor those of a fleet begin their turns at the same endpoint. Nobody shares it
+  // yet, so its first set is made here, not on control's loop; that of names follows what DNS says.
+  std::shared_ptr<upstream::SharedUpstream> shared_upstream(const upstream::UpstreamOptions& options) const {
+    const uint64_t first_turn = std::hash<std::string>{}(options.name) + static_cast<uint64_t>(wall_.count);
+    auto made = std::make_shared<upstream::SharedUpstream>(options.name, workers_, first_turn);
+    if (!has_names(options)) made->set_endpoints(fixed_endpoints(options), options.panic_threshold);
+    return made;
   }
 
   std::shared_ptr<const tls::ServerContext> server_context(const config::ListenerOptions& options,
@@ -140,26 +152,20 @@ class Builder {
     return it == previous_->listeners.end() ? nullptr : it->get();
   }
 
-  std::optional<size_t> former_upstream(const std::string& name) const {
-    if (previous_ == nullptr) return std::nullopt;
-    const auto& all = previous_->snapshot->upstreams;
-    const auto it = std::ranges::find(all, name, &upstream::UpstreamOptions::name);
-    if (it == all.end()) return std::nullopt;
-    return static_cast<size_t>(it - all.begin());
+  const Backing* former_upstream(std::string_view name) const {
+    const auto it = former_.find(name);
+    return it == former_.end() ? nullptr : &previous_->upstreams[it->second];
   }
 
   // The context before goes on while nothing of it changed: connections made with it stay.
-  void client_context(const upstream::UpstreamOptions& options, std::optional<size_t> before, Backing& to,
+  void client_context(const upstream::UpstreamOptions& options, const Backing* before, Backing& to,
                       upstream::Way& way) {
     to.tls_files = identity(options.tls->ca.empty() ? tls::system_authorities() : options.tls->ca) +
                    identity(options.tls->cert) + identity(options.tls->key);
-    if (before) {
-      const upstream::UpstreamOptions& old = previous_->snapshot->upstreams[*before];
-      const Backing& backing = previous_->upstreams[*before];
-      if (old.tls == options.tls && old.protocol == options.protocol && backing.tls_files == to.tls_files) {
-        way.tls = backing.way->tls;
-        return;
-      }
+    if (before != nullptr && before->options->tls == options.tls && before->options->protocol == options.protocol &&
+        before->tls_files == to.tls_files) {
+      way.tls = before->way->tls;
+      return;
     }
     take(tls::ClientContext::load(*options.tls, upstream::alpn_of(options.protocol), wall_, warnings_), way.tls);
   }
@@ -177,6 +183,7 @@ class Builder {
   uint32_t workers_;
   base::Micros wall_;
   Problems& warnings_;
+  std::unordered_map<std::string_view, size_t> former_;  // upstreams of `previous_`, by name
   std::map<const config::ListenAddress*, std::shared_ptr<ListenSocket>> kept_;
   std::set<const ListenSocket*> used_;  // by kept_
   struct Mode {
@@ -187,6 +194,15 @@ class Builder {
   std::vector<Mode> modes_;  // of kept ones, that change
 };
 
+std::shared_ptr<const metrics::RequestLabels> labels_of(const config::Snapshot& snapshot) {
+  auto labels = std::make_shared<metrics::RequestLabels>();
+  for (const auto& listener : snapshot.listeners) labels->listeners.push_back(listener.name);
+  for (const auto& route : snapshot.routes) labels->routes.push_back(route.name);
+  // In the order of http::Method; the last one stands for whatever comes beyond.
+  labels->methods = {"other", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH", "other"};
+  return labels;
+}
+
 }  // namespace
 
 std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& loaded, const Generation* previous,
@@ -195,6 +211,7 @@ std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& lo
   auto made = std::make_shared<Generation>();
   made->waiting = std::move(waiting);
   made->snapshot = loaded.snapshot;
+  made->labels = labels_of(*loaded.snapshot);
   Builder builder(*loaded.snapshot, previous, workers, wall, warnings, sockets);
   auto router = route::Router::build(loaded.snapshot->routes);
   if (router) {

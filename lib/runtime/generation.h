@@ -5,11 +5,13 @@
 #include <expected>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/error.h"
 #include "config/diff.h"
 #include "config/load.h"
+#include "metrics/request_counters.h"
 #include "route/router.h"
 #include "runtime/listen_socket.h"
 #include "tls/context.h"
@@ -27,10 +29,14 @@ struct Listening {
   std::vector<std::shared_ptr<ListenSocket>> sockets;  // one per address
 };
 
-// One upstream: what the process shares about it, and how connections to it are made.
+using UpstreamOptionsPtr = std::shared_ptr<const upstream::UpstreamOptions>;
+
+// One upstream: what the process shares about it, and how connections to it are made. Who has placed the same options
+// and the same way before has nothing to do.
 struct Backing {
   std::shared_ptr<upstream::SharedUpstream> shared;
-  upstream::WayPtr way;  // the same object as long as nothing of it changes
+  UpstreamOptionsPtr options;  // the same object as long as nothing of it changes; likewise the way
+  upstream::WayPtr way;
   std::string tls_files;  // what identifies the files that its context was made from
 };
 
@@ -40,17 +46,27 @@ struct Generation {
   std::vector<std::shared_ptr<const Listening>> listeners;  // by index
   std::vector<Backing> upstreams;  // by index
   std::vector<config::Waiting> waiting;  // what the file says and only a restart takes
+  std::shared_ptr<const metrics::RequestLabels> labels;
+  std::unordered_map<const upstream::SharedUpstream*, uint32_t> index;  // of `upstreams`
+  std::vector<uint32_t> warm;  // upstreams with min_idle: their connections are made before anybody asks
+
+  // nullptr: that upstream has left, or is still to come.
+  const Backing* backing_of(const upstream::SharedUpstream* shared) const {
+    const auto it = index.find(shared);
+    return it == index.end() ? nullptr : &upstreams[it->second];
+  }
 };
 using GenerationPtr = std::shared_ptr<const Generation>;
 
 // The endpoints of each upstream, by index, as they were when the generation was published.
 using EndpointSets = std::vector<upstream::EndpointSetPtr>;
+using EndpointSetsPtr = std::shared_ptr<const EndpointSets>;
 
 // none: simulations bring connections themselves.
 enum class Sockets : uint8_t { open, none };
 
-// Loads certificates, compiles routes, opens the sockets that `previous` (nullptr: a cold start) does not have. Changes
-// nothing of `previous`; when it fails, nothing has changed at all. Warnings are appended. May run on any thread, one
+// Loads certificates, compiles routes, opens the sockets that `previous` (nullptr: a cold start) does not have, makes
+// the endpoint sets of new upstreams that have no names. Changes nothing of `previous`; when it fails, nothing has changed at all. Warnings are appended. May run on any thread, one
 // at a time.
 std::expected<GenerationPtr, config::Problems> build_generation(const config::Loaded& loaded,
                                                                 const Generation* previous, uint32_t workers,

@@ -1,6 +1,9 @@
 #include "runtime/memory.h"
 
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <algorithm>
 
@@ -31,6 +34,12 @@ uint64_t memory_limit(uint64_t configured) {
   const uint64_t machine =
       static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   return std::min(machine, cgroup_memory()) / 4 * 3;
+}
+
+void give_back_heap() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
 }
 
 }  // namespace sluice::runtime

@@ -16,4 +16,8 @@ uint64_t cgroup_memory(const std::string& root = "");
 // `configured`, or, if it is 0, three quarters of the least limit of our cgroups, or of the machine's memory.
 uint64_t memory_limit(uint64_t configured);
 
+// What was freed and malloc keeps goes back to the system, as far as pages are free. Takes milliseconds, in which other
+// threads may wait for memory: after much was freed at once.
+void give_back_heap();
+
 }  // namespace sluice::runtime

@@ -52,18 +52,9 @@ void Reloads::reload(Backend::Done done) {
 }
 
 void Reloads::finish(std::expected<Plan, Problems> outcome, const Backend::Done& done) {
-  under_way_ = false;
-  if (!outcome) {
-    refuse(outcome.error(), done);
-  } else if (!user_.may_reload()) {
-    refuse({base::Error{"draining, nothing is loaded any more"}}, done);
-  } else {
-    take(std::move(*outcome), done);
-  }
-  if (again_.empty()) return;
-  reload([waiting = std::exchange(again_, {})](const admin::Page& page) {
-    for (const Backend::Done& one : waiting) one(page);
-  });
+  if (outcome && user_.may_reload()) return take(std::move(*outcome), done);
+  refuse(outcome ? Problems{base::Error{"draining, nothing is loaded any more"}} : outcome.error(), done);
+  over();
 }
 
 // What it will do is told before it is done.
@@ -73,10 +64,20 @@ void Reloads::take(Plan plan, const Backend::Done& done) {
   for (const config::Waiting& one : plan.next->waiting) {
     base::warn("{} has changed, but only a restart takes it: the running value stays", one.key);
   }
-  user_.publish(std::move(plan.next));
-  env_.cells.reloaded(true);
-  base::info("reloaded {}", setup_.file);
-  done({200, plain_text, "reloaded: " + plan.words + "\n" + text_of(plan.warnings)});
+  user_.publish(std::move(plan.next), [this, done, text = plan.words + "\n" + text_of(plan.warnings)] {
+    env_.cells.reloaded(true);
+    base::info("reloaded {}", setup_.file);
+    done({200, plain_text, "reloaded: " + text});
+    over();
+  });
+}
+
+void Reloads::over() {
+  under_way_ = false;
+  if (again_.empty()) return;
+  reload([waiting = std::exchange(again_, {})](const admin::Page& page) {
+    for (const Backend::Done& one : waiting) one(page);
+  });
 }
 
 void Reloads::refuse(const Problems& problems, const Backend::Done& done) {

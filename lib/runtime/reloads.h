@@ -21,7 +21,7 @@ class Reloads {
    public:
     virtual bool may_reload() const = 0;  // false: we are leaving
     virtual const GenerationPtr& in_force() const = 0;
-    virtual void publish(GenerationPtr next) = 0;
+    virtual void publish(GenerationPtr next, std::function<void()> done) = 0;  // `done`: it is in force
 
    protected:
     ~User() = default;
@@ -39,6 +39,7 @@ class Reloads {
 
  private:
   void finish(std::expected<Plan, config::Problems> outcome, const admin::Backend::Done& done);
+  void over();
   void take(Plan plan, const admin::Backend::Done& done);
   void refuse(const config::Problems& problems, const admin::Backend::Done& done);
 

@@ -43,6 +43,15 @@ std::string service_domain(std::string_view service) {
   return std::string(service);
 }
 
+bool has_names(const upstream::UpstreamOptions& options) {
+  return !options.dns.empty() || !options.srv.empty() ||
+         std::ranges::any_of(options.endpoints, [](const auto& endpoint) { return !endpoint.address.has_value(); });
+}
+
+std::vector<upstream::EndpointSpec> fixed_endpoints(const upstream::UpstreamOptions& options) {
+  return endpoint_specs(sources_of(options), [](std::size_t) { return nullptr; });
+}
+
 std::vector<Source> sources_of(const upstream::UpstreamOptions& options) {
   std::vector<Source> sources;
   if (!options.dns.empty()) sources.push_back(name_source(options.dns, 1));

@@ -20,6 +20,9 @@ struct Source {
   std::uint32_t weight = 1;
 };
 
+// Does DNS have a say in where they are?
+bool has_names(const upstream::UpstreamOptions& options);
+
 // In the order of the configuration: `endpoints`, or the one name of `dns` or `srv`.
 std::vector<Source> sources_of(const upstream::UpstreamOptions& options);
 
@@ -31,6 +34,9 @@ std::vector<Source> sources_of(const upstream::UpstreamOptions& options);
 // (RFC 9525 6.1: only names that do not come from an insecure lookup).
 std::vector<upstream::EndpointSpec> endpoint_specs(const std::vector<Source>& sources,
                                                    const std::function<const dns::Resolved*(std::size_t)>& found);
+
+// Those of an upstream without names.
+std::vector<upstream::EndpointSpec> fixed_endpoints(const upstream::UpstreamOptions& options);
 
 // "_http._tcp.app.internal" -> "app.internal".
 std::string service_domain(std::string_view service);

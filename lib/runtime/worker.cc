@@ -15,24 +15,26 @@ namespace {
 constexpr base::Millis sweep_every = base::seconds(1);
 constexpr base::Millis trim_every = base::seconds(4);
 
+// What a reload leaves to do is done in steps, a millisecond apart: in each, so many upstreams are looked at, connections
+// closed, and clusters freed, at most.
+constexpr size_t settled_a_step = 64;
+constexpr size_t closed_a_step = 64;
+constexpr size_t freed_a_step = 128;
+
 }  // namespace
 
 struct Worker::Placed {
-  Placed(Worker& worker, GenerationPtr of, Epoch began)
+  Placed(Worker& worker, GenerationPtr of, EndpointSetsPtr with, Epoch began)
       : generation(std::move(of)),
+        sets(std::move(with)),
         epoch(began),
-        site(worker, *generation->router, worker.meter_.requests(labels(*generation->snapshot))) {}
+        site(worker, *generation->router, generation->snapshot->routes.size(), generation->upstreams.size(),
+             worker.meter_.requests(generation->labels)) {}
 
-  static metrics::RequestLabels labels(const config::Snapshot& snapshot) {
-    metrics::RequestLabels labels;
-    for (const auto& listener : snapshot.listeners) labels.listeners.push_back(listener.name);
-    for (const auto& route : snapshot.routes) labels.routes.push_back(route.name);
-    // In the order of http::Method; the last one stands for whatever comes beyond.
-    labels.methods = {"other", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH", "other"};
-    return labels;
-  }
+  static Epoch epoch_of(const std::unique_ptr<Placed>& placed) { return placed->epoch; }
 
-  GenerationPtr generation;                      // the router that the site refers to
+  GenerationPtr generation;  // the router that the site refers to
+  EndpointSetsPtr sets;
   Epoch epoch;
   exchange::Site site;
 };
@@ -48,6 +50,7 @@ Worker::Worker(const Setup& setup)
       meter_(setup.shared.registry, setup.index),
       env_{setup.loop, random_, meter_, setup.shared.access_log, setup.index, setup.shared.pseudonym},
       clients_(setup.loop, setup.index, setup.shared.places, setup.peers, meter_),
+      settle_timer_(this, net::timer_call<&Worker::settle_some>),
       sweep_timer_(this, net::timer_call<&Worker::sweep>),
       trim_timer_(this, net::timer_call<&Worker::trim>) {
   loop_.watch_turns(&meter_);
@@ -64,58 +67,139 @@ Worker::~Worker() {
 
 // ---- generations ------------------------------------------------------------------------------------------------
 
-void Worker::apply(GenerationPtr next, const EndpointSets& sets, Epoch epoch) {
-  const Epoch last = std::exchange(epoch_, epoch);
-  for (uint32_t i = 0; i < next->upstreams.size(); ++i) place_cluster(next, i, sets[i]);
-  for (auto& [shared, placement] : clusters_) {
-    const auto stays = [&](const Backing& b) { return b.shared.get() == shared; };
-    if (placement.last != 0 || std::ranges::any_of(next->upstreams, stays)) continue;
-    placement.last = last;
-    placement.cluster->retire(http::CloseCause::reload);
+void Worker::apply(GenerationPtr next, EndpointSetsPtr sets, Epoch epoch) {
+  while (!unsettled_.empty()) settle_one();  // what the one before left: only if two come right after each other
+  former_epoch_ = std::exchange(epoch_, epoch);
+  newer_sets_.clear();
+  for (const auto& [shared, placement] : clusters_) {
+    if (placement.last == 0) unsettled_.push_back(shared);
   }
-  exchange::Site& site = place_site(next);
+  for (const uint32_t index : next->warm) {
+    const upstream::SharedUpstream* const shared = next->upstreams[index].shared.get();
+    if (!clusters_.contains(shared)) unsettled_.push_back(shared);
+  }
+  exchange::Site& site = place_site(next, std::move(sets));
   if (!draining_) place_acceptors(*next, site);
   generation_ = std::move(next);
-  sweep();
+  settle_some();
+  tell_held();
 }
 
-upstream::ClusterImpl& Worker::place_cluster(const GenerationPtr& next, uint32_t index,
-                                             const upstream::EndpointSetPtr& set) {
-  const Backing& backing = next->upstreams[index];
-  const upstream::UpstreamOptions& options = next->snapshot->upstreams[index];
+// What stays as it is keeps its pointers: nothing is done for it.
+Worker::Placement& Worker::configure(const Backing& backing, const upstream::EndpointSetPtr& set) {
   Placement& placement = clusters_[backing.shared.get()];
   if (placement.cluster == nullptr) {
+    placement.first = epoch_;
     placement.cluster = upstream::make_cluster(
         {loop_, backing.shared, index_, count_ > 1 ? this : nullptr, shared_.registry, random_.next()});
   }
+  const bool rewired = placement.way != backing.way;
+  if (!rewired && placement.options == backing.options && placement.set == set) return placement;
   std::unique_ptr<upstream::Connector> connector;
-  if (placement.way != backing.way) {
-    placement.way = backing.way;
-    connector = upstream::make_connector(
-        {.upstream = options.name, .loop = loop_, .network = network_, .way = base::counted_here(backing.way)});
+  if (rewired) {
+    connector = upstream::make_connector({.upstream = backing.options->name,
+                                          .loop = loop_,
+                                          .network = network_,
+                                          .way = base::counted_here(backing.way)});
   }
-  // The options live in the snapshot: the pointer keeps that alive.
-  placement.cluster->configure({next->snapshot, &options}, set, std::move(connector));
+  placement.way = backing.way;
+  placement.options = backing.options;
+  placement.set = set;
+  placement.cluster->configure(backing.options, set, std::move(connector));
+  return placement;
+}
+
+// Of an upstream of the generation in force.
+const upstream::EndpointSetPtr& Worker::set_of(uint32_t index) const {
+  const auto newer = newer_sets_.find(generation_->upstreams[index].shared.get());
+  return newer != newer_sets_.end() ? newer->second : (*sites_.back()->sets)[index];
+}
+
+// A step of making all clusters as the generation in force wants them.
+void Worker::settle_some() {
+  size_t closed = 0;
+  for (size_t n = 0; n < settled_a_step && closed < closed_a_step && !unsettled_.empty(); ++n) closed += settle_one();
+  if (!unsettled_.empty()) return settle_timer_.arm(loop_, base::Millis{0});
+  sweep();
+}
+
+// The last of them. Returns how many connections that closes, at most.
+size_t Worker::settle_one() {
+  const upstream::SharedUpstream* const next = unsettled_.back();
+  unsettled_.pop_back();
+  if (generation_->backing_of(next) != nullptr) {
+    settle(next);
+    return 0;
+  }
+  const auto it = clusters_.find(next);
+  if (it == clusters_.end() || it->second.last != 0) return 0;
+  const size_t open = it->second.cluster->connections();
+  retire(it->second, former_epoch_);
+  return open;
+}
+
+// An upstream of the generation in force.
+void Worker::settle(const upstream::SharedUpstream* upstream) {
+  const uint32_t index = generation_->index.at(upstream);
+  configure(generation_->upstreams[index], set_of(index));
+}
+
+void Worker::retire(Placement& placement, Epoch last) {
+  ++retired_;
+  placement.last = last;
+  placement.cluster->retire(http::CloseCause::reload);
+}
+
+// ---- what sites ask for -----------------------------------------------------------------------------------------
+
+const Worker::Placed& Worker::placed_of(const exchange::Site& site) const {
+  const auto is_it = [&](const auto& placed) { return &placed->site == &site; };
+  return **std::ranges::find_if(sites_.rbegin(), sites_.rend(), is_it);
+}
+
+exchange::RouteCells Worker::make_route_cells(const exchange::Site& site, uint32_t route) {
+  if (route == exchange::no_route) return meter_.route("");
+  return meter_.route(placed_of(site).generation->labels->routes[route]);
+}
+
+exchange::UpstreamCells Worker::make_upstream_cells(const exchange::Site& site, uint32_t upstream) {
+  return meter_.upstream(placed_of(site).generation->upstreams[upstream].options->name);
+}
+
+metrics::Counter& Worker::error_cell(const exchange::Site& site, uint32_t upstream, http::Kind kind) {
+  return meter_.upstream_error(placed_of(site).generation->upstreams[upstream].options->name, kind);
+}
+
+// Of a site that is not in force any more: the cluster as it is now, or, if its upstream has left and nobody here had
+// asked for it, one that is retired from the beginning.
+upstream::Cluster& Worker::make_cluster(const exchange::Site& site, uint32_t upstream) {
+  const Placed& placed = placed_of(site);
+  const Backing& backing = placed.generation->upstreams[upstream];
+  if (generation_->backing_of(backing.shared.get()) != nullptr) {
+    settle(backing.shared.get());
+  } else if (!clusters_.contains(backing.shared.get())) {
+    Placement& late = configure(backing, (*placed.sets)[upstream]);
+    late.first = placed.epoch;
+    retire(late, placed.epoch);
+  }
+  Placement& placement = clusters_.at(backing.shared.get());
+  placement.first = std::min(placement.first, placed.epoch);
   return *placement.cluster;
 }
 
-exchange::Site& Worker::place_site(const GenerationPtr& next) {
-  auto placed = std::make_unique<Placed>(*this, next, epoch_);
+exchange::Site& Worker::place_site(const GenerationPtr& next, EndpointSetsPtr sets) {
+  auto placed = std::make_unique<Placed>(*this, next, std::move(sets), epoch_);
   exchange::Site& site = placed->site;
   for (const auto& listener : next->snapshot->listeners) {
     site.listeners.push_back(
         {listener.name, listener.trusted_proxies, listener.forwarded_by, listener.downstream.body_timeout});
   }
-  for (const auto& route : next->snapshot->routes) site.routes.push_back(meter_.route(route.name));
-  site.routes.push_back(meter_.route(""));       // requests that found no route
-  for (uint32_t i = 0; i < next->upstreams.size(); ++i) {
-    site.upstreams.push_back(meter_.upstream(next->snapshot->upstreams[i].name));
-    site.clusters.push_back(clusters_.at(next->upstreams[i].shared.get()).cluster.get());
-  }
-  site.ref();                                    // ours, while it is in force
+  site.ref();  // ours, while it is in force
   sites_.push_back(std::move(placed));
   return site;
 }
+
+// ---- listeners ----------------------------------------------------------------------------------------------------
 
 void Worker::place_acceptors(const Generation& next, exchange::Site& site) {
   OpenSockets open;
@@ -138,7 +222,7 @@ void Worker::place_acceptors(const Generation& next, exchange::Site& site) {
   for (auto& acceptor : before) {
     if (acceptor != nullptr) let_go(std::move(acceptor));
   }
-  if (sites_.size() > 1) sites_[sites_.size() - 2]->site.unref();   // the one before is no more in force
+  if (sites_.size() > 1) sites_[sites_.size() - 2]->site.unref();  // the one before is no more in force
 }
 
 void Worker::let_go(std::unique_ptr<Acceptor> acceptor) {
@@ -157,16 +241,32 @@ void Worker::sweep() {
   std::erase_if(sites_, [&](const auto& placed) { return placed.get() != in_force && placed->site.unused(); });
   std::erase_if(closing_, [](const auto& socket) { return !socket->accepting(); });
   std::erase_if(leaving_, [&](const auto& left) { return left.acceptor->connections() == 0 && closing_.empty(); });
-  std::erase_if(clusters_, [&](auto& entry) {
-    const auto used = [&](const auto& placed) {
-      return std::ranges::find(placed->site.clusters, entry.second.cluster.get()) != placed->site.clusters.end();
-    };
-    return entry.second.last != 0 && entry.second.cluster->finished() && std::ranges::none_of(sites_, used);
-  });
-  const bool more = sites_.size() > 1 || !leaving_.empty() || !closing_.empty() ||
-                    (generation_ != nullptr && clusters_.size() > generation_->upstreams.size());
-  if (more) sweep_timer_.arm(loop_, sweep_every);
+  const bool all = sweep_clusters();
+  const bool more = sites_.size() > 1 || !leaving_.empty() || !closing_.empty() || retired_ != 0;
+  if (more) sweep_timer_.arm(loop_, all ? sweep_every : base::Millis{0});
   tell_held();
+}
+
+// False: a step has been done, and there are more.
+bool Worker::sweep_clusters() {
+  const auto referred_to = [this](const Placement& placement) {
+    const auto first = std::ranges::lower_bound(sites_, placement.first, {}, &Placed::epoch_of);
+    return first != sites_.end() && (*first)->epoch <= placement.last;
+  };
+  if (retired_ == 0) return true;
+  size_t freed = 0;
+  for (auto it = clusters_.begin(); it != clusters_.end();) {
+    const Placement& placement = it->second;
+    if (placement.last == 0 || !placement.cluster->finished() || referred_to(placement)) {
+      ++it;
+    } else if (++freed > freed_a_step) {
+      return false;
+    } else {
+      it = clusters_.erase(it);
+      --retired_;
+    }
+  }
+  return true;
 }
 
 // Everything that holds metric cells, or a generation, of before.
@@ -174,8 +274,12 @@ Held Worker::held() const {
   Held all{epoch_, {}};
   for (size_t i = 0; i + 1 < sites_.size(); ++i) all.older.push_back(sites_[i]->epoch);
   for (const Leaving& left : leaving_) all.older.push_back(left.last);
+  if (!unsettled_.empty()) all.older.push_back(former_epoch_);
   for (const auto& [shared, placement] : clusters_) {
-    if (placement.last != 0) all.older.push_back(placement.last);
+    if (retired_ == 0) break;
+    if (placement.last != 0 && (all.older.empty() || all.older.back() != placement.last)) {
+      all.older.push_back(placement.last);  // thousands may have left together
+    }
   }
   std::ranges::sort(all.older);
   all.older.erase(std::ranges::unique(all.older).begin(), all.older.end());
@@ -220,7 +324,11 @@ upstream::ClusterImpl* Worker::find(const upstream::SharedUpstream* upstream) {
 
 void Worker::set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set,
                            http::CloseCause why_gone) {
-  if (auto* cluster = find(upstream)) cluster->set_endpoints(set, why_gone);
+  if (generation_ != nullptr && generation_->backing_of(upstream) != nullptr) newer_sets_[upstream] = set;
+  const auto it = clusters_.find(upstream);
+  if (it == clusters_.end()) return;
+  it->second.set = set;
+  it->second.cluster->set_endpoints(set, why_gone);
 }
 
 void Worker::endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t endpoint_id) {
@@ -273,7 +381,7 @@ void Worker::bring(uint32_t listener, net::TransportPtr transport) {
 }
 
 bool Worker::warm() {
-  return std::ranges::all_of(clusters_, [](auto& entry) { return entry.second.cluster->warm(); });
+  return unsettled_.empty() && std::ranges::all_of(clusters_, [](auto& entry) { return entry.second.cluster->warm(); });
 }
 
 std::vector<upstream::ClusterStatus> Worker::clusters() {
@@ -284,8 +392,11 @@ std::vector<upstream::ClusterStatus> Worker::clusters() {
 
 WorkerStatus Worker::status() {
   WorkerStatus all;
-  for (const Backing& backing : generation_->upstreams) {
-    all.clusters.push_back(clusters_.at(backing.shared.get()).cluster->status());
+  for (uint32_t i = 0; i < generation_->upstreams.size(); ++i) {
+    const upstream::SharedUpstream& shared = *generation_->upstreams[i].shared;
+    const auto here = clusters_.find(&shared);
+    all.clusters.push_back(here != clusters_.end() ? here->second.cluster->status()
+                                                   : upstream::status_of_unused(shared, *set_of(i), loop_.now()));
   }
   for (const auto& acceptor : acceptors_) {
     all.listener_connections.push_back(static_cast<uint32_t>(acceptor->connections()));

@@ -52,9 +52,9 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   explicit Worker(const Setup& setup);
   ~Worker();
 
-  // Requests that begin from now on see this generation; running ones keep theirs.
-  // `epoch`: of its publishing.
-  void apply(GenerationPtr next, const EndpointSets& sets, Epoch epoch);
+  // Requests that begin from now on see this generation; running ones keep theirs. `epoch`: of its publishing. What
+  // each upstream needs for it is done when a request comes to it, and for the rest in small steps.
+  void apply(GenerationPtr next, EndpointSetsPtr sets, Epoch epoch);
   // Who is told what this worker still uses of former epochs, at the loop, whenever that changes.
   void report_held(std::function<void(const Held&)> report) { report_held_ = std::move(report); }
   // Messages about one upstream; nothing happens if it is not known here any more.
@@ -91,26 +91,44 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   http::Sink* begin_exchange(exchange::Site& site, uint32_t listener, http::Stream& stream);
 
  private:
+  // The cluster of one upstream, and what it was configured by.
   struct Placement {
     std::unique_ptr<upstream::ClusterImpl> cluster;
+    UpstreamOptionsPtr options;
     upstream::WayPtr way;  // of its connector
-    Epoch last = 0;  // in force until then; 0: in force
+    upstream::EndpointSetPtr set;
+    Epoch first = 0;  // sites from then on may refer to it,
+    Epoch last = 0;  // until then; 0: it is in force
   };
+  using Placements = std::unordered_map<const upstream::SharedUpstream*, Placement>;
   struct Leaving {
     std::unique_ptr<Acceptor> acceptor;
     Epoch last;
   };
   struct Placed;  // a site with the generation it stands for
+  // exchange::Site::Owner
   void on_site_let_go(exchange::Site& site) override;
-  upstream::ClusterImpl& place_cluster(const GenerationPtr& next, uint32_t index, const upstream::EndpointSetPtr& set);
-  exchange::Site& place_site(const GenerationPtr& next);
+  exchange::RouteCells make_route_cells(const exchange::Site& site, uint32_t route) override;
+  exchange::UpstreamCells make_upstream_cells(const exchange::Site& site, uint32_t upstream) override;
+  metrics::Counter& error_cell(const exchange::Site& site, uint32_t upstream, http::Kind kind) override;
+  upstream::Cluster& make_cluster(const exchange::Site& site, uint32_t upstream) override;
+
+  const Placed& placed_of(const exchange::Site& site) const;
+  Placement& configure(const Backing& backing, const upstream::EndpointSetPtr& set);
+  const upstream::EndpointSetPtr& set_of(uint32_t index) const;
+  exchange::Site& place_site(const GenerationPtr& next, EndpointSetsPtr sets);
   void place_acceptors(const Generation& next, exchange::Site& site);
+  void settle_some();
+  size_t settle_one();
+  void settle(const upstream::SharedUpstream* upstream);
+  void retire(Placement& placement, Epoch last);
   void let_go(std::unique_ptr<Acceptor> acceptor);
   void trim_later();
   void trim();
   Held held() const;
   void tell_held();
   void sweep();  // frees what a reload dropped, once nothing uses it
+  bool sweep_clusters();
   // upstream::PeerWorkers
   void ask_give_up(const upstream::SharedUpstream& upstream, uint32_t wanted) override;
   void pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker,
@@ -132,12 +150,18 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   Arrivals arrivals_;
   GenerationPtr generation_;
   Epoch epoch_ = 0;
+  Epoch former_epoch_ = 0;
   std::function<void(const Held&)> report_held_;
   Held told_;
-  std::unordered_map<const upstream::SharedUpstream*, Placement> clusters_;
+  Placements clusters_;  // of the upstreams that are used here
+  size_t retired_ = 0;  // of clusters_
+  std::vector<const upstream::SharedUpstream*> unsettled_;  // not yet as the generation in force wants them
+  // Newer ones than the generation came with, where no cluster holds them.
+  std::unordered_map<const upstream::SharedUpstream*, upstream::EndpointSetPtr> newer_sets_;
   std::vector<std::unique_ptr<Placed>> sites_;  // the last one is in force; older ones until their last exchange ends
   std::vector<std::unique_ptr<Acceptor>> acceptors_;  // by name, in the order of the generation
   std::vector<Leaving> leaving_;  // their listener left the configuration; until the last connection ends
+  net::Timer settle_timer_;
   net::Timer sweep_timer_;
   net::Timer trim_timer_;
   std::function<void()> on_listeners_closed_;

@@ -97,6 +97,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   // The upstream left the configuration, or the worker drains: idle connections close, active ones after their request.
   // Requests that are under way may still acquire.
   void retire(http::CloseCause why);
+  std::uint32_t connections() const { return connections_; }  // open and connecting, of this worker
   bool finished();  // retired, and no connection, waiter or lease is left: may be destroyed
 
   // Messages
@@ -199,5 +200,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
 };
 
 std::unique_ptr<ClusterImpl> make_cluster(const ClusterSetup& setup);
+
+// What ClusterImpl::status() says on a worker that has no cluster for this upstream, as nobody has asked for it there.
+ClusterStatus status_of_unused(const SharedUpstream& shared, const EndpointSet& set, base::Micros now);
 
 }  // namespace sluice::upstream

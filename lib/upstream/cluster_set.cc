@@ -17,6 +17,21 @@ constexpr base::Millis ramp_step_least{50};
 constexpr base::Millis ramp_step_most{1'000};
 constexpr std::uint64_t percent = 100;
 
+EndpointStatus process_status(const SharedEndpoint& shared, base::Micros now) {
+  EndpointStatus out;
+  out.id = shared.id();
+  out.name = shared.name();
+  out.address = shared.address().text();
+  out.host = shared.host();
+  out.healthy = shared.healthy();
+  if (shared.aside(now)) out.aside_left = shared.aside_until() - now;
+  out.race_seen = shared.race_seen(now);
+  out.in_flight = shared.in_flight();
+  out.connections = shared.connections();
+  out.tunnels = shared.tunnels();
+  return out;
+}
+
 }  // namespace
 
 std::unique_ptr<ClusterImpl> make_cluster(const ClusterSetup& setup) { return std::make_unique<ClusterImpl>(setup); }
@@ -238,29 +253,30 @@ bool ClusterImpl::warm() {
 
 // ---- Status
 
+ClusterStatus status_of_unused(const SharedUpstream& shared, const EndpointSet& set, base::Micros now) {
+  ClusterStatus s;
+  s.name = shared.name();
+  s.panic = shared.panic();
+  s.waiting = shared.waiting();
+  for (const EndpointEntry& entry : set.entries) {
+    EndpointStatus& out = s.endpoints.emplace_back(process_status(*entry.endpoint, now));
+    out.weight = entry.weight;
+    out.priority = entry.priority;
+  }
+  return s;
+}
+
 ClusterStatus ClusterImpl::status() {
   ClusterStatus s;
   s.name = shared_->name();
   s.panic = shared_->panic();
   s.waiting = shared_->waiting();
   s.warm = warm();
-  const base::Micros now = loop_.now();
   for (const auto* list : {&endpoints_, &leaving_}) {
     for (const auto& e : *list) {
-      const SharedEndpoint& shared = e->shared();
-      EndpointStatus& out = s.endpoints.emplace_back();
-      out.id = shared.id();
-      out.name = shared.name();
-      out.address = shared.address().text();
-      out.host = shared.host();
+      EndpointStatus& out = s.endpoints.emplace_back(process_status(e->shared(), loop_.now()));
       out.weight = e->weight();
       if (e->in_set()) out.priority = set_->entries[e->index()].priority;
-      out.healthy = shared.healthy();
-      if (shared.aside(now)) out.aside_left = shared.aside_until() - now;
-      out.race_seen = shared.race_seen(now);
-      out.in_flight = shared.in_flight();
-      out.connections = shared.connections();
-      out.tunnels = shared.tunnels();
       out.connecting = e->count(Phase::connecting);
       out.active = e->count(Phase::active) + e->count(Phase::tunnel);
       out.idle = e->count(Phase::idle);

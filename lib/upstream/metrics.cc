@@ -38,6 +38,20 @@ void UpstreamMetrics::protocol_error(http::Detail detail) {
   cell->add();
 }
 
+void declare_pool(metrics::Registry& registry, std::string_view upstream) {
+  for (const std::string_view state : {"connecting", "active", "idle"}) {
+    registry.declare(Name::upstream_connections, {upstream, state});
+  }
+  for (const std::string_view reused : {"false", "true"}) {
+    registry.declare(Name::upstream_requests_total, {upstream, reused});
+  }
+  for (const Name name :
+       {Name::upstream_connections_opened_total, Name::upstream_connect_seconds, Name::upstream_pool_wait_seconds,
+        Name::upstream_pool_waiting, Name::upstream_pool_timeouts_total, Name::upstream_pool_recommended_connections}) {
+    registry.declare(name, {upstream});
+  }
+}
+
 void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared,
                    const EndpointSet& before, std::uint32_t max_connections) {
   const EndpointSetPtr now = shared->endpoints();

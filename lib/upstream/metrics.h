@@ -42,6 +42,9 @@ class UpstreamMetrics {
   std::array<metrics::Counter*, http::details> protocol_errors_{};
 };
 
+// What UpstreamMetrics counts stands in the scrape, at zero, before a worker has a cluster for that upstream.
+void declare_pool(metrics::Registry& registry, std::string_view upstream);
+
 // Registers the computed series of `shared` as its set is now: endpoint health and load, panic, the cap. `before` is
 // the set it had (empty at first): series of endpoints that left are retired. Control thread; call after every
 // set_endpoints().

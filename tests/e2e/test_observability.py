@@ -80,7 +80,7 @@ def test_every_metric_of_the_contract_that_a_request_feeds(pair):
         process_cpu_seconds_total process_open_fds process_start_time_seconds""".split()
     histograms = (
         "request_duration_seconds upstream_request_duration_seconds upstream_connect_seconds "
-        "upstream_pool_wait_seconds loop_lag_seconds"
+        "upstream_pool_wait_seconds loop_lag_seconds control_turn_seconds"
     ).split()
     wanted = {n if n.startswith("process_") else "sluice_" + n for n in plain} | {
         f"sluice_{n}_{end}" for n in histograms for end in ("bucket", "sum", "count")

@@ -82,8 +82,12 @@ void House::post(uint32_t worker, Message message) {
 }
 
 bool House::submit(std::function<void()> work, std::function<void()> then) {
-  jobs_.push_back({std::move(work), std::move(then)});
+  submit_always(std::move(work), std::move(then));
   return true;
+}
+
+void House::submit_always(std::function<void()> work, std::function<void()> then) {
+  jobs_.push_back({std::move(work), std::move(then)});
 }
 
 // Choices are numbered: loops, then the queues of mail, then the helper.
@@ -124,7 +128,7 @@ void House::take(uint32_t choice) {
     Job job = std::move(jobs_.front());
     jobs_.pop_front();
     job.work();
-    members_[at_control].sim->post(base::Micros{0}, std::move(job.then));
+    if (job.then) members_[at_control].sim->post(base::Micros{0}, std::move(job.then));
   }
   sender_ = at_control;                            // what a test does between steps counts as control's
 }

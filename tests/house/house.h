@@ -83,6 +83,7 @@ class House final : private runtime::Crew, private admin::Helper {
   void to_control(std::function<void()> message) override { mail_[sender_][at_control].push_back(std::move(message)); }
   // admin::Helper
   bool submit(std::function<void()> work, std::function<void()> then) override;
+  void submit_always(std::function<void()> work, std::function<void()> then) override;
 
   void take(uint32_t choice);
   void deliver(uint32_t from, uint32_t to);

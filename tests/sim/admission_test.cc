@@ -86,10 +86,10 @@ class Workers final : private runtime::Peers {
                                            runtime::Sockets::none);
     if (!built) FAIL(base::to_text(built.error().front()));
     generation = *built;
-    runtime::EndpointSets sets;
+    auto sets = std::make_shared<runtime::EndpointSets>();
     for (size_t i = 0; i < generation->upstreams.size(); ++i) {
       const auto& options = generation->snapshot->upstreams[i];
-      sets.push_back(generation->upstreams[i].shared->set_endpoints(options.endpoints, options.panic_threshold));
+      sets->push_back(generation->upstreams[i].shared->set_endpoints(options.endpoints, options.panic_threshold));
     }
     for (auto& worker : workers) worker->apply(generation, sets, ++epoch);
     sim.settle();

@@ -11,6 +11,7 @@ namespace sluice::sim {
 Rig::Rig(std::string_view toml) {
   shared.places.most = 1000;
   worker = std::make_unique<runtime::Worker>(runtime::Worker::Setup{0, 1, sim.loop(), network, shared, peers_});
+  worker->report_held([this](const runtime::Held& held) { held_ = held; });
   reload(toml);
 }
 
@@ -37,10 +38,10 @@ void Rig::begin_reload(std::string_view toml) {
       runtime::build_generation(*loaded, generation.get(), 1, sim.loop().wall(), warnings, runtime::Sockets::none);
   if (!built) FAIL(base::to_text(built.error().front()));
   generation = *built;
-  runtime::EndpointSets sets;
+  auto sets = std::make_shared<runtime::EndpointSets>();
   for (size_t i = 0; i < generation->upstreams.size(); ++i) {
     const auto& options = generation->snapshot->upstreams[i];
-    sets.push_back(generation->upstreams[i].shared->set_endpoints(options.endpoints, options.panic_threshold));
+    sets->push_back(generation->upstreams[i].shared->set_endpoints(options.endpoints, options.panic_threshold));
   }
   worker->apply(generation, sets, ++epoch_);
 }

@@ -24,6 +24,7 @@ class Rig {
   support::ScriptedPeer& client(uint32_t listener = 0, const char* address = "192.0.2.7");
   void reload(std::string_view toml);
   void begin_reload(std::string_view toml);  // without a turn after it
+  runtime::Held held() const { return held_; }  // what the worker said last
   // Sends `request` on a new connection and returns all that came back, with what simulated time it takes.
   std::string ask(std::string_view request);
   double metric(metrics::Name name,
@@ -42,6 +43,7 @@ class Rig {
   };
   NoPeers peers_;
   runtime::Epoch epoch_ = 0;
+  runtime::Held held_;
   std::vector<std::unique_ptr<support::ScriptedPeer>> clients_;
 };
 

@@ -18,6 +18,7 @@ TEST_CASE("connections and requests count references to the configuration on the
   Rig rig(toml);
   rig.network.serve(net::Address::ipv4(0x0A000001, 3000),
                     sim::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+  CHECK(rig.ask("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").ends_with("ok"));  // the first one makes the cluster
   const long generation = rig.generation.use_count();
   const long listening = rig.generation->listeners[0].use_count();
   const long endpoint = rig.generation->upstreams[0].shared->endpoints()->entries[0].endpoint.use_count();

@@ -27,10 +27,15 @@ struct FakeSession final : http::ServerSession, http::Stream {
 
   // A request comes, as sessions tell of it.
   void get(std::string_view path) {
-    http::Sink& sink = host.on_stream(*this, *this);
+    sink = &host.on_stream(*this, *this);
     head.target = path;
-    sink.on_head(head, http::End::yes);
+    sink->on_head(head, http::End::yes);
   }
+
+  http::Sink* sink = nullptr;
+  std::string body;  // of the answer, as far as it was given
+  size_t largest = 0;  // piece of it
+  bool ended = false;
 
   net::TransportPtr transport;
   http::ServerHost& host;
@@ -47,7 +52,14 @@ struct FakeSession final : http::ServerSession, http::Stream {
     call();
     answers += std::to_string(answer.status) + " ";
   }
-  void send_body(net::ByteQueue&&, http::End) override { call(); }
+  void send_body(net::ByteQueue&& bytes, http::End end) override {
+    call();
+    largest = std::max(largest, bytes.size());
+    std::string piece(bytes.size(), '\0');
+    bytes.peek(piece.data(), piece.size());
+    body += piece;
+    ended = end == http::End::yes;
+  }
   void send_trailers(const http::Fields&) override { call(); }
   void consume(size_t) override { call(); }
   void cancel(const http::Failure&) override { call(); }
@@ -95,9 +107,10 @@ struct SlowBackend final : admin::Backend {
   void deregister(Done done) override { waiting.push_back(std::move(done)); }
   void register_again(Done done) override { waiting.push_back(std::move(done)); }
   void pages_are_ready() {
-    for (Done& done : std::exchange(waiting, {})) done({200, "text/plain", "page"});
+    for (Done& done : std::exchange(waiting, {})) done({200, "text/plain", text});
   }
   std::vector<Done> waiting;
+  std::string text = "page";
 };
 
 class Site {
@@ -146,6 +159,26 @@ TEST_CASE("a page is given to the request that asked for it") {
   CHECK(two.answers == "200 ");
   site.backend.pages_are_ready();
   CHECK(one.answers == "200 ");
+}
+
+TEST_CASE("a long page is given in pieces, the next when the client has taken of the one before") {
+  constexpr size_t piece = 256 << 10;
+  for (const size_t size : {piece, piece + 1, 5 * piece / 2}) {
+    Site site;
+    for (size_t i = 0; i < size; ++i) site.backend.text += static_cast<char>('a' + i % 26);
+    FakeSession& client = site.client();
+    client.get("/metrics");
+    site.backend.pages_are_ready();
+    CHECK(client.body.size() == std::min(piece, site.backend.text.size()));
+    while (!client.ended) {
+      const size_t before = client.body.size();
+      client.sink->on_sent(1);
+      REQUIRE(client.body.size() > before);
+      client.sink->on_sent(before - 1);
+    }
+    CHECK(client.largest <= piece);
+    CHECK(client.body == site.backend.text);
+  }
 }
 
 TEST_CASE("a page that is ready after its connection made room for a new one is for nobody") {

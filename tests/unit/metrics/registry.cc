@@ -270,7 +270,7 @@ TEST_CASE("request counters: indices to labels, growth, start-over, indices out 
   Registry registry(1);
   metrics::RequestLabels labels{{"http", "https"}, {}, {"GET", "POST", "other"}};
   for (int i = 0; i < 3000; ++i) labels.routes.push_back("r" + std::to_string(i));
-  metrics::RequestCounters counters(registry, 0, labels);
+  metrics::RequestCounters counters(registry, 0, std::make_shared<metrics::RequestLabels>(labels));
   for (int round = 0; round < 2; ++round) {
     for (uint32_t route = 0; route < 3000; ++route) {
       for (uint16_t code = 200; code < 203; ++code)
@@ -291,7 +291,7 @@ TEST_CASE("request counters beyond the limit of series") {
   Registry registry(1);
   metrics::RequestLabels labels{{"l"}, {}, {"other"}};
   for (int i = 0; i < 30'000; ++i) labels.routes.push_back("r" + std::to_string(i));
-  metrics::RequestCounters counters(registry, 0, labels);
+  metrics::RequestCounters counters(registry, 0, std::make_shared<metrics::RequestLabels>(labels));
   for (uint32_t route = 0; route < 30'000; ++route) counters.count(0, route, 0, 200);
   double sum = 0;
   for (const auto& sample : registry.collect(Name::requests_total)) sum += sample.value;
@@ -348,7 +348,9 @@ TEST_CASE("writers and scrapes at once: counts only rise, and all arrive (tsan)"
   constexpr int each = 20'000;
   for (unsigned w = 0; w < 3; ++w) {
     writers.emplace_back([&registry, w] {
-      metrics::RequestCounters counters(registry, w, {{"l"}, {"a", "b", "c", "d"}, {"GET"}});
+      metrics::RequestCounters counters(
+          registry, w,
+          std::make_shared<metrics::RequestLabels>(metrics::RequestLabels{{"l"}, {"a", "b", "c", "d"}, {"GET"}}));
       auto& duration = registry.histogram(Name::request_duration_seconds, {"a"}, w);
       for (int i = 0; i < each; ++i) {
         counters.count(0, static_cast<uint32_t>(i) % 4, 0, static_cast<uint16_t>(200 + i % 50));
@@ -372,4 +374,70 @@ TEST_CASE("writers and scrapes at once: counts only rise, and all arrive (tsan)"
   double sum = 0;
   for (const auto& s : registry.collect(Name::requests_total)) sum += s.value;
   CHECK(sum == 3.0 * each);
+}
+
+TEST_CASE("what is declared stands in the scrape at zero, and its cells are those that are asked for later") {
+  Registry registry(2);
+  registry.declare(Name::upstream_retries_total, {"app", "retried"});
+  registry.declare(Name::request_duration_seconds, {"r"});
+  CHECK(value_of(registry, Name::upstream_retries_total, {"app", "retried"}) == 0);
+  CHECK(has_line(metrics::exposition(registry), "sluice_request_duration_seconds_count{route=\"r\"} 0"));
+  registry.counter(Name::upstream_retries_total, {"app", "retried"}, 1).add(3);
+  registry.declare(Name::upstream_retries_total, {"app", "retried"});
+  CHECK(value_of(registry, Name::upstream_retries_total, {"app", "retried"}) == 3);
+}
+
+TEST_CASE("what nobody has a cell of is gone with its name, and does not come back with it") {
+  Registry registry(1);
+  registry.declare(Name::upstream_retries_total, {"app", "retried"});
+  registry.computed(Name::upstream_endpoint_healthy, {"app", "10.0.0.1:80"}, [] { return 1.0; });
+  registry.counter(Name::upstream_retries_total, {"app", "over_budget"}, 0).add(5);
+  registry.retire("upstream", {"app"});
+  CHECK(registry.retired() == 1);
+  registry.computed(Name::upstream_endpoint_healthy, {"app", "10.0.0.2:80"}, [] { return 1.0; });  // too late
+  registry.revive("upstream", {"app"});
+  CHECK(registry.collect(Name::upstream_endpoint_healthy).empty());
+  CHECK(value_of(registry, Name::upstream_retries_total, {"app", "retried"}) == -1);
+  CHECK(value_of(registry, Name::upstream_retries_total, {"app", "over_budget"}) == 5);
+}
+
+TEST_CASE("more series than are looked at under one lock: all of them, each once, at the bounds too") {
+  for (const size_t count : {Registry::locked_series - 1, Registry::locked_series, Registry::locked_series + 1,
+                             3 * Registry::locked_series}) {
+    CAPTURE(count);
+    Registry registry(1);
+    std::vector<std::string> names;
+    for (size_t i = 0; i < count; ++i) names.push_back("r" + std::to_string(i));
+    for (const std::string& name : names) registry.gauge(Name::requests_in_flight, {name}, 0).add(1);
+    registry.gauge(Name::requests_in_flight, {"stays"}, 0).add(1);
+    const Registry::Values all(names.begin(), names.end());
+    CHECK(registry.collect(Name::requests_in_flight).size() == count + 1);
+    registry.retire("route", all);
+    CHECK(registry.series(Name::requests_in_flight) == 1);
+    CHECK(registry.retired() == count);
+    registry.revive("route", all);
+    CHECK(registry.series(Name::requests_in_flight) == count + 1);
+    registry.retire("route", all);
+    registry.reclaim("route", all);
+    CHECK(registry.retired() == 0);
+    CHECK(registry.collect(Name::requests_in_flight).size() == 1);
+  }
+}
+
+TEST_CASE("cells are had while others walk all series over and over") {
+  Registry registry(2);
+  constexpr size_t many = 8 * Registry::locked_series;
+  std::vector<std::string> names;
+  for (size_t i = 0; i < many; ++i) names.push_back("r" + std::to_string(i));
+  for (const std::string& name : names) registry.declare(Name::requests_in_flight, {name});
+  std::atomic<bool> stop = false;
+  std::thread walker([&] {
+    while (!stop) CHECK(registry.collect(Name::requests_in_flight).size() >= many);
+  });
+  for (size_t i = 0; i < 1'000; ++i) registry.gauge(Name::requests_in_flight, {names[i]}, 0).add(1);
+  stop = true;
+  walker.join();
+  double sum = 0;
+  for (const metrics::Sample& sample : registry.collect(Name::requests_in_flight)) sum += sample.value;
+  CHECK(sum == 1'000);
 }

@@ -79,7 +79,9 @@ struct Scene final : Discovery::User {
     }
     Generation generation;
     generation.snapshot = snapshot;
-    generation.upstreams.push_back(Backing{shared, nullptr, {}});
+    generation.upstreams.push_back(
+        Backing{shared, std::make_shared<const upstream::UpstreamOptions>(options), nullptr, {}});
+    generation.index.emplace(shared.get(), 0);
     return discovery.publish(generation);
   }
   double value(Name name) const {
@@ -193,7 +195,7 @@ TEST_CASE("required at start: every name that does not resolve is named, within 
   upstream::UpstreamOptions& options = snapshot->upstreams.emplace_back();
   options.name = "app";
   for (const char* const text : {"a.test:80", "gone.test:80"}) options.endpoints.emplace_back().name = text;
-  s.discovery.follow(snapshot);
+  s.discovery.follow(*snapshot);
   const config::Problems problems = s.discovery.await_all([] { return false; });
   REQUIRE(problems.size() == 1);
   CHECK(problems[0].message.find("upstream app: gone.test:80 does not resolve: ") == 0);
@@ -205,7 +207,7 @@ TEST_CASE("required at start: nothing is awaited, and nothing complained of, onc
   upstream::UpstreamOptions& options = snapshot->upstreams.emplace_back();
   options.name = "app";
   options.endpoints.emplace_back().name = "gone.test:80";
-  s.discovery.follow(snapshot);
+  s.discovery.follow(*snapshot);
   int turns = 0;
   CHECK(s.discovery.await_all([&] { return ++turns > 1; }).empty());
   CHECK_FALSE(s.discovery.settled());

@@ -85,6 +85,36 @@ class Folder {
 
 }  // namespace
 
+TEST_CASE("an upstream that stays as it is goes on with the same options, the same way and what all share") {
+  const auto upstreams = [](const std::string& keys) {
+    return listener("", "\"127.0.0.1:0\"") + "[[upstream]]\nname = \"new\"\nendpoints = [\"10.0.0.9:80\"]\n" +
+           "[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:80\", \"10.0.0.2:80\"]\n" + keys;
+  };
+  const GenerationPtr before = good(listener("", "\"127.0.0.1:0\"") +
+                                    "[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:80\", \"10.0.0.2:80\"]\n");
+  const GenerationPtr same = good(upstreams(""), before);
+  const runtime::Backing& old = before->upstreams[0];
+  CHECK(same->upstreams[1].shared == old.shared);
+  CHECK(same->upstreams[1].options == old.options);
+  CHECK(same->upstreams[1].way == old.way);
+  const GenerationPtr longer = good(upstreams("balance = \"round_robin\"\n"), before);
+  CHECK(longer->upstreams[1].options != old.options);
+  CHECK(longer->upstreams[1].options->balance == upstream::Balance::round_robin);
+  CHECK(longer->upstreams[1].way == old.way);
+  const GenerationPtr other = good(upstreams("proxy_protocol = \"v1\"\n"), before);
+  CHECK(other->upstreams[1].way != old.way);
+  CHECK(same->backing_of(old.shared.get()) == &same->upstreams[1]);
+  CHECK(before->backing_of(same->upstreams[0].shared.get()) == nullptr);
+}
+
+TEST_CASE("a new upstream without names has its endpoints from the start; with names DNS says which") {
+  const GenerationPtr made =
+      good(listener("", "\"127.0.0.1:0\"") + "[[upstream]]\nname = \"app\"\nendpoints = [\"10.0.0.1:80\"]\n" +
+           "[[upstream]]\nname = \"named\"\nendpoints = [\"10.0.0.1:80\", \"a.test:80\"]\n");
+  CHECK(made->upstreams[0].shared->endpoints()->entries.size() == 1);
+  CHECK(made->upstreams[1].shared->endpoints()->entries.empty());
+}
+
 TEST_CASE("a socket is known by its address, not by the name of its listener or its place in the file") {
   const Folder folder;
   const std::string a = folder.unix("a"), b = folder.unix("b"), c = folder.unix("c");

@@ -96,7 +96,7 @@ class Site {
     REQUIRE(built.has_value());
     generation_ = *built;
     const auto& options = generation_->snapshot->upstreams[0];
-    sets_.push_back(generation_->upstreams[0].shared->set_endpoints(options.endpoints, options.panic_threshold));
+    sets_->push_back(generation_->upstreams[0].shared->set_endpoints(options.endpoints, options.panic_threshold));
     worker = std::make_unique<runtime::WorkerThread>(0, 1, shared_, peers_);
     worker->post([this](runtime::Worker& w) { w.apply(generation_, sets_, 1); });
   }
@@ -107,7 +107,7 @@ class Site {
   metrics::Registry registry_{1};
   runtime::Shared shared_{registry_, nullptr, "test"};
   runtime::GenerationPtr generation_;
-  runtime::EndpointSets sets_;
+  std::shared_ptr<runtime::EndpointSets> sets_ = std::make_shared<runtime::EndpointSets>();
 
  public:
   std::unique_ptr<runtime::WorkerThread> worker;  // goes first
