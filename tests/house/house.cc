@@ -112,10 +112,19 @@ bool House::step() {
   if (count == 0 && asleep) return ++steps_ != 0;
   if (count == 0) return pass_time();
   if (random_.one_in(late_in)) clock_.advance(base::Micros{static_cast<int64_t>(random_.below(late_at_most.count))});
-  take(choices[random_.below(count)]);
+  const uint32_t choice = choices[random_.below(count)];
+  const uint64_t before = work_so_far();
+  take(choice);
+  turn_ = {runner_of(choice), work_so_far() - before};
   ++steps_;
   if (after_step) after_step();
   return true;
+}
+
+House::Runner House::runner_of(uint32_t choice) {
+  if (choice >= members + members * members) return Runner::helper;
+  const uint32_t member = choice < members ? choice : (choice - members) % members;
+  return member == at_control ? Runner::control : Runner::worker;
 }
 
 void House::take(uint32_t choice) {

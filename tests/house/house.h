@@ -36,6 +36,16 @@ class House final : private runtime::Crew, private admin::Helper {
   House(const House&) = delete;
   House& operator=(const House&) = delete;
 
+  // Whose turn the last step was, and what it cost: calls of malloc, which whatever is made, copied or queued takes.
+  // That of a helper has no bound; simulated peers count with the loop they are at.
+  enum class Runner : uint8_t { worker, control, helper };
+  struct Turn {
+    Runner runner = Runner::helper;
+    uint64_t work = 0;
+  };
+  Turn last_turn() const { return turn_; }
+  static inline uint64_t (*work_so_far)() = [] { return uint64_t{0}; };
+
   // One step, or, when nothing is left to do now, the time until something is. False: nothing ever will be.
   bool step();
   // Steps until nothing is left to do now (then `after_step` has seen each of them).
@@ -86,6 +96,7 @@ class House final : private runtime::Crew, private admin::Helper {
   void submit_always(std::function<void()> work, std::function<void()> then) override;
 
   void take(uint32_t choice);
+  static Runner runner_of(uint32_t choice);
   void deliver(uint32_t from, uint32_t to);
   bool pass_time();
   std::expected<config::Loaded, config::Problems> load() const;
@@ -97,6 +108,7 @@ class House final : private runtime::Crew, private admin::Helper {
   std::deque<Job> jobs_;
   uint32_t sender_ = at_control;  // who runs now
   uint64_t steps_ = 0;
+  Turn turn_;
   uint64_t awake_at_[members] = {};  // a thread that does not get the processor until then; in steps
 };
 

@@ -13,6 +13,10 @@ using metrics::Name;
 constexpr uint64_t look_closely_every = 512;
 constexpr uint64_t look_every = 64;                // steps between two looks at what costs more
 
+// What a turn may cost, in calls of malloc, with the few names and clients of a story: some four times what it does. How
+// it grows with the configuration is another question: large.cc.
+constexpr uint64_t work_of_a_turn = 4000;
+
 constexpr std::array shares{Name::downstream_connections,       Name::requests_in_flight,
                             Name::upstream_connections,         Name::upstream_pool_waiting,
                             Name::upstream_connections_leaving, Name::upstream_endpoint_in_flight};
@@ -27,6 +31,7 @@ std::string labels_of(const metrics::Sample& sample) {
 
 void Invariants::after_step() {
   cap();
+  turns();
   if (house_.steps() % look_every != 0) return;
   gauges();
   pools();
@@ -41,6 +46,13 @@ void Invariants::cap() {
     throw Broken{fmt::format("{} clients at max_connections = {}", now, house_.shared.places.most.load())};
   }
   connections_ = now;
+}
+
+void Invariants::turns() {
+  const House::Turn turn = house_.last_turn();
+  if (off("turns") || turn.runner == House::Runner::helper || turn.work <= work_of_a_turn) return;
+  throw Broken{fmt::format("a turn of {} took {} calls of malloc",
+                           turn.runner == House::Runner::control ? "control" : "a worker", turn.work)};
 }
 
 void Invariants::gauges() const {

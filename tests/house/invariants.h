@@ -23,6 +23,7 @@ class Invariants {
 
  private:
   void cap();
+  void turns();
   void gauges() const;
   void pools() const;
   void slots();

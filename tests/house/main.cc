@@ -1,6 +1,7 @@
 // The program behind scripts/sim: stories of the House by seed.
 //   house --seed N       one, told event by event
 //   house --seeds N [--first M] [--jobs J]   N of them, by J processes; at the first that breaks: its seed, and 1
+//   house --large        what turns cost as the configuration grows
 //   house --shrink N     the same story with as few events as still break it
 // --without "cap gauges": without these invariants.
 #include <sys/personality.h>
@@ -16,7 +17,9 @@
 #include <string_view>
 
 #include "base/log.h"
+#include "large.h"
 #include "story.h"
+#include "support/count_allocations.h"
 
 namespace {
 
@@ -86,6 +89,16 @@ int many(uint64_t first, uint64_t count, uint64_t jobs, const std::string& witho
   return broken == 0 ? 0 : 1;
 }
 
+int large() {
+  try {
+    house::large();
+    return 0;
+  } catch (const house::Broken& broken) {
+    std::printf("%s\n", broken.what.c_str());
+    return 1;
+  }
+}
+
 // Leaves out runs of events, from half of them down to single ones, as long as the story still breaks.
 int shrink(uint64_t seed, const std::string& without) {
   Plot plot{.seed = seed, .without = without};
@@ -132,13 +145,15 @@ int main(int count, char** arguments) {
   for (int i = 1; i + 1 < count; ++i) {
     if (std::string_view(arguments[i]) == "--without") without = arguments[i + 1];
   }
+  house::House::work_so_far = support::allocations;
+  if (count == 2 && std::string_view(arguments[1]) == "--large") return large();
   if (const auto seed = value("--seed")) return one(*seed, without);
   if (const auto seed = value("--shrink")) return shrink(*seed, without);
   if (const auto seeds = value("--seeds")) {
     return many(value("--first").value_or(1), *seeds, value("--jobs").value_or(1), without);
   }
-  std::fprintf(
-      stderr,
-      "usage: house --seed N | --seeds N [--first M] [--jobs J] | --shrink N   [--without \"INVARIANT ...\"]\n");
+  std::fprintf(stderr,
+               "usage: house --seed N | --seeds N [--first M] [--jobs J] | --shrink N | --large   [--without "
+               "\"INVARIANT ...\"]\n");
   return 2;
 }
