@@ -92,7 +92,6 @@ void Acceptor::update(std::shared_ptr<const Listening> listening, exchange::Site
   cells_ = cells;
   if (in_force_ != listening_->options.downstream) {
     in_force_ = listening_->options.downstream;
-    ++options_version_;
     tell_clients();
   }
   for (const auto& socket : listening_->sockets) {
@@ -107,13 +106,21 @@ void Acceptor::update(std::shared_ptr<const Listening> listening, exchange::Site
   }
 }
 
-// Times that have become shorter are found now, the others when they are looked at.
 void Acceptor::tell_clients() {
+  ++news_;
+  tell_some();
+}
+
+// Times that have become shorter are found now, the others when they are looked at.
+void Acceptor::tell_some() {
   for (uint32_t n = 0; n < told_a_turn; ++n) {
     Client* const client = here_.front();
-    if (client == nullptr || !client->options_changed(options_version_)) return;
+    if (client == nullptr || !client->hears_of(news_)) return;
     client->leave_listener();
     here_.push_back(*client);
+    client->options_changed();
+    client->close_after_answer(worker_.arrivals().counting());
+    if (draining_) client->drain(drain_cause_);
   }
   tell_timer_.arm(loop(), base::Millis{0});
 }
@@ -172,7 +179,7 @@ http::ServerSessionPtr Acceptor::make_session(net::TransportPtr transport, const
   const Wire& wire = wire_of(speaks_http2 ? http::Protocol::http2 : http::Protocol::http1);
   auto session = wire.make_session(worker_.loop(), std::move(transport), in_force_, scheme, host);
   session->spread_age(worker_.share());
-  if (draining_) session->drain(http::CloseCause::drain);
+  if (draining_) session->drain(drain_cause_);
   if (worker_.arrivals().counting()) session->close_after_answer(true);
   return session;
 }
@@ -212,15 +219,8 @@ void Acceptor::ended(Client& client, http::CloseCause cause) {
 
 void Acceptor::drain(http::CloseCause cause) {
   draining_ = true;
-  for (Client* c = here_.front(); c != nullptr;) {
-    Client* const next = here_.next(*c);
-    c->drain(cause);
-    c = next;
-  }
-}
-
-void Acceptor::close_after_answer(bool on) {
-  for (Client* c = here_.front(); c != nullptr; c = here_.next(*c)) c->close_after_answer(on);
+  drain_cause_ = cause;
+  tell_clients();
 }
 
 void Acceptor::leave(http::CloseCause cause) {

@@ -58,7 +58,7 @@ using OpenSockets = std::vector<std::unique_ptr<OpenSocket>>;
 
 class Acceptor final : private tls::TlsEvents {
  public:
-  // Of clients that are to hear of new options, so many do in one turn.
+  // Of clients that are to hear of something (new options, a drain) so many do in one turn.
   static constexpr uint32_t told_a_turn = 256;
   explicit Acceptor(Worker& worker) : worker_(worker) {}
   ~Acceptor();
@@ -73,10 +73,11 @@ class Acceptor final : private tls::TlsEvents {
   void take(net::TransportPtr transport);
   // Takes what stands in the accept queues, then closes the sockets.
   void stop_listening();
-  // Idle connections end now, the others as their requests end.
+  // Idle connections end, the others as their requests end.
   void drain(http::CloseCause cause);
-  // See http::ServerSession::close_after_answer(): all of its clients. Those that come later ask the worker.
-  void close_after_answer(bool on);
+  // What holds for its clients has changed (options, a drain, whether the worker is deregistered): they hear of it,
+  // told_a_turn of them in a turn. Those that come later ask.
+  void tell_clients();
   // Its listener left the configuration: stops and drains. What still comes on its connections is routed as before.
   void leave(http::CloseCause cause);
   void abort_all(const http::Failure& why, http::CloseCause cause);
@@ -89,7 +90,7 @@ class Acceptor final : private tls::TlsEvents {
   Clients& clients();
   const std::shared_ptr<const Listening>& listening() const { return listening_; }
   const http::DownstreamOptions& in_force() const { return in_force_; }
-  uint32_t options_version() const { return options_version_; }
+  uint32_t news() const { return news_; }
   tls::TlsEvents& tls_events() { return *this; }
   // What tells the session apart by a connection's first bytes; nullptr: it is known without.
   FirstBytes::Judge judge_of_first_bytes(const Listening& listening) const;
@@ -106,7 +107,7 @@ class Acceptor final : private tls::TlsEvents {
  private:
   void on_handshake(const tls::HandshakeFacts& facts) override;
   void on_handshake_error(tls::HandshakeError why) override;
-  void tell_clients();
+  void tell_some();
 
   Worker& worker_;
   std::shared_ptr<const Listening> listening_;
@@ -114,11 +115,12 @@ class Acceptor final : private tls::TlsEvents {
   ListenerCells cells_;
   OpenSockets open_;  // those that stopped stay until we go
   http::DownstreamOptions in_force_;  // what sessions look at: changes in place
-  uint32_t options_version_ = 0;
-  net::Timer tell_timer_{this, net::timer_call<&Acceptor::tell_clients>};
-  base::List<Client, OfListener> here_;  // in front those who do not know the version yet
+  uint32_t news_ = 0;  // counts what clients are to hear of
+  net::Timer tell_timer_{this, net::timer_call<&Acceptor::tell_some>};
+  base::List<Client, OfListener> here_;  // in front those who have not heard the latest
   size_t count_ = 0;
   bool draining_ = false;
+  http::CloseCause drain_cause_ = http::CloseCause::drain;
   bool keeps_site_ = false;  // site_ is not in force any more, and goes when we do
 };
 

@@ -20,7 +20,7 @@ Client::Client(base::Slab<Client>& home, Acceptor& acceptor, net::TransportPtr t
       home_(home),
       listening_(acceptor.listening()),
       transport_(std::move(transport)),
-      options_version_(acceptor.options_version()) {}
+      heard_(acceptor.news()) {}
 
 Client::~Client() = default;
 
@@ -100,11 +100,9 @@ void Client::on_idle(http::ServerSession&) { acceptor_.clients().on_idle(*this);
 
 void Client::on_leaving(http::ServerSession&) { acceptor_.clients().on_leaving(*this); }
 
-bool Client::options_changed(uint32_t version) {
-  if (std::exchange(options_version_, version) == version) return false;
+void Client::options_changed() {
   if (session_ != nullptr) session_->options_changed();
   if (first_ != nullptr) first_->limit(acceptor_.in_force().idle_timeout);
-  return true;
 }
 
 void Client::drain(http::CloseCause cause) {

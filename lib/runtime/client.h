@@ -40,8 +40,9 @@ class Client final : public http::ServerHost,
   void close_after_answer(bool on);
   // Was it let in after /readyz began to say 503, and is this the first time that somebody asks?
   bool newcomer() { return std::exchange(newcomer_, false); }
-  // Options of its listener have changed in place; false: it knows that version. It does not end in this call.
-  bool options_changed(uint32_t version);
+  bool hears_of(uint32_t news) { return std::exchange(heard_, news) != news; }  // false: it has already
+  // Options of its listener may have changed in place. It does not end in this call.
+  void options_changed();
   void leave_listener() { base::ListHook<struct OfListener>::unlink(); }
   // The connection's part of a drain: see http::ServerSession::drain(). One without a session yet just ends, or has a
   // moment for the bytes that are on their way.
@@ -81,7 +82,7 @@ class Client final : public http::ServerHost,
   net::Owned<net::ProxyReader> proxy_;  // while a PROXY header is awaited
   net::Owned<FirstBytes> first_;  // while it is not known which session it is for
   http::ServerSessionPtr session_;
-  uint32_t options_version_;  // of its acceptor's options, that it knows
+  uint32_t heard_;  // of its acceptor's news
   uint8_t asked_ = 0;
   bool newcomer_ = false;
   bool begun_ = false;

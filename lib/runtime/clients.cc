@@ -108,7 +108,7 @@ void Clients::room_made(bool made) {
 
 // Counted first, so that two workers never end two for one.
 void Clients::shed() {
-  while (true) {
+  for (uint32_t n = 0; n < shed_a_turn; ++n) {
     shedding_ = places_.too_many();
     if (!shedding_) return;
     const auto who = Fronts::first_to_go(places_.fronts, loop_.now(), worker_);
@@ -116,6 +116,7 @@ void Clients::shed() {
     if (*who != worker_) return peers_.post(*who, ShedClients{});
     if (places_.give_back_one_too_many() && !make_room()) places_.taken.fetch_add(1, std::memory_order_relaxed);
   }
+  shed_timer_.arm(loop_, base::Millis{0});
 }
 
 }  // namespace sluice::runtime

@@ -39,6 +39,7 @@ class Clients {
   static constexpr uint32_t waiting_max = 64;
   // Another worker that was asked may have lost whom it was asked to end: so often the next one is asked.
   static constexpr uint8_t asks_max = 8;
+  static constexpr uint32_t shed_a_turn = 256;
 
   Clients(net::Loop& loop, uint32_t worker, Places& places, Peers& peers, WorkerMeter& meter);
 
@@ -53,8 +54,8 @@ class Clients {
   void on_idle(Client& client);
   void on_leaving(Client& client);
   void gone(Client& client);  // it has ended
-  // max_connections has become lower: who may go goes until it is kept, at once and as requests end. One worker is
-  // enough: it asks the others. Again: harmless.
+  // max_connections has become lower: who may go goes until it is kept, shed_a_turn of them in a turn, then as requests
+  // end. One worker is enough: it asks the others. Again: harmless.
   void shed();
   uint32_t placed() const { return lists_.placed(); }
 
@@ -77,6 +78,7 @@ class Clients {
   base::Slab<Client> slab_;
   ClientLists lists_;
   bool shedding_ = false;  // more places are taken than there are
+  net::Timer shed_timer_{this, net::timer_call<&Clients::shed>};
 };
 
 }  // namespace sluice::runtime

@@ -373,7 +373,7 @@ void Worker::abort_all() {
 
 void Worker::set_deregistered(bool on) {
   on ? arrivals_.begin(loop_.now()) : arrivals_.end();
-  for (auto& acceptor : acceptors_) acceptor->close_after_answer(on);
+  for (auto& acceptor : acceptors_) acceptor->tell_clients();
 }
 
 void Worker::bring(uint32_t listener, net::TransportPtr transport) {

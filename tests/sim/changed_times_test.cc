@@ -132,21 +132,3 @@ TEST_CASE(
   for (const int32_t id : streams) CHECK(h2.seen(id).body == "ok");
   CHECK_FALSE(h2.goaways.empty());
 }
-
-TEST_CASE("two thousand clients hear of it in turns of a few each") {
-  Rig rig(toml("idle_timeout = \"75s\""));
-  rig.shared.places.most = 3'000;
-  rig.network.serve(app, sim::answering(std::string(ok)));
-  constexpr uint32_t clients = 2'000;
-  for (uint32_t i = 0; i < clients; ++i) served(rig);
-  rig.sim.run_for(base::seconds(5));
-  rig.begin_reload(toml("idle_timeout = \"2s\""));
-  double before = 0;
-  for (uint32_t turns = 0; before < clients; ++turns) {
-    REQUIRE(turns < 2 * clients / runtime::Acceptor::told_a_turn);
-    rig.sim.run_for(base::Millis{1});
-    const double now = closed(rig, "idle_timeout");
-    CHECK(now - before <= 2 * runtime::Acceptor::told_a_turn);
-    before = now;
-  }
-}

@@ -33,6 +33,8 @@ class SimLoop {
   // Lets time pass until `done()`; false if that took longer than `limit`.
   bool until(const std::function<bool()>& done, base::Millis limit = base::minutes(10));
   uint64_t turns() const { return turns_; }
+  // One turn, which waits so long if nothing is to be done.
+  void turn(base::Millis longest_wait) { turn(base::Micros{longest_wait}); }
 
   // For loops on a shared clock.
   bool work_now() const;  // a turn would do something
