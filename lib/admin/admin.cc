@@ -76,6 +76,10 @@ class Request final : public http::Sink {
   void metrics(const Query&) { backend_.metrics(later()); }
   void status(const Query&) { backend_.status(later()); }
   void config(const Query&) { backend_.config(later()); }
+  template <Debug what>
+  void debug(const Query& query) {
+    backend_.debug(what, query, later());
+  }
   void reload(const Query&) { backend_.reload(later()); }
   void drain(const Query&) {
     backend_.drain();
@@ -145,6 +149,7 @@ class Request final : public http::Sink {
 
 std::span<const Request::Door> Request::doors() {
   using enum http::Method;
+  static constexpr std::string_view rows[] = {"limit", "after", "older", "worker"};
   static constexpr Door all[] = {
       {get, "/", &Request::page},
       {get, "/status", &Request::status},
@@ -152,6 +157,9 @@ std::span<const Request::Door> Request::doors() {
       {get, "/healthz", &Request::healthz},
       {get, "/readyz", &Request::readyz},
       {get, "/config", &Request::config},
+      {get, "/debug/connections", &Request::debug<Debug::connections>, rows},
+      {get, "/debug/requests", &Request::debug<Debug::requests>, rows},
+      {get, "/debug/waiting", &Request::debug<Debug::waiting>, rows},
       {post, "/drain", &Request::drain},
       {post, "/reload", &Request::reload},
       {post, "/deregister", &Request::deregister},

@@ -1,6 +1,7 @@
 // Backend: what the admin pages show and do; implemented by the control thread. Called on the control loop only.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
@@ -18,6 +19,10 @@ struct Page {
   std::string body;
 };
 
+enum class Debug : uint8_t { connections, requests, waiting };
+
+class Query;
+
 class Backend {
  public:
   using Done = std::function<void(Page)>;
@@ -27,6 +32,7 @@ class Backend {
   virtual void metrics(Done done) = 0;
   virtual void status(Done done) = 0;        // JSON
   virtual void config(Done done) = 0;        // TOML, secrets hidden
+  virtual void debug(Debug page, const Query& query, Done done) = 0;   // JSON, or 400 for a value that is none
   virtual void reload(Done done) = 0;        // 200, or 400 with every problem of the file
   virtual void deregister(Done done) = 0;    // a lame duck; 200, when every worker knows
   virtual void register_again(Done done) = 0;  // and back; 200, or 409 once a drain has begun

@@ -58,6 +58,10 @@ class List {
     Hook& hook = item;
     return hook.next_ == &head_ ? nullptr : from(hook.next_);
   }
+  T* prev(T& item) {
+    Hook& hook = item;
+    return hook.prev_ == &head_ ? nullptr : from(hook.prev_);
+  }
   T* pop_front() {
     T* item = front();
     if (item != nullptr) static_cast<Hook*>(item)->unlink();

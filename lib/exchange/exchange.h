@@ -12,6 +12,7 @@
 #include "exchange/attempt.h"
 #include "exchange/deadlines.h"
 #include "exchange/forwarded.h"
+#include "exchange/look.h"
 #include "exchange/retry.h"
 #include "exchange/site.h"
 #include "http/stream.h"
@@ -39,6 +40,8 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   using Home = base::Slab<Exchange>;
   Exchange(Home& home, Env& env, Site& site, uint32_t listener, http::Stream& downstream);
   ~Exchange();
+
+  Look look() const;  // until the stream's on_closed()
 
  private:
   // What the answer towards the client has reached.
@@ -103,6 +106,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   void finish();
   void write_log();
   void moved();
+  void look_at_phase(Look& look) const;
   TryFacts facts() const;
   bool goes_by_http1(const http::Failure& why) const;
   void count_upstream_error(const http::Failure& why);

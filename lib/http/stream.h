@@ -116,6 +116,24 @@ class ServerHost {
   ~ServerHost() = default;
 };
 
+// What a session says to a person who looks into the process.
+struct SessionLook {
+  std::string_view protocol;  // both are literals
+  std::string_view phase;
+  base::Micros since;  // of the phase; busy: of its oldest request
+  uint32_t requests = 0;  // so far
+};
+
+// Is shown the sinks of a session. Calls nothing of it.
+class SinkVisitor {
+ public:
+  // `number`: of the request, rising in its connection from 1. False: it has seen enough.
+  virtual bool visit(uint32_t number, Sink& sink) = 0;
+
+ protected:
+  ~SinkVisitor() = default;
+};
+
 class ServerSession {
  public:
   // No new requests: idle now -> closes now; else the open ones finish (HTTP/1: answers carry Connection: close;
@@ -132,7 +150,8 @@ class ServerSession {
   // Everything ends now, cut streams look cut. Streams get on_closed(why), then on_session_end follows, at the loop.
   virtual void abort(const Failure& why, CloseCause cause) = 0;
   virtual uint32_t open_streams() const = 0;
-  virtual base::Micros idle_since() const = 0;  // meaningful while open_streams() == 0
+  virtual SessionLook look() = 0;
+  virtual void show_sinks(SinkVisitor& to) = 0;  // of the open streams, oldest first
   virtual const net::Peer& peer() const = 0;
   virtual void retire() noexcept = 0;  // for net::Owned
 

@@ -86,7 +86,8 @@ class Server final : public http::ServerSession,
   void options_changed() override;
   void abort(const http::Failure& why, http::CloseCause cause) override;
   uint32_t open_streams() const override { return stream_ != nullptr && stream_->sink_ != nullptr ? 1 : 0; }
-  base::Micros idle_since() const override { return since_; }
+  http::SessionLook look() override;
+  void show_sinks(http::SinkVisitor& to) override;
   const net::Peer& peer() const override { return transport_->peer(); }
   void retire() noexcept override;
 
@@ -135,6 +136,7 @@ class Server final : public http::ServerSession,
   void release_stream();
   void end_session(http::CloseCause cause);
 
+  std::string_view phase_word() const;
   bool keeps_alive() const;
   http::CloseCause close_cause() const;
   void pause(Pause why);

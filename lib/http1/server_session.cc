@@ -73,6 +73,31 @@ void Server::release_stream() {
   if (stream_ != nullptr) slabs().streams.recycle(std::exchange(stream_, nullptr));
 }
 
+// ---- what a person sees -----------------------------------------------------------------------------------------
+
+http::SessionLook Server::look() {
+  return {http::version_word(stream_ != nullptr ? stream_->version() : http::Version::http_11), phase_word(), since_,
+          requests_};
+}
+
+std::string_view Server::phase_word() const {
+  switch (phase_) {
+    case Phase::idle: return "idle";
+    case Phase::head: return "head";
+    case Phase::request: return stream_->tunnel_ ? "tunnel" : "busy";
+    case Phase::rest: return "rest";
+    case Phase::closing: return "closing";
+    case Phase::linger: return "lingering";
+    case Phase::cut:
+    case Phase::ended: return "ending";
+  }
+  UNREACHABLE();
+}
+
+void Server::show_sinks(http::SinkVisitor& to) {
+  if (open_streams() != 0) to.visit(requests_, *stream_->sink_);
+}
+
 // ---- what comes in ----------------------------------------------------------------------------------------------
 
 void Server::on_bytes(net::ByteQueue& in) {

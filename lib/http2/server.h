@@ -133,7 +133,8 @@ class Server final : public http::ServerSession,
   void options_changed() override;
   void abort(const http::Failure& why, http::CloseCause cause) override;
   uint32_t open_streams() const override { return open_; }
-  base::Micros idle_since() const override { return since_; }
+  http::SessionLook look() override;
+  void show_sinks(http::SinkVisitor& to) override;
   const net::Peer& peer() const override { return transport_->peer(); }
   void retire() noexcept override;
 
@@ -187,6 +188,7 @@ class Server final : public http::ServerSession,
   void end_session(http::CloseCause cause);
   void free(ServerStream& stream);
 
+  std::string_view phase_word() const;
   void schedule(base::Micros deadline);
   void on_timer();
   void check_age(base::Micros now);

@@ -94,6 +94,34 @@ void Server::touch() {
   if (engine_.wants_write()) transport_->touch();
 }
 
+// ---- what a person sees -----------------------------------------------------------------------------------------
+
+http::SessionLook Server::look() {
+  const bool busy = open_ != 0 && phase_ != Phase::cut;
+  return {http::version_word(http::Version::http_2), phase_word(), busy ? streams_.front()->opened_ : since_,
+          requests_};
+}
+
+std::string_view Server::phase_word() const {
+  switch (phase_) {
+    case Phase::open: return open_ != 0 ? "busy" : block_since_.count >= 0 ? "head" : "idle";
+    case Phase::noticed:
+    case Phase::leaving: return "leaving";
+    case Phase::closing: return "closing";
+    case Phase::linger: return "lingering";
+    case Phase::cut:
+    case Phase::ended: return "ending";
+  }
+  UNREACHABLE();
+}
+
+// A stream whose sink has let go, or was not told yet, has none.
+void Server::show_sinks(http::SinkVisitor& to) {
+  for (ServerStream* s = streams_.front(); s != nullptr; s = streams_.next(*s)) {
+    if (s->sink_ != nullptr && !to.visit(static_cast<uint32_t>(s->id()), *s->sink_)) return;
+  }
+}
+
 // ---- what comes in ----------------------------------------------------------------------------------------------
 
 void Server::on_bytes(net::ByteQueue& in) {

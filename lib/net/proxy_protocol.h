@@ -58,6 +58,7 @@ class ProxyReader final : private Transport::User, private Reapable {
   };
 
   static Owned<ProxyReader> make(Loop& loop, TransportPtr transport, base::Millis deadline, Host& host);
+  const Peer& peer() const { return transport_->peer(); }
   void retire() noexcept;  // for Owned
 
  private:

@@ -16,11 +16,11 @@ constexpr base::Millis first_bytes_grace = base::seconds(1);   // of a drain
 }  // namespace
 
 Client::Client(base::Slab<Client>& home, Acceptor& acceptor, net::TransportPtr transport)
-    : acceptor_(acceptor),
+    : heard_(acceptor.news()),
+      acceptor_(acceptor),
       home_(home),
       listening_(acceptor.listening()),
-      transport_(std::move(transport)),
-      heard_(acceptor.news()) {}
+      station_(std::move(transport)) {}
 
 Client::~Client() = default;
 
@@ -28,13 +28,12 @@ void Client::begin() {
   begun_ = true;
   newcomer_ = acceptor_.begun();
   if (listening_->options.proxy_protocol == net::ProxyProtocolIn::off) return secure();
-  proxy_ = net::ProxyReader::make(acceptor_.loop(), std::move(transport_),
-                                  listening_->options.downstream.header_timeout, *this);
+  station_ =
+      net::ProxyReader::make(acceptor_.loop(), take_transport(), listening_->options.downstream.header_timeout, *this);
 }
 
 void Client::on_proxy_header(net::ProxyReader&, net::TransportPtr transport) {
-  proxy_.reset();
-  transport_ = std::move(transport);
+  station_ = std::move(transport);
   secure();
 }
 
@@ -49,14 +48,14 @@ void Client::secure() {
   const tls::HandshakeOptions options{listening_->options.downstream.handshake_timeout, &acceptor_.tls_events()};
   std::shared_ptr<const tls::ServerContext> context(
       listening_, listening_->tls.get());   // counted with the listener, by this worker
-  transport_ = tls::accept(acceptor_.loop(), std::move(transport_), std::move(context), options);
-  transport_->start(*this);
+  station_ = tls::accept(acceptor_.loop(), take_transport(), std::move(context), options);
+  std::get<net::TransportPtr>(station_)->start(*this);
 }
 
 void Client::serve() {
   const FirstBytes::Judge judge = acceptor_.judge_of_first_bytes(*listening_);
-  if (judge == nullptr) return begin_session(std::move(transport_), {});
-  first_ = FirstBytes::make(acceptor_.loop(), std::move(transport_), acceptor_.in_force().idle_timeout, judge, *this);
+  if (judge == nullptr) return begin_session(take_transport(), {});
+  station_ = FirstBytes::make(acceptor_.loop(), take_transport(), acceptor_.in_force().idle_timeout, judge, *this);
 }
 
 // One that was let in before memory was short, and has asked for nothing yet, goes before it costs a session.
@@ -69,8 +68,7 @@ void Client::on_first_bytes(net::TransportPtr transport, std::string_view bytes)
 }
 
 void Client::begin_session(net::TransportPtr transport, std::string_view first_bytes) {
-  first_.reset();
-  session_ = acceptor_.make_session(std::move(transport), *listening_, first_bytes, *this);
+  station_ = acceptor_.make_session(std::move(transport), *listening_, first_bytes, *this);
 }
 
 // The handshake failed or the client left; tls_events has counted why.
@@ -101,44 +99,42 @@ void Client::on_idle(http::ServerSession&) { acceptor_.clients().on_idle(*this);
 void Client::on_leaving(http::ServerSession&) { acceptor_.clients().on_leaving(*this); }
 
 void Client::options_changed() {
-  if (session_ != nullptr) session_->options_changed();
-  if (first_ != nullptr) first_->limit(acceptor_.in_force().idle_timeout);
+  if (auto* const at_work = session()) at_work->options_changed();
+  if (auto* const first = std::get_if<net::Owned<FirstBytes>>(&station_))
+    (*first)->limit(acceptor_.in_force().idle_timeout);
 }
 
 void Client::drain(http::CloseCause cause) {
-  if (session_ != nullptr) {
-    session_->drain(cause);
-  } else if (first_ != nullptr) {
-    first_->hurry(first_bytes_grace);
+  if (auto* const at_work = session()) {
+    at_work->drain(cause);
+  } else if (auto* const first = std::get_if<net::Owned<FirstBytes>>(&station_)) {
+    (*first)->hurry(first_bytes_grace);
   } else {
     end(cause);
   }
 }
 
 void Client::close_after_answer(bool on) {
-  if (session_ != nullptr) session_->close_after_answer(on);
+  if (auto* const at_work = session()) at_work->close_after_answer(on);
 }
 
 void Client::abort(const http::Failure& why, http::CloseCause cause) {
-  if (session_ != nullptr) {
-    session_->abort(why, cause);
+  if (auto* const at_work = session()) {
+    at_work->abort(why, cause);
   } else {
     end(cause);
   }
 }
 
 void Client::refuse() {
-  transport_->close(net::Close::reset);
+  std::get<net::TransportPtr>(station_)->close(net::Close::reset);
   end(http::CloseCause::shed);
 }
 
 void Client::end(http::CloseCause cause) {
   if (ended_) return;
   ended_ = true;
-  proxy_.reset();
-  first_.reset();
-  transport_.reset();
-  session_.reset();
+  station_ = net::TransportPtr();
   acceptor_.ended(*this, cause);
 }
 

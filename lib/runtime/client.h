@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <utility>
+#include <variant>
 
 #include "base/list.h"
 #include "base/slab.h"
@@ -11,7 +12,9 @@
 #include "net/proxy_protocol.h"
 #include "net/transport.h"
 #include "runtime/client_lists.h"
+#include "runtime/client_roll.h"
 #include "runtime/first_bytes.h"
+#include "runtime/look.h"
 
 namespace sluice::runtime {
 
@@ -23,8 +26,9 @@ class Client final : public http::ServerHost,
                      private net::ProxyReader::Host,
                      private FirstBytes::Host,
                      public net::Reapable,
-                     public ListedClient,
-                     public base::ListHook<struct OfListener> {
+                     public base::ListHook<struct OfListener>,
+                     public RolledClient,
+                     public ListedClient {  // last: what follows it takes no room
  public:
   Client(base::Slab<Client>& home, Acceptor& acceptor, net::TransportPtr transport);
   ~Client();
@@ -48,8 +52,18 @@ class Client final : public http::ServerHost,
   // moment for the bytes that are on their way.
   void drain(http::CloseCause cause);
   void abort(const http::Failure& why, http::CloseCause cause);
+  // For GET /debug: as it is now.
+  ConnectionLook look(base::Micros now);
+  http::SessionLook look_at_session();
+  void show_sinks(http::SinkVisitor& to);
+  const net::Peer& peer() const;
 
  private:
+  http::ServerSession* session() {  // nullptr: there is none yet, or no more
+    auto* const one = std::get_if<http::ServerSessionPtr>(&station_);
+    return one == nullptr ? nullptr : one->get();
+  }
+  net::TransportPtr take_transport() { return std::move(std::get<net::TransportPtr>(station_)); }
   void secure();
   void serve();
   void begin_session(net::TransportPtr transport, std::string_view first_bytes);
@@ -75,18 +89,18 @@ class Client final : public http::ServerHost,
   void on_end(net::EndReason why) override;
   void reclaim() noexcept override;
 
+  uint8_t asked_ = 0;
+  bool newcomer_ = false;
+  bool begun_ : 1 = false;
+  bool ended_ : 1 = false;
+  uint32_t heard_;  // of its acceptor's news
   Acceptor& acceptor_;  // may be gone before our memory is
   base::Slab<Client>& home_;
   std::shared_ptr<const Listening> listening_;  // the settings it was accepted under
-  net::TransportPtr transport_;  // until there is a session
-  net::Owned<net::ProxyReader> proxy_;  // while a PROXY header is awaited
-  net::Owned<FirstBytes> first_;  // while it is not known which session it is for
-  http::ServerSessionPtr session_;
-  uint32_t heard_;  // of its acceptor's news
-  uint8_t asked_ = 0;
-  bool newcomer_ = false;
-  bool begun_ = false;
-  bool ended_ = false;
+  // Who has its bytes: nobody yet, or TLS that shakes hands; who awaits a PROXY header; who looks which session they
+  // are for; that session.
+  std::variant<net::TransportPtr, net::Owned<net::ProxyReader>, net::Owned<FirstBytes>, http::ServerSessionPtr>
+      station_;
 };
 
 }  // namespace sluice::runtime

@@ -24,6 +24,7 @@ enum class ClientStage : uint8_t {
 class ListedClient : public base::ListHook<struct ByStage> {
  public:
   ClientStage stage() const { return stage_; }
+  base::Micros in_stage_since() const { return since_; }
   bool listed() const { return base::ListHook<struct ByStage>::linked(); }
 
  private:

@@ -23,9 +23,16 @@ bool Places::give_back_one_too_many() {
 Clients::Clients(net::Loop& loop, uint32_t worker, Places& places, Peers& peers, WorkerMeter& meter)
     : loop_(loop), worker_(worker), places_(places), peers_(peers), meter_(meter), lists_(places.fronts[worker]) {}
 
+Client& Clients::make(Acceptor& acceptor, net::TransportPtr transport) {
+  Client& client = *slab_.make(slab_, acceptor, std::move(transport));
+  roll_.enter(client, loop_.now());
+  return client;
+}
+
 void Clients::clear() {
   while (auto* const client = static_cast<Client*>(lists_.any())) {
     lists_.leave(*client);
+    roll_.leave(*client);
     slab_.recycle(client);
   }
 }
@@ -46,6 +53,7 @@ void Clients::on_leaving(Client& client) {
 
 // Whom make_room() ended is in no list: its place was given on.
 void Clients::gone(Client& client) {
+  roll_.leave(client);
   if (!client.listed()) return;
   const bool placed = client.stage() != ClientStage::waiting;
   lists_.leave(client);

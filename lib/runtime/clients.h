@@ -43,9 +43,7 @@ class Clients {
 
   Clients(net::Loop& loop, uint32_t worker, Places& places, Peers& peers, WorkerMeter& meter);
 
-  Client& make(Acceptor& acceptor, net::TransportPtr transport) {
-    return *slab_.make(slab_, acceptor, std::move(transport));
-  }
+  Client& make(Acceptor& acceptor, net::TransportPtr transport);
   void clear();  // all of them, without another word
   // A newcomer: begins, or waits for a place, or is refused (and counted); it may have ended when this returns.
   void arrive(Client& client);
@@ -58,6 +56,8 @@ class Clients {
   // end. One worker is enough: it asks the others. Again: harmless.
   void shed();
   uint32_t placed() const { return lists_.placed(); }
+  // A part of GET /debug/...: at most Question::limit rows, of at most Looked::clients_max clients.
+  Looked look(const Question& question);
 
   // Messages of other workers.
   void make_room_for(uint32_t worker);
@@ -77,6 +77,7 @@ class Clients {
   WorkerMeter& meter_;
   base::Slab<Client> slab_;
   ClientLists lists_;
+  ClientRoll roll_;
   bool shedding_ = false;  // more places are taken than there are
   net::Timer shed_timer_{this, net::timer_call<&Clients::shed>};
 };

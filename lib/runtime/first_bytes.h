@@ -32,6 +32,7 @@ class FirstBytes final : private net::Transport::User, private net::Reapable {
                                      Host& host);
   void limit(base::Millis patience);  // since its beginning it waits so long; after hurry() nothing
   void hurry(base::Millis patience);  // from now on it waits no longer than this
+  const net::Peer& peer() const { return transport_->peer(); }
   void retire() noexcept;  // for Owned
 
  private:

@@ -3,8 +3,10 @@
 #include <memory>
 #include <utility>
 
+#include "base/check.h"
 #include "config/dump.h"
 #include "metrics/exposition.h"
+#include "runtime/look_page.h"
 #include "runtime/status.h"
 
 namespace sluice::runtime {
@@ -34,11 +36,26 @@ void Pages::register_again(Done done) {
 
 std::span<const std::string> Pages::hosts() { return rooms_.in_force->snapshot->admin.hosts; }
 
+namespace {
+
+constexpr auto too_many = "503: too many requests for this page are under way\n";
+
+Subject subject_of(admin::Debug page) {
+  switch (page) {
+    case admin::Debug::connections: return Subject::connections;
+    case admin::Debug::requests: return Subject::requests;
+    case admin::Debug::waiting: return Subject::waiting;
+  }
+  UNREACHABLE();
+}
+
+}  // namespace
+
 void Pages::on_helper(std::function<admin::Page()> make, const Done& done) {
   auto page = std::make_shared<admin::Page>();
   const bool taken =
       env_.helper.submit([page, make = std::move(make)] { *page = make(); }, [page, done] { done(std::move(*page)); });
-  if (!taken) done({503, plain_text, "503: too many requests for this page are under way\n"});
+  if (!taken) done({503, plain_text, too_many});
 }
 
 void Pages::metrics(Done done) {
@@ -58,6 +75,16 @@ void Pages::config(Done done) {
     return admin::Page{200, "application/toml", text + config::dump(*generation->snapshot)};
   };
   on_helper(make, done);
+}
+
+void Pages::debug(admin::Debug page, const admin::Query& query, Done done) {
+  const auto question = read_question(subject_of(page), query, env_.crew.size());
+  if (!question) return done({400, plain_text, "400: " + question.error() + "\n"});
+  const auto then = [this, subject = question->subject, done](LookPage rows) {
+    const auto shared = std::make_shared<const LookPage>(std::move(rows));
+    on_helper([subject, shared] { return admin::Page{200, "application/json", look_json(subject, *shared)}; }, done);
+  };
+  if (!looks_.ask(*question, then)) done({503, plain_text, too_many});
 }
 
 // Asks every worker for its part. They all have what is in force now: a generation and this question go the same way.

@@ -6,6 +6,7 @@
 #include "runtime/discovery.h"
 #include "runtime/generation.h"
 #include "runtime/leaving.h"
+#include "runtime/looks.h"
 #include "runtime/readiness.h"
 #include "runtime/registration.h"
 #include "runtime/reloads.h"
@@ -22,13 +23,14 @@ class Pages final : public admin::Backend {
     Leaving& leaving;
     Reloads& reloads;
   };
-  Pages(ControlEnv& env, const Rooms& rooms) : env_(env), rooms_(rooms) {}
+  Pages(ControlEnv& env, const Rooms& rooms) : env_(env), rooms_(rooms), looks_(env.crew) {}
 
   admin::Readiness ready() override;
   std::span<const std::string> hosts() override;
   void metrics(Done done) override;
   void status(Done done) override;
   void config(Done done) override;
+  void debug(admin::Debug page, const admin::Query& query, Done done) override;
   void reload(Done done) override { rooms_.reloads.reload(std::move(done)); }
   void drain() override { rooms_.leaving.begin(Ask::admin); }
   void deregister(Done done) override;
@@ -39,6 +41,7 @@ class Pages final : public admin::Backend {
 
   ControlEnv& env_;
   Rooms rooms_;
+  Looks looks_;
 };
 
 }  // namespace sluice::runtime

@@ -2,38 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "runtime/json.h"
 #include "runtime/version.h"
 
 namespace sluice::runtime {
 namespace {
-
-std::string quoted(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      out += c;
-    }
-  }
-  return out += '"';
-}
-
-// Joins "a","b",... with commas.
-class Joined {
- public:
-  void add(const std::string& item) {
-    if (!text_.empty()) text_ += ',';
-    text_ += item;
-  }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
-};
 
 std::string listener_json(const Listening& listening, const StatusFacts& facts) {
   uint64_t connections = 0;

@@ -66,6 +66,14 @@ struct Grant {
 class Connection;
 class WaitQueue;
 
+// What a waiter says to a person who looks into the process.
+struct WaitLook {
+  std::string_view waits_for;  // a literal: "pool": all it may use is at its cap; "connect"; "refusal": under way
+  std::string_view endpoint;  // that is connected to; valid as endpoint_name()
+  base::Micros since;
+  base::Micros left;  // of its time in the queue, which does not run during a connect
+};
+
 // Waits in the cluster's queue; embedded in an Attempt; leaves the queue when it dies or is unlinked (give up).
 class Waiter : public base::ListHook<class WaitTag> {
  public:
@@ -80,6 +88,7 @@ class Waiter : public base::ListHook<class WaitTag> {
   void unlink();
   // Waits at the caps: no connection was made for it.
   bool queued() const { return undialled_.linked() && !was_dialled_; }
+  WaitLook look(base::Micros now) const;  // while it waits
 
  protected:
   ~Waiter();

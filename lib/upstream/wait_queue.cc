@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "upstream/pool.h"
 
 namespace sluice::upstream {
 
@@ -20,6 +21,12 @@ void Waiter::unlink() {
 void Waiter::on_timer() {
   CHECK(queue_ != nullptr);
   queue_->refuse(*this, {http::Kind::pool_timeout, http::Where::proxy, http::Detail::none, true}, nullptr);
+}
+
+WaitLook Waiter::look(base::Micros now) const {
+  if (!refusal_.clean()) return {"refusal", {}, since_, base::Micros{0}};
+  if (dial_ != nullptr) return {"connect", endpoint_name(dial_->endpoint()), since_, left_};
+  return {"pool", {}, since_, timer_.armed() ? std::max(timer_.due() - now, base::Micros{0}) : left_};
 }
 
 // ---- WaitQueue

@@ -77,7 +77,8 @@ struct FakeSession final : http::ServerSession, http::Stream {
   void options_changed() override {}
   void abort(const http::Failure&, http::CloseCause) override {}
   uint32_t open_streams() const override { return 1; }
-  base::Micros idle_since() const override { return {}; }
+  http::SessionLook look() override { return {}; }
+  void show_sinks(http::SinkVisitor&) override {}
   void retire() noexcept override {
     retired = true;
     transport.reset();
@@ -102,6 +103,7 @@ struct SlowBackend final : admin::Backend {
   void metrics(Done done) override { waiting.push_back(std::move(done)); }
   void status(Done done) override { waiting.push_back(std::move(done)); }
   void config(Done done) override { waiting.push_back(std::move(done)); }
+  void debug(admin::Debug, const admin::Query&, Done done) override { waiting.push_back(std::move(done)); }
   void reload(Done done) override { waiting.push_back(std::move(done)); }
   void drain() override {}
   void deregister(Done done) override { waiting.push_back(std::move(done)); }
