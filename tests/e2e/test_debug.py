@@ -1,4 +1,4 @@
-"""GET /debug/connections, /debug/requests, /debug/waiting: who is there, since when, in which phase, on which worker."""
+"""GET /debug/connections, /debug/requests, /debug/waiting: who, since when, in which phase, on which worker."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""scripts/gdb/sluice.py in a gdb of its own, on tests/unit/gdb/subject.cc. Skips, and says why, where gdb cannot run."""
+"""scripts/gdb/sluice.py in a gdb of its own, on subject.cc. Skips, and says why, where gdb cannot run."""
 
 import os
 import pathlib
