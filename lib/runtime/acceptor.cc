@@ -156,9 +156,13 @@ void Acceptor::take(net::TransportPtr transport) {
   worker_.clients().arrive(client);
 }
 
-bool Acceptor::begun() {
+bool Acceptor::begun(const Client& client) {
   cells_.connections->add(1);
   cells_.connections_total->add(1);
+  if (base::log_enabled(base::LogLevel::debug)) {
+    base::debug("listener {}: {} came as connection {}.{}", listening_->options.name, client.peer().remote.text(),
+                client.came().count, worker_.index());
+  }
   return worker_.arrivals().counting();
 }
 
@@ -213,6 +217,8 @@ void Acceptor::ended(Client& client, http::CloseCause cause) {
   if (client.begun()) {
     cells_.connections->add(-1);
     worker_.connection_closed(cause);
+    base::debug("listener {}: connection {}.{} has ended: {}", listening_->options.name, client.came().count,
+                worker_.index(), http::cause_word(cause));
   }
   worker_.loop().reap_later(client);
 }

@@ -101,7 +101,7 @@ class Acceptor final : private tls::TlsEvents {
   void proxy_header_refused(const net::Peer& peer, std::string_view detail);
   void accept_failed(int error);
   void listener_stopped();
-  bool begun();  // true: after /readyz began to say 503
+  bool begun(const Client& client);  // true: after /readyz began to say 503
   void ended(Client& client, http::CloseCause cause);
 
  private:

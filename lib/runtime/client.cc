@@ -26,7 +26,7 @@ Client::~Client() = default;
 
 void Client::begin() {
   begun_ = true;
-  newcomer_ = acceptor_.begun();
+  newcomer_ = acceptor_.begun(*this);
   if (listening_->options.proxy_protocol == net::ProxyProtocolIn::off) return secure();
   station_ =
       net::ProxyReader::make(acceptor_.loop(), take_transport(), listening_->options.downstream.header_timeout, *this);

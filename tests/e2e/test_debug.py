@@ -175,6 +175,19 @@ def test_streams_of_http2(sluice, held):
         client.finish(*streams)
 
 
+def test_the_log_tells_of_each_connection_when_asked(start):
+    """By the id that /debug/connections shows; `info` does not."""
+    text = config(start.origin().address, extra='[log]\nlevel = "info"')
+    sluice = start.sluice(text)
+    assert sluice.request().status == 200
+    sluice.reload(text.replace('"info"', '"debug"'))
+    with sluice.client() as client:
+        row = wait_row(sluice, "connections", peer=peer_of(client))
+        sluice.wait_stderr(f"debug listener main: {row['peer']} came as connection {row['id']}")
+    sluice.wait_stderr(f"debug listener main: connection {row['id']} has ended: peer_closed")
+    assert sluice.stderr().count(" came as connection ") == 1
+
+
 def test_what_is_no_question(sluice):
     for what in PAGES:
         for query in ("?limit=0", "?limit=1001", "?limit=x", "?after=x", "?worker=2", "?older=-1", "?limit=1&limit=2"):
