@@ -113,4 +113,6 @@ std::string path_text(std::string_view text) {
              : "is matched without a query: '?' and '#' must not be in it";
 }
 
+std::string optional_path(std::string_view text) { return text.empty() ? std::string() : path_text(text); }
+
 }  // namespace sluice::config

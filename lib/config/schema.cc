@@ -302,6 +302,12 @@ void visit_listener(Visitor& v, ListenerOptions& o) {
        "nearly all balancers write X-Forwarded-For and hand Forwarded on as the client wrote it"},
       Choice(o.forwarded_by, forwarded_bys));
   visit_downstream(v, o.downstream);
+  key(v,
+      {"health_path", Takes::now,
+       "GET and HEAD of exactly this path, whatever the host, are answered here: 200 while ready for traffic, 503 "
+       "while starting, deregistered or draining; \"\" = off",
+       "an upstream's path must not be taken from it unasked; balancers of clouds ask the port that they send to"},
+      Text(o.health_path, optional_path));
   visit_optional(
       v, {"tls", "Its presence turns TLS on for this listener."}, o.tls, [] { return tls::ServerTlsOptions{}; },
       visit_server_tls);

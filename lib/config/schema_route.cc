@@ -7,7 +7,6 @@ namespace {
 
 void key(Visitor& v, const Key& key, Codec&& codec) { v.key(key, codec); }
 
-std::string optional_path(std::string_view text) { return text.empty() ? std::string() : path_text(text); }
 std::string optional_label(std::string_view text) { return text.empty() ? std::string() : label_text(text); }
 
 std::string method(std::string_view text) {

@@ -65,6 +65,7 @@ struct ListenerOptions {
   std::vector<net::Cidr> trusted_proxies;
   exchange::ForwardedBy forwarded_by = exchange::ForwardedBy::x_forwarded_for;
   http::DownstreamOptions downstream;
+  std::string health_path;  // "": none
   std::optional<tls::ServerTlsOptions> tls;
   bool operator==(const ListenerOptions&) const = default;
 };

@@ -64,6 +64,7 @@ std::string bare_host(std::string_view text);  // "example.com": no wildcard, no
 std::string host_name(std::string_view text);  // a name, or an IP address, with or without a port
 std::string name_and_port(std::string_view text);  // "app.internal:8080"
 std::string service_name(std::string_view text);  // "_http._tcp.app.internal"
+std::string optional_path(std::string_view text);  // "" too
 std::string path_text(std::string_view text);  // starts with '/', visible ASCII, no query
 
 std::string quoted(std::string_view text);  // a TOML basic string

@@ -47,6 +47,7 @@ void Exchange::on_head(http::Head& head, http::End end) {
   identify_client();
   // A request that asks for an upgrade has no body (threats.md row 16): it is whole, unless a 101 opens a tunnel.
   request_ended_ = end == http::End::yes || !head.upgrade.empty();
+  if (answer_health()) return;
   if (const Failure why = refuse_by_head(); !why.clean()) return fail(why);
   if (answer_max_forwards()) return;
   take_route();
@@ -63,6 +64,22 @@ void Exchange::identify_client() {
   } else {
     client_text_ = client_.unknown ? "unknown" : "unix:";
   }
+}
+
+// A balancer asks on the port of the traffic. The path as sent: what is written otherwise is routed.
+bool Exchange::answer_health() {
+  const std::string& path = site_.listeners[listener_].health_path;
+  if (path.empty() || head_->path() != path) return false;
+  if (head_->method != http::Method::get && head_->method != http::Method::head) return false;
+  env_.meter.health_asked();
+  const Standing standing = env_.standing.load(std::memory_order_relaxed);
+  Reply reply;
+  reply.status = standing == Standing::ready ? 200 : 503;
+  reply.body = standing == Standing::ready ? "ok\n" : downstream_->arena().concat(standing_word(standing), "\n");
+  http::Head answer(downstream_->arena());
+  answer.fields.add("cache-control", "no-store");
+  reply_with(reply, answer);
+  return true;
 }
 
 // What no route can change. RFC 9110 10.1.1: an expectation that is not known is answered 417.

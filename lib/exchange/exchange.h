@@ -69,6 +69,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   // Steps of a request, in their order
   void identify_client();
   http::Failure refuse_by_head() const;
+  bool answer_health();
   bool answer_max_forwards();
   void take_route();
   void proxy();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -12,6 +13,7 @@
 #include "base/check.h"
 #include "exchange/ids.h"
 #include "exchange/options.h"
+#include "exchange/standing.h"
 #include "metrics/cell.h"
 #include "metrics/request_counters.h"
 #include "net/address.h"
@@ -28,6 +30,7 @@ struct ListenerSite {
   std::vector<net::Cidr> trusted_proxies;
   ForwardedBy forwarded_by = ForwardedBy::x_forwarded_for;
   base::Millis body_timeout{};  // as http::DownstreamOptions
+  std::string health_path;  // "": none
 };
 
 struct RouteCells {
@@ -46,6 +49,8 @@ class Meter {
  public:
   virtual void local_reply(http::Kind kind) = 0;
   virtual void protocol_error(http::Where side, http::Detail detail) = 0;
+  // The request that began last was a balancer's question (health_path).
+  virtual void health_asked() = 0;
 
  protected:
   ~Meter() = default;
@@ -134,6 +139,7 @@ struct Env {
   AccessLog* access_log = nullptr;  // nullptr: off
   uint32_t worker = 0;
   std::string pseudonym;  // ours in Via, one per process
+  const std::atomic<Standing>& standing;  // of the process
 };
 
 }  // namespace sluice::exchange

@@ -27,10 +27,11 @@ void Arrivals::begin(base::Micros now) {
   if (counting_) return;
   counting_ = true;
   began_ = now;
-  counts_ = {};
+  counts_ = before_last_ = {};
 }
 
 void Arrivals::request(base::Micros now, bool of_newcomer) {
+  before_last_ = counts_;
   if (!counting_) return;
   ++counts_.requests;
   counts_.last_request = now - began_;

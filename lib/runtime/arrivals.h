@@ -24,12 +24,14 @@ class Arrivals {
   bool counting() const { return counting_; }
   // `of_newcomer`: the first one of a connection that was accepted while counting().
   void request(base::Micros now, bool of_newcomer);
+  // The request that began last asked for our health: nobody's traffic.
+  void take_back() { counts_ = before_last_; }
   const Counts& counts() const { return counts_; }
 
  private:
   bool counting_ = false;
   base::Micros began_{};
-  Counts counts_;
+  Counts counts_, before_last_;
 };
 
 // A wait for balancers to turn away.

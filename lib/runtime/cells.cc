@@ -6,9 +6,10 @@ namespace sluice::runtime {
 
 using metrics::Name;
 
-WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker)
+WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker, Arrivals& arrivals)
     : registry_(registry),
       worker_(worker),
+      arrivals_(arrivals),
       rejected_at_cap_(&registry.counter(Name::downstream_connections_rejected_total, {"max_connections"}, worker)),
       rejected_for_memory_(&registry.counter(Name::downstream_connections_rejected_total, {"max_memory"}, worker)),
       loop_lag_(&registry.histogram(Name::loop_lag_seconds, {}, worker)) {

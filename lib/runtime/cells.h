@@ -8,19 +8,22 @@
 #include "http/close_cause.h"
 #include "metrics/registry.h"
 #include "runtime/acceptor.h"
+#include "runtime/arrivals.h"
 #include "tls/events.h"
 
 namespace sluice::runtime {
 
 class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
  public:
-  WorkerMeter(metrics::Registry& registry, uint32_t worker);
+  // `arrivals`: where a balancer's question does not count.
+  WorkerMeter(metrics::Registry& registry, uint32_t worker, Arrivals& arrivals);
 
   void local_reply(http::Kind kind) override { replies_[static_cast<size_t>(kind)]->add(); }
   void protocol_error(http::Where side, http::Detail detail) override {
     if (detail != http::Detail::none)
       errors_[side == http::Where::upstream ? 1 : 0][static_cast<size_t>(detail)]->add();
   }
+  void health_asked() override { arrivals_.take_back(); }
   void on_turn(base::Micros took) override { loop_lag_->observe(took); }
   void connection_closed(http::CloseCause cause) { closed_[static_cast<size_t>(cause)]->add(); }
   void rejected_at_cap() { rejected_at_cap_->add(); }
@@ -40,6 +43,7 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   static constexpr size_t handshake_errors = static_cast<size_t>(tls::HandshakeError::other) + 1;
   metrics::Registry& registry_;
   uint32_t worker_;
+  Arrivals& arrivals_;
   std::array<metrics::Counter*, http::kinds> replies_{};
   std::array<std::array<metrics::Counter*, http::details>, 2> errors_{};
   std::array<metrics::Counter*, http::close_causes> closed_{};

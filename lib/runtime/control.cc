@@ -33,7 +33,7 @@ Control::Control(const Setup& setup, std::shared_ptr<const config::Snapshot> fir
       checks_(env_, setup.network),
       discovery_({setup.loop, setup.queries, setup.registry, setup.crew.size(), random_.next(), *this}),
       readiness_(env_, discovery_, epochs_),
-      registration_(env_),
+      registration_(env_, readiness_),
       leaving_(env_, registration_, first->drain),
       reloads_(env_, setup.reloads, *this),
       pages_(env_, {generation_, discovery_, readiness_, registration_, leaving_, reloads_}) {

@@ -17,9 +17,9 @@ constexpr const char* plain_text = "text/plain; charset=utf-8";
 }  // namespace
 
 admin::Readiness Pages::ready() {
-  if (!rule_of(rooms_.leaving.phase()).ready) return {false, "draining"};
-  if (!rooms_.registration.registered()) return {false, "deregistered"};
-  return rooms_.readiness.now();
+  const exchange::Standing standing = env_.shared.standing;
+  if (standing == exchange::Standing::ready) return {true, ""};
+  return {false, std::string(exchange::standing_word(standing))};
 }
 
 void Pages::deregister(Done done) {

@@ -6,6 +6,9 @@
 #include "base/log.h"
 
 namespace sluice::runtime {
+
+using exchange::Standing;
+
 namespace {
 
 constexpr base::Millis look_every = base::millis(20);
@@ -28,12 +31,13 @@ void Readiness::look() {
   if (warm_) return;
   timer_.arm(env_.loop, look_every);
   if (!epochs_.everywhere(1)) return;
+  tell();
   const bool resolved = discovery_.settled();
   if (env_.loop.now() >= limit_) {
     base::warn("after warm_timeout {}: ready all the same",
                resolved ? "not every pool has its min_idle connections" : "DNS has not answered for every name");
     warm_ = true;
-    return;
+    return tell();
   }
   if (resolved && !asked_) ask_warm();
 }
@@ -44,13 +48,19 @@ void Readiness::ask_warm() {
                           [this](const std::vector<char>& warm) {
                             asked_ = false;
                             warm_ = warm_ || std::ranges::all_of(warm, [](char one) { return one != 0; });
+                            tell();
                           });
 }
 
-admin::Readiness Readiness::now() const {
-  if (!epochs_.everywhere(1)) return {false, "starting"};
-  if (!warm_) return {false, "warming"};
-  return {true, ""};
+// Of those that come later the word is another room's.
+void Readiness::tell() {
+  std::atomic<Standing>& word = env_.shared.standing;
+  if (word <= Standing::ready) word = now();
+}
+
+Standing Readiness::now() const {
+  if (!epochs_.everywhere(1)) return Standing::starting;
+  return warm_ ? Standing::ready : Standing::warming;
 }
 
 }  // namespace sluice::runtime

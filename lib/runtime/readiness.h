@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "admin/backend.h"
+#include "exchange/standing.h"
 #include "net/timer.h"
 #include "runtime/control_env.h"
 #include "runtime/discovery.h"
@@ -17,13 +17,14 @@ class Readiness {
   Readiness(ControlEnv& env, const Discovery& discovery, const Epochs& epochs);
   // Once, when the first generation is published.
   void begin(base::Millis warm_timeout);
-  // Ready for traffic, unless we are leaving.
-  admin::Readiness now() const;
+  // starting, warming or ready: what holds unless we are deregistered or leave.
+  exchange::Standing now() const;
   base::Micros started() const { return started_; }
 
  private:
   void look();
   void ask_warm();
+  void tell();
 
   ControlEnv& env_;
   const Discovery& discovery_;

@@ -10,6 +10,7 @@ namespace sluice::runtime {
 void Registration::deregister(std::function<void()> done) {
   if (registered_) {
     base::info("deregistered: /readyz says 503, everything is served; POST /register undoes it");
+    env_.shared.standing = exchange::Standing::deregistered;
     withdraw();
     env_.cells.deregistered(true);
   }
@@ -20,6 +21,7 @@ void Registration::register_again(std::function<void()> done) {
   if (!registered_) {
     tell([](const Wait&, const Arrivals::Counts& came) { return "registered again: " + words_of(came); }, {});
     registered_ = true;
+    env_.shared.standing = readiness_.now();
     env_.cells.deregistered(false);
     env_.crew.to_all([](Worker& worker) { worker.set_deregistered(false); });
   }
@@ -36,6 +38,7 @@ base::Micros Registration::deregistered_for() const { return registered_ ? base:
 void Registration::drain_begins() {
   drain_began_ = env_.loop.now();
   awaited_ = true;
+  env_.shared.standing = exchange::Standing::draining;
   if (registered_) withdraw();
 }
 

@@ -8,12 +8,13 @@
 
 #include "runtime/arrivals.h"
 #include "runtime/control_env.h"
+#include "runtime/readiness.h"
 
 namespace sluice::runtime {
 
 class Registration {
  public:
-  explicit Registration(ControlEnv& env) : env_(env) {}
+  Registration(ControlEnv& env, const Readiness& readiness) : env_(env), readiness_(readiness) {}
   // Before a drain has begun. Each again: nothing. `done` is called when every worker knows.
   void deregister(std::function<void()> done);
   void register_again(std::function<void()> done);
@@ -29,6 +30,7 @@ class Registration {
   void tell(std::string (*words)(const Wait& wait, const Arrivals::Counts& came), const Wait& wait);
 
   ControlEnv& env_;
+  const Readiness& readiness_;
   bool registered_ = true;
   bool awaited_ = false;  // the wait of a drain runs
   base::Micros since_{};  // /readyz says 503

@@ -47,8 +47,9 @@ Worker::Worker(const Setup& setup)
       shared_(setup.shared),
       peers_(setup.peers),
       random_(setup.seed),
-      meter_(setup.shared.registry, setup.index),
-      env_{setup.loop, random_, meter_, setup.shared.access_log, setup.index, setup.shared.pseudonym},
+      meter_(setup.shared.registry, setup.index, arrivals_),
+      env_{setup.loop,           random_, meter_, setup.shared.access_log, setup.index, setup.shared.pseudonym,
+           setup.shared.standing},
       clients_(setup.loop, setup.index, setup.shared.places, setup.peers, meter_),
       settle_timer_(this, net::timer_call<&Worker::settle_some>),
       sweep_timer_(this, net::timer_call<&Worker::sweep>),
@@ -191,8 +192,8 @@ exchange::Site& Worker::place_site(const GenerationPtr& next, EndpointSetsPtr se
   auto placed = std::make_unique<Placed>(*this, next, std::move(sets), epoch_);
   exchange::Site& site = placed->site;
   for (const auto& listener : next->snapshot->listeners) {
-    site.listeners.push_back(
-        {listener.name, listener.trusted_proxies, listener.forwarded_by, listener.downstream.body_timeout});
+    site.listeners.push_back({listener.name, listener.trusted_proxies, listener.forwarded_by,
+                              listener.downstream.body_timeout, listener.health_path});
   }
   site.ref();  // ours, while it is in force
   sites_.push_back(std::move(placed));

@@ -29,6 +29,7 @@ struct Shared {
   exchange::AccessLog* access_log = nullptr;  // nullptr: off
   std::string pseudonym;  // ours in Via
   Places places{registry.control()};  // for clients
+  std::atomic<exchange::Standing> standing{exchange::Standing::starting};  // control writes it
 };
 
 // One worker's part of /status.
@@ -143,11 +144,11 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   Shared& shared_;
   Peers& peers_;
   exchange::Random random_;
+  Arrivals arrivals_;
   WorkerMeter meter_;
   exchange::Env env_;
   base::Slab<exchange::Exchange> exchanges_;
   Clients clients_;
-  Arrivals arrivals_;
   GenerationPtr generation_;
   Epoch epoch_ = 0;
   Epoch former_epoch_ = 0;

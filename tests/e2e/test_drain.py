@@ -347,6 +347,33 @@ def test_lame_duck(start):
     assert sluice.stderr().count("registered again") == 1 and sluice.stderr().count("deregistered:") == 1
 
 
+def test_health_path_of_a_listener(start):
+    """What balancers ask on the port of the traffic follows /readyz, and is none of the traffic."""
+    origin = start.origin()
+    sluice = start.sluice(
+        config(origin.address, workers=2, listener='health_path = "/healthz"', deregister_wait=limit(2), deadline="30s")
+    )
+
+    def health(expected, text):
+        answer = sluice.request(path="/healthz")
+        assert (answer.status, answer.body, answer.header("cache-control")) == (expected, text, "no-store")
+
+    health(200, b"ok\n")
+    sluice.admin("/deregister", "POST")
+    health(503, b"deregistered\n")
+    assert sluice.status()["since_deregistered"]["requests"] == 0
+    sluice.admin("/register", "POST")
+    health(200, b"ok\n")
+    line = sluice.wait_log_path("/healthz", 3)[0]
+    assert line["status"] == 200 and line["route"] == "" and line["upstream"] == ""
+    sluice.signal(signal.SIGTERM)
+    sluice.wait_metric(1, "sluice_drain_phase")
+    health(503, b"draining\n")
+    assert origin.heads == 0
+    assert sluice.wait_exit() == 0
+    assert "no new connection came after /readyz said 503, and no request" in sluice.stderr()
+
+
 def test_a_drain_of_a_lame_duck(start, held):
     """It goes on as usual, and cannot be undone; what still came is told at the end of the wait."""
     origin = start.origin(held)

@@ -43,6 +43,17 @@ TEST_CASE("names that are not defined, with the nearest that is") {
   CHECK(s.routes[0].targets[1].weight == 5);
 }
 
+TEST_CASE("health_path is a path, without a query, or nothing") {
+  const auto with = [](std::string_view value) {
+    return concat({listener, "health_path = ", value, "\n", upstream, route});
+  };
+  CHECK(good(with("\"/healthz\"")).listeners[0].health_path == "/healthz");
+  CHECK(good(with("\"\"")).listeners[0].health_path.empty());
+  CHECK_HAS(bad(with("\"healthz\"")), "health_path must start with '/'");
+  CHECK_HAS(bad(with("\"/healthz?x=1\"")), "'?' and '#' must not be in it");
+  CHECK_HAS(bad(with("\"/health z\"")), "must be visible ASCII");
+}
+
 TEST_CASE("names are defined once") {
   CHECK_HAS(bad(std::string(listener) + std::string(upstream) + std::string(upstream) + std::string(route)),
             "test.toml:7:8: error: there is another upstream of the name \"app\"");

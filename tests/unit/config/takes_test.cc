@@ -32,6 +32,7 @@ const std::map<std::string, std::string, std::less<>> others = {
     {"listener.proxy_protocol", "\"required\""},
     {"listener.trusted_proxies", "[\"10.0.0.0/8\"]"},
     {"listener.forwarded_by", "\"forwarded\""},
+    {"listener.health_path", "\"/healthz\""},
     {"listener.underscore_headers", "\"reject\""},
     {"listener.unix_mode", "\"0600\""},
     {"listener.tls.certificates", "[{ cert = \"other.pem\", key = \"other.key\" }]"},

@@ -35,6 +35,18 @@ TEST_CASE("nothing is counted but between the 503 and the next 200") {
   CHECK(arrivals.counts().last_connection.count == 0);
 }
 
+TEST_CASE("a question for our health is taken back") {
+  Arrivals arrivals;
+  arrivals.take_back();
+  arrivals.begin(at(0));
+  arrivals.request(at(1'000), true);
+  arrivals.request(at(2'000), true);
+  arrivals.take_back();
+  CHECK(arrivals.counts().requests == 1);
+  CHECK(arrivals.counts().connections == 1);
+  CHECK(arrivals.counts().last_connection == span(1'000));
+}
+
 TEST_CASE("workers are summed, and the last of them all is the last") {
   Arrivals::Counts all{1, 10, span(100), span(900)};
   all.add({2, 5, span(300), span(200)});
