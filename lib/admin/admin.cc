@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "config/value.h"
 
 namespace sluice::admin {
 namespace {
@@ -80,7 +81,15 @@ class Request final : public http::Sink {
   void debug(const Query& query) {
     backend_.debug(what, query, later());
   }
-  void reload(const Query&) { backend_.reload(later()); }
+  void reload(const Query& query) {
+    const auto text = query.value("confirm");
+    if (!text) return backend_.reload(std::nullopt, later());
+    const auto span = config::parse_duration(*text);
+    if (!span || *span < AdminServer::confirm_least || *span > AdminServer::confirm_most)
+      return answer(text_page(400, "400: confirm is a time of 1s to 1h: POST /reload?confirm=60s\n"));
+    backend_.reload(span, later());
+  }
+  void confirm(const Query&) { answer(backend_.confirm()); }
   void drain(const Query&) {
     backend_.drain();
     answer(text_page(200, "draining\n"));
@@ -150,6 +159,7 @@ class Request final : public http::Sink {
 std::span<const Request::Door> Request::doors() {
   using enum http::Method;
   static constexpr std::string_view rows[] = {"limit", "after", "older", "worker"};
+  static constexpr std::string_view reload_query[] = {"confirm"};
   static constexpr Door all[] = {
       {get, "/", &Request::page},
       {get, "/status", &Request::status},
@@ -161,7 +171,8 @@ std::span<const Request::Door> Request::doors() {
       {get, "/debug/requests", &Request::debug<Debug::requests>, rows},
       {get, "/debug/waiting", &Request::debug<Debug::waiting>, rows},
       {post, "/drain", &Request::drain},
-      {post, "/reload", &Request::reload},
+      {post, "/reload", &Request::reload, reload_query},
+      {post, "/confirm", &Request::confirm},
       {post, "/deregister", &Request::deregister},
       {post, "/register", &Request::register_again},
   };

@@ -20,6 +20,9 @@ using SessionMaker = http::ServerSessionPtr (*)(net::Loop& loop, net::TransportP
 class AdminServer {
  public:
   static constexpr size_t connections_max = 128;  // the oldest one goes for a new one
+  // POST /reload?confirm=60s
+  static constexpr base::Millis confirm_least = base::seconds(1);
+  static constexpr base::Millis confirm_most = base::hours(1);
 
   // Listens on `socket` until destroyed. `backend` outlives the server.
   AdminServer(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend);

@@ -3,8 +3,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
+
+#include "base/clock.h"
 
 namespace sluice::admin {
 
@@ -33,8 +36,11 @@ class Backend {
   virtual void status(Done done) = 0;        // JSON
   virtual void config(Done done) = 0;        // TOML, secrets hidden
   virtual void debug(Debug page, const Query& query, Done done) = 0;   // JSON, or 400 for a value that is none
-  virtual void reload(Done done) = 0;        // 200, or 400 with every problem of the file
-  virtual void deregister(Done done) = 0;    // a lame duck; 200, when every worker knows
+  // 200, or 400 with every problem of the file, or 409. `confirm`: what was in force comes back unless confirm()
+  // follows within that time.
+  virtual void reload(std::optional<base::Millis> confirm, Done done) = 0;
+  virtual Page confirm() = 0;  // 200, or 409 if nothing waits for it
+  virtual void deregister(Done done) = 0;  // a lame duck; 200, when every worker knows
   virtual void register_again(Done done) = 0;  // and back; 200, or 409 once a drain has begun
   virtual void drain() = 0;
 

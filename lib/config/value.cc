@@ -291,6 +291,12 @@ std::string quoted(std::string_view text) {
   return to + '"';
 }
 
+std::optional<base::Millis> parse_duration(std::string_view text) {
+  const auto value = parse_quantity(text, time_units).value;
+  if (!value || *value > static_cast<std::uint64_t>(duration_max.count)) return std::nullopt;
+  return base::Millis{static_cast<std::int64_t>(*value)};
+}
+
 std::string print_duration(base::Millis value) {
   return print_quantity(static_cast<std::uint64_t>(value.count), time_units, "0s");
 }

@@ -69,6 +69,7 @@ std::string path_text(std::string_view text);  // starts with '/', visible ASCII
 
 std::string quoted(std::string_view text);  // a TOML basic string
 std::string print_duration(base::Millis value);
+std::optional<base::Millis> parse_duration(std::string_view text);  // "250ms", "60s"; nullopt: none, or too long
 std::string print_size(std::uint64_t bytes);
 std::string print_list(const std::vector<std::string>& items);
 

@@ -71,6 +71,7 @@ bool Exchange::answer_health() {
   const std::string& path = site_.listeners[listener_].health_path;
   if (path.empty() || head_->path() != path) return false;
   if (head_->method != http::Method::get && head_->method != http::Method::head) return false;
+  about_health_ = true;
   env_.meter.health_asked();
   const Standing standing = env_.standing.load(std::memory_order_relaxed);
   Reply reply;
@@ -302,6 +303,7 @@ void Exchange::respond() {
 
 // The answer has begun and cannot go on: it must look cut (threats.md row 24).
 void Exchange::cut(const Failure& why) {
+  cut_ = why.where != Where::downstream;
   downstream_->cancel(why);
   finish();
 }
@@ -316,6 +318,8 @@ void Exchange::finish() {
   cells.duration->observe(took);
   if (counted_in_flight_) cells.in_flight->add(-1);
   const http::Method method = head_ == nullptr ? http::Method::other : head_->method;
+  const bool by_us = !failure_.clean() && http::status_of(failure_.kind) >= 500;  // a gRPC call's status says 200
+  if (!about_health_) env_.answers.count(env_.loop.now(), status_ >= 500 || by_us || cut_);
   site_.requests.count(listener_, route_index_, static_cast<uint8_t>(method), status_);
   downstream_ = nullptr;
   env_.loop.reap_later(*this);

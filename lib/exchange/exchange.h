@@ -158,6 +158,8 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   bool replayed_ = false;  // after a connection that died while idle
   bool cut_by_try_timeout_ = false;
   bool counted_in_flight_ = false;
+  bool about_health_ = false;
+  bool cut_ = false;  // the answer ended before it was whole, through no doing of the client
   bool grpc_ = false;  // a gRPC call: failures are told as its status (docs/grpc.md)
   bool takes_status_ = false;  // the answer has begun, as one of gRPC: trailers can end it at any point
   int16_t grpc_status_ = -1;  // what the call ended with, for the log; -1: nothing that we saw

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "exchange/answers.h"
 #include "exchange/ids.h"
 #include "exchange/options.h"
 #include "exchange/standing.h"
@@ -140,6 +141,7 @@ struct Env {
   uint32_t worker = 0;
   std::string pseudonym;  // ours in Via, one per process
   const std::atomic<Standing>& standing;  // of the process
+  Answers& answers;
 };
 
 }  // namespace sluice::exchange

@@ -54,6 +54,7 @@ class Control final : private Discovery::User, private Reloads::User {
   ControlCells& cells() { return cells_; }
   Pages& pages() { return pages_; }
   Leaving& leaving() { return leaving_; }
+  const Reloads& reloads() const { return reloads_; }
 
  private:
   // Discovery::User

@@ -19,6 +19,7 @@ ControlCells::ControlCells(metrics::Registry& registry)
       deregistered_(registry.gauge(Name::deregistered, {}, registry.control())),
       reload_good_(registry.counter(Name::config_reloads_total, {"ok"}, registry.control())),
       reload_bad_(registry.counter(Name::config_reloads_total, {"failed"}, registry.control())),
+      rolled_back_(registry.counter(Name::config_reloads_total, {"rolled_back"}, registry.control())),
       last_good_(registry.gauge(Name::config_last_reload_success, {}, registry.control())),
       turn_(registry.histogram(Name::control_turn_seconds, {}, registry.control())) {
   last_good_.set(1);
@@ -38,6 +39,11 @@ void ControlCells::deregistered(bool on) { deregistered_.set(on ? 1 : 0); }
 void ControlCells::reloaded(bool good) {
   (good ? reload_good_ : reload_bad_).add();
   last_good_.set(good ? 1 : 0);
+}
+
+void ControlCells::rolled_back() {
+  rolled_back_.add();
+  last_good_.set(0);
 }
 
 void ControlCells::certificates(const Generation& generation) {

@@ -21,6 +21,7 @@ class ControlCells : public net::TurnWatch {
   void drain(Phase phase, base::Micros left, uint64_t connections);
   void deregistered(bool on);
   void reloaded(bool good);
+  void rolled_back();
   void on_turn(base::Micros took) override { turn_.observe(took); }
   void certificates(const Generation& generation);   // of this one, and no others, in the scrape
   void log_dropped(const exchange::AccessLog* access);   // computed at each scrape; nullptr: there is no access log
@@ -33,6 +34,7 @@ class ControlCells : public net::TurnWatch {
   metrics::Gauge& deregistered_;
   metrics::Counter& reload_good_;
   metrics::Counter& reload_bad_;
+  metrics::Counter& rolled_back_;
   metrics::Gauge& last_good_;
   metrics::Histogram& turn_;
   std::set<std::string> certificates_;            // that have a series

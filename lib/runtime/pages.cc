@@ -100,6 +100,9 @@ void Pages::status(Done done) {
                                     facts.ready = ready();
                                     facts.registered = rooms_.registration.registered();
                                     facts.deregistered_for = rooms_.registration.deregistered_for();
+                                    facts.trial = rooms_.reloads.trial();
+                                    facts.now = env_.loop.now();
+                                    facts.file_in_force = rooms_.reloads.file_in_force();
                                     facts.names = rooms_.discovery.status();
                                     facts.wall = env_.loop.wall();
                                     facts.phase = rooms_.leaving.phase();

@@ -31,7 +31,10 @@ class Pages final : public admin::Backend {
   void status(Done done) override;
   void config(Done done) override;
   void debug(admin::Debug page, const admin::Query& query, Done done) override;
-  void reload(Done done) override { rooms_.reloads.reload(std::move(done)); }
+  void reload(std::optional<base::Millis> confirm, Done done) override {
+    rooms_.reloads.reload(confirm, std::move(done));
+  }
+  admin::Page confirm() override { return rooms_.reloads.confirm(); }
   void drain() override { rooms_.leaving.begin(Ask::admin); }
   void deregister(Done done) override;
   void register_again(Done done) override;

@@ -176,7 +176,7 @@ void Process::on_signal(int number) {
   switch (number) {
     case SIGTERM: return control_->leaving().begin(Ask::terminate);
     case SIGINT: return control_->leaving().begin(Ask::interrupt);
-    case SIGHUP: return control_->pages().reload([](const admin::Page&) {});
+    case SIGHUP: return control_->pages().reload(std::nullopt, [](const admin::Page&) {});
     case SIGUSR1: return reopen_logs();
     default: return;
   }

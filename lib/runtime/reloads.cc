@@ -1,5 +1,8 @@
 #include "runtime/reloads.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <memory>
 #include <utility>
 
@@ -31,10 +34,17 @@ void log_all(const Problems& problems) {
   }
 }
 
-void Reloads::reload(Backend::Done done) {
+void Reloads::reload(std::optional<base::Millis> confirm, Backend::Done done) {
   if (!user_.may_reload()) return done({409, plain_text, "409: draining, nothing is loaded any more\n"});
+  if (trial_.now()) {
+    const double left = trial_.now()->left(env_.loop.now()).seconds();
+    base::error("reload of {} refused: the last one waits for POST /confirm, {:.0f} s more", setup_.file, left);
+    return done(
+        {409, plain_text,
+         fmt::format("409: the last reload waits for POST /confirm, {:.0f} s more; confirm it, or wait\n", left)});
+  }
   if (under_way_) {
-    again_.push_back(std::move(done));
+    again_.push_back({confirm, std::move(done)});
     return;
   }
   under_way_ = true;
@@ -45,39 +55,111 @@ void Reloads::reload(Backend::Done done) {
     *outcome = loaded ? make_plan(std::move(*loaded), *running, env_.crew.size(), wall, setup_.sockets)
                       : Outcome(std::unexpected(std::move(loaded.error())));
   };
-  if (!env_.helper.submit(work, [this, outcome, done] { finish(std::move(*outcome), done); })) {
+  const auto then = [this, outcome, asked = Asked{confirm, done}] { finish(std::move(*outcome), asked); };
+  if (!env_.helper.submit(work, then)) {
     under_way_ = false;
     done({503, plain_text, "503: busy, try again\n"});
   }
 }
 
-void Reloads::finish(std::expected<Plan, Problems> outcome, const Backend::Done& done) {
-  if (outcome && user_.may_reload()) return take(std::move(*outcome), done);
-  refuse(outcome ? Problems{base::Error{"draining, nothing is loaded any more"}} : outcome.error(), done);
+void Reloads::finish(std::expected<Plan, Problems> outcome, const Asked& asked) {
+  if (outcome && user_.may_reload()) return take(std::move(*outcome), asked);
+  refuse(outcome ? Problems{base::Error{"draining, nothing is loaded any more"}} : outcome.error(), asked.done);
   over();
 }
 
 // What it will do is told before it is done.
-void Reloads::take(Plan plan, const Backend::Done& done) {
+void Reloads::take(Plan plan, const Asked& asked) {
   log_all(plan.warnings);
   base::info("reload of {}: {}", setup_.file, plan.words);
   for (const config::Waiting& one : plan.next->waiting) {
     base::warn("{} has changed, but only a restart takes it: the running value stays", one.key);
   }
-  user_.publish(std::move(plan.next), [this, done, text = plan.words + "\n" + text_of(plan.warnings)] {
-    env_.cells.reloaded(true);
-    base::info("reloaded {}", setup_.file);
-    done({200, plain_text, "reloaded: " + text});
-    over();
-  });
+  const auto done = [this, asked, former = user_.in_force()->snapshot,
+                     text = "reloaded: " + plan.words + "\n" + text_of(plan.warnings)] { taken(asked, former, text); };
+  user_.publish(std::move(plan.next), done);
 }
 
+void Reloads::taken(const Asked& asked, const Trial::Former& former, std::string text) {
+  env_.cells.reloaded(true);
+  file_in_force_ = true;
+  base::info("reloaded {}", setup_.file);
+  if (asked.confirm) {
+    trial_.begin(former, *asked.confirm);
+    const std::string stays =
+        fmt::format("it stays if POST /confirm comes within {:g} s", base::Micros(*asked.confirm).seconds());
+    base::info("{}", stays);
+    text += stays + "\n";
+  }
+  asked.done({200, plain_text, std::move(text)});
+  over();
+}
+
+// Those who asked for the same meanwhile share the next; the others come after it.
 void Reloads::over() {
   under_way_ = false;
   if (again_.empty()) return;
-  reload([waiting = std::exchange(again_, {})](const admin::Page& page) {
-    for (const Backend::Done& one : waiting) one(page);
+  const std::optional<base::Millis> confirm = again_.front().confirm;
+  std::vector<Asked> waiting = std::exchange(again_, {});
+  const auto others = std::ranges::stable_partition(waiting, [&](const Asked& a) { return a.confirm == confirm; });
+  again_.assign(others.begin(), others.end());
+  waiting.erase(others.begin(), others.end());
+  reload(confirm, [this, waiting = std::move(waiting)](const admin::Page& page) {
+    for (const Asked& one : waiting) one.done(page);
+    if (!under_way_) over();  // it was refused at once
   });
+}
+
+// ---- back -------------------------------------------------------------------------------------------------------
+
+admin::Page Reloads::confirm() {
+  if (!trial_.confirm()) return {409, plain_text, "409: no reload waits for a confirmation\n"};
+  return {200, plain_text, "confirmed\n"};
+}
+
+// A reload like any other, to what was in force before; the file only tells whether it says the same by now.
+bool Reloads::roll_back(const Trial::Former& former, const std::string& why) {
+  auto way = std::make_shared<WayBack>(WayBack{Plan{}, false});
+  const auto work = [this, way, former, running = user_.in_force(), wall = env_.loop.wall()] {
+    if (const auto on_disk = setup_.load(wall)) {
+      config::Snapshot says = *on_disk->snapshot;
+      config::keep_until_restart(*former, says);
+      way->file_is_former = says == *former;
+    }
+    way->plan = make_plan({former, {}, {}, setup_.file}, *running, env_.crew.size(), wall, setup_.sockets);
+  };
+  if (under_way_) return false;
+  under_way_ = true;
+  env_.helper.submit_always(work, [this, way] { finish_way_back(std::move(*way)); });
+  base::error("{}: back to the configuration before the last reload", why);
+  return true;
+}
+
+void Reloads::finish_way_back(WayBack way) {
+  if (way.plan && user_.may_reload()) {
+    log_all(way.plan->warnings);
+    const auto done = [this, file_is_former = way.file_is_former, words = way.plan->words] {
+      rolled_back(file_is_former, words);
+    };
+    return user_.publish(std::move(way.plan->next), done);
+  }
+  if (!way.plan) {
+    log_all(way.plan.error());
+    env_.cells.reloaded(false);
+    base::error("the configuration before the last reload does not come back: what runs stays");
+  } else {
+    base::warn("draining: what was reloaded last stays to the end");
+  }
+  over();
+}
+
+void Reloads::rolled_back(bool file_is_former, const std::string& words) {
+  env_.cells.rolled_back();
+  file_in_force_ = file_is_former;
+  base::warn("rolled back: {}", words);
+  if (!file_in_force_)
+    base::warn("{} is not what runs: it was rolled back, and a reload or a restart takes it again", setup_.file);
+  over();
 }
 
 void Reloads::refuse(const Problems& problems, const Backend::Done& done) {

@@ -4,6 +4,7 @@
 
 #include <expected>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,10 +13,11 @@
 #include "runtime/control_env.h"
 #include "runtime/generation.h"
 #include "runtime/plan.h"
+#include "runtime/trial.h"
 
 namespace sluice::runtime {
 
-class Reloads {
+class Reloads final : private Trial::User {
  public:
   class User {
    public:
@@ -31,23 +33,44 @@ class Reloads {
     std::function<std::expected<config::Loaded, config::Problems>(base::Micros wall)> load;  // on the helper's thread
     Sockets sockets = Sockets::open;
   };
-  Reloads(ControlEnv& env, Setup setup, User& user) : env_(env), setup_(std::move(setup)), user_(user) {}
+  Reloads(ControlEnv& env, Setup setup, User& user)
+      : env_(env), setup_(std::move(setup)), user_(user), trial_(env, *this) {}
 
   // `done` is called once, maybe inside the call. While one is under way the next is put off, and all who ask then
-  // share it: the file may have changed since the one under way was read.
-  void reload(admin::Backend::Done done);
+  // the same share it: the file may have changed since the one under way was read.
+  // `confirm`: what it brings is on trial for so long (trial.h); until that is over no other reload is taken.
+  void reload(std::optional<base::Millis> confirm, admin::Backend::Done done);
+  admin::Page confirm();
+  const std::optional<Confirmation>& trial() const { return trial_.now(); }
+  bool file_in_force() const { return file_in_force_; }  // false: what the file said was rolled back
 
  private:
-  void finish(std::expected<Plan, config::Problems> outcome, const admin::Backend::Done& done);
+  struct Asked {
+    std::optional<base::Millis> confirm;
+    admin::Backend::Done done;
+  };
+  struct WayBack {
+    std::expected<Plan, config::Problems> plan;
+    bool file_is_former;
+  };
+  // Trial::User
+  bool may_reload() const override { return user_.may_reload(); }
+  bool roll_back(const Trial::Former& former, const std::string& why) override;
+  void finish_way_back(WayBack way);
+  void rolled_back(bool file_is_former, const std::string& words);
   void over();
-  void take(Plan plan, const admin::Backend::Done& done);
+  void finish(std::expected<Plan, config::Problems> outcome, const Asked& asked);
+  void take(Plan plan, const Asked& asked);
+  void taken(const Asked& asked, const Trial::Former& former, std::string text);
   void refuse(const config::Problems& problems, const admin::Backend::Done& done);
 
   ControlEnv& env_;
   Setup setup_;
   User& user_;
+  Trial trial_;
   bool under_way_ = false;
-  std::vector<admin::Backend::Done> again_;
+  bool file_in_force_ = true;
+  std::vector<Asked> again_;
 };
 
 // Each in a line of the log.

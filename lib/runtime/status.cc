@@ -105,6 +105,14 @@ std::string arrivals_json(const StatusFacts& facts) {
                      came.last_request.seconds());
 }
 
+// "null" when nothing waits for POST /confirm.
+std::string trial_json(const StatusFacts& facts) {
+  if (!facts.trial) return "null";
+  const Confirmation::Counts &before = facts.trial->before(), &since = facts.trial->since();
+  return fmt::format(R"({{"seconds_left":{:.3f},"answers":{},"failed":{},"answers_before":{},"failed_before":{}}})",
+                     facts.trial->left(facts.now).seconds(), since.all, since.failed, before.all, before.failed);
+}
+
 }  // namespace
 
 std::string status_json(const Generation& generation, const StatusFacts& facts) {
@@ -116,13 +124,13 @@ std::string status_json(const Generation& generation, const StatusFacts& facts) 
   for (const dns::NameStatus& name : facts.names) names.add(name_json(name, facts.wall));
   return fmt::format(
       R"({{"version":{},"ready":{},"reason":{},"phase":{},"uptime_seconds":{:.3f},"drain_seconds_left":{:.3f},)"
-      R"("since_deregistered":{},)"
+      R"("since_deregistered":{},"confirmation_awaited":{},"file_in_force":{},)"
       R"("connections":{},"workers":{},)"
       R"("listeners":[{}],"upstreams":[{}],"dns":[{}]}})"
       "\n",
       quoted(version()), facts.ready.ready, quoted(facts.ready.reason), quoted(rule_of(facts.phase).name),
-      facts.uptime.seconds(), facts.drain_left.seconds(), arrivals_json(facts), facts.connections, facts.workers.size(),
-      listeners.text(), upstreams.text(), names.text());
+      facts.uptime.seconds(), facts.drain_left.seconds(), arrivals_json(facts), trial_json(facts), facts.file_in_force,
+      facts.connections, facts.workers.size(), listeners.text(), upstreams.text(), names.text());
 }
 
 }  // namespace sluice::runtime

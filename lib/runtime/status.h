@@ -1,12 +1,14 @@
 // GET /status: the state of the process as JSON. Pure: from values to text.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "admin/backend.h"
 #include "dns/directory.h"
 #include "runtime/arrivals.h"
+#include "runtime/confirmation.h"
 #include "runtime/drain.h"
 #include "runtime/generation.h"
 #include "upstream/cluster_impl.h"
@@ -19,6 +21,9 @@ struct StatusFacts {
   bool registered = true;
   base::Micros deregistered_for{};
   Arrivals::Counts arrivals;                                   // of all workers; while not registered
+  std::optional<Confirmation> trial;                           // a configuration that waits for POST /confirm
+  bool file_in_force = true;                                   // false: rolled back since it was read
+  base::Micros now{};
   base::Micros uptime{};
   base::Micros drain_left{};
   uint32_t connections = 0;

@@ -85,6 +85,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   WorkerMeter& meter() { return meter_; }
   Clients& clients() { return clients_; }
   Arrivals& arrivals() { return arrivals_; }
+  const exchange::Answers& answers() const { return answers_; }
   uint16_t share() { return static_cast<uint16_t>(800 + random_.next() % 401); }  // permille: 1 +-20 %
   void connection_closed(http::CloseCause cause);
   void listener_stopped();
@@ -145,6 +146,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   Peers& peers_;
   exchange::Random random_;
   Arrivals arrivals_;
+  exchange::Answers answers_;
   WorkerMeter meter_;
   exchange::Env env_;
   base::Slab<exchange::Exchange> exchanges_;

@@ -57,7 +57,9 @@ class House final : private runtime::Crew, private admin::Helper {
   // The file; the next reload reads it.
   std::string file;
   // Asks for a reload; the answer comes in later steps.
-  void reload(std::function<void(admin::Page)> done) { control->pages().reload(std::move(done)); }
+  void reload(std::function<void(admin::Page)> done, std::optional<base::Millis> confirm = std::nullopt) {
+    control->pages().reload(confirm, std::move(done));
+  }
   // A client of a listener that stands at `listener` on that worker. nullptr: the worker has no such listener now.
   std::unique_ptr<support::ScriptedPeer> client(uint32_t worker, uint32_t listener);
   // For all networks: each worker's and that of control.

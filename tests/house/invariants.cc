@@ -30,6 +30,7 @@ std::string labels_of(const metrics::Sample& sample) {
 }  // namespace
 
 void Invariants::after_step() {
+  note_ways();
   cap();
   turns();
   if (house_.steps() % look_every != 0) return;
@@ -71,7 +72,6 @@ void Invariants::gauges() const {
 
 void Invariants::reloaded() {
   const config::Snapshot& snapshot = *house_.control->generation()->snapshot;
-  note_ways(snapshot);
   if (off("taken")) return;
   if (house_.shared.places.most != snapshot.runtime.max_connections) {
     throw Broken{fmt::format("\"reloaded\", but max_connections is {}, not {}", house_.shared.places.most.load(),
@@ -80,7 +80,9 @@ void Invariants::reloaded() {
 }
 
 // What else than time limits and counts a connection is made by.
-void Invariants::note_ways(const config::Snapshot& snapshot) {
+void Invariants::note_ways() {
+  if (std::exchange(noted_, house_.control->generation()) == house_.control->generation()) return;
+  const config::Snapshot& snapshot = *noted_->snapshot;
   std::map<std::string, std::string> ways;
   for (const auto& upstream : snapshot.upstreams) {
     std::string way =
@@ -136,6 +138,7 @@ void Invariants::at_rest() {
   no_dead_series();
   nothing_left();
   registration();
+  if (house_.control->reloads().trial()) throw Broken{"a confirmation is awaited for ever"};
 }
 
 // What /readyz says every worker does.

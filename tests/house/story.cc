@@ -141,7 +141,7 @@ void Story::event(uint32_t number) {
       reload(random);
       if (random.one_in(3)) reload(random);
       break;
-    case 10: register_or_not(random); break;
+    case 10: random.one_in(2) ? register_or_not(random) : confirm(); break;
     case 3: arrive(random); break;
     case 4: storm(random); break;
     case 5:
@@ -162,13 +162,24 @@ void Story::reload(support::Random& random) {
   for (uint64_t n = random.between(1, 3); n != 0; --n) words += (words.empty() ? "" : ", ") + model_.change(random);
   say("reload: " + words);
   house_.file = model_.toml();
+  std::optional<base::Millis> confirm;
+  if (random.one_in(3)) confirm = base::millis(static_cast<int64_t>(random.between(1'000, 5'000)));
   ++asked_;
-  house_.reload([this](const admin::Page& page) {
-    ++answered_;
-    say(fmt::format("  {} {}", page.status, page.body));
-    if (page.status == 200) invariants_.reloaded();
-    if (page.status == 400) throw Broken{"a good configuration was refused: " + page.body};
-  });
+  house_.reload(
+      [this](const admin::Page& page) {
+        ++answered_;
+        say(fmt::format("  {} {}", page.status, page.body));
+        if (page.status == 200) invariants_.reloaded();
+        if (page.status == 400) throw Broken{"a good configuration was refused: " + page.body};
+      },
+      confirm);
+}
+
+void Story::confirm() {
+  const bool waits = house_.control->reloads().trial().has_value();
+  say("confirm");
+  const admin::Page page = house_.control->pages().confirm();
+  if (page.status != (waits ? 200 : 409)) throw Broken{"confirm: " + page.body};
 }
 
 // A lame duck, and back; the same again.

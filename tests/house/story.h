@@ -36,6 +36,7 @@ class Story {
   void say(const std::string& what) const;
 
   void reload(support::Random& random);
+  void confirm();
   void register_or_not(support::Random& random);
   void arrive(support::Random& random);
   void shake_hands(Client& client, support::Random& random);

@@ -1,4 +1,5 @@
-// health_path of a listener: answered by the worker itself, by the word that control publishes; no upstream hears of it.
+// health_path of a listener: answered by the worker itself, by the word that control publishes; no upstream hears of
+// it.
 #include <string>
 
 #include "peer.h"

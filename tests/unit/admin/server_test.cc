@@ -104,7 +104,8 @@ struct SlowBackend final : admin::Backend {
   void status(Done done) override { waiting.push_back(std::move(done)); }
   void config(Done done) override { waiting.push_back(std::move(done)); }
   void debug(admin::Debug, const admin::Query&, Done done) override { waiting.push_back(std::move(done)); }
-  void reload(Done done) override { waiting.push_back(std::move(done)); }
+  admin::Page confirm() override { return {}; }
+  void reload(std::optional<base::Millis>, Done done) override { waiting.push_back(std::move(done)); }
   void drain() override {}
   void deregister(Done done) override { waiting.push_back(std::move(done)); }
   void register_again(Done done) override { waiting.push_back(std::move(done)); }
