@@ -445,6 +445,7 @@ void Server::end_session(CloseCause cause) {
 }
 
 void Server::drain(CloseCause cause) {
+  if (draining_) return;
   draining_ = true;
   drain_cause_ = cause;
   if (phase_ != Phase::idle) return;

@@ -121,6 +121,7 @@ void Acceptor::tell_some() {
     client->options_changed();
     client->close_after_answer(worker_.arrivals().counting());
     if (draining_) client->drain(drain_cause_);
+    if (grace_over_) client->give_up_handshake(drain_cause_);
   }
   tell_timer_.arm(loop(), base::Millis{0});
 }
@@ -226,6 +227,12 @@ void Acceptor::ended(Client& client, http::CloseCause cause) {
 void Acceptor::drain(http::CloseCause cause) {
   draining_ = true;
   drain_cause_ = cause;
+  grace_timer_.arm(loop(), handshake_grace);
+  tell_clients();
+}
+
+void Acceptor::grace_over() {
+  grace_over_ = true;
   tell_clients();
 }
 

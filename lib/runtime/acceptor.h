@@ -60,6 +60,8 @@ class Acceptor final : private tls::TlsEvents {
  public:
   // Of clients that are to hear of something (new options, a drain) so many do in one turn.
   static constexpr uint32_t told_a_turn = 256;
+  // Who shakes hands when a drain begins, or is about to, has a request to make: it has so long until it has a session.
+  static constexpr base::Millis handshake_grace = base::seconds(1);
   explicit Acceptor(Worker& worker) : worker_(worker) {}
   ~Acceptor();
 
@@ -91,6 +93,7 @@ class Acceptor final : private tls::TlsEvents {
   const std::shared_ptr<const Listening>& listening() const { return listening_; }
   const http::DownstreamOptions& in_force() const { return in_force_; }
   uint32_t news() const { return news_; }
+  bool draining() const { return draining_; }
   tls::TlsEvents& tls_events() { return *this; }
   // What tells the session apart by a connection's first bytes; nullptr: it is known without.
   FirstBytes::Judge judge_of_first_bytes(const Listening& listening) const;
@@ -108,6 +111,7 @@ class Acceptor final : private tls::TlsEvents {
   void on_handshake(const tls::HandshakeFacts& facts) override;
   void on_handshake_error(tls::HandshakeError why) override;
   void tell_some();
+  void grace_over();
 
   Worker& worker_;
   std::shared_ptr<const Listening> listening_;
@@ -119,7 +123,9 @@ class Acceptor final : private tls::TlsEvents {
   net::Timer tell_timer_{this, net::timer_call<&Acceptor::tell_some>};
   base::List<Client, OfListener> here_;  // in front those who have not heard the latest
   size_t count_ = 0;
+  net::Timer grace_timer_{this, net::timer_call<&Acceptor::grace_over>};
   bool draining_ = false;
+  bool grace_over_ = false;
   http::CloseCause drain_cause_ = http::CloseCause::drain;
   bool keeps_site_ = false;  // site_ is not in force any more, and goes when we do
 };

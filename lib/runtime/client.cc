@@ -55,7 +55,9 @@ void Client::secure() {
 void Client::serve() {
   const FirstBytes::Judge judge = acceptor_.judge_of_first_bytes(*listening_);
   if (judge == nullptr) return begin_session(take_transport(), {});
-  station_ = FirstBytes::make(acceptor_.loop(), take_transport(), acceptor_.in_force().idle_timeout, judge, *this);
+  auto first = FirstBytes::make(acceptor_.loop(), take_transport(), acceptor_.in_force().idle_timeout, judge, *this);
+  if (acceptor_.draining()) first->hurry(first_bytes_grace);
+  station_ = std::move(first);
 }
 
 // One that was let in before memory was short, and has asked for nothing yet, goes before it costs a session.
@@ -109,9 +111,13 @@ void Client::drain(http::CloseCause cause) {
     at_work->drain(cause);
   } else if (auto* const first = std::get_if<net::Owned<FirstBytes>>(&station_)) {
     (*first)->hurry(first_bytes_grace);
-  } else {
+  } else if (!begun_) {
     end(cause);
   }
+}
+
+void Client::give_up_handshake(http::CloseCause cause) {
+  if (session() == nullptr && !std::holds_alternative<net::Owned<FirstBytes>>(station_)) end(cause);
 }
 
 void Client::close_after_answer(bool on) {

@@ -48,9 +48,11 @@ class Client final : public http::ServerHost,
   // Options of its listener may have changed in place. It does not end in this call.
   void options_changed();
   void leave_listener() { base::ListHook<struct OfListener>::unlink(); }
-  // The connection's part of a drain: see http::ServerSession::drain(). One without a session yet just ends, or has a
-  // moment for the bytes that are on their way.
+  // The connection's part of a drain: see http::ServerSession::drain(). One without a session yet has a moment for the
+  // bytes that are on their way; one that shakes hands goes on, until its acceptor gives it up; one without a place
+  // ends.
   void drain(http::CloseCause cause);
+  void give_up_handshake(http::CloseCause cause);
   void abort(const http::Failure& why, http::CloseCause cause);
   // For GET /debug: as it is now.
   ConnectionLook look(base::Micros now);
