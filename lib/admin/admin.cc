@@ -189,14 +189,14 @@ class AdminServer::Impl final : public net::Listener::Host {
         backend_(backend),
         listener_(loop, std::move(socket), *this, net::Takes::kept_ones_too) {}
   ~Impl() {
-    while (Connection* c = connections_.front()) drop(*c);
+    while (AdminClient* c = connections_.front()) drop(*c);
   }
 
  private:
   // One client of the admin listener.
-  struct Connection final : http::ServerHost, base::ListHook<> {
-    explicit Connection(Impl& owner) : impl(owner) {}
-    ~Connection() {
+  struct AdminClient final : http::ServerHost, base::ListHook<> {
+    explicit AdminClient(Impl& owner) : impl(owner) {}
+    ~AdminClient() {
       for (const auto& request : requests) request->leave();
     }
     http::Sink& on_stream(http::ServerSession&, http::Stream& stream) override {
@@ -214,7 +214,7 @@ class AdminServer::Impl final : public net::Listener::Host {
 
   void on_accept(net::TransportPtr transport) override {
     if (count_ >= connections_max) drop(*connections_.front());
-    auto connection = std::make_unique<Connection>(*this);
+    auto connection = std::make_unique<AdminClient>(*this);
     connection->session = make_session_(loop_, std::move(transport), options_, *connection);
     connections_.push_back(*connection);
     owned_.push_back(std::move(connection));
@@ -226,7 +226,7 @@ class AdminServer::Impl final : public net::Listener::Host {
     if (site.admit()) base::error("admin listener: accept failed: {}", std::strerror(error));
   }
 
-  void drop(Connection& connection) {
+  void drop(AdminClient& connection) {
     std::erase_if(owned_, [&](const auto& c) { return c.get() == &connection; });
     --count_;
   }
@@ -235,8 +235,8 @@ class AdminServer::Impl final : public net::Listener::Host {
   SessionMaker make_session_;
   Backend& backend_;
   http::DownstreamOptions options_;
-  base::List<Connection> connections_;
-  std::vector<std::unique_ptr<Connection>> owned_;
+  base::List<AdminClient> connections_;
+  std::vector<std::unique_ptr<AdminClient>> owned_;
   size_t count_ = 0;
   net::Listener listener_;
 };
