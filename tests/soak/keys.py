@@ -101,6 +101,7 @@ ENTRIES = {
         "address": ['["@MAIN@"]', '["@MAIN@", "unix:@DIR@/main"]'],
         "unix_mode": ['"0660"', '"0600"'],
         "protocols": ['["h2", "http/1.1"]', '["http/1.1", "h2"]'],
+        "health_path": ['""', '"/balancer"'],
         **TIMES,
     },
     "listener.tls": {"name": ['"tls"', '"secure"'], "address": ['["@TLS@"]'], **TIMES},
