@@ -50,13 +50,13 @@ struct Target {
 // "NAME:PORT" as in `dns` and `endpoints`; nullopt if it is not of that form.
 std::optional<Target> parse_target(std::string_view name_and_port);
 
-enum class State : std::uint8_t {
+enum class RecordState : std::uint8_t {
   resolving,  // nothing is known: no answer yet, or failures only
   fresh,  // as DNS says
   stale,  // past its TTL because DNS fails, or "no such name" has not yet repeated for nx_hold
   gone,  // no addresses: DNS says so, or failed for stale_max
 };
-std::string_view state_name(State state);
+std::string_view state_name(RecordState state);
 
 struct Endpoint {
   net::Address address;  // with port
@@ -67,7 +67,7 @@ struct Endpoint {
 };
 
 struct Resolved {
-  State state = State::resolving;
+  RecordState state = RecordState::resolving;
   std::vector<Endpoint> endpoints;  // by priority, then address; an address stands once in a list
   base::Micros changed;  // loop time when the reply that made this set arrived
   base::Micros changed_wall;  // the same since the Unix epoch
@@ -101,7 +101,7 @@ inline constexpr std::size_t listed_max = 16;
 // One name and type, i.e. what is asked for and kept apart.
 struct RecordStatus {
   Type type = Type::a;
-  State state = State::resolving;
+  RecordState state = RecordState::resolving;
   std::vector<std::string> records;  // all that is served, as in Change::added
   base::Millis ttl_left{0};  // of a fresh answer (also a negative one); 0 when past it
   base::Millis age{0};  // since the last good (or negative) answer
@@ -116,7 +116,7 @@ struct RecordStatus {
 struct NameStatus {
   std::string name;
   Kind kind = Kind::address;
-  State state = State::resolving;
+  RecordState state = RecordState::resolving;
   bool followed = false;  // false: only as the target of a service
   std::vector<RecordStatus> records;  // A and AAAA, or SRV
   std::vector<Change> history;  // oldest first, at most history_max

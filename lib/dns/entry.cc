@@ -92,7 +92,7 @@ void Entry::take_records(const Reply& reply) {
   last_error_.clear();
   held_.reset();
   Records records{reply.answer.addresses, reply.answer.services};
-  if (phase_ != Phase::records || records != records_) replace(std::move(records), Phase::records, "answer");
+  if (phase_ != Knowledge::records || records != records_) replace(std::move(records), Knowledge::records, "answer");
   ask_at(reply.asked + refresh_after(ttl, env_.random));
 }
 
@@ -101,11 +101,11 @@ void Entry::take_negative(const Reply& reply) {
   heard_ = reply.ended;
   failures_ = 0;
   last_error_.clear();
-  if (phase_ == Phase::records) {
+  if (phase_ == Knowledge::records) {
     hold(reply, ttl);
     return;
   }
-  phase_ = Phase::none;
+  phase_ = Knowledge::none;
   fresh_until_ = reply.ended + ttl;
   ask_at(reply.asked + refresh_after(ttl, env_.random));
 }
@@ -140,18 +140,18 @@ void Entry::take_failure(const Reply& reply) {
   const base::Millis wait = retry_after(failures_, env_.random);
   if (failures_ == 1 && env_.trouble_site.admit(trouble_lines)) {
     const std::string meanwhile =
-        phase_ == Phase::records
+        phase_ == Knowledge::records
             ? fmt::format("the last good answer ({} record(s)) serves on for at most {} s after its TTL",
                           records_.size(), base::Micros(env_.options.stale_max).seconds())
-            : std::string(phase_ == Phase::none ? "it has no records" : "nothing is known of it");
+            : std::string(phase_ == Knowledge::none ? "it has no records" : "nothing is known of it");
     base::warn("dns: {}: {}; {}; asked again in {} ms", id(), last_error_, meanwhile, wait.count);
   }
-  if (phase_ == Phase::records && too_stale())
+  if (phase_ == Knowledge::records && too_stale())
     give_up(fmt::format("stale for {} s", base::Micros(env_.options.stale_max).seconds()));
   ask_at(reply.ended + wait);
 }
 
-void Entry::replace(Records records, Phase phase, std::string why) {
+void Entry::replace(Records records, Knowledge phase, std::string why) {
   Change change;
   change.wall = env_.loop.wall();
   change.why = std::move(why);
@@ -167,14 +167,14 @@ void Entry::replace(Records records, Phase phase, std::string why) {
 
 void Entry::give_up(std::string why) {
   held_.reset();
-  replace({}, Phase::none, std::move(why));
+  replace({}, Knowledge::none, std::move(why));
   give_up_timer_.disarm();
 }
 
 bool Entry::too_stale() const { return env_.loop.now() >= fresh_until_ + env_.options.stale_max; }
 
 void Entry::arm_give_up() {
-  if (phase_ != Phase::records) {
+  if (phase_ != Knowledge::records) {
     give_up_timer_.disarm();
     return;
   }
@@ -188,20 +188,20 @@ void Entry::on_give_up() {
 }
 
 void Entry::options_changed() {
-  if (phase_ == Phase::records) arm_give_up();
+  if (phase_ == Knowledge::records) arm_give_up();
   if (failures_ != 0) refresh_soon();
 }
 
 base::Micros Entry::stale_for() const {
-  if (phase_ != Phase::records || sound()) return {};
+  if (phase_ != Knowledge::records || sound()) return {};
   return std::max(base::Micros{}, env_.loop.now() - fresh_until_);
 }
 
-State Entry::state() const {
+RecordState Entry::state() const {
   switch (phase_) {
-    case Phase::unknown: return State::resolving;
-    case Phase::none: return State::gone;
-    case Phase::records: return stale_for().count > 0 ? State::stale : State::fresh;
+    case Knowledge::unknown: return RecordState::resolving;
+    case Knowledge::none: return RecordState::gone;
+    case Knowledge::records: return stale_for().count > 0 ? RecordState::stale : RecordState::fresh;
   }
   UNREACHABLE();
 }
@@ -230,7 +230,7 @@ void Entry::log_change(const Change& change) {
   for (const auto& added : change.added) line.append(" +").append(added);
   for (const auto& removed : change.removed) line.append(" -").append(removed);
   if (change.more != 0) line += fmt::format(" and {} more", change.more);
-  const bool given_up = phase_ != Phase::records;
+  const bool given_up = phase_ != Knowledge::records;
   base::log(given_up ? base::LogLevel::warn : base::LogLevel::info, "dns: {}: {}:{} ({})", id(),
             given_up ? std::string("all is given up") : fmt::format("now {} record(s)", records_.size()), line,
             change.why);

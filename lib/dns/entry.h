@@ -28,7 +28,11 @@ struct Env {
 
 class Entry final : Queries::Asker {
  public:
-  enum class Phase : std::uint8_t { unknown, records, none };  // none: DNS says there is nothing, or we have given up
+  enum class Knowledge : std::uint8_t {
+    unknown,
+    records,
+    none
+  };  // none: DNS says there is nothing, or we have given up
 
   class Owner {
    public:
@@ -42,11 +46,11 @@ class Entry final : Queries::Asker {
   Entry(Env& env, const std::string& name, Type type, Owner& owner);
   void start() { ask_at(env_.loop.now()); }
 
-  Phase phase() const { return phase_; }
+  Knowledge phase() const { return phase_; }
   bool tried() const { return lookups_ != 0; }  // the first lookup has ended, however
   const std::vector<net::Address>& addresses() const { return records_.addresses; }
   const std::vector<ServiceRecord>& services() const { return records_.services; }
-  State state() const;
+  RecordState state() const;
   base::Micros stale_for() const;  // 0 when fresh, or nothing is served
   base::Micros answered() const { return answered_; }  // when the last answer with records arrived
   // Records are still served although DNS says that the name is there without any of this type; since when.
@@ -74,7 +78,7 @@ class Entry final : Queries::Asker {
   void take_records(const Reply& reply);
   void take_negative(const Reply& reply);
   void take_failure(const Reply& reply);
-  void replace(Records records, Phase phase, std::string why);
+  void replace(Records records, Knowledge phase, std::string why);
   void hold(const Reply& reply, base::Millis ttl);
   bool too_stale() const;
   void ask_at(base::Micros at);
@@ -89,7 +93,7 @@ class Entry final : Queries::Asker {
   const Type type_;
   Owner& owner_;
   Records records_;  // sorted; served
-  Phase phase_ = Phase::unknown;
+  Knowledge phase_ = Knowledge::unknown;
   std::optional<Outcome> held_;  // negative outcome that has not yet repeated for nx_hold
   base::Micros held_since_;
   base::Micros fresh_until_;  // of the last answer, also a negative one that was not held

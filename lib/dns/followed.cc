@@ -40,9 +40,9 @@ void Followed::tell_all(News news) {
 }
 
 void Followed::on_node(Node&) {
-  const State state = node_.state();
+  const RecordState state = node_.state();
   resolved_.state = state;
-  if (state == State::resolving && !settled_) {
+  if (state == RecordState::resolving && !settled_) {
     if (node_.tried()) tell_all(News::unresolved);
     return;
   }

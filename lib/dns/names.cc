@@ -31,7 +31,7 @@ std::string_view ignored_name(Ignored reason) {
   return names[static_cast<std::size_t>(reason)];
 }
 
-std::string_view state_name(State state) {
+std::string_view state_name(RecordState state) {
   constexpr std::array<std::string_view, 4> names = {"resolving", "fresh", "stale", "gone"};
   return names[static_cast<std::size_t>(state)];
 }

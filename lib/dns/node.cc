@@ -30,8 +30,8 @@ void Host::on_entry(Entry& entry) {
   end_hold(a_, aaaa_);
   end_hold(aaaa_, a_);
   if (!published_) {
-    const bool some = a_.phase() == Entry::Phase::records || aaaa_.phase() == Entry::Phase::records;
-    const bool none = a_.phase() == Entry::Phase::none && aaaa_.phase() == Entry::Phase::none;
+    const bool some = a_.phase() == Entry::Knowledge::records || aaaa_.phase() == Entry::Knowledge::records;
+    const bool none = a_.phase() == Entry::Knowledge::none && aaaa_.phase() == Entry::Knowledge::none;
     published_ = none || (some && a_.tried() && aaaa_.tried());
     if (some && !published_ && !wait_.armed()) wait_.arm(env_.loop, other_family_wait);
     if (published_) wait_.disarm();
@@ -48,7 +48,7 @@ void Host::on_wait_over() {
 // that the name has addresses: then a family has been taken away, and no zone has been emptied by a slip.
 void Host::end_hold(Entry& held, Entry& other) {
   const auto since = held.held_as_empty();
-  if (!since || other.phase() != Entry::Phase::records) return;
+  if (!since || other.phase() != Entry::Knowledge::records) return;
   if (other.answered() > *since) {
     held.give_up("the name has addresses of the other family only");
     remember(held);
@@ -57,10 +57,10 @@ void Host::end_hold(Entry& held, Entry& other) {
   }
 }
 
-State Host::state() const {
-  if (!published_) return State::resolving;
-  if (a_.phase() != Entry::Phase::records && aaaa_.phase() != Entry::Phase::records) return State::gone;
-  return stale_for().count > 0 ? State::stale : State::fresh;
+RecordState Host::state() const {
+  if (!published_) return RecordState::resolving;
+  if (a_.phase() != Entry::Knowledge::records && aaaa_.phase() != Entry::Knowledge::records) return RecordState::gone;
+  return stale_for().count > 0 ? RecordState::stale : RecordState::fresh;
 }
 
 std::string Host::trouble() const { return a_.trouble().empty() ? aaaa_.trouble() : a_.trouble(); }

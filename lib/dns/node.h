@@ -36,7 +36,7 @@ class Node {
   virtual ~Node() = default;
 
   virtual Kind kind() const = 0;
-  virtual State state() const = 0;
+  virtual RecordState state() const = 0;
   virtual bool tried() const = 0;  // the first round of lookups has ended
   virtual std::string trouble() const = 0;  // the last failure
   virtual base::Micros stale_for() const = 0;
@@ -65,7 +65,7 @@ class Host final : public Node, Entry::Owner {
   Host(Env& env, std::string name);
 
   Kind kind() const override { return Kind::address; }
-  State state() const override;
+  RecordState state() const override;
   bool tried() const override { return published_ || (a_.tried() && aaaa_.tried()); }
   std::string trouble() const override;
   base::Micros stale_for() const override { return std::max(a_.stale_for(), aaaa_.stale_for()); }
@@ -101,7 +101,7 @@ class Service final : public Node, Entry::Owner, net::Runnable {
   Service(Env& env, Hosts& hosts, std::string name);
 
   Kind kind() const override { return Kind::service; }
-  State state() const override;
+  RecordState state() const override;
   bool tried() const override;
   std::string trouble() const override;
   base::Micros stale_for() const override;

@@ -28,11 +28,11 @@ bool Service::Set::nowhere() const {
 
 void Service::on_entry(Entry& entry) {
   remember(entry);
-  if (entry.phase() == Entry::Phase::none) {
+  if (entry.phase() == Entry::Knowledge::none) {
     drop_next();
     served_ = {};
     hosts_.sweep_later();
-  } else if (entry.phase() == Entry::Phase::records) {
+  } else if (entry.phase() == Entry::Knowledge::records) {
     const auto& known = next_ != nullptr ? next_->records : served_.records;
     if (entry.services() != known) take(entry.services());
   }
@@ -93,7 +93,7 @@ void Service::promote_if_due() {
 // An SRV answer none of whose targets has an address is no better than an empty answer: what serves is kept as long.
 void Service::hold_next() {
   const bool failing = std::any_of(next_->links.begin(), next_->links.end(),
-                                   [](const auto& l) { return l->host.state() == State::resolving; });
+                                   [](const auto& l) { return l->host.state() == RecordState::resolving; });
   const base::Micros end = next_since_ + (failing ? env_.options.stale_max : env_.options.nx_hold);
   const base::Micros left = end - env_.loop.now();
   if (!holding_)
@@ -109,18 +109,18 @@ void Service::hold_next() {
   hosts_.sweep_later();
 }
 
-State Service::state() const {
-  if (srv_.phase() == Entry::Phase::unknown) return State::resolving;
-  if (srv_.phase() == Entry::Phase::none) return State::gone;
-  if (served_.has_addresses()) return holding_ || stale_for().count > 0 ? State::stale : State::fresh;
-  if (next_ != nullptr) return State::resolving;
+RecordState Service::state() const {
+  if (srv_.phase() == Entry::Knowledge::unknown) return RecordState::resolving;
+  if (srv_.phase() == Entry::Knowledge::none) return RecordState::gone;
+  if (served_.has_addresses()) return holding_ || stale_for().count > 0 ? RecordState::stale : RecordState::fresh;
+  if (next_ != nullptr) return RecordState::resolving;
   const bool open = std::any_of(served_.links.begin(), served_.links.end(),
-                                [](const auto& l) { return l->host.state() == State::resolving; });
-  return open ? State::resolving : State::gone;
+                                [](const auto& l) { return l->host.state() == RecordState::resolving; });
+  return open ? RecordState::resolving : RecordState::gone;
 }
 
 bool Service::tried() const {
-  if (srv_.phase() != Entry::Phase::records) return srv_.tried();
+  if (srv_.phase() != Entry::Knowledge::records) return srv_.tried();
   return next_ != nullptr ? next_->all_tried() : served_.all_tried();
 }
 

@@ -60,8 +60,9 @@ class Registry {
 
   using Values = std::unordered_set<std::string_view>;
   // A reload dropped what `label` = one of `values` stood for ("upstream", "app"): these series leave the scrape, and
-  // those without cells (computed, declared) are gone. Cells stay valid, as old requests still count into them. One look at each series, however many leave, in spans of
-  // locked_series: nobody who needs a cell meanwhile waits for more. Likewise the next two, and collect().
+  // those without cells (computed, declared) are gone. Cells stay valid, as old requests still count into them. One
+  // look at each series, however many leave, in spans of locked_series: nobody who needs a cell meanwhile waits for
+  // more. Likewise the next two, and collect().
   void retire(std::string_view label, const Values& values);
   // What was retired is there again, with its counts; before its cells are asked for.
   void revive(std::string_view label, const Values& values);

@@ -53,8 +53,8 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   metrics::Histogram* loop_lag_;
 };
 
-// Workers ask for the cells of a route and an upstream when the first request comes to it; in the scrape they stand from
-// the start, at zero.
+// Workers ask for the cells of a route and an upstream when the first request comes to it; in the scrape they stand
+// from the start, at zero.
 void declare_route(metrics::Registry& registry, std::string_view name);
 void declare_upstream(metrics::Registry& registry, std::string_view name);
 

@@ -13,9 +13,6 @@ namespace sluice::runtime {
 
 class Confirmation {
  public:
-  // How long may be waited for it.
-  static constexpr base::Millis least = base::seconds(1);
-  static constexpr base::Millis most = base::hours(1);
   // Few errors in little traffic decide nothing: so many answers since the reload, so many of them failed, and so large
   // a share (one in ...).
   static constexpr uint64_t answers_least = 50;

@@ -62,7 +62,7 @@ class Control final : private Discovery::User, private Reloads::User {
                       std::function<void()> applied) override;
   void on_held(uint32_t worker, Held held);
   // Reloads::User
-  bool may_reload() const override { return leaving_.phase() == Phase::serving; }
+  bool may_reload() const override { return leaving_.phase() == DrainPhase::serving; }
   const GenerationPtr& in_force() const override { return generation_; }
   void publish(GenerationPtr next, std::function<void()> done) override;
 

@@ -28,10 +28,10 @@ ControlCells::ControlCells(metrics::Registry& registry)
   registry.computed(Name::memory_limit_bytes, {}, [] { return static_cast<double>(base::MemoryLimit::bytes()); });
 }
 
-void ControlCells::drain(Phase phase, base::Micros left, uint64_t connections) {
-  phase_.set(phase == Phase::gone ? 3 : static_cast<double>(phase));
+void ControlCells::drain(DrainPhase phase, base::Micros left, uint64_t connections) {
+  phase_.set(phase == DrainPhase::gone ? 3 : static_cast<double>(phase));
   seconds_left_.set(left.seconds());
-  remaining_.set(static_cast<double>(phase == Phase::serving ? 0 : connections));
+  remaining_.set(static_cast<double>(phase == DrainPhase::serving ? 0 : connections));
 }
 
 void ControlCells::deregistered(bool on) { deregistered_.set(on ? 1 : 0); }

@@ -18,7 +18,7 @@ namespace sluice::runtime {
 class ControlCells : public net::TurnWatch {
  public:
   explicit ControlCells(metrics::Registry& registry);
-  void drain(Phase phase, base::Micros left, uint64_t connections);
+  void drain(DrainPhase phase, base::Micros left, uint64_t connections);
   void deregistered(bool on);
   void reloaded(bool good);
   void rolled_back();

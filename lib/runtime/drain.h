@@ -10,7 +10,7 @@
 
 namespace sluice::runtime {
 
-enum class Phase : uint8_t {
+enum class DrainPhase : uint8_t {
   serving,  // 0
   deregistering,  // 1: /readyz says 503, everything is served as before
   draining,  // 2: listeners closed, connections end as they fall idle
@@ -24,13 +24,13 @@ enum class Ask : uint8_t { terminate, interrupt, admin };
 
 // What a phase means to the others.
 struct PhaseRule {
-  Phase phase;
+  DrainPhase phase;
   std::string_view name;
   bool ready;  // /readyz 200 (if nothing else stands against it)
   bool listening;  // new connections are accepted
   bool keep_alive;  // connections may carry further requests
 };
-const PhaseRule& rule_of(Phase phase);
+const PhaseRule& rule_of(DrainPhase phase);
 
 class Drain {
  public:
@@ -39,8 +39,8 @@ class Drain {
   // Leaves `serving`. Asked again in the same way: goes to `closing` at once.
   void begin(base::Micros now, Ask by);
   // Where we are at `now` with `left` connections of clients. Moves on by at most one phase per call.
-  Phase step(base::Micros now, uint64_t left);
-  Phase phase() const { return phase_; }
+  DrainPhase step(base::Micros now, uint64_t left);
+  DrainPhase phase() const { return phase_; }
   base::Micros wait() const;  // how long /readyz says 503 before listeners close
   // Until the deadline; 0 while serving.
   base::Micros time_left(base::Micros now) const;
@@ -51,7 +51,7 @@ class Drain {
 
  private:
   config::DrainOptions options_;
-  Phase phase_ = Phase::serving;
+  DrainPhase phase_ = DrainPhase::serving;
   uint8_t asked_ = 0;  // a bit for each Ask
   base::Micros began_{};
   base::Micros closing_since_{};

@@ -66,8 +66,8 @@ using EndpointSetsPtr = std::shared_ptr<const EndpointSets>;
 enum class Sockets : uint8_t { open, none };
 
 // Loads certificates, compiles routes, opens the sockets that `previous` (nullptr: a cold start) does not have, makes
-// the endpoint sets of new upstreams that have no names. Changes nothing of `previous`; when it fails, nothing has changed at all. Warnings are appended. May run on any thread, one
-// at a time.
+// the endpoint sets of new upstreams that have no names. Changes nothing of `previous`; when it fails, nothing has
+// changed at all. Warnings are appended. May run on any thread, one at a time.
 std::expected<GenerationPtr, config::Problems> build_generation(const config::Loaded& loaded,
                                                                 const Generation* previous, uint32_t workers,
                                                                 base::Micros wall, config::Problems& warnings,

@@ -13,35 +13,35 @@ Leaving::Leaving(ControlEnv& env, Registration& registration, const config::Drai
     : env_(env), registration_(registration), timer_(this, net::timer_call<&Leaving::tick>), drain_(options) {}
 
 void Leaving::begin(Ask by) {
-  const Phase before = drain_.phase();
+  const DrainPhase before = drain_.phase();
   drain_.begin(env_.loop.now(), by);
   if (drain_.phase() != before) enter(drain_.phase());
   tick();
 }
 
 void Leaving::tick() {
-  const Phase before = drain_.phase();
-  const Phase now = drain_.step(env_.loop.now(), connections_left());
+  const DrainPhase before = drain_.phase();
+  const DrainPhase now = drain_.step(env_.loop.now(), connections_left());
   env_.cells.drain(now, time_left(), connections_left());
   if (now != before) enter(now);
-  if (now != Phase::gone) timer_.arm(env_.loop, tick_every);
+  if (now != DrainPhase::gone) timer_.arm(env_.loop, tick_every);
 }
 
-void Leaving::enter(Phase phase) {
+void Leaving::enter(DrainPhase phase) {
   base::info("drain: {}", rule_of(phase).name);
   switch (phase) {
-    case Phase::serving: break;
-    case Phase::deregistering: registration_.drain_begins(); break;
-    case Phase::draining:
+    case DrainPhase::serving: break;
+    case DrainPhase::deregistering: registration_.drain_begins(); break;
+    case DrainPhase::draining:
       registration_.wait_is_over(drain_.wait());
       tell_workers();
       break;
-    case Phase::closing:
+    case DrainPhase::closing:
       registration_.wait_is_over(drain_.wait());
       tell_workers();
       env_.crew.to_all([](Worker& worker) { worker.abort_all(); });
       break;
-    case Phase::gone: env_.loop.stop(); break;
+    case DrainPhase::gone: env_.loop.stop(); break;
   }
 }
 
@@ -52,7 +52,7 @@ void Leaving::tell_workers() {
 // A listener's accept queue may hold connections that no count shows yet, so "nothing is left" needs every worker's
 // word that its listeners are closed.
 uint64_t Leaving::connections_left() const {
-  const bool listening = drain_.phase() != Phase::serving && closed_ < env_.crew.size();
+  const bool listening = drain_.phase() != DrainPhase::serving && closed_ < env_.crew.size();
   return uint64_t{env_.shared.places.taken.load()} + (listening ? 1 : 0);
 }
 

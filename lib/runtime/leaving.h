@@ -16,13 +16,13 @@ class Leaving {
   Leaving(ControlEnv& env, Registration& registration, const config::DrainOptions& options);
   // Begins to leave. Asked again in the same way: at once.
   void begin(Ask by);
-  Phase phase() const { return drain_.phase(); }
+  DrainPhase phase() const { return drain_.phase(); }
   base::Micros time_left() const { return drain_.time_left(env_.loop.now()); }
   void set_options(const config::DrainOptions& options) { drain_.set_options(options); }  // only while serving
 
  private:
   void tick();
-  void enter(Phase phase);
+  void enter(DrainPhase phase);
   void tell_workers();
   uint64_t connections_left() const;
 

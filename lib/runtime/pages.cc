@@ -23,13 +23,13 @@ admin::Readiness Pages::ready() {
 }
 
 void Pages::deregister(Done done) {
-  if (rooms_.leaving.phase() != Phase::serving) return done({200, plain_text, "draining: deregistered already\n"});
+  if (rooms_.leaving.phase() != DrainPhase::serving) return done({200, plain_text, "draining: deregistered already\n"});
   rooms_.registration.deregister(
       [done] { done({200, plain_text, "deregistered: everything is served; POST /register undoes it\n"}); });
 }
 
 void Pages::register_again(Done done) {
-  if (rooms_.leaving.phase() != Phase::serving)
+  if (rooms_.leaving.phase() != DrainPhase::serving)
     return done({409, plain_text, "409: draining, that cannot be undone\n"});
   rooms_.registration.register_again([done] { done({200, plain_text, "registered\n"}); });
 }

@@ -20,8 +20,8 @@ namespace sluice::runtime {
 class Series {
  public:
   Series(ControlEnv& env, const Epochs& epochs);
-  // The names in force from now on (epochs.now()): listeners, routes, upstreams. `then` is called at control's loop when
-  // the scrape knows them, and workers may be told: they ask for cells.
+  // The names in force from now on (epochs.now()): listeners, routes, upstreams. `then` is called at control's loop
+  // when the scrape knows them, and workers may be told: they ask for cells.
   void publish(GenerationPtr next, std::function<void()> then);
   // The same within the call; before anything else is in force.
   void publish_first(const Generation& next);

@@ -76,9 +76,10 @@ std::string record_json(const dns::RecordStatus& record, base::Micros wall) {
       R"("stale":{},"stale_seconds":{:.3f},)"
       R"("next_query_seconds":{:.3f},"last_error":{},"last_error_seconds_ago":{:.3f},"failures":{},"lookups":{}}})",
       quoted(dns::type_name(record.type)), quoted(dns::state_name(record.state)), list_json(record.records),
-      base::Micros(record.ttl_left).seconds(), base::Micros(record.age).seconds(), record.state == dns::State::stale,
-      base::Micros(record.stale_for).seconds(), base::Micros(record.next_query_in).seconds(), quoted(record.last_error),
-      error_age, record.failures, record.lookups);
+      base::Micros(record.ttl_left).seconds(), base::Micros(record.age).seconds(),
+      record.state == dns::RecordState::stale, base::Micros(record.stale_for).seconds(),
+      base::Micros(record.next_query_in).seconds(), quoted(record.last_error), error_age, record.failures,
+      record.lookups);
 }
 
 std::string name_json(const dns::NameStatus& name, base::Micros wall) {

@@ -17,7 +17,7 @@ namespace sluice::runtime {
 
 struct StatusFacts {
   admin::Readiness ready;
-  Phase phase = Phase::serving;
+  DrainPhase phase = DrainPhase::serving;
   bool registered = true;
   base::Micros deregistered_for{};
   Arrivals::Counts arrivals;                                   // of all workers; while not registered

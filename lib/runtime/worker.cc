@@ -15,8 +15,8 @@ namespace {
 constexpr base::Millis sweep_every = base::seconds(1);
 constexpr base::Millis trim_every = base::seconds(4);
 
-// What a reload leaves to do is done in steps, a millisecond apart: in each, so many upstreams are looked at, connections
-// closed, and clusters freed, at most.
+// What a reload leaves to do is done in steps, a millisecond apart: in each, so many upstreams are looked at,
+// connections closed, and clusters freed, at most.
 constexpr size_t settled_a_step = 64;
 constexpr size_t closed_a_step = 64;
 constexpr size_t freed_a_step = 128;

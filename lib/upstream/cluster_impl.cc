@@ -196,21 +196,21 @@ void ClusterImpl::on_slot_freed(Endpoint& endpoint) {
   if (share_of_min_idle() != 0 && !warm_timer_.armed()) warm_timer_.arm(loop_, warm_every);
 }
 
-void ClusterImpl::on_phase(Phase from, Phase to) {
-  auto gauge = [this](Phase phase) -> metrics::Gauge* {
+void ClusterImpl::on_phase(PoolPhase from, PoolPhase to) {
+  auto gauge = [this](PoolPhase phase) -> metrics::Gauge* {
     switch (phase) {
-      case Phase::connecting: return &metrics_.connecting;
-      case Phase::idle: return &metrics_.idle;
-      case Phase::active:
-      case Phase::tunnel: return &metrics_.active;
-      case Phase::ended: return nullptr;
+      case PoolPhase::connecting: return &metrics_.connecting;
+      case PoolPhase::idle: return &metrics_.idle;
+      case PoolPhase::active:
+      case PoolPhase::tunnel: return &metrics_.active;
+      case PoolPhase::ended: return nullptr;
     }
     UNREACHABLE();
   };
-  connections_ += (from == Phase::ended ? 1u : 0u) - (to == Phase::ended ? 1u : 0u);
+  connections_ += (from == PoolPhase::ended ? 1u : 0u) - (to == PoolPhase::ended ? 1u : 0u);
   if (metrics::Gauge* const g = gauge(from); g != nullptr) g->add(-1);
   if (metrics::Gauge* const g = gauge(to); g != nullptr) g->add(1);
-  if (from == Phase::idle && share_of_min_idle() != 0 && !warm_timer_.armed()) warm_timer_.arm(loop_, warm_every);
+  if (from == PoolPhase::idle && share_of_min_idle() != 0 && !warm_timer_.armed()) warm_timer_.arm(loop_, warm_every);
 }
 
 void ClusterImpl::on_lease(std::int32_t change) {
@@ -267,14 +267,14 @@ void ClusterImpl::serve(Connection& connection) {
   while (connection.free_slot()) {
     Waiter* const waiter = oldest_for(connection);
     // A new connection serves here first: it was made for somebody.
-    const bool may_go = connection.phase() == Phase::idle && (connection.used() || waiter == nullptr) &&
+    const bool may_go = connection.phase() == PoolPhase::idle && (connection.used() || waiter == nullptr) &&
                         endpoint.shared().connections() >= options_->pool.max_connections;
     if (may_go && another_waiting(waiter).has_value()) {
       return connection.close_when_idle(http::CloseCause::given_up);  // its slot is passed on when it has ended
     }
     if (waiter == nullptr || !hand_to(*waiter, connection)) break;
   }
-  if (connection.phase() != Phase::idle) return;
+  if (connection.phase() != PoolPhase::idle) return;
   if (retired_) return connection.close_when_idle(retire_cause_);
   if (single_use()) connection.close_when_idle(http::CloseCause::max_requests);  // it was for one client
 }

@@ -134,7 +134,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void on_useless(Connection& connection) override;
   void on_dial_failed(Connection& connection, const DialFailure& why) override;
   void on_slot_freed(Endpoint& endpoint) override;
-  void on_phase(Phase from, Phase to) override;
+  void on_phase(PoolPhase from, PoolPhase to) override;
   void on_lease(std::int32_t change) override;
   void on_unused() override;
   // WaitQueue::User

@@ -181,7 +181,7 @@ void ClusterImpl::give_up_idle(std::uint32_t wanted) {
   for (const auto& e : endpoints_) {
     if (wanted == 0) return;
     if (e->shared().connections() < options_->pool.max_connections) continue;
-    wanted -= e->close_idle(http::CloseCause::given_up, std::min(wanted, (e->count(Phase::idle) + 1) / 2));
+    wanted -= e->close_idle(http::CloseCause::given_up, std::min(wanted, (e->count(PoolPhase::idle) + 1) / 2));
   }
 }
 
@@ -226,11 +226,11 @@ void ClusterImpl::keep_warm() {
   const std::uint32_t share = share_of_min_idle();
   if (share == 0) return;
   std::uint32_t connecting = 0;
-  for (const auto& e : endpoints_) connecting += e->count(Phase::connecting);
+  for (const auto& e : endpoints_) connecting += e->count(PoolPhase::connecting);
   bool lacking = false;
   for (const auto& e : endpoints_) {
-    std::uint32_t have = e->count(Phase::idle) + e->count(Phase::connecting);
-    lacking = lacking || e->count(Phase::idle) < share;
+    std::uint32_t have = e->count(PoolPhase::idle) + e->count(PoolPhase::connecting);
+    lacking = lacking || e->count(PoolPhase::idle) < share;
     if (!e->shared().healthy() || e->shared().aside(loop_.now())) continue;
     while (have < share && connecting < warm_burst && e->shared().open_slot(options_->pool.max_connections)) {
       e->dial(nullptr, nullptr, false);
@@ -277,9 +277,9 @@ ClusterStatus ClusterImpl::status() {
       EndpointStatus& out = s.endpoints.emplace_back(process_status(e->shared(), loop_.now()));
       out.weight = e->weight();
       if (e->in_set()) out.priority = set_->entries[e->index()].priority;
-      out.connecting = e->count(Phase::connecting);
-      out.active = e->count(Phase::active) + e->count(Phase::tunnel);
-      out.idle = e->count(Phase::idle);
+      out.connecting = e->count(PoolPhase::connecting);
+      out.active = e->count(PoolPhase::active) + e->count(PoolPhase::tunnel);
+      out.idle = e->count(PoolPhase::idle);
       out.leaving = e->leaving();
     }
   }

@@ -60,10 +60,10 @@ std::string_view endpoint_host(const Endpoint& endpoint) { return endpoint.share
 
 Connection::Connection(Endpoint& endpoint) : endpoint_(endpoint) {}
 
-void Connection::set_phase(Phase phase) {
+void Connection::set_phase(PoolPhase phase) {
   if (phase == phase_) return;
-  if (phase_ != Phase::ended) --endpoint_.counts_[static_cast<unsigned>(phase_)];
-  if (phase != Phase::ended) ++endpoint_.counts_[static_cast<unsigned>(phase)];
+  if (phase_ != PoolPhase::ended) --endpoint_.counts_[static_cast<unsigned>(phase_)];
+  if (phase != PoolPhase::ended) ++endpoint_.counts_[static_cast<unsigned>(phase)];
   endpoint_.host_.on_phase(std::exchange(phase_, phase), phase);
 }
 
@@ -77,14 +77,14 @@ void Connection::move_to(base::List<Connection, PoolTag>& list) {
 }
 
 void Connection::start(const net::Peer* client, bool only_http1) {
-  CHECK(phase_ == Phase::ended && session_ == nullptr);
+  CHECK(phase_ == PoolPhase::ended && session_ == nullptr);
   PoolHost& host = endpoint_.host_;
   SharedEndpoint& shared = *endpoint_.shared_;
   const base::Millis patience{host.pool_options().connect_timeout.count + trial_slack.count};
   only_http1_ = only_http1;
   trial_ = shared.claim_trial(host.loop().now(), patience);
   shared.begin_connect();
-  set_phase(Phase::connecting);
+  set_phase(PoolPhase::connecting);
   move_to(endpoint_.connecting_);
   dial_ = host.connector().dial(DialTarget{.endpoint = shared,
                                            .sessions = &endpoint_.tls_sessions_,
@@ -95,7 +95,7 @@ void Connection::start(const net::Peer* client, bool only_http1) {
 }
 
 void Connection::on_dialled(http::ClientSessionPtr session, const DialTimes& times) {
-  CHECK(phase_ == Phase::connecting && session != nullptr);
+  CHECK(phase_ == PoolPhase::connecting && session != nullptr);
   PoolHost& host = endpoint_.host_;
   dial_ = nullptr;
   session_ = std::move(session);
@@ -111,7 +111,7 @@ void Connection::on_dialled(http::ClientSessionPtr session, const DialTimes& tim
 }
 
 void Connection::on_dial_failed(const DialFailure& why) {
-  CHECK(phase_ == Phase::connecting);
+  CHECK(phase_ == PoolPhase::connecting);
   dial_ = nullptr;
   endpoint_.shared_->end_connect();
   endpoint_.host_.on_dial_failed(*this, why);
@@ -119,7 +119,7 @@ void Connection::on_dial_failed(const DialFailure& why) {
 }
 
 void Connection::abandon_dial(http::CloseCause cause) {
-  CHECK(phase_ == Phase::connecting && dialled_for_ == nullptr);
+  CHECK(phase_ == PoolPhase::connecting && dialled_for_ == nullptr);
   dial_ = nullptr;
   endpoint_.shared_->end_connect();
   end(cause);
@@ -140,14 +140,14 @@ base::Micros Connection::idle_deadline() const {
 void Connection::settle() {
   const std::uint32_t streams = session_->open_streams();
   if (session_->in_tunnel()) {
-    set_phase(Phase::tunnel);
+    set_phase(PoolPhase::tunnel);
     // At max_tunnels it goes on counting as a connection, so that the sum stays bounded.
     if (!tunnel_counted_ && endpoint_.shared_->enter_tunnel(endpoint_.host_.pool_options().max_tunnels)) {
       tunnel_counted_ = true;
       endpoint_.host_.on_slot_freed(endpoint_);
     }
   } else {
-    set_phase(streams == 0 ? Phase::idle : Phase::active);
+    set_phase(streams == 0 ? PoolPhase::idle : PoolPhase::active);
   }
   if (spare()) endpoint_.note_idle(idle_deadline());
   if (free_slot()) return move_to(endpoint_.available_);
@@ -203,9 +203,9 @@ void Connection::on_protocol_error(http::Detail detail) { endpoint_.host_.metric
 
 // A session that ends counts until the end of this call, so a cap is never passed.
 void Connection::end(http::CloseCause cause) {
-  CHECK(phase_ != Phase::ended);
+  CHECK(phase_ != PoolPhase::ended);
   session_ = nullptr;
-  set_phase(Phase::ended);
+  set_phase(PoolPhase::ended);
   base::ListHook<ReadyTag>::unlink();
   move_to(endpoint_.ended_);
   endpoint_.host_.metrics().closed(cause);
@@ -226,14 +226,14 @@ void Connection::reclaim() noexcept {
 }
 
 void Connection::tear_down() noexcept {
-  if (phase_ == Phase::connecting) endpoint_.shared_->end_connect();
-  if (phase_ != Phase::ended) {
+  if (phase_ == PoolPhase::connecting) endpoint_.shared_->end_connect();
+  if (phase_ != PoolPhase::ended) {
     if (tunnel_counted_) {
       endpoint_.shared_->leave_tunnel();
     } else {
       endpoint_.shared_->close_slot();
     }
-    set_phase(Phase::ended);
+    set_phase(PoolPhase::ended);
   }
   endpoint_.host_.slab().recycle(this);
 }

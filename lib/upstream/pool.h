@@ -24,8 +24,8 @@ namespace sluice::upstream {
 class Connection;
 class Endpoint;
 
-enum class Phase : std::uint8_t { connecting, idle, active, tunnel, ended };
-inline constexpr unsigned phases = static_cast<unsigned>(Phase::ended) + 1;
+enum class PoolPhase : std::uint8_t { connecting, idle, active, tunnel, ended };
+inline constexpr unsigned phases = static_cast<unsigned>(PoolPhase::ended) + 1;
 
 // What endpoints and connections need from the cluster they belong to. None of the on_* calls leads to
 // an upcall: they queue work.
@@ -43,7 +43,7 @@ class PoolHost {
   virtual void on_useless(Connection& connection) = 0;  // it has no stream, and no slot for one
   virtual void on_dial_failed(Connection& connection, const DialFailure& why) = 0;
   virtual void on_slot_freed(Endpoint& endpoint) = 0;  // one connection less counts towards the cap
-  virtual void on_phase(Phase from, Phase to) = 0;  // for the gauges
+  virtual void on_phase(PoolPhase from, PoolPhase to) = 0;  // for the gauges
   virtual void on_lease(std::int32_t change) = 0;  // requests in flight, +1 or -1
   virtual void on_unused() = 0;  // an endpoint that left the set is held by nothing any more
 
@@ -60,14 +60,16 @@ class Connection final : public base::ListHook<class PoolTag>,
   explicit Connection(Endpoint& endpoint);
 
   Endpoint& endpoint() { return endpoint_; }
-  Phase phase() const { return phase_; }
+  PoolPhase phase() const { return phase_; }
   Waiter* dialled_for() const { return dialled_for_; }
   void set_dialled_for(Waiter* waiter) { dialled_for_ = waiter; }
   bool only_http1() const { return only_http1_; }  // HTTP/2 was not offered
   bool used() const { return session_ != nullptr && session_->streams_opened() != 0; }
   // What the peer said last; it may have said so since the connection was offered.
   bool free_slot() const { return session_ != nullptr && !closing_ && session_->slots() > 0; }
-  bool spare() const { return phase_ == Phase::idle && !closing_; }  // nobody uses it, and it has not been told to end
+  bool spare() const {
+    return phase_ == PoolPhase::idle && !closing_;
+  }  // nobody uses it, and it has not been told to end
   const DialTimes& times() const { return times_; }
   SharedEndpoint::Trial trial() const { return trial_; }
 
@@ -97,7 +99,7 @@ class Connection final : public base::ListHook<class PoolTag>,
   void settle();  // phase and list from what the session says
   void offer();  // its host hears what it may be used for now
   void move_to(base::List<Connection, PoolTag>& list);
-  void set_phase(Phase phase);
+  void set_phase(PoolPhase phase);
   void end(http::CloseCause cause);
 
   Endpoint& endpoint_;
@@ -107,7 +109,7 @@ class Connection final : public base::ListHook<class PoolTag>,
   DialTimes times_{};
   base::Micros began_{};  // when it was ready
   std::uint16_t life_permille_ = 1'000;  // of max_lifetime: jitter
-  Phase phase_ = Phase::ended;  // until start()
+  PoolPhase phase_ = PoolPhase::ended;  // until start()
   SharedEndpoint::Trial trial_ = SharedEndpoint::Trial::no;
   bool closing_ = false;  // takes no new stream
   bool only_http1_ = false;
@@ -146,8 +148,10 @@ class Endpoint {
   bool leaving() const { return leaving_; }
   http::CloseCause leave_cause() const { return leave_cause_; }
 
-  std::uint32_t count(Phase phase) const { return counts_[static_cast<unsigned>(phase)]; }
-  std::uint32_t open_connections() const { return count(Phase::idle) + count(Phase::active) + count(Phase::tunnel); }
+  std::uint32_t count(PoolPhase phase) const { return counts_[static_cast<unsigned>(phase)]; }
+  std::uint32_t open_connections() const {
+    return count(PoolPhase::idle) + count(PoolPhase::active) + count(PoolPhase::tunnel);
+  }
   bool unused() { return leases_ == 0 && available_.empty() && busy_.empty() && connecting_.empty() && ended_.empty(); }
   // Connects under way end; their waiters are handed out first: `orphan` is called with each.
   template <class Orphan>

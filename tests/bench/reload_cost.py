@@ -105,9 +105,8 @@ def main():
         if ranked:
             for asker in askers.values():
                 os.sched_setscheduler(asker.process.pid, os.SCHED_FIFO, os.sched_param(1))
-        print(
-            f"{options.routes} routes, {options.upstreams} upstreams, {options.workers} workers, {options.rounds} rounds"
-        )
+        sizes = f"{options.routes} routes, {options.upstreams} upstreams, {options.workers} workers"
+        print(f"{sizes}, {options.rounds} rounds")
         print(f"real-time priority: {ranked}; MiB at the start {fresh:.0f}, when each upstream was asked ", end="")
         print(f"{sluice.rss() / 2**20:.0f}")
         time.sleep(1)

@@ -13,8 +13,8 @@ using metrics::Name;
 constexpr uint64_t look_closely_every = 512;
 constexpr uint64_t look_every = 64;                // steps between two looks at what costs more
 
-// What a turn may cost, in calls of malloc, with the few names and clients of a story: some four times what it does. How
-// it grows with the configuration is another question: large.cc.
+// What a turn may cost, in calls of malloc, with the few names and clients of a story: some four times what it does.
+// How it grows with the configuration is another question: large.cc.
 constexpr uint64_t work_of_a_turn = 4000;
 
 constexpr std::array shares{Name::downstream_connections,       Name::requests_in_flight,

@@ -334,7 +334,7 @@ void Story::end() {
   say("drain");
   house_.control->leaving().begin(runtime::Ask::terminate);
   house_.run_for(base::seconds(10));
-  if (house_.control->leaving().phase() != runtime::Phase::gone) throw Broken{"the drain does not end"};
+  if (house_.control->leaving().phase() != runtime::DrainPhase::gone) throw Broken{"the drain does not end"};
 }
 
 }  // namespace sluice::house

@@ -164,7 +164,9 @@ TEST_CASE("a client of a listener that left is served by an upstream that left b
   client->begin({{":method", "POST"}, {":scheme", "http"}, {":authority", "a.test"}, {":path", "/0"}});
   client->flush();
   s.rig.sim.settle();
-  s.rig.begin_reload("[[listener]]\nname = \"b\"\naddress = \"127.0.0.1:8081\"\n[[route]]\nrespond = { status = 204 }\n");
+  s.rig.begin_reload(
+      "[[listener]]\nname = \"b\"\naddress = \"127.0.0.1:8081\"\n"
+      "[[route]]\nrespond = { status = 204 }\n");
   const int32_t late = client->get("/1");
   s.rig.sim.settle();
   CHECK(client->seen(late).body == "ok");

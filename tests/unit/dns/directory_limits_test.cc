@@ -14,7 +14,7 @@ using namespace sluice::dns_test;
 using base::millis;
 using base::seconds;
 using dns::Outcome;
-using dns::State;
+using dns::RecordState;
 using dns::Type;
 
 namespace {
@@ -66,7 +66,7 @@ TEST_CASE("the status of a name, and its history bounded") {
   const auto s = w.status();
   CHECK(s.followed);
   CHECK(s.kind == dns::Kind::address);
-  CHECK(s.state == State::fresh);
+  CHECK(s.state == RecordState::fresh);
   REQUIRE(s.records.size() == 2);
   CHECK(s.records[0].type == Type::a);
   CHECK(s.records[0].records == Texts{"10.0.0.1"});
@@ -76,7 +76,7 @@ TEST_CASE("the status of a name, and its history bounded") {
   CHECK(s.records[0].next_query_in > seconds(4));
   CHECK(s.records[0].next_query_in < s.records[0].ttl_left);
   CHECK(s.records[0].lookups == 1);
-  CHECK(s.records[1].state == State::gone);
+  CHECK(s.records[1].state == RecordState::gone);
   REQUIRE(s.history.size() == 1);
   CHECK(s.history[0].added == Texts{"10.0.0.1"});
   for (std::size_t i = 0; i <= dns::history_max; ++i) {

@@ -17,7 +17,7 @@ using namespace sluice::dns_test;
 using base::millis;
 using base::seconds;
 using dns::Outcome;
-using dns::State;
+using dns::RecordState;
 using dns::Type;
 
 namespace {
@@ -29,11 +29,11 @@ TEST_CASE("both families, in order, with the port") {
   w.script.addresses(app, {"10.0.0.2", "10.0.0.1"}, 60, {"2001:db8::1"});
   w.follow("APP.example.");
   CHECK(w.follower.resolutions == 0);  // not within follow()
-  CHECK(w.state() == State::resolving);
+  CHECK(w.state() == RecordState::resolving);
   w.run(millis(10));
   CHECK(w.follower.resolutions == 1);
   CHECK(w.follower.texts() == Texts{"10.0.0.1:80", "10.0.0.2:80", "[2001:db8::1]:80"});
-  CHECK(w.follower.last.state == State::fresh);
+  CHECK(w.follower.last.state == RecordState::fresh);
   CHECK(w.follower.last.endpoints[0].host == app);
   CHECK(w.follower.last.endpoints[0].weight == 1);
   CHECK(w.follower.last.changed > w.sim.now() - base::Micros{millis(10)});
@@ -69,7 +69,7 @@ TEST_CASE("a silent family delays the first resolution by a moment, and nothing 
   w.script.at(app, Type::aaaa) = {.outcome = Outcome::timeout, .latency = seconds(4)};
   w.run(seconds(5));
   CHECK(w.follower.texts() == Texts{"10.0.0.2:80"});
-  CHECK(w.state() == State::fresh);
+  CHECK(w.state() == RecordState::fresh);
 }
 
 TEST_CASE("families are refreshed apart") {
@@ -167,7 +167,7 @@ TEST_CASE("a slow server: the next query does not wait for the TTL from the answ
   w.follow();
   w.run(seconds(60));
   CHECK(w.script.count(app, Type::a) >= 12);
-  CHECK(w.state() == State::fresh);
+  CHECK(w.state() == RecordState::fresh);
   CHECK(w.follower.resolutions == 1);
 }
 
@@ -191,7 +191,7 @@ TEST_CASE("a name that is not there: said once, cached by the SOA, found when it
   w.follow();
   w.run(seconds(1));
   CHECK(w.follower.resolutions == 1);
-  CHECK(w.follower.last.state == State::gone);
+  CHECK(w.follower.last.state == RecordState::gone);
   CHECK(w.follower.last.endpoints.empty());
   w.run(seconds(8));
   CHECK(w.script.count(app, Type::a) == 1);
@@ -222,15 +222,15 @@ TEST_CASE("no such name any more: the addresses serve until it has repeated for 
     w.follow();
     w.run(seconds(10));
     w.script.outcome(app, outcome, 300);
-    while (w.state() != State::stale) w.run(millis(10));
+    while (w.state() != RecordState::stale) w.run(millis(10));
     const base::Micros held = w.sim.now();
     w.run(seconds(25));
     CHECK(w.follower.resolutions == 1);
-    CHECK(w.state() == State::stale);
+    CHECK(w.state() == RecordState::stale);
     CHECK(w.directory.staleness()[0].stale_for >= base::Micros{seconds(24)});
     REQUIRE(w.sim.until([&] { return w.follower.resolutions == 2; }, seconds(10)));
     CHECK(w.follower.last.endpoints.empty());
-    CHECK(w.state() == State::gone);
+    CHECK(w.state() == RecordState::gone);
     CHECK(w.sim.now() - held <= base::Micros{millis(30'100)});
     CHECK(w.status().history.back().why == (outcome == Outcome::nxdomain ? "no such name" : "no such records"));
     CHECK(w.directory.staleness()[0].stale_for.count == 0);
@@ -249,7 +249,7 @@ TEST_CASE("the hold lasts its time also when the negative answer is asked for of
   CHECK(w.follower.resolutions == 1);
   CHECK(w.script.count(app, Type::a) > before + 20);
   w.run(millis(200));
-  CHECK(w.state() == State::gone);
+  CHECK(w.state() == RecordState::gone);
 }
 
 TEST_CASE("no such name by a slip: nothing is noticed") {
@@ -262,7 +262,7 @@ TEST_CASE("no such name by a slip: nothing is noticed") {
   w.script.addresses(app, {"10.0.0.1"}, 5);
   w.run(seconds(60));
   CHECK(w.follower.resolutions == 1);
-  CHECK(w.state() == State::fresh);
+  CHECK(w.state() == RecordState::fresh);
   // A second slip is held as long as the first: the time starts anew.
   w.script.outcome(app, Outcome::nxdomain, 300);
   w.run(seconds(25));
@@ -282,7 +282,7 @@ TEST_CASE("failures within the hold do not repeat the negative answer") {
   w.script.outcome(app, Outcome::nxdomain, 300);
   w.run(seconds(12));
   CHECK(w.follower.resolutions == 2);
-  CHECK(w.state() == State::gone);
+  CHECK(w.state() == RecordState::gone);
 }
 
 TEST_CASE("nx_hold = 0: given up at the first answer") {
@@ -294,7 +294,7 @@ TEST_CASE("nx_hold = 0: given up at the first answer") {
   w.run(seconds(10));
   w.script.outcome(app, Outcome::nxdomain, 300);
   w.run(seconds(5));
-  CHECK(w.state() == State::gone);
+  CHECK(w.state() == RecordState::gone);
   CHECK(w.follower.resolutions == 2);
 }
 
@@ -308,7 +308,7 @@ TEST_CASE("one family taken away: believed when the other one is answered again"
   w.run(millis(5'100));
   CHECK(w.follower.resolutions == 2);
   CHECK(w.follower.texts() == Texts{"[2001:db8::1]:80"});
-  CHECK(w.state() == State::fresh);
+  CHECK(w.state() == RecordState::fresh);
 }
 
 TEST_CASE("one family taken away while the other one fails: the failing one still backs off") {
@@ -353,7 +353,7 @@ TEST_CASE("while the DNS fails the last good answer serves, up to stale_max afte
     w.script.outcome(app, outcome);
     w.run(seconds(90));
     CHECK(w.follower.resolutions == 1);
-    CHECK(w.state() == State::stale);
+    CHECK(w.state() == RecordState::stale);
     const auto a = w.status().records[0];
     CHECK(a.stale_for >= seconds(80));
     CHECK(a.last_error == std::string(dns::outcome_name(outcome)) + " from script:53");
@@ -361,12 +361,12 @@ TEST_CASE("while the DNS fails the last good answer serves, up to stale_max afte
     CHECK(w.script.count(app, Type::a) < 25);  // backs off
     w.run(seconds(20));
     CHECK(w.follower.resolutions == 2);
-    CHECK(w.state() == State::gone);
+    CHECK(w.state() == RecordState::gone);
     CHECK(w.status().history.back().why == "stale for 100 s");
     w.script.addresses(app, {"10.0.0.1"}, 5);
     w.run(millis(dns::retry_max.count + 100));
     CHECK(w.follower.resolutions == 3);
-    CHECK(w.state() == State::fresh);
+    CHECK(w.state() == RecordState::fresh);
     CHECK(w.status().records[0].last_error.empty());
   }
 }
@@ -384,7 +384,7 @@ TEST_CASE("stale_max = 0 gives up at the end of the TTL, but not while a lookup 
   CHECK(w.follower.resolutions == 1);
   w.script.outcome(app, Outcome::servfail);
   w.run(seconds(3));
-  CHECK(w.state() == State::gone);
+  CHECK(w.state() == RecordState::gone);
 }
 
 TEST_CASE("a failed start is told once, and is got over") {
@@ -395,7 +395,7 @@ TEST_CASE("a failed start is told once, and is got over") {
   CHECK(w.follower.unresolved == 1);
   CHECK(w.follower.reason == "servfail from script:53");
   CHECK(w.follower.resolutions == 0);
-  CHECK(w.state() == State::resolving);
+  CHECK(w.state() == RecordState::resolving);
   w.script.addresses(app, {"10.0.0.1"});
   w.run(millis(dns::retry_max.count + 100));
   CHECK(w.follower.resolutions == 1);

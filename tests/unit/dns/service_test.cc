@@ -13,7 +13,7 @@ using namespace sluice::dns_test;
 using base::millis;
 using base::seconds;
 using dns::Outcome;
-using dns::State;
+using dns::RecordState;
 using dns::Type;
 
 namespace {
@@ -91,7 +91,7 @@ TEST_CASE("ports, priorities, weights and the host of each endpoint") {
   CHECK(w.follower.resolutions == 1);
   CHECK(rows(w.follower.last.endpoints) ==
         Texts{"10.0.0.1:8080 10 7 a.example", "[2001:db8::1]:8080 10 7 a.example", "10.0.0.2:8081 20 1 b.example"});
-  CHECK(w.follower.last.state == State::fresh);
+  CHECK(w.follower.last.state == RecordState::fresh);
   CHECK(w.status(web).records[0].records == Texts{"a.example:8080 10 7", "b.example:8081 20 0"});
   CHECK_FALSE(w.status("a.example").followed);
 }
@@ -171,18 +171,18 @@ TEST_CASE("new targets without any address are held as an empty answer is") {
   w.services({{0, 1, 80, "b.example"}}, 1);
   w.run(seconds(29));
   CHECK(w.follower.texts() == Texts{"10.0.0.1:80"});
-  CHECK(w.state() == State::stale);
+  CHECK(w.state() == RecordState::stale);
   CHECK(w.script.count("a.example", Type::a) >= 6);  // what serves is looked after
   SUBCASE("given up in the end") {
     w.run(seconds(3));
     CHECK(w.follower.last.endpoints.empty());
-    CHECK(w.state() == State::gone);
+    CHECK(w.state() == RecordState::gone);
   }
   SUBCASE("put right meanwhile") {
     w.services({{0, 1, 80, "a.example"}}, 1);
     w.run(seconds(60));
     CHECK(w.follower.resolutions == 1);
-    CHECK(w.state() == State::fresh);
+    CHECK(w.state() == RecordState::fresh);
   }
   SUBCASE("the targets are born") {
     w.script.addresses("b.example", {"10.0.0.2"});
@@ -213,7 +213,7 @@ TEST_CASE("target '.': the service is not there, and nobody waits") {
   w.start();
   w.run(millis(100));
   CHECK(w.follower.resolutions == 1);
-  CHECK(w.follower.last.state == State::gone);
+  CHECK(w.follower.last.state == RecordState::gone);
   w.script.addresses("a.example", {"10.0.0.1"});
   w.services({{0, 1, 80, "a.example"}}, 1);
   w.run(seconds(2));
@@ -221,7 +221,7 @@ TEST_CASE("target '.': the service is not there, and nobody waits") {
   w.services({{0, 0, 0, ""}}, 1);
   w.run(seconds(2));
   CHECK(w.follower.last.endpoints.empty());
-  CHECK(w.follower.last.state == State::gone);
+  CHECK(w.follower.last.state == RecordState::gone);
 }
 
 TEST_CASE("the SRV answer that fails, and the one that is taken back") {
@@ -233,7 +233,7 @@ TEST_CASE("the SRV answer that fails, and the one that is taken back") {
   w.script.at(web, Type::srv).outcome = Outcome::servfail;
   w.run(seconds(100));
   CHECK(w.follower.resolutions == 1);
-  CHECK(w.state() == State::stale);
+  CHECK(w.state() == RecordState::stale);
   CHECK(w.directory.staleness().size() == 1);
   CHECK(w.directory.staleness()[0].name == web);
   CHECK(w.directory.staleness()[0].stale_for > base::Micros{seconds(80)});
@@ -241,7 +241,7 @@ TEST_CASE("the SRV answer that fails, and the one that is taken back") {
   w.run(seconds(25));
   CHECK(w.follower.resolutions == 1);
   w.run(seconds(30));
-  CHECK(w.state() == State::gone);
+  CHECK(w.state() == RecordState::gone);
   CHECK(w.directory.status().size() == 1);
 }
 
@@ -257,7 +257,7 @@ TEST_CASE("a service that does not resolve at start is told once") {
   CHECK(w.follower.unresolved == 1);
   CHECK(w.follower.reason.find("servfail from script:53") != std::string::npos);
   CHECK(w.follower.resolutions == 0);
-  CHECK(w.state() == State::resolving);
+  CHECK(w.state() == RecordState::resolving);
 }
 
 TEST_CASE("a name that is followed and a target, too, is asked for once") {

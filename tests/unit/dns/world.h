@@ -58,7 +58,7 @@ struct World {
     FAIL("not in the status: " << name);
     return {};
   }
-  dns::State state() { return subscription.resolved().state; }
+  dns::RecordState state() { return subscription.resolved().state; }
   void run(base::Millis span) { sim.run_for(span); }
 
   support::SimLoop sim;
