@@ -78,9 +78,7 @@ void Worker::apply(GenerationPtr next, EndpointSetsPtr sets, Epoch epoch) {
   while (!unsettled_.empty()) settle_one();  // what the one before left: only if two come right after each other
   former_epoch_ = std::exchange(epoch_, epoch);
   newer_sets_.clear();
-  for (const auto& [shared, placement] : clusters_) {
-    if (placement.last == 0) unsettled_.push_back(shared);
-  }
+  unsettled_.swap(live_);
   for (const uint32_t index : next->warm) {
     const upstream::SharedUpstream* const shared = next->upstreams[index].shared.get();
     if (!clusters_.contains(shared)) unsettled_.push_back(shared);
@@ -97,6 +95,7 @@ Worker::Placement& Worker::configure(const Backing& backing, const upstream::End
   Placement& placement = clusters_[backing.shared.get()];
   if (placement.cluster == nullptr) {
     placement.first = epoch_;
+    live_.push_back(backing.shared.get());
     placement.cluster = upstream::make_cluster(
         {loop_, backing.shared, index_, count_ > 1 ? this : nullptr, shared_.registry, random_.next()});
   }
@@ -134,11 +133,12 @@ void Worker::settle_some() {
 size_t Worker::settle_one() {
   const upstream::SharedUpstream* const next = unsettled_.back();
   unsettled_.pop_back();
+  const auto it = clusters_.find(next);
   if (generation_->backing_of(next) != nullptr) {
+    if (it != clusters_.end()) live_.push_back(next);
     settle(next);
     return 0;
   }
-  const auto it = clusters_.find(next);
   if (it == clusters_.end() || it->second.last != 0) return 0;
   const size_t open = it->second.cluster->connections();
   retire(it->second, former_epoch_);

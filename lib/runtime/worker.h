@@ -158,6 +158,8 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   Held told_;
   Placements clusters_;  // of the upstreams that are used here
   size_t retired_ = 0;  // of clusters_
+  // Those that have a cluster here that is not retired: a walk over all of them would hold a turn for milliseconds.
+  std::vector<const upstream::SharedUpstream*> live_;
   std::vector<const upstream::SharedUpstream*> unsettled_;  // not yet as the generation in force wants them
   // Newer ones than the generation came with, where no cluster holds them.
   std::unordered_map<const upstream::SharedUpstream*, upstream::EndpointSetPtr> newer_sets_;

@@ -259,9 +259,9 @@ class Helper:
         self.process.wait(30)
 
 
-def turns(sluice, metric="loop_lag_seconds"):
+def turns(sluice):
     """How many turns of the worker took how long: {upper bound of the bucket in ms: count}."""
-    series = sluice.metrics().series(f"sluice_{metric}_bucket")
+    series = sluice.metrics().series("sluice_loop_lag_seconds_bucket")
     upto = {float(dict(labels)["le"]): v for labels, v in series.items()}
     counts, below = {}, 0
     for bound in sorted(upto):
