@@ -13,9 +13,9 @@ using metrics::Name;
 constexpr uint64_t look_closely_every = 512;
 constexpr uint64_t look_every = 64;                // steps between two looks at what costs more
 
-// What a turn may cost, in calls of malloc, with the few names and clients of a story: some four times what it does.
-// How it grows with the configuration is another question: large.cc.
-constexpr uint64_t work_of_a_turn = 4000;
+// What a turn may cost, in calls of malloc, with the few names and clients of a story: many times what it does (a
+// handshake of TLS has hundreds). How it grows with the configuration is another question: large.cc.
+constexpr uint64_t work_of_a_turn = 20'000;
 
 constexpr std::array shares{Name::downstream_connections,       Name::requests_in_flight,
                             Name::upstream_connections,         Name::upstream_pool_waiting,
