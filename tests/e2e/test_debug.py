@@ -89,7 +89,9 @@ def peer_of(client):
 def test_connections_in_every_phase(sluice, held):
     tls = sluice.authority.client_context()
     with contextlib.ExitStack() as stack:
-        silent, half_head, half_hello = (stack.enter_context(sluice.client(name)) for name in ("main", "main", "tls"))
+        silent = stack.enter_context(sluice.client())
+        wait_row(sluice, "connections", peer=peer_of(silent))  # let in before the next: two workers take them
+        half_head, half_hello = (stack.enter_context(sluice.client(name)) for name in ("main", "tls"))
         half_head.send(b"GET / HTT")
         half_hello.send(HALF_HELLO)
         secure = stack.enter_context(sluice.client("tls", tls=tls, server_name="a.test"))
@@ -163,10 +165,10 @@ def test_requests_and_who_waits_for_what(sluice, held):
 def test_streams_of_http2(sluice, held):
     with H2Client(sluice.address()) as client:
         streams = [client.start(f"/{i}") for i in range(5)]
-        wait_for(lambda: len(rows(sluice, "requests")) == 5, what="every stream is a request")
+        phases = ["awaiting_answer"] + ["waiting"] * 4  # the first one connects, which takes its time
+        wait_for(lambda: [r["phase"] for r in rows(sluice, "requests")] == phases, what="every stream is a request")
         everything = rows(sluice, "requests", protocol="HTTP/2.0", peer=peer_of(client))
         assert [r["path"] for r in everything] == [f"/{i}" for i in range(5)]
-        assert [r["phase"] for r in everything] == ["awaiting_answer"] + ["waiting"] * 4
         assert rows(sluice, "connections", phase="busy", streams=5, requests=5)
         one, after = page(sluice, "requests", "?limit=2")
         assert [r["path"] for r in one] == ["/0", "/1"] and after == one[-1]["id"]
