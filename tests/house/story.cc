@@ -238,8 +238,8 @@ void Story::shake_hands(Client& client, support::Random& random) {
   }
   client.tls = std::move(tls);
   client.peer->on_event = [&tls = *client.tls](support::ScriptedPeer& p) {
-    const std::string answer = tls.step(p.take());
-    if (!answer.empty() && !p.ended()) p.send(answer);
+    const std::string reply = tls.step(p.take());
+    if (!reply.empty() && !p.ended()) p.send(reply);
   };
   if (how != 4) ask(client, random);
 }
