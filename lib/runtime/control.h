@@ -1,7 +1,6 @@
 // Control: what is in force, and the way of a change to the workers. It alone changes endpoint sets and health bits,
 // and it alone decides when the process ends. Its rooms: series, checks, readiness, registration, leaving, reloads,
-// pages. Knows no
-// thread, no descriptor and no clock of its own, so that all of it runs in a simulation too.
+// pages. Knows no thread, no descriptor and no clock of its own, so that all of it runs in a simulation too.
 #pragma once
 
 #include <functional>

@@ -36,8 +36,8 @@ class Reloads final : private Trial::User {
   Reloads(ControlEnv& env, Setup setup, User& user)
       : env_(env), setup_(std::move(setup)), user_(user), trial_(env, *this) {}
 
-  // `done` is called once, maybe inside the call. While one is under way the next is put off, and all who ask then
-  // the same share it: the file may have changed since the one under way was read.
+  // `done` is called once, maybe inside the call. While one is under way the next is put off, and all who ask the
+  // same then share it: the file may have changed since the one under way was read.
   // `confirm`: what it brings is on trial for so long (trial.h); until that is over no other reload is taken.
   void reload(std::optional<base::Millis> confirm, admin::Backend::Done done);
   admin::Page confirm();

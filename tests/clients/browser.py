@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 
-from harness.base import wait_for
+from harness.base import BROWSER_FLAGS, wait_for
 from world import faults
 
 LIMIT_S = 600
@@ -44,21 +44,6 @@ function socket() {
 }
 (%(what)s)().then(() => 'well', e => 'failed: ' + e).then(t => fetch('/result', {method: 'POST', body: t}));
 </script>"""
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-extensions",
-    "--disable-dev-shm-usage",
-    "--no-proxy-server",
-    "--ignore-certificate-errors",
-    "--mute-audio",
-]
 ROUTES = """
 [[upstream]]
 name = "page"
@@ -125,7 +110,7 @@ class Browser:
                 browser = subprocess.Popen(
                     [
                         "chromium",
-                        *FLAGS,
+                        *BROWSER_FLAGS,
                         f"--user-data-dir={directory}/profile",
                         f"https://{sluice.address('tls')}/page",
                     ],
