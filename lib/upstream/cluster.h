@@ -89,13 +89,16 @@ class Waiter : public base::ListHook<class WaitTag> {
   // Waits at the caps: no connection was made for it.
   bool queued() const { return undialled_.linked() && !was_dialled_; }
   WaitLook look(base::Micros now) const;  // while it waits
+  // While it waits:
+  const Want& want() const { return want_; }
+  http::Sink& sink() const { return *sink_; }
+  base::Micros since() const { return since_; }
 
  protected:
   ~Waiter();
 
  private:
-  friend class WaitQueue;
-  friend class ClusterImpl;
+  friend class WaitQueue;  // nobody else: where a waiter stands is the queue's to say
   // In the queue's second list while no connection is being made for it.
   struct Undialled : base::ListHook<class UndialledTag> {
     explicit Undialled(Waiter& w) : waiter(w) {}

@@ -26,9 +26,44 @@ struct ClusterImpl::Order {
   Connection* from = nullptr;
 };
 
+class ClusterImpl::Free final : public Offer {
+ public:
+  Free(ClusterImpl& cluster, const Connection& connection, const Endpoint& endpoint)
+      : Offer(Place::ready), cluster_(cluster), connection_(connection), endpoint_(endpoint) {
+    const Balancer::Pick pick{cluster_.loop_.now(), cluster_.shared_->panic(), Balancer::none};
+    backup_ = endpoint_.in_set() && !cluster_.balancer_.in_use(endpoint_.index(), pick);
+    another_ = endpoint_.in_set() && cluster_.balancer_.another_usable(endpoint_.index(), pick);
+  }
+  bool suits(const Want& want) const override {
+    // A priority that is not in use is so for a retry that avoids the last good endpoint of the one in use. If it were
+    // not given the connection that was made for it, it would have one made after the other.
+    if (backup_ && !cluster_.balancer_.in_use(endpoint_.index(), cluster_.how(want))) return false;
+    if (connection_.used() && cluster_.wants_fresh(want, endpoint_)) return false;
+    if (!connection_.only_http1() && cluster_.needs_http1(want, endpoint_)) return false;
+    return want.avoid != &endpoint_ || !another_;
+  }
+
+ private:
+  ClusterImpl& cluster_;
+  const Connection& connection_;
+  const Endpoint& endpoint_;
+  bool backup_;
+  bool another_;  // usable
+};
+
+class ClusterImpl::Kept final : public Offer {
+ public:
+  Kept(const Endpoint& endpoint, Avoided avoided) : Offer(Place::connect), endpoint_(endpoint), avoided_(avoided) {}
+  bool suits(const Want& want) const override { return want.avoid != &endpoint_ || avoided_ == Avoided::taken; }
+
+ private:
+  const Endpoint& endpoint_;
+  Avoided avoided_;
+};
+
 Balancer::Pick ClusterImpl::how(const Want& want) const {
   Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
-  if (want.avoid != nullptr) {   // compared, never looked into: it may be gone
+  if (want.avoid != nullptr) {  // compared, never looked into: it may be gone
     for (std::uint32_t i = 0; i < endpoints_.size(); ++i) {
       if (endpoints_[i].get() == want.avoid) pick.avoid = i;
     }
@@ -51,7 +86,7 @@ bool ClusterImpl::acquire(const Want& want, Waiter& waiter, http::Sink& sink, Gr
   CHECK(options_ != nullptr && !waiter.linked());
   const base::Millis budget = want.budget.count > 0 ? want.budget : options_->pool.acquire_timeout;
   // Behind those who wait at the caps, and those who are about to be offered what has just become free.
-  const bool behind = queue_.front_undialled() != nullptr || (!ready_.empty() && !queue_.empty());
+  const bool behind = queue_.anyone_undialled() || (!ready_.empty() && !queue_.empty());
   Order order{want, waiter, sink, loop_.now()};
   switch (behind ? Placed::full : place(order, grant)) {
     case Placed::stream: return true;
@@ -82,7 +117,7 @@ bool ClusterImpl::has_room() {
   return std::ranges::any_of(endpoints_, [&](const auto& e) {
     const SharedEndpoint& shared = e->shared();
     return shared.load() < half + shared.tunnels() &&
-           balancer_.takes(e->index(), now);   // a tunnel has left max_connections
+           balancer_.takes(e->index(), now);  // a tunnel has left max_connections
   });
 }
 
@@ -102,8 +137,8 @@ ClusterImpl::Placed ClusterImpl::place(Order& order, Grant& grant) {
     if (placed != Placed::full) return placed;
   }
   // A request that needs a connection of its own takes the place of an idle one, once.
-  if (Endpoint& e = *endpoints_[chosen]; wants_fresh(order.want, e) && !order.waiter.made_room_) {
-    order.waiter.made_room_ = e.close_idle(http::CloseCause::given_up, 1) != 0;
+  if (Endpoint& e = *endpoints_[chosen]; wants_fresh(order.want, e) && !WaitQueue::made_room(order.waiter)) {
+    if (e.close_idle(http::CloseCause::given_up, 1) != 0) WaitQueue::note_room_made(order.waiter);
   }
   return Placed::full;
 }
@@ -175,8 +210,7 @@ void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why)
   }
   if (Waiter* const waiter = connection.dialled_for(); waiter != nullptr) {
     connection.set_dialled_for(nullptr);
-    waiter->dial_ = nullptr;
-    queue_.refuse(*waiter, refusal(why.kind, http::Where::upstream), &endpoint);
+    queue_.refuse_dialled(*waiter, refusal(why.kind, http::Where::upstream), endpoint);
   }
 }
 
@@ -184,15 +218,14 @@ void ClusterImpl::on_dial_orphaned(Connection& dial) {
   dial.set_dialled_for(nullptr);
   if (single_use()) return;  // it carries the address of a client that is gone: closed when it is ready
   // Not for a request that has just failed there: it would meet the same dead endpoint with its last try.
-  Waiter* next = queue_.front_undialled();
-  while (next != nullptr && next->want_.avoid == &dial.endpoint()) next = queue_.next_undialled(*next);
+  Waiter* const next = next_for_connect(dial.endpoint(), Avoided::refused);
   if (next == nullptr) return;
   queue_.set_dialled(*next, dial);
   dial.set_dialled_for(next);
 }
 
 void ClusterImpl::on_slot_freed(Endpoint& endpoint) {
-  if (!pass_on(endpoint) && queue_.front_undialled() != nullptr) loop_.run_later(*this);
+  if (!pass_on(endpoint) && queue_.anyone_undialled()) loop_.run_later(*this);
   if (share_of_min_idle() != 0 && !warm_timer_.armed()) warm_timer_.arm(loop_, warm_every);
 }
 
@@ -243,21 +276,14 @@ void ClusterImpl::run() {
   drop_unused_endpoints();
 }
 
-Waiter* ClusterImpl::oldest_for(Connection& connection) {
+Waiter* ClusterImpl::next_for(Connection& connection) {
   if (single_use()) return connection.dialled_for();
-  const Endpoint& endpoint = connection.endpoint();
-  const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
-  const bool backup = endpoint.in_set() && !balancer_.in_use(endpoint.index(), pick);
-  for (Waiter* w = queue_.front(); w != nullptr; w = queue_.next(*w)) {
-    // A priority that is not in use is so for a retry that avoids the last good endpoint of the one in use. If it were
-    // not given the connection that was made for it, it would have one made after the other.
-    if (backup && !balancer_.in_use(endpoint.index(), how(w->want_))) continue;
-    if (connection.used() && wants_fresh(w->want_, endpoint)) continue;
-    if (!connection.only_http1() && needs_http1(w->want_, endpoint)) continue;
-    if (w->want_.avoid == &endpoint && endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick)) continue;
-    return w;
-  }
-  return nullptr;
+  if (queue_.empty()) return nullptr;
+  return queue_.next_for(Free{*this, connection, connection.endpoint()});
+}
+
+Waiter* ClusterImpl::next_for_connect(const Endpoint& endpoint, Avoided avoided) {
+  return queue_.next_for(Kept{endpoint, avoided});
 }
 
 void ClusterImpl::serve(Connection& connection) {
@@ -265,11 +291,12 @@ void ClusterImpl::serve(Connection& connection) {
   if (endpoint.leaving()) return connection.close_when_idle(endpoint.leave_cause());
   if (!endpoint.shared().healthy() && !shared_->panic()) return connection.close_when_idle(http::CloseCause::health);
   while (connection.free_slot()) {
-    Waiter* const waiter = oldest_for(connection);
+    Waiter* const waiter = next_for(connection);
+    const auto since = waiter != nullptr ? std::optional(waiter->since()) : std::nullopt;
     // A new connection serves here first: it was made for somebody.
     const bool may_go = connection.phase() == PoolPhase::idle && (connection.used() || waiter == nullptr) &&
                         endpoint.shared().connections() >= options_->pool.max_connections;
-    if (may_go && another_waiting(waiter).has_value()) {
+    if (may_go && another_waiting(since).has_value()) {
       return connection.close_when_idle(http::CloseCause::given_up);  // its slot is passed on when it has ended
     }
     if (waiter == nullptr || !hand_to(*waiter, connection)) break;
@@ -280,15 +307,12 @@ void ClusterImpl::serve(Connection& connection) {
 }
 
 bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
-  if (!connection.used() || connection.validate(waiter.want_.borrow)) {
-    if (http::Stream* const stream = connection.open(*waiter.sink_); stream != nullptr) {
-      if (connection.dialled_for() == &waiter) {
-        connection.set_dialled_for(nullptr);
-        waiter.dial_ = nullptr;
-      }
-      queue_.take(waiter);
+  if (!connection.used() || connection.validate(waiter.want().borrow)) {
+    if (http::Stream* const stream = connection.open(waiter.sink()); stream != nullptr) {
+      if (connection.dialled_for() == &waiter) connection.set_dialled_for(nullptr);
+      queue_.take(waiter, connection);
       Grant grant;
-      fill(grant, connection, *stream, waiter.since_);
+      fill(grant, connection, *stream, waiter.since());
       metrics_.wait_seconds.observe(grant.queue_wait);
       waiter.on_stream(std::move(grant));
       return true;
@@ -297,76 +321,64 @@ bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
   return false;
 }
 
-void ClusterImpl::place_undialled() {
-  Waiter* waiter = queue_.front_undialled();
-  while (waiter != nullptr) {
-    Waiter* const next = queue_.next_undialled(*waiter);
-    Order order{waiter->want_, *waiter, *waiter->sink_, waiter->since_};
-    Grant grant;
-    switch (place(order, grant)) {
-      case Placed::stream:
-        queue_.take(*waiter);
-        metrics_.wait_seconds.observe(grant.queue_wait);
-        waiter->on_stream(std::move(grant));
-        waiter = queue_.front_undialled();  // the upcall may have changed the queue
-        break;
-      case Placed::dialling:
-        queue_.set_dialled(*waiter, *order.from);
-        waiter = next;
-        break;
-      case Placed::full:
-        // Who needs a fresh connection may be stuck where others are not.
-        if (!waiter->want_.fresh && waiter->want_.borrow == http::Borrow::quick &&
-            waiter->want_.upgrade == Upgrade::none)
-          return;
-        waiter = next;
-        break;
-      case Placed::nowhere:
-        queue_.refuse(*waiter, refusal(http::Kind::no_endpoint, http::Where::proxy), nullptr);
-        waiter = next;
-        break;
-    }
+WaitQueue::Turn ClusterImpl::on_turn(Waiter& waiter) {
+  Order order{waiter.want(), waiter, waiter.sink(), waiter.since()};
+  Grant grant;
+  switch (place(order, grant)) {
+    case Placed::stream:
+      queue_.take(waiter, *order.from);
+      metrics_.wait_seconds.observe(grant.queue_wait);
+      waiter.on_stream(std::move(grant));
+      return WaitQueue::Turn::upcalled;
+    case Placed::dialling: queue_.set_dialled(waiter, *order.from); return WaitQueue::Turn::settled;
+    case Placed::full: return WaitQueue::Turn::full;
+    case Placed::nowhere:
+      queue_.refuse(waiter, refusal(http::Kind::no_endpoint, http::Where::proxy), nullptr);
+      return WaitQueue::Turn::settled;
   }
+  UNREACHABLE();
+}
+
+void ClusterImpl::dial_for(Waiter& waiter, Endpoint& endpoint) {
+  const Want& want = waiter.want();
+  queue_.set_dialled(waiter, endpoint.dial(&waiter, want.client, needs_http1(want, endpoint)));
 }
 
 void ClusterImpl::place_waiting() {
-  place_undialled();
+  queue_.place_all();
   announce();
   if (announced_.count == 0) return;
-  place_undialled();  // who freed a slot before it could see the announcement did not pass it on
+  queue_.place_all();  // who freed a slot before it could see the announcement did not pass it on
   announce();
   if (announced_.count == 0 || peers_ == nullptr || ask_timer_.armed()) return;
   if (own() == SharedUpstream::Own::some && loop_.now() < announced_ + handover_margin) {
     return ask_timer_.arm(loop_, handover_margin);  // one of ours may become free meanwhile
   }
-  std::uint32_t wanted = 0;
-  for (Waiter* w = queue_.front_undialled(); w != nullptr && wanted < ask_most; w = queue_.next_undialled(*w)) ++wanted;
-  peers_->ask_give_up(*shared_, wanted);
+  peers_->ask_give_up(*shared_, queue_.count_undialled(ask_most));
   ask_timer_.arm(loop_, ask_every);
 }
 
 void ClusterImpl::announce() {
-  Waiter* const oldest = queue_.front_undialled();
-  const base::Micros since = oldest != nullptr ? oldest->since_ : base::Micros{};
+  const base::Micros since = queue_.undialled_since().value_or(base::Micros{});
   if (since == announced_ && own() == announced_own_) return;
   announced_ = since;
   announced_own_ = own();
   shared_->announce_waiting(worker_, since, announced_own_);
 }
 
-std::optional<std::uint32_t> ClusterImpl::another_waiting(const Waiter* mine) const {
+std::optional<std::uint32_t> ClusterImpl::another_waiting(std::optional<base::Micros> mine) const {
   if (peers_ == nullptr || !shared_->anyone_waiting()) return std::nullopt;
   const base::Micros now = loop_.now();
-  if (mine == nullptr) return shared_->longest_waiting(worker_, now - handover_margin, never);
+  if (!mine.has_value()) return shared_->longest_waiting(worker_, now - handover_margin, never);
   // Twice as long as ours: less would have slots go to and fro between two busy workers.
-  const base::Micros than = mine->since_ - (now - mine->since_) - handover_margin;
+  const base::Micros than = *mine - (now - *mine) - handover_margin;
   return shared_->longest_waiting(worker_, than, than);
 }
 
 bool ClusterImpl::pass_on(Endpoint& endpoint) {
   if (!endpoint.in_set() || (!endpoint.shared().healthy() && !shared_->panic())) return false;
   if (!balancer_.in_use(endpoint.index(), {loop_.now(), shared_->panic(), Balancer::none})) return false;
-  const std::optional<std::uint32_t> worker = another_waiting(queue_.front_undialled());
+  const std::optional<std::uint32_t> worker = another_waiting(queue_.undialled_since());
   if (!worker.has_value() || !endpoint.shared().open_slot(options_->pool.max_connections)) return false;
   peers_->pass_slot(*shared_, *worker, std::make_shared<PassedSlot>(endpoint.shared_owner()));
   return true;

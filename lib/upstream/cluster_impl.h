@@ -11,8 +11,8 @@
 #include "upstream/connector.h"
 #include "upstream/metrics.h"
 #include "upstream/pool.h"
+#include "upstream/queue.h"
 #include "upstream/shared.h"
-#include "upstream/wait_queue.h"
 
 namespace sluice::upstream {
 
@@ -120,7 +120,11 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
 
  private:
   enum class Placed : std::uint8_t { stream, dialling, full, nowhere };
+  // Does a request that has just failed at an endpoint take a connect there?
+  enum class Avoided : std::uint8_t { refused, taken };
   struct Order;  // one request that looks for a place
+  class Free;  // a connection that may take a request now, as the queue's offer
+  class Kept;  // a connect that is under way, or whose slot is kept, likewise
 
   // PoolHost
   net::Loop& loop() override { return loop_; }
@@ -139,6 +143,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void on_unused() override;
   // WaitQueue::User
   void on_queue_work() override { loop_.run_later(*this); }
+  WaitQueue::Turn on_turn(Waiter& waiter) override;
   void on_dial_orphaned(Connection& dial) override;
   // Runnable: refusals, free slots to waiters, connects for the rest
   void run() override;
@@ -150,14 +155,15 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   Placed place_at(std::uint32_t index, Order& order, Grant& grant);
   void fill(Grant& grant, Connection& connection, http::Stream& stream, base::Micros since);
   void serve(Connection& connection);
-  Waiter* oldest_for(Connection& connection);
+  Waiter* next_for(Connection& connection);
+  Waiter* next_for_connect(const Endpoint& endpoint, Avoided avoided);
   bool hand_to(Waiter& waiter, Connection& connection);  // false: the connection is no good after all
   void place_waiting();  // connects for undialled waiters
-  void place_undialled();
+  void dial_for(Waiter& waiter, Endpoint& endpoint);  // its slot is counted already
   void announce();
   bool pass_on(Endpoint& endpoint);  // a slot was freed: does another worker wait longer?
-  // The worker that a slot should go to rather than to `mine`, our oldest (nullptr = none waits here).
-  std::optional<std::uint32_t> another_waiting(const Waiter* mine) const;
+  // The worker that a slot should go to rather than to ours who came at `mine` (empty = none waits here).
+  std::optional<std::uint32_t> another_waiting(std::optional<base::Micros> mine) const;
   SharedUpstream::Own own() const { return connections_ == 0 ? SharedUpstream::Own::bare : SharedUpstream::Own::some; }
   void close_leaving();
   void drop_unused_endpoints();

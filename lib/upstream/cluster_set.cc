@@ -193,16 +193,14 @@ void ClusterImpl::accept_slot(const std::shared_ptr<PassedSlot>& slot) {
   if (found == endpoints_.end()) return;  // it left the set: the slot goes back when the message dies
   Endpoint& endpoint = **found;
   slot->take();
-  Waiter* waiter = queue_.front_undialled();
-  while (waiter != nullptr && waiter->want_.avoid == &endpoint && endpoints_.size() > 1)
-    waiter = queue_.next_undialled(*waiter);
+  Waiter* const waiter = next_for_connect(endpoint, endpoints_.size() > 1 ? Avoided::refused : Avoided::taken);
   if (waiter == nullptr) {  // served otherwise meanwhile; maybe another worker still waits
     announce();
     endpoint.shared().close_slot();
     on_slot_freed(endpoint);
     return;
   }
-  queue_.set_dialled(*waiter, endpoint.dial(waiter, waiter->want_.client, needs_http1(waiter->want_, endpoint)));
+  dial_for(*waiter, endpoint);
   loop_.run_later(*this);  // what is announced has changed
 }
 

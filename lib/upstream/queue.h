@@ -1,8 +1,12 @@
 // WaitQueue: the requests of one upstream that wait for a connection in one worker, oldest first. A waiter is either
 // dialled (a connection is being made for it; connect_timeout rules) or undialled (every cap is reached; its budget
 // runs, and it counts towards max_waiting of the whole process). The cluster owns the queue; waiters are members of
-// attempts and leave when they die.
+// attempts and leave when they die. Who takes a free place is decided here alone (next_for, place_all); the cluster
+// says what the place is and never walks the queue.
 #pragma once
+
+#include <cstdint>
+#include <optional>
 
 #include "base/list.h"
 #include "upstream/cluster.h"
@@ -11,11 +15,33 @@
 
 namespace sluice::upstream {
 
+// One free place, as the cluster describes it.
+class Offer {
+ public:
+  // ready: a connection that takes a request now: for the dialled too, whose own connect then passes on. connect: one
+  // that is being made, or for which a slot is kept: for the undialled.
+  enum class Place : std::uint8_t { ready, connect };
+  explicit Offer(Place place) : place_(place) {}
+  Place place() const { return place_; }
+  virtual bool suits(const Want& want) const = 0;  // pure: asked of any number of waiters
+
+ protected:
+  ~Offer() = default;
+
+ private:
+  Place place_;
+};
+
 class WaitQueue {
  public:
+  // How a waiter's turn went. upcalled: it was served, and its upcall may have changed the queue; settled: it has a
+  // connect now, or a refusal under way; full: it waits on.
+  enum class Turn : std::uint8_t { upcalled, settled, full };
+
   class User {
    public:
     virtual void on_queue_work() = 0;  // at the loop: deliver_refusals(), and look who waits now
+    virtual Turn on_turn(Waiter& waiter) = 0;  // of place_all(): find it a connection, or room for one
     virtual void on_dial_orphaned(Connection& dial) = 0;  // the waiter it was made for is served, refused or gone
 
    protected:
@@ -34,18 +60,27 @@ class WaitQueue {
                       std::uint32_t max_waiting);
   // A waiter that is in, or one that never joined. on_refused() follows at the loop.
   void refuse(Waiter& waiter, const http::Failure& why, const Endpoint* endpoint);
-  // It is served: out.
-  void take(Waiter& waiter) { leave(waiter); }
+  // The connect that was made for it failed.
+  void refuse_dialled(Waiter& waiter, const http::Failure& why, const Endpoint& endpoint);
+  // It is served by `with`: out.
+  void take(Waiter& waiter, const Connection& with);
   void leave(Waiter& waiter);
 
   void set_dialled(Waiter& waiter, Connection& dial);  // undialled -> dialled
   void set_undialled(Waiter& waiter);  // dialled -> undialled; goes before the younger undialled ones
 
+  // Who takes that place: the oldest whom it suits; nullptr: nobody. It stays in until take() or set_dialled().
+  Waiter* next_for(const Offer& offer);
+  // Gives every undialled waiter its turn, until one that takes any connection found none.
+  void place_all();
+  // An idle connection was closed so that a fresh one for it fits below the cap: once is enough.
+  static bool made_room(const Waiter& waiter) { return waiter.made_room_; }
+  static void note_room_made(Waiter& waiter) { waiter.made_room_ = true; }
+
   bool empty() { return all_.empty(); }
-  Waiter* front() { return all_.front(); }
-  Waiter* next(Waiter& waiter) { return all_.next(waiter); }
-  Waiter* front_undialled();
-  Waiter* next_undialled(Waiter& waiter);
+  bool anyone_undialled() { return !undialled_.empty(); }
+  std::optional<base::Micros> undialled_since();  // when the one whose turn it is came; empty: there is none
+  std::uint32_t count_undialled(std::uint32_t at_most);
 
   void deliver_refusals();  // upcalls
   bool refusals_pending() { return !refused_.empty(); }
@@ -55,6 +90,8 @@ class WaitQueue {
   void enter(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget);
   void count_in(Waiter& waiter);
   void count_out(Waiter& waiter);
+  Waiter* front_undialled();
+  Waiter* next_undialled(Waiter& waiter);
 
   net::Loop& loop_;
   SharedUpstream& shared_;

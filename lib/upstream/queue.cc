@@ -1,5 +1,5 @@
-// Waiters between joining and leaving; budgets that run only while undialled. See wait_queue.h.
-#include "upstream/wait_queue.h"
+// Waiters between joining and leaving; budgets that run only while undialled. See queue.h.
+#include "upstream/queue.h"
 
 #include <algorithm>
 
@@ -7,6 +7,15 @@
 #include "upstream/pool.h"
 
 namespace sluice::upstream {
+
+namespace {
+
+// It takes any connection, so where there is none for it there is none for those after it.
+bool takes_any(const Want& want) {
+  return !want.fresh && want.borrow == http::Borrow::quick && want.upgrade == Upgrade::none;
+}
+
+}  // namespace
 
 // ---- Waiter
 
@@ -111,6 +120,17 @@ void WaitQueue::leave(Waiter& waiter) {
   }
 }
 
+void WaitQueue::take(Waiter& waiter, const Connection& with) {
+  if (waiter.dial_ == &with) waiter.dial_ = nullptr;
+  leave(waiter);
+}
+
+void WaitQueue::refuse_dialled(Waiter& waiter, const http::Failure& why, const Endpoint& endpoint) {
+  CHECK(waiter.queue_ == this && waiter.dial_ != nullptr);
+  waiter.dial_ = nullptr;
+  refuse(waiter, why, &endpoint);
+}
+
 void WaitQueue::refuse(Waiter& waiter, const http::Failure& why, const Endpoint* endpoint) {
   CHECK(!why.clean());
   if (waiter.queue_ != nullptr) leave(waiter);
@@ -137,6 +157,49 @@ void WaitQueue::forget_endpoint(const Endpoint& endpoint) {
   for (Waiter* w = refused_.front(); w != nullptr; w = refused_.next(*w)) {
     if (w->refused_by_ == &endpoint) w->refused_by_ = nullptr;
   }
+}
+
+// ---- Whose turn it is
+
+Waiter* WaitQueue::next_for(const Offer& offer) {
+  if (offer.place() == Offer::Place::ready) {
+    for (Waiter* w = all_.front(); w != nullptr; w = all_.next(*w)) {
+      if (offer.suits(w->want_)) return w;
+    }
+    return nullptr;
+  }
+  for (Waiter* w = front_undialled(); w != nullptr; w = next_undialled(*w)) {
+    if (offer.suits(w->want_)) return w;
+  }
+  return nullptr;
+}
+
+void WaitQueue::place_all() {
+  Waiter* waiter = front_undialled();
+  while (waiter != nullptr) {
+    Waiter* const next = next_undialled(*waiter);
+    const bool any = takes_any(waiter->want_);
+    switch (user_.on_turn(*waiter)) {
+      case Turn::upcalled: waiter = front_undialled(); break;
+      case Turn::settled: waiter = next; break;
+      case Turn::full:
+        if (any) return;
+        waiter = next;  // who needs a fresh connection may be stuck where others are not
+        break;
+    }
+  }
+}
+
+std::optional<base::Micros> WaitQueue::undialled_since() {
+  Waiter* const oldest = front_undialled();
+  if (oldest == nullptr) return std::nullopt;
+  return oldest->since_;
+}
+
+std::uint32_t WaitQueue::count_undialled(std::uint32_t at_most) {
+  std::uint32_t n = 0;
+  for (Waiter* w = front_undialled(); w != nullptr && n < at_most; w = next_undialled(*w)) ++n;
+  return n;
 }
 
 Waiter* WaitQueue::front_undialled() {

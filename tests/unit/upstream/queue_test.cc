@@ -1,0 +1,169 @@
+// The queue alone: offers that the test makes up, waiters that nobody dials for.
+#include "upstream/queue.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "fakes.h"
+
+namespace {
+
+using namespace sluice;
+using namespace sluice::upstream;
+using fakes::Request;
+
+// A place for whoever can do with a used connection, or for everybody.
+class Made final : public Offer {
+ public:
+  enum class Connection : std::uint8_t { fresh, used };
+  Made(Place place, Connection connection) : Offer(place), connection_(connection) {}
+  bool suits(const Want& want) const override { return connection_ == Connection::fresh || !want.fresh; }
+
+ private:
+  Connection connection_;
+};
+
+const Made fresh_ready{Offer::Place::ready, Made::Connection::fresh};
+const Made used_ready{Offer::Place::ready, Made::Connection::used};
+const Made fresh_connect{Offer::Place::connect, Made::Connection::fresh};
+
+struct Room final : WaitQueue::User {
+  void on_queue_work() override { ++works; }
+  WaitQueue::Turn on_turn(Waiter& waiter) override {
+    turns.push_back(&static_cast<Request&>(waiter));
+    if (places == 0) return WaitQueue::Turn::full;
+    --places;
+    queue.refuse(waiter, {http::Kind::no_endpoint, http::Where::proxy, http::Detail::none, true}, nullptr);
+    return WaitQueue::Turn::settled;
+  }
+  void on_dial_orphaned(Connection&) override { FAIL("nobody was dialled for"); }
+
+  Request& join(const Want& want = {}, base::Millis budget = base::Millis{1'000}, std::uint32_t most = 1'000) {
+    made.push_back(std::make_unique<Request>(sim.now()));
+    Request& r = *made.back();
+    queue.join_undialled(r, want, r, budget, most);
+    return r;
+  }
+  // As the cluster serves: a grant that holds nothing.
+  Request* serve(const Offer& offer) {
+    Waiter* const w = queue.next_for(offer);
+    if (w == nullptr) return nullptr;
+    queue.leave(*w);
+    w->on_stream(Grant{});
+    return &static_cast<Request&>(*w);
+  }
+
+  support::SimLoop sim;
+  metrics::Registry registry{1};
+  SharedUpstream shared{"app", 1};
+  UpstreamMetrics metrics{registry, "app", 0};
+  std::vector<std::unique_ptr<Request>> made;
+  WaitQueue queue{sim.loop(), shared, metrics, *this};
+  std::vector<Request*> turns;
+  std::uint32_t places = 0;
+  int works = 0;
+
+  ~Room() { made.clear(); }  // waiters leave before their queue dies
+};
+
+constexpr Want wants_fresh{.fresh = true};
+
+TEST_CASE("a free place goes to the oldest whom it suits; nobody is asked to take what does not suit") {
+  Room q;
+  Request& a = q.join(wants_fresh);
+  Request& b = q.join();
+  Request& c = q.join(wants_fresh);
+  CHECK(q.serve(used_ready) == &b);
+  CHECK(q.serve(used_ready) == nullptr);
+  CHECK(q.serve(fresh_ready) == &a);
+  CHECK(q.serve(fresh_connect) == &c);
+  CHECK(q.serve(fresh_ready) == nullptr);
+  CHECK(q.queue.empty());
+}
+
+TEST_CASE("who was told the next stays in until it is taken") {
+  Room q;
+  Request& a = q.join();
+  CHECK(q.queue.next_for(fresh_ready) == &a);
+  CHECK(q.queue.next_for(fresh_ready) == &a);
+  CHECK(q.shared.waiting() == 1);
+}
+
+TEST_CASE("who left is never offered anything") {
+  Room q;
+  Request& a = q.join();
+  Request& b = q.join();
+  Request& c = q.join();
+  b.unlink();
+  a.unlink();
+  CHECK(q.serve(fresh_connect) == &c);
+  CHECK(q.serve(fresh_connect) == nullptr);
+  CHECK(a.upcalls + b.upcalls == 0);
+}
+
+TEST_CASE("whose budget is over is refused and never offered anything") {
+  Room q;
+  Request& a = q.join({}, base::Millis{10});
+  Request& b = q.join({}, base::Millis{20});
+  q.sim.run_for(base::millis(15));
+  CHECK(q.serve(fresh_ready) == &b);
+  CHECK(q.serve(fresh_ready) == nullptr);
+  q.queue.deliver_refusals();
+  CHECK(a.refused.kind == http::Kind::pool_timeout);
+  CHECK(a.upcalls == 1);
+}
+
+TEST_CASE("turns: in order of age, to the first that takes any connection and finds none") {
+  Room q;
+  Request& a = q.join(wants_fresh);
+  Request& b = q.join();
+  Request& c = q.join();
+  q.queue.place_all();
+  CHECK(q.turns == std::vector<Request*>{&a, &b});  // what a could not have, b may; what b could not, nobody may
+  q.turns.clear();
+  q.places = 2;
+  q.queue.place_all();
+  CHECK(q.turns == std::vector<Request*>{&a, &b, &c});
+  CHECK(q.queue.next_for(fresh_connect) == &c);
+  q.queue.deliver_refusals();
+}
+
+TEST_CASE("whatever comes and goes, each is served or refused once, in order, or still waits") {
+  Room q;
+  Random random(11);
+  std::vector<Request*> waiting;
+  const auto forget = [&waiting](Request* r) { std::erase(waiting, r); };
+  for (int step = 0; step < 5'000; ++step) {
+    switch (random.below(5)) {
+      case 0:
+      case 1: waiting.push_back(&q.join(random.below(3) == 0 ? wants_fresh : Want{}, base::Millis{30})); break;
+      case 2: {
+        const Offer& offer = random.below(2) == 0 ? used_ready : fresh_ready;
+        const auto due = std::ranges::find_if(waiting, [&](Request* r) { return offer.suits(r->want()); });
+        Request* const expected = due == waiting.end() ? nullptr : *due;
+        CHECK(q.serve(offer) == expected);
+        forget(expected);
+        break;
+      }
+      case 3:
+        if (waiting.empty()) break;
+        {
+          Request* const r = waiting[random.below(static_cast<std::uint32_t>(waiting.size()))];
+          r->unlink();
+          forget(r);
+        }
+        break;
+      default:
+        q.sim.run_for(base::millis(7));
+        q.queue.deliver_refusals();
+        std::erase_if(waiting, [](Request* r) { return !r->refused.clean(); });
+    }
+    CHECK(q.shared.waiting() == waiting.size());
+    CHECK(q.queue.count_undialled(~0u) == waiting.size());
+    CHECK(q.queue.undialled_since().has_value() == !waiting.empty());
+  }
+  for (const auto& r : q.made) CHECK(r->upcalls <= 1);
+}
+
+}  // namespace
