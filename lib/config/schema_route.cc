@@ -5,6 +5,14 @@
 namespace sluice::config {
 namespace {
 
+template <class E>
+constexpr unsigned n(E value) {
+  return static_cast<unsigned>(value);
+}
+
+constexpr Word lanes[] = {
+    {"high", n(http::Lane::high)}, {"normal", n(http::Lane::normal)}, {"low", n(http::Lane::low)}};
+
 void key(Visitor& v, const Key& key, Codec&& codec) { v.key(key, codec); }
 
 std::string optional_label(std::string_view text) { return text.empty() ? std::string() : label_text(text); }
@@ -77,6 +85,12 @@ void visit_limits(Visitor& v, route::RouteOptions& o) {
       {"wait_budget", Takes::now, "wait for a connection on this route; 0 = the upstream's acquire_timeout",
        "one limit for all is easier to reason about"},
       Duration(o.wait_budget));
+  key(v,
+      {"priority", Takes::now,
+       "high, normal, low: who gets a free connection first, and at max_waiting is refused last; 1 place of 10 goes to "
+       "who is passed over",
+       "most routes matter alike"},
+      Choice(o.priority, lanes));
   key(v,
       {"max_body", Takes::now, "request body; above it 413; 0 = no limit",
        "bodies are streamed and cost no memory: the service knows what it takes"},

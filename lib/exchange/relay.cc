@@ -114,6 +114,7 @@ void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
   want.fresh = fresh;
   want.avoid = avoid;
   want.budget = options().wait_budget;
+  want.lane = options().priority;
   want.client = &downstream_->peer();
   if (!head_->upgrade.empty()) want.upgrade = by_http1_ ? upstream::Upgrade::by_http1 : upstream::Upgrade::by_any;
   attempt_.start(*cluster_, want);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "http/lane.h"
 #include "net/address.h"
 
 namespace sluice::route {
@@ -96,6 +97,7 @@ struct RouteOptions {
   base::Millis stream_idle_timeout{300'000};  // no byte in either direction; 0 = none
   std::vector<std::string> upgrade{"websocket"};  // lower case; empty = none
   base::Millis wait_budget{0};            // 0 = the upstream's acquire_timeout
+  http::Lane priority = http::Lane::normal;  // who waits and is refused last where there is no connection for all
   std::uint64_t max_body = 0;             // bytes; 0 = no limit
   Replayable replayable = Replayable::no;
   std::optional<std::vector<net::Cidr>> allow;  // absent = all; never empty

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "base/list.h"
+#include "http/lane.h"
 #include "http/stream.h"
 #include "net/timer.h"
 #include "upstream/options.h"
@@ -50,6 +51,7 @@ struct Want {
   base::Millis budget{0};  // longest wait; 0 = the pool's acquire_timeout
   const net::Peer* client = nullptr;  // for proxy_protocol towards the upstream
   uint64_t hash = 0;  // ring_hash
+  http::Lane lane = http::Lane::normal;  // who goes first of those that wait
   Upgrade upgrade = Upgrade::none;
 };
 

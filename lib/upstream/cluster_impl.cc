@@ -310,7 +310,7 @@ bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
   if (!connection.used() || connection.validate(waiter.want().borrow)) {
     if (http::Stream* const stream = connection.open(waiter.sink()); stream != nullptr) {
       if (connection.dialled_for() == &waiter) connection.set_dialled_for(nullptr);
-      queue_.take(waiter, connection);
+      queue_.take(waiter, &connection);
       Grant grant;
       fill(grant, connection, *stream, waiter.since());
       metrics_.wait_seconds.observe(grant.queue_wait);
@@ -326,7 +326,7 @@ WaitQueue::Turn ClusterImpl::on_turn(Waiter& waiter) {
   Grant grant;
   switch (place(order, grant)) {
     case Placed::stream:
-      queue_.take(waiter, *order.from);
+      queue_.take(waiter, order.from);
       metrics_.wait_seconds.observe(grant.queue_wait);
       waiter.on_stream(std::move(grant));
       return WaitQueue::Turn::upcalled;

@@ -43,7 +43,7 @@ WaitLook Waiter::look(base::Micros now) const {
 WaitQueue::WaitQueue(net::Loop& loop, SharedUpstream& shared, UpstreamMetrics& metrics, User& user)
     : loop_(loop), shared_(shared), metrics_(metrics), user_(user) {}
 
-WaitQueue::~WaitQueue() { CHECK(all_.empty() && refused_.empty()); }
+WaitQueue::~WaitQueue() { CHECK(empty() && refused_.empty()); }
 
 void WaitQueue::enter(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget) {
   CHECK(waiter.queue_ == nullptr && budget.count > 0);
@@ -53,7 +53,9 @@ void WaitQueue::enter(Waiter& waiter, const Want& want, http::Sink& sink, base::
   waiter.since_ = loop_.now();
   waiter.left_ = budget;
   waiter.made_room_ = waiter.was_dialled_ = false;
-  all_.push_back(waiter);
+  Queue& lane = queue_of(waiter);
+  if (lane.all.empty()) lane.passed_over = 0;
+  lane.all.push_back(waiter);
 }
 
 void WaitQueue::join_dialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
@@ -66,10 +68,14 @@ void WaitQueue::join_dialled(Waiter& waiter, const Want& want, http::Sink& sink,
 void WaitQueue::join_undialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
                                std::uint32_t max_waiting) {
   if (!shared_.enter_queue(max_waiting)) {
-    return refuse(waiter, {http::Kind::pool_full, http::Where::proxy, http::Detail::none, true}, nullptr);
+    constexpr http::Failure full{http::Kind::pool_full, http::Where::proxy, http::Detail::none, true};
+    Waiter* const other = youngest_below(want.lane);
+    if (other == nullptr) return refuse(waiter, full, nullptr);
+    shared_.count_waiting();  // before the other's place is given back, so that nobody else takes it
+    refuse(*other, full, nullptr);
   }
   enter(waiter, want, sink, budget);
-  undialled_.push_back(waiter.undialled_);
+  queue_of(waiter).undialled.push_back(waiter.undialled_);
   count_in(waiter);
 }
 
@@ -98,7 +104,7 @@ void WaitQueue::set_undialled(Waiter& waiter) {
   CHECK(waiter.queue_ == this && waiter.dial_ != nullptr && !waiter.undialled_.linked());
   waiter.dial_ = nullptr;
   shared_.count_waiting();  // it was let in before: max_waiting may be passed by those whose connect went to another
-  undialled_.push_front(waiter.undialled_);
+  queue_of(waiter).undialled.push_front(waiter.undialled_);
   count_in(waiter);
 }
 
@@ -120,8 +126,9 @@ void WaitQueue::leave(Waiter& waiter) {
   }
 }
 
-void WaitQueue::take(Waiter& waiter, const Connection& with) {
-  if (waiter.dial_ == &with) waiter.dial_ = nullptr;
+void WaitQueue::take(Waiter& waiter, const Connection* with) {
+  if (waiter.dial_ == with) waiter.dial_ = nullptr;
+  count_turn(waiter);
   leave(waiter);
 }
 
@@ -161,54 +168,100 @@ void WaitQueue::forget_endpoint(const Endpoint& endpoint) {
 
 // ---- Whose turn it is
 
-Waiter* WaitQueue::next_for(const Offer& offer) {
+bool WaitQueue::empty() const {
+  return std::ranges::all_of(lanes_, [](const Queue& q) { return q.all.empty(); });
+}
+
+WaitQueue::Queue* WaitQueue::due() {
+  const auto found = std::ranges::find_if(lanes_, [](Queue& q) { return !q.all.empty() && q.passed_over >= passes; });
+  return found != lanes_.end() ? &*found : nullptr;
+}
+
+void WaitQueue::count_turn(const Waiter& served) {
+  Queue& its = queue_of(served);
+  its.passed_over = 0;
+  for (Queue* q = &its + 1; q != lanes_.data() + lanes_.size(); ++q) q->passed_over += q->all.empty() ? 0 : 1;
+}
+
+Waiter* WaitQueue::oldest_in(Queue& queue, const Offer& offer) {
   if (offer.place() == Offer::Place::ready) {
-    for (Waiter* w = all_.front(); w != nullptr; w = all_.next(*w)) {
+    for (Waiter* w = queue.all.front(); w != nullptr; w = queue.all.next(*w)) {
       if (offer.suits(w->want_)) return w;
     }
     return nullptr;
   }
-  for (Waiter* w = front_undialled(); w != nullptr; w = next_undialled(*w)) {
-    if (offer.suits(w->want_)) return w;
+  for (Waiter::Undialled* u = queue.undialled.front(); u != nullptr; u = queue.undialled.next(*u)) {
+    if (offer.suits(u->waiter.want_)) return &u->waiter;
+  }
+  return nullptr;
+}
+
+Waiter* WaitQueue::next_for(const Offer& offer) {
+  if (Queue* const q = due(); q != nullptr) {
+    if (Waiter* const w = oldest_in(*q, offer); w != nullptr) return w;
+  }
+  for (Queue& q : lanes_) {
+    if (Waiter* const w = oldest_in(q, offer); w != nullptr) return w;
+  }
+  return nullptr;
+}
+
+Waiter* WaitQueue::youngest_below(http::Lane lane) {
+  for (unsigned i = http::lanes - 1; i > static_cast<unsigned>(lane); --i) {
+    auto& undialled = lanes_[i].undialled;
+    for (Waiter::Undialled* u = undialled.back(); u != nullptr; u = undialled.prev(*u)) {
+      if (!u->waiter.want_.fresh) return &u->waiter;
+    }
   }
   return nullptr;
 }
 
 void WaitQueue::place_all() {
-  Waiter* waiter = front_undialled();
-  while (waiter != nullptr) {
-    Waiter* const next = next_undialled(*waiter);
-    const bool any = takes_any(waiter->want_);
-    switch (user_.on_turn(*waiter)) {
-      case Turn::upcalled: waiter = front_undialled(); break;
-      case Turn::settled: waiter = next; break;
-      case Turn::full:
-        if (any) return;
-        waiter = next;  // who needs a fresh connection may be stuck where others are not
-        break;
-    }
+  while (place_some()) {
   }
 }
 
+bool WaitQueue::place_some() {
+  if (Queue* const q = due(); q != nullptr && !q->undialled.empty()) {
+    Waiter& waiter = q->undialled.front()->waiter;
+    const bool any = takes_any(waiter.want_);
+    const Turn turn = user_.on_turn(waiter);
+    if (turn == Turn::upcalled) return true;
+    if (turn == Turn::full && any) return false;
+  }
+  for (Waiter *w = first_undialled(), *next = nullptr; w != nullptr; w = next) {
+    next = next_undialled(*w);
+    const bool any = takes_any(w->want_);
+    const Turn turn = user_.on_turn(*w);
+    if (turn == Turn::upcalled) return true;
+    if (turn == Turn::full && any) return false;  // else: who needs a fresh one may be stuck where others are not
+  }
+  return false;
+}
+
 std::optional<base::Micros> WaitQueue::undialled_since() {
-  Waiter* const oldest = front_undialled();
+  Waiter* const oldest = first_undialled();
   if (oldest == nullptr) return std::nullopt;
   return oldest->since_;
 }
 
 std::uint32_t WaitQueue::count_undialled(std::uint32_t at_most) {
   std::uint32_t n = 0;
-  for (Waiter* w = front_undialled(); w != nullptr && n < at_most; w = next_undialled(*w)) ++n;
+  for (Waiter* w = first_undialled(); w != nullptr && n < at_most; w = next_undialled(*w)) ++n;
   return n;
 }
 
-Waiter* WaitQueue::front_undialled() {
-  Waiter::Undialled* const u = undialled_.front();
-  return u == nullptr ? nullptr : &u->waiter;
+Waiter* WaitQueue::first_undialled() {
+  for (Queue& q : lanes_) {
+    if (!q.undialled.empty()) return &q.undialled.front()->waiter;
+  }
+  return nullptr;
 }
 
 Waiter* WaitQueue::next_undialled(Waiter& waiter) {
-  Waiter::Undialled* const u = undialled_.next(waiter.undialled_);
+  Queue* q = &queue_of(waiter);
+  Waiter::Undialled* u = q->undialled.next(waiter.undialled_);
+  while (u == nullptr && ++q != lanes_.data() + lanes_.size()) u = q->undialled.front();
   return u == nullptr ? nullptr : &u->waiter;
 }
 

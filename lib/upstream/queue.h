@@ -1,10 +1,13 @@
-// WaitQueue: the requests of one upstream that wait for a connection in one worker, oldest first. A waiter is either
-// dialled (a connection is being made for it; connect_timeout rules) or undialled (every cap is reached; its budget
-// runs, and it counts towards max_waiting of the whole process). The cluster owns the queue; waiters are members of
-// attempts and leave when they die. Who takes a free place is decided here alone (next_for, place_all); the cluster
-// says what the place is and never walks the queue.
+// WaitQueue: the requests of one upstream that wait for a connection in one worker: a lane for each priority, the
+// oldest of a lane first. A free place goes to the highest lane that waits, but a lane that `passes` places in a row
+// went past is next: nobody starves. At max_waiting a newcomer takes the place of the youngest of a lower lane. A
+// waiter is either dialled (a connection is being made for it; connect_timeout rules) or undialled (every cap is
+// reached; its budget runs, and it counts towards max_waiting of the whole process). The cluster owns the queue;
+// waiters are members of attempts and leave when they die. Who takes a free place is decided here alone (next_for,
+// place_all); the cluster says what the place is and never walks the queue.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -34,6 +37,8 @@ class Offer {
 
 class WaitQueue {
  public:
+  static constexpr std::uint32_t passes = 9;  // of 10 places; the tenth is for who was passed over
+
   // How a waiter's turn went. upcalled: it was served, and its upcall may have changed the queue; settled: it has a
   // connect now, or a refusal under way; full: it waits on.
   enum class Turn : std::uint8_t { upcalled, settled, full };
@@ -53,9 +58,9 @@ class WaitQueue {
   WaitQueue& operator=(const WaitQueue&) = delete;
   ~WaitQueue();  // CHECKs that nobody waits
 
-  // The waiter, which is out, joins at the end. `budget` > 0.
+  // The waiter, which is out, joins at the end of its lane. `budget` > 0.
   void join_dialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, Connection& dial);
-  // Refuses it with pool_full at `max_waiting`.
+  // At `max_waiting` refuses with pool_full: the youngest of the lowest lane below its own (a replay stays), or itself.
   void join_undialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
                       std::uint32_t max_waiting);
   // A waiter that is in, or one that never joined. on_refused() follows at the loop.
@@ -63,13 +68,14 @@ class WaitQueue {
   // The connect that was made for it failed.
   void refuse_dialled(Waiter& waiter, const http::Failure& why, const Endpoint& endpoint);
   // It is served by `with`: out.
-  void take(Waiter& waiter, const Connection& with);
+  void take(Waiter& waiter, const Connection* with);
   void leave(Waiter& waiter);
 
   void set_dialled(Waiter& waiter, Connection& dial);  // undialled -> dialled
   void set_undialled(Waiter& waiter);  // dialled -> undialled; goes before the younger undialled ones
 
-  // Who takes that place: the oldest whom it suits; nullptr: nobody. It stays in until take() or set_dialled().
+  // Who takes that place: of the lane whose turn it is, the oldest whom it suits; nullptr: nobody. It stays in until
+  // take() or set_dialled().
   Waiter* next_for(const Offer& offer);
   // Gives every undialled waiter its turn, until one that takes any connection found none.
   void place_all();
@@ -77,9 +83,9 @@ class WaitQueue {
   static bool made_room(const Waiter& waiter) { return waiter.made_room_; }
   static void note_room_made(Waiter& waiter) { waiter.made_room_ = true; }
 
-  bool empty() { return all_.empty(); }
-  bool anyone_undialled() { return !undialled_.empty(); }
-  std::optional<base::Micros> undialled_since();  // when the one whose turn it is came; empty: there is none
+  bool empty() const;
+  bool anyone_undialled() { return first_undialled() != nullptr; }
+  std::optional<base::Micros> undialled_since();  // of the oldest in the highest lane that waits; empty: nobody does
   std::uint32_t count_undialled(std::uint32_t at_most);
 
   void deliver_refusals();  // upcalls
@@ -90,15 +96,25 @@ class WaitQueue {
   void enter(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget);
   void count_in(Waiter& waiter);
   void count_out(Waiter& waiter);
-  Waiter* front_undialled();
-  Waiter* next_undialled(Waiter& waiter);
+  struct Queue {
+    base::List<Waiter, WaitTag> all;
+    base::List<Waiter::Undialled, UndialledTag> undialled;
+    std::uint32_t passed_over = 0;  // places that went to a higher lane since this one had its last, while it waits
+  };
+  Queue& queue_of(const Waiter& waiter) { return lanes_[static_cast<unsigned>(waiter.want_.lane)]; }
+  Queue* due();  // the highest that was passed over often enough
+  static Waiter* oldest_in(Queue& queue, const Offer& offer);
+  void count_turn(const Waiter& served);
+  Waiter* youngest_below(http::Lane lane);
+  Waiter* first_undialled();
+  Waiter* next_undialled(Waiter& waiter);  // its own lane, then the lower ones
+  bool place_some();  // true: up to an upcall
 
   net::Loop& loop_;
   SharedUpstream& shared_;
   UpstreamMetrics& metrics_;
   User& user_;
-  base::List<Waiter, WaitTag> all_;
-  base::List<Waiter::Undialled, UndialledTag> undialled_;
+  std::array<Queue, http::lanes> lanes_;
   base::List<Waiter, WaitTag> refused_;
 };
 

@@ -137,6 +137,46 @@ def test_waiters_are_served_in_order_and_leave_with_their_client(start, gate):
     assert [r.target for r in origin.requests] == ["/held", "/0", "/1", "/3", "/4"]
 
 
+LANES = "\n".join(
+    f'[[route]]\nname = "{lane}"\npath_prefix = "/{lane}"\nupstream = "app"\npriority = "{lane}"'
+    for lane in ("high", "low")
+)
+
+
+def test_priority_goes_first_and_who_is_passed_over_nine_times_is_next(start, gate):
+    origin = start.origin(gate)
+    sluice = start.sluice(config(origin.address, pool='max_connections = 1\nacquire_timeout = "60s"', before=LANES))
+    clients = held_clients(sluice, 1)
+    origin.wait_heads(1)
+    order = ["/low/0", "/low/1", "/normal/0"] + [f"/high/{i}" for i in range(10)]
+    for i, path in enumerate(order):
+        clients += held_clients(sluice, 1, path)
+        sluice.wait_metric(i + 1, "sluice_upstream_pool_waiting", upstream="app")
+    gate.open()
+    assert all(client.response().status == 200 for client in clients)
+    served = [f"/high/{i}" for i in range(9)] + ["/normal/0", "/low/0", "/high/9", "/low/1"]
+    assert [r.target for r in origin.requests] == ["/held"] + served
+
+
+def test_max_waiting_pushes_out_the_youngest_of_a_lower_priority(start, gate):
+    origin = start.origin(gate)
+    pool = 'max_connections = 1\nmax_waiting = 2\nacquire_timeout = "60s"'
+    sluice = start.sluice(config(origin.address, pool=pool, before=LANES))
+    clients = held_clients(sluice, 1)
+    origin.wait_heads(1)
+    for i, path in enumerate(["/low/0", "/low/1"]):
+        clients += held_clients(sluice, 1, path)
+        sluice.wait_metric(i + 1, "sluice_upstream_pool_waiting", upstream="app")
+    clients += held_clients(sluice, 1, "/high/0")
+    answer = clients[2].response()
+    assert (answer.status, answer.reason) == (503, "pool_full")
+    assert sluice.request(path="/low/2").reason == "pool_full"  # nobody is below it
+    assert sluice.metric("sluice_upstream_pool_waiting", upstream="app") == 2
+    gate.open()
+    assert all(clients[i].response().status == 200 for i in (0, 1, 3))
+    assert [r.target for r in origin.requests] == ["/held", "/high/0", "/low/0"]
+
+
 def test_idle_timeout(start):
     origin = start.origin()
     sluice = start.sluice(config(origin.address, pool='idle_timeout = "300ms"'))

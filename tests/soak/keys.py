@@ -72,6 +72,7 @@ ROUTE = {
     "timeout": ['"30s"', '"20s"', '"0s"'],
     "stream_idle_timeout": ['"5m"', '"1m"'],
     "wait_budget": ['"0s"', '"10s"'],
+    "priority": ['"normal"', '"high"', '"low"'],
     "max_body": ['"0"', '"1MiB"'],
     "allow": [None, '["127.0.0.0/8"]'],
     "deny": ["[]", '["10.0.0.0/8"]'],

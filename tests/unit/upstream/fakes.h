@@ -233,6 +233,7 @@ class Request final : public Waiter, public http::Sink {
   }
 
   base::Micros made;
+  http::Lane lane = http::Lane::normal;  // for the test
   Grant grant;
   http::Failure refused;
   std::string refused_by;

@@ -42,6 +42,7 @@ struct Room final : WaitQueue::User {
   Request& join(const Want& want = {}, base::Millis budget = base::Millis{1'000}, std::uint32_t most = 1'000) {
     made.push_back(std::make_unique<Request>(sim.now()));
     Request& r = *made.back();
+    r.lane = want.lane;
     queue.join_undialled(r, want, r, budget, most);
     return r;
   }
@@ -49,7 +50,7 @@ struct Room final : WaitQueue::User {
   Request* serve(const Offer& offer) {
     Waiter* const w = queue.next_for(offer);
     if (w == nullptr) return nullptr;
-    queue.leave(*w);
+    queue.take(*w, nullptr);
     w->on_stream(Grant{});
     return &static_cast<Request&>(*w);
   }
@@ -164,6 +165,106 @@ TEST_CASE("whatever comes and goes, each is served or refused once, in order, or
     CHECK(q.queue.undialled_since().has_value() == !waiting.empty());
   }
   for (const auto& r : q.made) CHECK(r->upcalls <= 1);
+}
+
+constexpr Want in(http::Lane lane) { return Want{.lane = lane}; }
+constexpr Want high = in(http::Lane::high);
+constexpr Want normal = in(http::Lane::normal);
+constexpr Want low = in(http::Lane::low);
+
+TEST_CASE("lanes: a free place goes to the highest that waits, the oldest of it first") {
+  Room q;
+  Request& a = q.join(low);
+  Request& b = q.join(normal);
+  Request& c = q.join(high);
+  Request& d = q.join(high);
+  Request& e = q.join(normal);
+  CHECK(q.queue.count_undialled(~0u) == 5);
+  for (Request* const next : {&c, &d, &b, &e, &a}) CHECK(q.serve(fresh_ready) == next);
+  CHECK(q.queue.empty());
+}
+
+TEST_CASE("lanes: what suits nobody of the highest goes to a lower one") {
+  Room q;
+  Request& a = q.join(low);
+  Request& b = q.join(Want{.fresh = true, .lane = http::Lane::high});
+  CHECK(q.serve(used_ready) == &a);
+  CHECK(q.serve(used_ready) == nullptr);
+  CHECK(q.serve(fresh_connect) == &b);
+}
+
+TEST_CASE("lanes: who was passed over 9 times is next, so that nobody starves") {
+  Room q;
+  std::vector<http::Lane> served;
+  for (int i = 0; i < 40; ++i) {
+    q.join(high);
+    q.join(normal);
+    q.join(low);
+  }
+  for (int i = 0; i < 33; ++i) served.push_back(q.serve(fresh_ready)->lane);
+  for (int i = 0; i < 33; ++i) {
+    CAPTURE(i);
+    const int at = i % 11;  // 9 for the highest, and one each for the others
+    CHECK(served[i] == (at == 9 ? http::Lane::normal : at == 10 ? http::Lane::low : http::Lane::high));
+  }
+}
+
+TEST_CASE("lanes: what was passed over while nobody of the lane waited does not count") {
+  Room q;
+  q.join(low).unlink();
+  for (int i = 0; i < 20; ++i) {
+    q.join(high);
+    CHECK(q.serve(fresh_ready)->lane == http::Lane::high);
+  }
+  Request& late = q.join(low);
+  for (int i = 0; i < 9; ++i) {
+    q.join(high);
+    CHECK(q.serve(fresh_ready)->lane == http::Lane::high);
+  }
+  q.join(high);
+  CHECK(q.serve(fresh_ready) == &late);
+}
+
+TEST_CASE("lanes: turns by lane; the one that is due has one first") {
+  Room q;
+  Request& a = q.join(low);
+  Request& b = q.join(low);
+  Request& c = q.join(high);
+  q.places = 3;
+  q.queue.place_all();
+  CHECK(q.turns == std::vector<Request*>{&c, &a, &b});
+  q.turns.clear();
+  Request& d = q.join(low);
+  Request& e = q.join(low);
+  for (int i = 0; i < 9; ++i) {
+    q.join(high);
+    q.serve(fresh_ready);
+  }
+  Request& f = q.join(high);
+  q.places = 3;
+  q.queue.place_all();
+  CHECK(q.turns == std::vector<Request*>{&d, &f, &e});
+  q.queue.deliver_refusals();
+}
+
+TEST_CASE("at max_waiting the youngest of the lowest lane below the newcomer's gives way; the count stays exact") {
+  Room q;
+  constexpr base::Millis long_enough{1'000};
+  Request& a = q.join(low, long_enough, 4);
+  Request& b = q.join(low, long_enough, 4);
+  Request& c = q.join(normal, long_enough, 4);
+  Request& replay = q.join(Want{.fresh = true, .lane = http::Lane::low}, long_enough, 4);
+  Request& d = q.join(low, long_enough, 4);  // one too many, and nobody is below it
+  Request& e = q.join(high, long_enough, 4);
+  Request& f = q.join(normal, long_enough, 4);
+  Request& g = q.join(normal, long_enough, 4);  // only a replay is below it now
+  Request& h = q.join(high, long_enough, 4);
+  q.queue.deliver_refusals();
+  for (Request* const out : {&b, &d, &a, &g, &f}) CHECK(out->refused.kind == http::Kind::pool_full);
+  for (Request* const in : {&replay, &c, &e, &h}) CHECK(in->upcalls == 0);
+  CHECK(q.shared.waiting() == 4);
+  for (Request* const next : {&e, &h, &c, &replay}) CHECK(q.serve(fresh_ready) == next);
+  CHECK(q.shared.waiting() == 0);
 }
 
 }  // namespace
