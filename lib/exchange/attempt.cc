@@ -1,12 +1,16 @@
 #include "exchange/attempt.h"
 
 #include "base/check.h"
+#include "exchange/outcome.h"
+#include "http/grpc.h"
 
 namespace sluice::exchange {
 
 void Attempt::start(upstream::Cluster& cluster, const upstream::Want& want) {
   CHECK(stream_ == nullptr && !waiting_);
   answer_begun_ = false;
+  outcome_ = upstream::Outcome::unknown;
+  grpc_ = false;
   upstream::Grant grant;
   if (cluster.acquire(want, *this, *this, grant)) {
     on_stream(std::move(grant));
@@ -25,7 +29,7 @@ void Attempt::abandon(const http::Failure& why) {
     stream_ = nullptr;
     stream->cancel(why);
   }
-  lease_.done(upstream::Outcome::unknown);
+  lease_.done(outcome_);  // a head that said it stands, whoever leaves now
 }
 
 void Attempt::on_stream(upstream::Grant&& grant) {
@@ -44,12 +48,19 @@ void Attempt::on_refused(const http::Failure& why, const upstream::Endpoint* end
 
 void Attempt::on_head(http::Head& head, http::End end) {
   answer_begun_ = true;
+  if (head.status >= 200 || head.status == 101) {
+    outcome_ = outcome_of(head);
+    grpc_ = http::is_grpc(head.fields);
+  }
   user_.attempt_head(head, end);
 }
 
 void Attempt::on_body(net::ByteQueue&& bytes, http::End end) { user_.attempt_body(std::move(bytes), end); }
 
-void Attempt::on_trailers(http::Fields& trailers) { user_.attempt_trailers(trailers); }
+void Attempt::on_trailers(http::Fields& trailers) {
+  if (grpc_ && outcome_ == upstream::Outcome::answered) outcome_ = outcome_of_grpc(trailers);
+  user_.attempt_trailers(trailers);
+}
 
 void Attempt::on_sent(size_t bytes) { user_.attempt_sent(bytes); }
 
@@ -58,15 +69,13 @@ void Attempt::on_malformed(http::Head&, const http::Failure&) { UNREACHABLE(); }
 void Attempt::on_closed(const http::Failure& why) {
   stream_ = nullptr;
   if (why.clean()) {
-    lease_.done(upstream::Outcome::success);
+    lease_.done(outcome_);
     user_.attempt_done();
     return;
   }
   // With a detail something had come: it was no race with the end of an idle connection.
   const bool race = reused_ && !answer_begun_ && why.kind == http::Kind::reset && why.detail == http::Detail::none;
-  lease_.done(race                                      ? upstream::Outcome::idle_race
-              : why.kind == http::Kind::not_implemented ? upstream::Outcome::no_upgrade
-                                                        : upstream::Outcome::failure);
+  lease_.done(outcome_of(why, race));
   user_.attempt_failed(why, lease_.endpoint());
 }
 

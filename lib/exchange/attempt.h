@@ -53,6 +53,8 @@ class Attempt final : public http::Sink, public upstream::Waiter {
   upstream::Lease lease_;
   bool waiting_ = false;
   bool answer_begun_ = false;
+  bool grpc_ = false;  // the answer is
+  upstream::Outcome outcome_ = upstream::Outcome::unknown;  // as far as the answer said it
   bool reused_ = false;                      // the stream is not the first of its connection
 };
 

@@ -391,12 +391,13 @@ void Exchange::on_deadline(Limit which) {
     case Limit::answer: {
       const Failure why{Kind::timeout, Where::upstream, Detail::none, false};
       count_upstream_error(why);
+      attempt_.done(upstream::Outcome::timeout);
       return fail(why);
     }
     case Limit::one_try: {
       cut_by_try_timeout_ = true;
       const upstream::Endpoint* const endpoint = attempt_.lease().endpoint();
-      attempt_.done(upstream::Outcome::failure);
+      attempt_.done(upstream::Outcome::timeout);
       attempt_.abandon({Kind::timeout, Where::upstream, Detail::none, false});
       return attempt_failed({Kind::reset, Where::upstream, Detail::none, false}, endpoint);
     }

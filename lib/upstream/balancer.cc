@@ -182,11 +182,11 @@ std::uint32_t Balancer::pick(const Pick& how) {
   UNREACHABLE();
 }
 
-bool Balancer::lighter(std::uint32_t a, std::uint32_t b) const {
+bool Balancer::lighter(std::uint32_t a, std::uint32_t b, const Pick& how) const {
   const Candidate& x = candidates_[a];
   const Candidate& y = candidates_[b];
-  return static_cast<std::uint64_t>(x.endpoint->load()) * y.weight <
-         static_cast<std::uint64_t>(y.endpoint->load()) * x.weight;
+  return x.endpoint->load_units(how.now, how.half_life) * y.weight <
+         y.endpoint->load_units(how.now, how.half_life) * x.weight;
 }
 
 std::uint32_t Balancer::draw_good(const Tier& tier, const Pick& how, std::uint32_t other_than) {
@@ -204,11 +204,11 @@ std::uint32_t Balancer::pick_p2c(const Tier& tier, const Pick& how) {
   if (members.size() == 1) return first;
   if (members.size() > 2) {
     const std::uint32_t second = draw_good(tier, how, first);
-    return second != none && lighter(second, first) ? second : first;
+    return second != none && lighter(second, first, how) ? second : first;
   }
   // Of two there is nothing to draw: a heavy one would be drawn again and again.
   const std::uint32_t other = first == members[0] ? members[1] : members[0];
-  return good(other, how) && lighter(other, first) ? other : first;
+  return good(other, how) && lighter(other, first, how) ? other : first;
 }
 
 // An unusable one costs its turn: if the next one took it, that one would have twice its share.
@@ -225,13 +225,13 @@ std::uint32_t Balancer::pick_least(const Tier& tier, const Pick& how) {
   if (best == none) return full_pass(how);
   if (tier.members.size() <= least_looks) {
     for (const std::uint32_t i : tier.members) {
-      if (good(i, how) && lighter(i, best)) best = i;
+      if (good(i, how) && lighter(i, best, how)) best = i;
     }
     return best;
   }
   for (std::uint32_t looks = 1; looks < least_looks; ++looks) {
     const std::uint32_t i = draw(tier);
-    if (good(i, how) && lighter(i, best)) best = i;
+    if (good(i, how) && lighter(i, best, how)) best = i;
   }
   return best;
 }

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "upstream/options.h"
+#include "upstream/service_time.h"
 #include "upstream/shared.h"
 
 namespace sluice::upstream {
@@ -66,6 +67,7 @@ class Balancer {
     base::Micros now{};
     bool panic = false;  // health bits are ignored
     std::uint32_t avoid = none;  // taken only if nothing else is usable
+    base::Micros half_life = ServiceTime{}.half_life();  // of what failures count as load
   };
 
   Balancer(Balance kind, std::uint64_t seed, Turns& turns);
@@ -110,8 +112,8 @@ class Balancer {
   bool live(Tier& tier, base::Micros now) const;
   std::uint32_t live_tier(base::Micros now);  // 0 if none is
   std::uint32_t draw(const Tier& tier) { return tier.members[tier.by_weight.draw(random_)]; }
-  // Less load per weight?
-  bool lighter(std::uint32_t a, std::uint32_t b) const;
+  // Less load per weight, failures included?
+  bool lighter(std::uint32_t a, std::uint32_t b, const Pick& how) const;
   std::uint32_t draw_good(const Tier& tier, const Pick& how, std::uint32_t other_than);
   std::uint32_t pick_p2c(const Tier& tier, const Pick& how);
   std::uint32_t pick_round_robin(const Tier& tier, const Pick& how);

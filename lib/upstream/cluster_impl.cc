@@ -62,7 +62,7 @@ class ClusterImpl::Kept final : public Offer {
 };
 
 Balancer::Pick ClusterImpl::how(const Want& want) const {
-  Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
+  Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none, service_time_.half_life()};
   if (want.avoid != nullptr) {  // compared, never looked into: it may be gone
     for (std::uint32_t i = 0; i < endpoints_.size(); ++i) {
       if (endpoints_[i].get() == want.avoid) pick.avoid = i;

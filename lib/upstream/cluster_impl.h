@@ -131,6 +131,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   const PoolOptions& pool_options() const override { return options_->pool; }
   Connector& connector() override { return *connector_; }
   UpstreamMetrics& metrics() override { return metrics_; }
+  ServiceTime& service_time() override { return service_time_; }
   Random& random() override { return balancer_.random(); }
   base::Slab<Connection>& slab() override { return slab_; }
   bool single_use() const override { return options_->proxy_protocol != net::ProxyProtocolOut::off; }
@@ -181,6 +182,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   std::shared_ptr<const UpstreamOptions> options_;
   std::unique_ptr<Connector> connector_;
   Balancer balancer_;
+  ServiceTime service_time_;
   base::Slab<Connection> slab_;
   std::vector<std::unique_ptr<Endpoint>> endpoints_;  // by balancer index
   std::vector<std::unique_ptr<Endpoint>> leaving_;

@@ -23,18 +23,19 @@ http::CloseCause cause_of(const DialFailure& why) {
 
 // ---- Lease
 
-Lease::Lease(Endpoint& endpoint) : endpoint_(&endpoint), counted_(true) {
+Lease::Lease(Endpoint& endpoint) : endpoint_(&endpoint), since_(endpoint.now()), counted_(true) {
   endpoint.hold();
   endpoint.begin_request();
 }
 
 Lease::Lease(Lease&& o) noexcept
-    : endpoint_(std::exchange(o.endpoint_, nullptr)), counted_(std::exchange(o.counted_, false)) {}
+    : endpoint_(std::exchange(o.endpoint_, nullptr)), since_(o.since_), counted_(std::exchange(o.counted_, false)) {}
 
 Lease& Lease::operator=(Lease&& o) noexcept {
   if (this != &o) {
     let_go();
     endpoint_ = std::exchange(o.endpoint_, nullptr);
+    since_ = o.since_;
     counted_ = std::exchange(o.counted_, false);
   }
   return *this;
@@ -45,7 +46,7 @@ Lease::~Lease() { let_go(); }
 void Lease::done(Outcome outcome) {
   if (!counted_) return;
   counted_ = false;
-  endpoint_->end_request(outcome);
+  endpoint_->end_request(outcome, since_);
 }
 
 void Lease::let_go() {
@@ -358,15 +359,21 @@ void Endpoint::begin_request() {
   host_.on_lease(1);
 }
 
-void Endpoint::end_request(Outcome outcome) {
+base::Micros Endpoint::now() const { return host_.loop().now(); }
+
+void Endpoint::end_request(Outcome outcome, base::Micros since) {
   shared_->end_request();
   host_.on_lease(-1);
   switch (outcome) {
-    case Outcome::idle_race: return shared_->note_race(host_.loop().now());
+    case Outcome::unknown: return;
+    case Outcome::answered: return host_.service_time().add(now() - since);
+    case Outcome::server_error:
+    case Outcome::gateway:
+    case Outcome::refused:
+    case Outcome::reset:
+    case Outcome::timeout: return shared_->penalise(now(), host_.service_time().half_life());
+    case Outcome::idle_race: return shared_->note_race(now());
     case Outcome::no_upgrade: return shared_->note_no_connect();
-    case Outcome::unknown:
-    case Outcome::success:
-    case Outcome::failure: return;  // passive health will look at these
   }
 }
 

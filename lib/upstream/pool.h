@@ -17,6 +17,7 @@
 #include "upstream/cluster.h"
 #include "upstream/connector.h"
 #include "upstream/metrics.h"
+#include "upstream/service_time.h"
 #include "upstream/shared.h"
 
 namespace sluice::upstream {
@@ -35,6 +36,7 @@ class PoolHost {
   virtual const PoolOptions& pool_options() const = 0;
   virtual Connector& connector() = 0;
   virtual UpstreamMetrics& metrics() = 0;
+  virtual ServiceTime& service_time() = 0;
   virtual Random& random() = 0;
   virtual base::Slab<Connection>& slab() = 0;
   virtual bool single_use() const = 0;  // PROXY protocol: a connection serves one client only
@@ -181,7 +183,8 @@ class Endpoint {
   void hold() { ++leases_; }
   void let_go();
   void begin_request();
-  void end_request(Outcome outcome);
+  void end_request(Outcome outcome, base::Micros since);
+  base::Micros now() const;
 
  private:
   friend class Connection;

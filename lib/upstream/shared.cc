@@ -68,6 +68,25 @@ void SharedEndpoint::connected() {
   aside_until_.store(0, std::memory_order_relaxed);
 }
 
+// By half in each half-life, along a straight line within one.
+std::uint32_t SharedEndpoint::decayed(Penalty penalty, base::Micros now, base::Micros half_life) {
+  const auto at = static_cast<std::int64_t>(penalty.at << 4);
+  const std::int64_t age = std::max<std::int64_t>(now.count - at, 0);  // another worker's clock may be ahead of ours
+  const std::int64_t halves = age / half_life.count;
+  if (halves >= 20) return 0;
+  const std::int64_t units = static_cast<std::int64_t>(penalty.units) >> halves;
+  return static_cast<std::uint32_t>(units - units * (age - halves * half_life.count) / (2 * half_life.count));
+}
+
+void SharedEndpoint::penalise(base::Micros now, base::Micros half_life) {
+  Penalty before = penalty_.load(std::memory_order_relaxed);
+  Penalty after;
+  do {
+    after.units = std::min(decayed(before, now, half_life) + load_unit, penalties_most * load_unit) & 0xf'ffff;
+    after.at = std::max(static_cast<std::uint64_t>(now.count) >> 4, std::uint64_t{before.at}) & 0xfff'ffff'ffff;
+  } while (!penalty_.compare_exchange_weak(before, after, std::memory_order_relaxed));
+}
+
 // ---- RetryBudget
 
 RetryBudget::RetryBudget(std::uint32_t workers) : workers_(workers), shares_(std::make_unique<Share[]>(workers)) {}

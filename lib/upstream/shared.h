@@ -61,6 +61,20 @@ class alignas(64) SharedEndpoint {
   void end_connect() { connecting_.fetch_sub(1, std::memory_order_relaxed); }
   std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
   std::uint32_t load() const { return in_flight() + connecting_.load(std::memory_order_relaxed); }
+  // What fails at once has nothing in flight ever, and least load would send it everything. So each request that it
+  // failed or refused counts as one in flight for the upstream's usual service time, decaying (half_life: see
+  // ServiceTime). Written by failures only.
+  static constexpr std::uint32_t load_unit = 64;  // of load_units(): one request
+  static constexpr std::uint32_t penalties_most = 8'192;  // what the penalty may count as
+  void penalise(base::Micros now, base::Micros half_life);
+  std::uint32_t penalty(base::Micros now, base::Micros half_life) const {
+    const Penalty penalty = penalty_.load(std::memory_order_relaxed);
+    return penalty.units == 0 ? 0 : decayed(penalty, now, half_life);
+  }
+  // Load and penalty, in 1 / load_unit of a request.
+  std::uint64_t load_units(base::Micros now, base::Micros half_life) const {
+    return std::uint64_t{load()} * load_unit + penalty(now, half_life);
+  }
 
   bool healthy() const { return healthy_.load(std::memory_order_relaxed); }
   // When it began to slow-start; 0 = it never did, or is no newcomer.
@@ -100,6 +114,13 @@ class alignas(64) SharedEndpoint {
 
  private:
   friend class SharedUpstream;
+  // In one word, so that nobody reads the amount of one time as that of another.
+  struct Penalty {
+    std::uint64_t units : 20 = 0;
+    std::uint64_t at : 44 = 0;  // in 16 us since the clock's start: eight years
+  };
+  static_assert(std::atomic<Penalty>::is_always_lock_free);
+  static std::uint32_t decayed(Penalty penalty, base::Micros now, base::Micros half_life);
   // A line of its own for what every pick reads. Every request here writes it: with requests in flight counted per
   // worker, two workers would both think an endpoint idle. The rest of the line changes seldom.
   std::atomic<std::uint32_t> in_flight_{0};
@@ -109,6 +130,7 @@ class alignas(64) SharedEndpoint {
   std::atomic<std::uint32_t> aside_level_{0};
   std::atomic<std::int64_t> race_at_{0};
   std::atomic<std::int64_t> ramp_since_{0};
+  std::atomic<Penalty> penalty_{};
   std::atomic<std::uint32_t> connections_{0};
   std::atomic<std::uint32_t> tunnels_{0};
   mutable std::atomic<std::uint32_t> stream_limit_{0};

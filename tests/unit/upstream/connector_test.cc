@@ -209,7 +209,7 @@ struct House {
     void on_sent(size_t) override {}
     void on_malformed(http::Head&, const http::Failure&) override {}
     void on_closed(const http::Failure& why) override {
-      grant.lease.done(why.clean() ? Outcome::success : Outcome::failure);
+      grant.lease.done(why.clean() ? Outcome::answered : Outcome::reset);
       closed = why;
       over = true;
     }

@@ -121,7 +121,7 @@ TEST_CASE("active connections of an address that left finish their request; in t
   w.sim.settle();
   CHECK(w.closed(CloseCause::dns_removed) == 1);
   CHECK(w.gauge(metrics::Name::upstream_connections, "active") == 1);
-  tunnel.grant.lease.done(Outcome::success);
+  tunnel.grant.lease.done(Outcome::answered);
   tunnel.session().end(CloseCause::tunnel_end);
   w.requests.clear();
   w.sim.settle();

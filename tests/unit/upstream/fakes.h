@@ -225,7 +225,7 @@ class Request final : public Waiter, public http::Sink {
   FakeSession& session() { return session_of(grant.stream); }
   std::string endpoint() const { return std::string(endpoint_name(*grant.lease.endpoint())); }
   // The answer is complete.
-  void finish(Outcome outcome = Outcome::success) {
+  void finish(Outcome outcome = Outcome::answered) {
     FakeSession& s = session();
     grant.stream = nullptr;
     grant.lease.done(outcome);

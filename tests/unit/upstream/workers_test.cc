@@ -214,7 +214,7 @@ TEST_CASE("no count drifts, whatever happens") {
             break;
           }
           live.erase(live.begin() + static_cast<std::ptrdiff_t>(i));
-          const Outcome outcome = random.one_in(20) ? Outcome::idle_race : Outcome::success;
+          const Outcome outcome = random.one_in(20) ? Outcome::idle_race : Outcome::answered;
           w.sim.post({}, [r, outcome] { r->finish(outcome); });
           break;
         }

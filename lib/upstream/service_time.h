@@ -1,0 +1,27 @@
+// What a failure that took no time counts as: the time that a success would have taken.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/clock.h"
+
+namespace sluice::upstream {
+
+// How long an upstream usually takes to serve a request, as one worker sees it: a moving average of those that were
+// answered (a request that fails at once says nothing of it), of one in eight.
+class ServiceTime {
+ public:
+  static constexpr base::Micros least{
+      10'000};  // the floor: one that serves in 1 ms is not sent 1,000 failures a second
+  static constexpr base::Micros most{10'000'000};  // a tunnel of hours counts as this
+  void add(base::Micros took) { usual_ += (std::clamp(took.count, least.count, most.count) - usual_) / 8; }
+  base::Micros usual() const { return base::Micros{usual_}; }
+  // Something that decays by half in this time weighs, over all time, as much as if it stayed whole for usual().
+  base::Micros half_life() const { return base::Micros{usual_ * 693 / 1'000}; }
+
+ private:
+  std::int64_t usual_ = least.count;
+};
+
+}  // namespace sluice::upstream

@@ -1,0 +1,134 @@
+// What fails at once counts as load: no balancer sends it more than its share. Requests as events on a clock, no worker.
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include "upstream/balancer.h"
+
+namespace {
+
+using namespace sluice;
+using namespace sluice::upstream;
+
+constexpr base::Micros start{10'000'000};
+
+SharedEndpoint an_endpoint() { return {1, "10.0.0.1:80", *net::Address::parse("10.0.0.1:80")}; }
+
+// Three endpoints, and `clients` that each send their next request when they have the answer to the last. The first
+// endpoint fails at once, the others serve in about `service`.
+struct Story {
+  Balance kind = Balance::p2c;
+  std::uint32_t clients = 12;
+  base::Micros service{20'000};
+  std::uint64_t seed = 1;
+};
+
+std::vector<std::uint32_t> shares(const Story& story, std::uint32_t requests) {
+  SharedUpstream shared("app", 1);
+  std::vector<EndpointSpec> specs;
+  for (const char* name : {"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"}) {
+    specs.push_back(EndpointSpec{name, *net::Address::parse(name), 1});
+  }
+  const EndpointSetPtr set = shared.set_endpoints(specs, 50);
+  Balancer balancer(story.kind, story.seed, shared.turns());
+  std::vector<Candidate> candidates;
+  for (const EndpointEntry& e : set->entries) candidates.push_back({e.endpoint.get(), e.weight, e.priority});
+  balancer.rebuild(std::move(candidates), story.kind);
+
+  struct Request {
+    std::uint32_t at;
+    base::Micros since;
+  };
+  constexpr std::uint32_t failing = 0;
+  Random random(story.seed + 77);
+  ServiceTime usual;
+  std::vector<std::uint32_t> counts(3);
+  std::multimap<std::int64_t, Request> ends;
+  base::Micros now = start;
+  const auto send = [&] {
+    const std::uint32_t i = balancer.pick({now, false, Balancer::none, usual.half_life()});
+    ++counts[i];
+    set->entries[i].endpoint->begin_request();
+    const auto took = static_cast<std::int64_t>(
+        i == failing ? 100 : story.service.count / 2 + random.below(static_cast<std::uint32_t>(story.service.count)));
+    ends.emplace(now.count + took, Request{i, now});
+  };
+  for (std::uint32_t c = 0; c < story.clients; ++c) send();
+  for (std::uint32_t n = story.clients; n < requests; ++n) {
+    const auto next = ends.begin();
+    const Request done = next->second;
+    now = base::Micros{next->first};
+    ends.erase(next);
+    SharedEndpoint& endpoint = *set->entries[done.at].endpoint;
+    endpoint.end_request();
+    if (done.at == failing) {
+      endpoint.penalise(now, usual.half_life());
+    } else {
+      usual.add(now - done.since);
+    }
+    send();
+  }
+  return counts;
+}
+
+TEST_CASE("an endpoint that fails at once gets no more than its share") {
+  for (const Balance kind : {Balance::p2c, Balance::least_requests, Balance::round_robin}) {
+    for (const std::uint32_t clients : {1u, 2u, 4u, 12u, 60u}) {
+      for (const std::int64_t service : {1'000, 20'000, 500'000}) {
+        for (const std::uint64_t seed : {1u, 2u, 3u}) {
+          CAPTURE(static_cast<int>(kind));
+          CAPTURE(clients);
+          CAPTURE(service);
+          const std::vector<std::uint32_t> got = shares({kind, clients, base::Micros{service}, seed}, 6'000);
+          CHECK(got[0] <= 6'000 * 35 / 100);
+          CHECK(got[0] > 0);  // asked now and then: it may be well again
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a penalty decays by half in each half-life, and weighs what one request in flight does in the usual time") {
+  SharedEndpoint e = an_endpoint();
+  const base::Micros half{10'000};
+  CHECK(e.load_units(start, half) == 0);
+  e.penalise(start, half);
+  e.penalise(start, half);
+  CHECK(e.load_units(start, half) == 2 * SharedEndpoint::load_unit);
+  CHECK(e.load_units(start + half, half) == SharedEndpoint::load_unit);
+  CHECK(e.penalty(start + base::Micros{15'000}, half) == SharedEndpoint::load_unit * 3 / 4);
+  CHECK(e.penalty(start - half, half) == 2 * SharedEndpoint::load_unit);  // a worker whose clock is behind
+  CHECK(e.penalty(start + base::Micros{1'000'000'000}, half) == 0);
+  CHECK(e.load() == 0);  // caps and room go by what is there
+
+  ServiceTime usual;
+  for (int i = 0; i < 200; ++i) usual.add(base::Micros{100'000});
+  CHECK(usual.usual().count == doctest::Approx(100'000).epsilon(0.01));
+  SharedEndpoint other = an_endpoint();
+  other.penalise(start, usual.half_life());
+  double area = 0;
+  for (std::int64_t t = 0; t < 2'000'000; t += 1'000) {
+    area += other.penalty(start + base::Micros{t}, usual.half_life()) * 1'000.0 / SharedEndpoint::load_unit;
+  }
+  CHECK(area == doctest::Approx(100'000).epsilon(0.08));
+}
+
+TEST_CASE("penalties and the usual time have bounds") {
+  SharedEndpoint e = an_endpoint();
+  const base::Micros half{10'000'000};
+  for (std::uint32_t i = 0; i < SharedEndpoint::penalties_most; ++i) e.penalise(start, half);
+  CHECK(e.penalty(start, half) == SharedEndpoint::penalties_most * SharedEndpoint::load_unit);
+  e.penalise(start, half);
+  CHECK(e.penalty(start, half) == SharedEndpoint::penalties_most * SharedEndpoint::load_unit);
+
+  ServiceTime usual;
+  for (int i = 0; i < 200; ++i) usual.add(base::Micros{3'600'000'000});
+  CHECK(usual.usual() <= ServiceTime::most);
+  for (int i = 0; i < 200; ++i) usual.add(base::Micros{1});
+  CHECK(usual.usual() >= ServiceTime::least);
+}
+
+}  // namespace
