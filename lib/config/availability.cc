@@ -25,7 +25,7 @@ constexpr Row table[] = {
     {Feature::slow_start, Built::yes, "slow start"},
     {Feature::circuit, Built::no, "the circuit breaker"},
     {Feature::early_data, Built::no, "TLS early data"},
-    {Feature::rate_limit, Built::no, "rate limiting"},
+    {Feature::rate_limit, Built::yes, "rate limiting"},
 };
 
 constexpr bool in_order() {

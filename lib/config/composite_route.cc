@@ -1,6 +1,7 @@
 // Codecs of what a route matches, does and edits; see composite.h.
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/text.h"
 #include "config/composite.h"
 #include "route/path.h"
@@ -259,9 +260,43 @@ void AllowedClients::read(const Node& node, Reader& reader) {
 
 std::string AllowedClients::print() const { return to_ ? Cidrs(*to_).print() : ""; }
 
+namespace {
+
+void read_rate_key(const Node& node, Reader& reader, route::RateLimit& limit) {
+  const auto text = read_text(node, reader);
+  if (!text) return;
+  if (text->starts_with("header:")) {
+    limit.key = route::RateKey::header;
+    if (auto name = read_field_name(text->substr(7), node.at, reader, Edits::no)) limit.key_name = std::move(*name);
+  } else if (text->starts_with("cookie:")) {
+    // RFC 6265 4.1.1: a cookie's name is a token, as that of a field, but its case counts.
+    limit.key = route::RateKey::cookie;
+    limit.key_name = text->substr(7);
+    if (const std::string wrong = field_name(limit.key_name); !wrong.empty())
+      reader.error(node.at, concat({quoted(limit.key_name), " is no name of a cookie (RFC 6265 4.1.1)"}));
+  } else if (*text == "route") {
+    limit.key = route::RateKey::route;
+  } else if (*text != "client_ip") {
+    reader.error(node.at, "takes key \"client_ip\", \"header:NAME\", \"cookie:NAME\" or \"route\"",
+                 std::string(nearest(*text, {"client_ip", "route"})));
+  }
+}
+
+std::string rate_key_text(const route::RateLimit& limit) {
+  switch (limit.key) {
+    case route::RateKey::client_ip: return "client_ip";
+    case route::RateKey::header: return concat({"header:", limit.key_name});
+    case route::RateKey::cookie: return concat({"cookie:", limit.key_name});
+    case route::RateKey::route: return "route";
+  }
+  UNREACHABLE();
+}
+
+}  // namespace
+
 void RateLimitCodec::read(const Node& node, Reader& reader) {
   constexpr std::int64_t requests_max = 1'000'000'000;
-  InlineTable table(node, reader, {"requests", "per", "burst", "key"});
+  InlineTable table(node, reader, {"requests", "per", "burst", "key", "dry_run"});
   if (!table.good()) return;
   route::RateLimit limit;
   if (const Node* requests = table.need("requests")) Number(limit.requests, 1, requests_max).read(*requests, reader);
@@ -269,23 +304,16 @@ void RateLimitCodec::read(const Node& node, Reader& reader) {
   if (const Node* per = table.find("per"))
     Duration(limit.per, {.min = base::millis(1), .max = base::hours(24)}).read(*per, reader);
   if (const Node* burst = table.find("burst")) Number(limit.burst, 1, requests_max).read(*burst, reader);
-  if (const Node* key = table.find("key")) {
-    const auto text = read_text(*key, reader);
-    if (text && text->starts_with("header:")) {
-      limit.key = route::RateKey::header;
-      if (auto name = read_field_name(text->substr(7), key->at, reader, Edits::no)) limit.key_name = std::move(*name);
-    } else if (text && *text != "client_ip") {
-      reader.error(key->at, "takes key \"client_ip\" or \"header:NAME\"", std::string(nearest(*text, {"client_ip"})));
-    }
-  }
+  if (const Node* key = table.find("key")) read_rate_key(*key, reader, limit);
+  if (const Node* dry_run = table.find("dry_run")) Flag(limit.dry_run).read(*dry_run, reader);
   to_ = std::move(limit);
 }
 
 std::string RateLimitCodec::print() const {
   if (!to_) return "";
-  const std::string key = to_->key == route::RateKey::client_ip ? "client_ip" : concat({"header:", to_->key_name});
   return concat({"{ requests = ", std::to_string(to_->requests), ", per = ", print_duration(to_->per),
-                 ", burst = ", std::to_string(to_->burst), ", key = ", quoted(key), " }"});
+                 ", burst = ", std::to_string(to_->burst), ", key = ", quoted(rate_key_text(*to_)),
+                 ", dry_run = ", to_->dry_run ? "true" : "false", " }"});
 }
 
 }  // namespace sluice::config

@@ -105,8 +105,10 @@ void visit_limits(Visitor& v, route::RouteOptions& o) {
       AllowedClients(o.allow));
   key(v, {"deny", Takes::now, "addresses and blocks that may not", "[]: nobody is denied"}, Cidrs(o.deny));
   key(v,
-      {"rate_limit", Takes::now, "token bucket by client_ip or \"header:NAME\"", "absent: none", Feature::rate_limit,
-       "{ requests = 100, per = \"1s\", burst = 200, key = \"client_ip\" }"},
+      {"rate_limit", Takes::now,
+       "requests a key may begin, above them 429; key = \"client_ip\", \"header:NAME\", \"cookie:NAME\" or \"route\"",
+       "absent: none; dry_run only counts", Feature::rate_limit,
+       "{ requests = 100, per = \"1s\", burst = 200, key = \"client_ip\", dry_run = false }"},
       RateLimitCodec(o.rate_limit));
 }
 

@@ -8,6 +8,7 @@
 #include "base/pages.h"
 #include "base/text.h"
 #include "exchange/access_log.h"
+#include "exchange/admission.h"
 #include "exchange/local_reply.h"
 #include "http/grpc.h"
 #include "http/validate.h"
@@ -144,6 +145,7 @@ void Exchange::take_route() {
   counted_in_flight_ = true;
   normal_path_ = match.path;
   if (!is_admitted(client_, options().deny, options().allow)) return fail(refused(Kind::denied));
+  if (!pay_rate()) return fail(refused(Kind::rate_limited));
   if (options().max_body != 0 && head_->content_length.value_or(0) > options().max_body)
     return fail(refused(Kind::body_too_large));
   switch (options().action) {
@@ -151,6 +153,21 @@ void Exchange::take_route() {
     case route::Action::respond: return respond();
     case route::Action::proxy: return proxy();
   }
+}
+
+// Once for a request, however often it is tried.
+bool Exchange::pay_rate() {
+  const RateCells& rate = site_.route(route_index_).rate;
+  if (rate.limiter == nullptr) return true;
+  const route::RateLimit& limit = *options().rate_limit;
+  const RateLimiter::Verdict verdict = rate.limiter->take(rate_key(limit, client_, head_->fields), env_.loop.now());
+  if (verdict.admitted) {
+    rate.allowed->add();
+    return true;
+  }
+  (limit.dry_run ? rate.would_limit : rate.limited)->add();
+  rate_wait_ = verdict.wait_seconds;
+  return limit.dry_run;
 }
 
 // ---- the client's body, and its end -----------------------------------------------------------------------------
@@ -260,6 +277,10 @@ void Exchange::reply_locally(const Failure& why) {
     reply.reason = http::reason_word(why.kind);
   http::Head answer(arena);
   answer.last = why.kind == Kind::bad_request;  // what is ambiguous may be followed by what is smuggled
+  if (why.kind == Kind::rate_limited) {
+    reply.retry_after = rate_wait_;
+    add_rate_fields(answer.fields, *site_.route(route_index_).rate.limiter, rate_wait_);
+  }
   answer_ = Answer::ended;
   if (grpc_) {
     const http::GrpcStatus status = http::grpc_status_of(why.kind);

@@ -72,6 +72,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   bool answer_health();
   bool answer_max_forwards();
   void take_route();
+  bool pay_rate();
   void proxy();
   void edit_request();
   bool must_hold_back();
@@ -145,6 +146,7 @@ class Exchange final : public http::Sink, private Attempt::User, private Deadlin
   uint32_t upstream_index_ = 0;
   uint16_t status_ = 0;
   uint16_t attempts_ = 0;
+  uint32_t rate_wait_ = 0;  // seconds, of what was refused by a rate limit
   Answer answer_ = Answer::none;
   bool request_ended_ = false;
   bool downstream_closed_ = false;

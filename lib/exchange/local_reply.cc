@@ -3,6 +3,15 @@
 #include <charconv>
 
 namespace sluice::exchange {
+namespace {
+
+void add_number(http::Fields& to, http::Token token, uint32_t number) {
+  char digits[10];
+  const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;
+  to.add(token, to.arena().copy({digits, static_cast<size_t>(end - digits)}));
+}
+
+}  // namespace
 
 std::string_view phrase_of(uint16_t status) {
   switch (status) {
@@ -37,7 +46,7 @@ std::string_view phrase_of(uint16_t status) {
 Reply reply_for(http::Kind kind, base::Arena& arena) {
   Reply reply;
   reply.status = http::status_of(kind);
-  reply.retry_after = reply.status == 503;
+  reply.retry_after = reply.status == 503 ? 1 : 0;
   char digits[4];
   const auto end = std::to_chars(digits, digits + 4, reply.status).ptr;
   reply.body =
@@ -47,10 +56,7 @@ Reply reply_for(http::Kind kind, base::Arena& arena) {
 
 // grpc-message is percent-encoded; the phrases of phrase_of() hold nothing that must be.
 void add_grpc_status(http::Fields& to, http::GrpcStatus status, const Reply& reply) {
-  base::Arena& arena = to.arena();
-  char digits[4];
-  const auto end = std::to_chars(digits, digits + 4, static_cast<unsigned>(status)).ptr;
-  to.add(http::Token::grpc_status, arena.copy({digits, static_cast<size_t>(end - digits)}));
+  add_number(to, http::Token::grpc_status, static_cast<uint32_t>(status));
   to.add(http::Token::grpc_message, reply.body.substr(0, reply.body.find('\n')));
 }
 
@@ -70,7 +76,7 @@ size_t send_reply(http::Stream& stream, http::Method method, const Reply& reply,
   if (has_body && !head.fields.has(http::Token::content_type))
     head.fields.add(http::Token::content_type, reply.content_type);
   if (!reply.location.empty()) head.fields.add(http::Token::location, reply.location);
-  if (reply.retry_after) head.fields.add(http::Token::retry_after, "1");
+  if (reply.retry_after != 0) add_number(head.fields, http::Token::retry_after, reply.retry_after);
   if (reply.status == 405) head.fields.add("allow", "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
   if (!reply.reason.empty()) head.fields.add(http::Token::x_sluice_reason, reply.reason);
   if (!has_body || method == http::Method::head) {

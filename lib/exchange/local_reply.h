@@ -15,7 +15,7 @@ struct Reply {
   std::string_view content_type = "text/plain";
   std::string_view location;                   // redirects
   std::string_view reason;                     // x-sluice-reason; "" = not told
-  bool retry_after = false;                    // 503: Retry-After: 1
+  uint32_t retry_after = 0;                    // seconds; 0 = no Retry-After
 };
 
 // The answer to a failure: status and a one-line body; HEAD gets no body.

@@ -25,6 +25,7 @@
 namespace sluice::exchange {
 
 class AccessLog;
+class RateLimiter;
 
 struct ListenerSite {
   std::string name;
@@ -34,9 +35,18 @@ struct ListenerSite {
   std::string health_path;  // "": none
 };
 
+// Of a route with a rate_limit: its buckets, which are the process's, and rate_limit_total{route,outcome}.
+struct RateCells {
+  RateLimiter* limiter = nullptr;  // nullptr: no limit
+  metrics::Counter* allowed = nullptr;
+  metrics::Counter* limited = nullptr;
+  metrics::Counter* would_limit = nullptr;
+};
+
 struct RouteCells {
   metrics::Histogram* duration = nullptr;  // request_duration_seconds{route}
   metrics::Gauge* in_flight = nullptr;  // requests_in_flight{route}
+  RateCells rate;
 };
 
 struct UpstreamCells {

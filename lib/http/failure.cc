@@ -51,7 +51,8 @@ GrpcStatus grpc_status_of(Kind kind) {
     case Kind::denied: return GrpcStatus::permission_denied;
     case Kind::body_too_large:
     case Kind::uri_too_long:
-    case Kind::headers_too_large: return GrpcStatus::resource_exhausted;
+    case Kind::headers_too_large:
+    case Kind::rate_limited: return GrpcStatus::resource_exhausted;
     case Kind::not_implemented:
     case Kind::version:
     case Kind::no_route:
@@ -60,7 +61,6 @@ GrpcStatus grpc_status_of(Kind kind) {
     case Kind::expectation:
     case Kind::loop:
     case Kind::bad_response: return GrpcStatus::internal;
-    case Kind::rate_limited:
     case Kind::misdirected:
     case Kind::too_early:
     case Kind::connect_failed:

@@ -60,8 +60,8 @@ struct Respond {
   bool operator==(const Respond&) const = default;
 };
 
-// `rate_limit`: what separates the buckets; `header` takes RateLimit::key_name.
-enum class RateKey : std::uint8_t { client_ip, header };
+// `rate_limit`: what separates the buckets; `header` and `cookie` take RateLimit::key_name, `route` has one for all.
+enum class RateKey : std::uint8_t { client_ip, header, cookie, route };
 
 struct RateLimit {
   std::uint32_t requests = 0;
@@ -69,6 +69,7 @@ struct RateLimit {
   std::uint32_t burst = 0;
   RateKey key = RateKey::client_ip;
   std::string key_name;
+  bool dry_run = false;  // only count what would be refused
   bool operator==(const RateLimit&) const = default;
 };
 

@@ -49,7 +49,14 @@ ListenerCells WorkerMeter::listener(const std::string& name) const {
 
 exchange::RouteCells WorkerMeter::route(const std::string& name) const {
   return {&registry_.histogram(Name::request_duration_seconds, {name}, worker_),
-          &registry_.gauge(Name::requests_in_flight, {name}, worker_)};
+          &registry_.gauge(Name::requests_in_flight, {name}, worker_),
+          {}};
+}
+
+exchange::RateCells WorkerMeter::rate(const std::string& route, exchange::RateLimiter& limiter) const {
+  return {&limiter, &registry_.counter(Name::rate_limit_total, {route, "allowed"}, worker_),
+          &registry_.counter(Name::rate_limit_total, {route, "limited"}, worker_),
+          &registry_.counter(Name::rate_limit_total, {route, "would_limit"}, worker_)};
 }
 
 exchange::UpstreamCells WorkerMeter::upstream(const std::string& name) const {
@@ -65,6 +72,12 @@ metrics::Counter& WorkerMeter::upstream_error(const std::string& name, http::Kin
 void declare_route(metrics::Registry& registry, std::string_view name) {
   registry.declare(Name::request_duration_seconds, {name});
   registry.declare(Name::requests_in_flight, {name});
+}
+
+void declare_rate_limit(metrics::Registry& registry, std::string_view route) {
+  for (const std::string_view outcome : {"allowed", "limited", "would_limit"}) {
+    registry.declare(Name::rate_limit_total, {route, outcome});
+  }
 }
 
 void declare_upstream(metrics::Registry& registry, std::string_view name) {

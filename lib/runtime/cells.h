@@ -33,6 +33,7 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   // Cells of one listener, route and upstream of a configuration.
   ListenerCells listener(const std::string& name) const;
   exchange::RouteCells route(const std::string& name) const;
+  exchange::RateCells rate(const std::string& route, exchange::RateLimiter& limiter) const;
   exchange::UpstreamCells upstream(const std::string& name) const;
   metrics::Counter& upstream_error(const std::string& name, http::Kind kind) const;
   metrics::RequestCounters requests(std::shared_ptr<const metrics::RequestLabels> labels) const {
@@ -56,6 +57,7 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
 // Workers ask for the cells of a route and an upstream when the first request comes to it; in the scrape they stand
 // from the start, at zero.
 void declare_route(metrics::Registry& registry, std::string_view name);
+void declare_rate_limit(metrics::Registry& registry, std::string_view route);
 void declare_upstream(metrics::Registry& registry, std::string_view name);
 
 }  // namespace sluice::runtime

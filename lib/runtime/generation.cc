@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "exchange/ids.h"
 #include "runtime/acceptor.h"
 #include "runtime/sources.h"
 #include "tls/authorities.h"
@@ -63,6 +64,28 @@ class Builder {
     if (options.pool.min_idle != 0) to.warm.push_back(index);
     to.index.emplace(made.shared.get(), index);
     to.upstreams.push_back(std::move(made));
+  }
+
+  // What clients owe is kept while a route of that name counts as it did. With other numbers it begins anew: a debt of
+  // the old limit says nothing about the new one.
+  void rate_limiters(Generation& to) {
+    std::unordered_map<std::string_view, const std::shared_ptr<exchange::RateLimiter>*> before;
+    for (size_t i = 0; previous_ != nullptr && i < previous_->rate_limiters.size(); ++i) {
+      if (previous_->rate_limiters[i] != nullptr)
+        before.emplace(previous_->snapshot->routes[i].name, &previous_->rate_limiters[i]);
+    }
+    for (const route::RouteOptions& route : snapshot_.routes) {
+      auto& made = to.rate_limiters.emplace_back();
+      if (!route.rate_limit) continue;
+      const auto it = before.find(route.name);
+      if (it != before.end() && (*it->second)->counts_as(*route.rate_limit)) {
+        made = *it->second;
+      } else {
+        exchange::Random random = exchange::Random::from_system();
+        const base::KeyedHash hash(random.next(), random.next());
+        made = std::make_shared<exchange::RateLimiter>(*route.rate_limit, hash);
+      }
+    }
   }
 
   // Which open socket each address goes on with: one is known by its address, whatever its listener is called and where
@@ -222,6 +245,7 @@ std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& lo
   builder.keep_sockets();
   for (uint32_t i = 0; i < loaded.snapshot->listeners.size(); ++i) builder.listener(*made, i);
   for (uint32_t i = 0; i < loaded.snapshot->upstreams.size(); ++i) builder.upstream(*made, i);
+  builder.rate_limiters(*made);
   if (builder.problems.empty()) builder.set_modes();
   if (!builder.problems.empty()) return std::unexpected(std::move(builder.problems));
   return made;

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "config/diff.h"
 #include "config/load.h"
+#include "exchange/rate_limiter.h"
 #include "metrics/request_counters.h"
 #include "route/router.h"
 #include "runtime/listen_socket.h"
@@ -45,6 +46,7 @@ struct Generation {
   std::unique_ptr<const route::Router> router;
   std::vector<std::shared_ptr<const Listening>> listeners;  // by index
   std::vector<Backing> upstreams;  // by index
+  std::vector<std::shared_ptr<exchange::RateLimiter>> rate_limiters;  // by route; nullptr: it has none
   std::vector<config::Waiting> waiting;  // what the file says and only a restart takes
   std::shared_ptr<const metrics::RequestLabels> labels;
   std::unordered_map<const upstream::SharedUpstream*, uint32_t> index;  // of `upstreams`

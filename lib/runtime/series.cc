@@ -18,6 +18,9 @@ class Series::Books {
     publish(kinds_[0], names_of(snapshot.listeners), now);
     const auto routes = publish(kinds_[1], names_of(snapshot.routes), now);
     for (const std::string_view name : routes) declare_route(registry_, name);
+    for (const route::RouteOptions& route : snapshot.routes) {
+      if (route.rate_limit) declare_rate_limit(registry_, route.name);
+    }
     const auto upstreams = publish(kinds_[2], names_of(snapshot.upstreams), now);
     for (const Backing& backing : next.upstreams) {
       if (!upstreams.contains(backing.options->name)) continue;

@@ -166,7 +166,12 @@ const Worker::Placed& Worker::placed_of(const exchange::Site& site) const {
 
 exchange::RouteCells Worker::make_route_cells(const exchange::Site& site, uint32_t route) {
   if (route == exchange::no_route) return meter_.route("");
-  return meter_.route(placed_of(site).generation->labels->routes[route]);
+  const Generation& generation = *placed_of(site).generation;
+  const std::string& name = generation.labels->routes[route];
+  exchange::RouteCells cells = meter_.route(name);
+  const auto& limiter = generation.rate_limiters[route];
+  if (limiter != nullptr) cells.rate = meter_.rate(name, *limiter);
+  return cells;
 }
 
 exchange::UpstreamCells Worker::make_upstream_cells(const exchange::Site& site, uint32_t upstream) {

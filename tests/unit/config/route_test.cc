@@ -122,13 +122,19 @@ TEST_CASE("respond") {
   CHECK_HAS(bad(doing("respond = { body = \"" + body + "x\" }")), "more than 1 MiB");
 }
 
-TEST_CASE("rate limits, once they are built") {
+TEST_CASE("rate limits") {
   const auto limit = [](std::string_view inner) { return with(concat({"rate_limit = { ", inner, " }"})); };
   const Snapshot s = good(limit("requests = 100, key = \"header:X-Key\""), everything());
   CHECK(
       *s.routes[0].rate_limit ==
       route::RateLimit{
           .requests = 100, .per = base::seconds(1), .burst = 100, .key = route::RateKey::header, .key_name = "x-key"});
+  const Snapshot by_cookie = good(limit("requests = 1, key = \"cookie:Session\", dry_run = true"));
+  CHECK(by_cookie.routes[0].rate_limit->key == route::RateKey::cookie);
+  CHECK(by_cookie.routes[0].rate_limit->key_name == "Session");
+  CHECK(by_cookie.routes[0].rate_limit->dry_run);
+  CHECK(good(limit("requests = 1, key = \"route\"")).routes[0].rate_limit->key == route::RateKey::route);
+  CHECK_HAS(bad(limit("requests = 1, key = \"cookie:a b\"")), "is no name of a cookie");
   CHECK_HAS(bad(limit("per = \"1s\""), everything()), "rate_limit needs requests");
   CHECK_HAS(bad(limit("requests = 0"), everything()), "rate_limit.requests must be from 1");
   CHECK_HAS(bad(limit("requests = 1, per = \"0s\""), everything()), "rate_limit.per must be at least");

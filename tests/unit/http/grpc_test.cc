@@ -78,11 +78,10 @@ TEST_CASE("each failure has its status: what may be tried again is unavailable, 
       {"client_closed", GrpcStatus::cancelled},
       {"timeout request_timeout", GrpcStatus::deadline_exceeded},
       {"denied", GrpcStatus::permission_denied},
-      {"body_too_large uri_too_long headers_too_large", GrpcStatus::resource_exhausted},
+      {"body_too_large uri_too_long headers_too_large rate_limited", GrpcStatus::resource_exhausted},
       {"no_route method_not_allowed not_implemented version", GrpcStatus::unimplemented},
       {"bad_request expectation loop bad_response", GrpcStatus::internal},
       {"connect_failed connect_timeout tls_failed reset no_endpoint pool_timeout pool_full circuit_open overloaded "
-       "rate_limited "
        "misdirected too_early",
        GrpcStatus::unavailable},
   };
