@@ -1,3 +1,4 @@
+// KeyedHash against the vectors of its authors.
 #include "base/keyed_hash.h"
 
 #include <string>

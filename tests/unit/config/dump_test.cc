@@ -65,7 +65,8 @@ TEST_CASE("every key in config/full.toml has its default") {
   for (const Availability& available : {Availability::built(), Availability::everything()}) {
     const LoadOptions options{.available = available};
     bool all = true;
-    for (int f = 0; f <= static_cast<int>(Feature::rate_limit); ++f) all = all && available.has(static_cast<Feature>(f));
+    for (int f = 0; f <= static_cast<int>(Feature::rate_limit); ++f)
+      all = all && available.has(static_cast<Feature>(f));
     const std::string text = all ? uncommented(full_toml(available)) : full_toml(available);
     const Snapshot full = good(text, options);
     Snapshot plain = good(

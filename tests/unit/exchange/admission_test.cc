@@ -1,3 +1,4 @@
+// Whose bucket a request draws on: keys of addresses, fields and cookies.
 #include "exchange/admission.h"
 
 #include "base/arena.h"

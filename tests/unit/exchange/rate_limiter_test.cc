@@ -1,3 +1,4 @@
+// The buckets of a rate limit: rate and burst, waits, the ends of the ranges, a flood of keys, several workers at once.
 #include "exchange/rate_limiter.h"
 
 #include <atomic>
