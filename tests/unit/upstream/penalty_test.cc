@@ -1,4 +1,4 @@
-// What fails at once counts as load: no balancer sends it more than its share. Requests as events on a clock, no worker.
+// What fails at once counts as load: no balancer sends it more than its share. Events on a clock, no worker.
 #include <cstdint>
 #include <map>
 #include <string>
