@@ -398,7 +398,7 @@ void Exchange::on_deadline(Limit which) {
       cut_by_try_timeout_ = true;
       const upstream::Endpoint* const endpoint = attempt_.lease().endpoint();
       attempt_.done(upstream::Outcome::timeout);
-      attempt_.abandon({Kind::timeout, Where::upstream, Detail::none, false});
+      attempt_.abandon({Kind::timeout, Where::proxy, Detail::none, false});
       return attempt_failed({Kind::reset, Where::upstream, Detail::none, false}, endpoint);
     }
     case Limit::idle: {

@@ -15,7 +15,13 @@ std::string_view cause_word(CloseCause cause) {
     WORD(max_requests);
     WORD(protocol_error);
     WORD(extra_bytes);
-    WORD(request_aborted);
+    WORD(client_left);
+    WORD(client_stalled);
+    WORD(bad_request);
+    WORD(route_timeout);
+    WORD(retried);
+    WORD(upstream_failed);
+    WORD(early_answer);
     WORD(connect_failed);
     WORD(timeout);
     WORD(write_stalled);
@@ -31,6 +37,55 @@ std::string_view cause_word(CloseCause cause) {
 #undef WORD
   }
   return "";
+}
+
+Side ended_by(CloseCause cause) {
+  switch (cause) {
+    case CloseCause::peer_closed:
+    case CloseCause::peer_reset:
+    case CloseCause::peer_asked:
+    case CloseCause::connect_failed:
+    case CloseCause::tunnel_end: return Side::peer;
+    case CloseCause::idle_timeout:
+    case CloseCause::max_lifetime:
+    case CloseCause::max_requests:
+    case CloseCause::protocol_error:
+    case CloseCause::extra_bytes:
+    case CloseCause::client_left:
+    case CloseCause::client_stalled:
+    case CloseCause::bad_request:
+    case CloseCause::route_timeout:
+    case CloseCause::retried:
+    case CloseCause::upstream_failed:
+    case CloseCause::early_answer:
+    case CloseCause::timeout:
+    case CloseCause::write_stalled:
+    case CloseCause::health:
+    case CloseCause::dns_removed:
+    case CloseCause::reload:
+    case CloseCause::drain:
+    case CloseCause::given_up:
+    case CloseCause::shed:
+    case CloseCause::tls_failed:
+    case CloseCause::error: return Side::us;
+  }
+  return Side::us;
+}
+
+std::string_view side_word(Side side) { return side == Side::us ? "us" : "peer"; }
+
+CloseCause cause_of_cut(const Failure& why) {
+  switch (why.kind) {
+    case Kind::none: return CloseCause::early_answer;
+    case Kind::client_closed: return CloseCause::client_left;
+    case Kind::request_timeout: return CloseCause::client_stalled;
+    case Kind::timeout: return why.where == Where::proxy ? CloseCause::retried : CloseCause::route_timeout;
+    case Kind::shutdown: return CloseCause::drain;
+    case Kind::overloaded: return CloseCause::shed;
+    default: break;
+  }
+  if (why.where == Where::downstream) return CloseCause::bad_request;
+  return why.where == Where::proxy ? CloseCause::retried : CloseCause::upstream_failed;
 }
 
 }  // namespace sluice::http

@@ -245,7 +245,7 @@ void Client::answer_ended(net::ByteQueue& in) {
   }
   if (!asked_all) {
     transport_->close(net::Close::reset);
-    return end_session(CloseCause::request_aborted);
+    return end_session(CloseCause::early_answer);
   }
   if (last_) return end_session(cause_);
   if (!keeps) return end_session(CloseCause::peer_asked);

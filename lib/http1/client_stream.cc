@@ -87,12 +87,12 @@ void ClientStream::consume(size_t bytes) {
 
 // The connection ends: a request that was cut must not look whole, and an answer that nobody reads blocks the way. A
 // tunnel that both have ended is not cut: the client is gone, and its last bytes still have to leave.
-void ClientStream::cancel(const http::Failure&) {
+void ClientStream::cancel(const http::Failure& why) {
   CHECK(sink_ != nullptr);
   sink_ = nullptr;
   if (session_.phase_ != Client::Phase::busy) return;
   const bool whole = tunnel_ && answer_ == Answer::ended && writer_.ended();
-  if (!whole) return session_.cut(http::CloseCause::request_aborted);
+  if (!whole) return session_.cut(http::cause_of_cut(why));
   session_.transport_->limit_write_stall(Client::last_bytes_stall);
 }
 

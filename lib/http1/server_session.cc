@@ -217,7 +217,7 @@ void Server::drop_rest(net::ByteQueue& in) {
       s.request_ = ServerStream::Request::ended;
       if (!in.empty()) pause(next_request);
       return finish_request();
-    case BodyReader::Status::room: return begin_closing(CloseCause::request_aborted);
+    case BodyReader::Status::room: return begin_closing(CloseCause::early_answer);
     case BodyReader::Status::bad:
       host_.on_protocol_error(s.reader_.failure().clean() ? Detail::chunk : s.reader_.failure().detail);
       return begin_closing(CloseCause::protocol_error);
@@ -336,7 +336,7 @@ void Server::answer_done() {
   // Row 31: the answer has ended before the request.
   close_stream({});
   if (!keep_ || eof_ || (s.message_.framing == Framing::length && s.body_.remaining() > drain_bytes_max)) {
-    return begin_closing(CloseCause::request_aborted);
+    return begin_closing(CloseCause::early_answer);
   }
   phase_ = Phase::rest;
   dropped_ = 0;

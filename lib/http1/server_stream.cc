@@ -109,7 +109,7 @@ void ServerStream::consume(size_t bytes) {
 
 bool ServerStream::credit_open() const { return unconsumed_ < window_bytes; }
 
-void ServerStream::cancel(const http::Failure&) {
+void ServerStream::cancel(const http::Failure& why) {
   CHECK(sink_ != nullptr);
   sink_ = nullptr;
   if (session_.phase_ == Server::Phase::cut) return;
@@ -117,7 +117,7 @@ void ServerStream::cancel(const http::Failure&) {
     session_.keep_ = false;
     return;
   }
-  session_.cut({}, silent_since_.count >= 0 ? http::CloseCause::peer_closed : http::CloseCause::request_aborted);
+  session_.cut({}, silent_since_.count >= 0 ? http::CloseCause::peer_closed : http::cause_of_cut(why));
 }
 
 }  // namespace sluice::http1

@@ -218,8 +218,8 @@ void Acceptor::ended(Client& client, http::CloseCause cause) {
   if (client.begun()) {
     cells_.connections->add(-1);
     worker_.connection_closed(cause);
-    base::debug("listener {}: connection {}.{} has ended: {}", listening_->options.name, client.came().count,
-                worker_.index(), http::cause_word(cause));
+    base::debug("listener {}: connection {}.{} has ended: cause={} by={}", listening_->options.name,
+                client.came().count, worker_.index(), http::cause_word(cause), http::side_word(http::ended_by(cause)));
   }
   worker_.loop().reap_later(client);
 }

@@ -24,8 +24,9 @@ WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker, Arrivals&
     errors_[1][i] = &registry.counter(Name::protocol_errors_total, {"upstream", word}, worker);
   }
   for (size_t i = 0; i < closed_.size(); ++i) {
+    const auto cause = static_cast<http::CloseCause>(i);
     closed_[i] = &registry.counter(Name::downstream_connections_closed_total,
-                                   {http::cause_word(static_cast<http::CloseCause>(i))}, worker);
+                                   {http::cause_word(cause), http::side_word(http::ended_by(cause))}, worker);
   }
   for (size_t i = 0; i < handshake_errors_.size(); ++i) {
     handshake_errors_[i] =

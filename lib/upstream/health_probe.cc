@@ -85,7 +85,7 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
     deadline_.disarm();
     dial_ = nullptr;
     if (stream_ != nullptr) std::exchange(stream_, nullptr)->cancel({http::Kind::timeout, http::Where::proxy});
-    if (session_ != nullptr) session_->abort(http::CloseCause::request_aborted);
+    if (session_ != nullptr) session_->abort(http::CloseCause::health);
   }
   void done(Health seen, std::string error) {
     stop();

@@ -27,7 +27,8 @@ UpstreamMetrics::UpstreamMetrics(metrics::Registry& registry, const std::string&
 void UpstreamMetrics::closed(http::CloseCause cause) {
   metrics::Counter*& cell = closed_[static_cast<unsigned>(cause)];
   if (cell == nullptr)
-    cell = &registry_.counter(Name::upstream_connections_closed_total, {upstream_, http::cause_word(cause)}, writer_);
+    cell = &registry_.counter(Name::upstream_connections_closed_total,
+                              {upstream_, http::cause_word(cause), http::side_word(http::ended_by(cause))}, writer_);
   cell->add();
 }
 

@@ -30,6 +30,7 @@ class UpstreamMetrics {
   metrics::Counter& requests_reused;
   metrics::Gauge& recommended;
 
+  const std::string& upstream() const { return upstream_; }
   // Rare: made when a cause or detail shows up for the first time.
   void closed(http::CloseCause cause);
   void protocol_error(http::Detail detail);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 
 namespace sluice::upstream {
 namespace {
@@ -205,11 +206,16 @@ void Connection::on_protocol_error(http::Detail detail) { endpoint_.host_.metric
 // A session that ends counts until the end of this call, so a cap is never passed.
 void Connection::end(http::CloseCause cause) {
   CHECK(phase_ != PoolPhase::ended);
+  const std::uint64_t requests = session_ == nullptr ? 0 : session_->streams_opened();
   session_ = nullptr;
   set_phase(PoolPhase::ended);
   base::ListHook<ReadyTag>::unlink();
   move_to(endpoint_.ended_);
   endpoint_.host_.metrics().closed(cause);
+  base::debug("upstream {}: a connection to {} has ended: cause={} by={} requests={} age={} ms",
+              endpoint_.host_.metrics().upstream(), endpoint_.shared_->name(), http::cause_word(cause),
+              http::side_word(http::ended_by(cause)), requests,
+              began_.count == 0 ? 0 : (endpoint_.host_.loop().now() - began_).count / 1000);
   if (dialled_for_ != nullptr) endpoint_.host_.on_dial_failed(*this, {});  // before it could serve anybody
   if (tunnel_counted_) {
     endpoint_.shared_->leave_tunnel();

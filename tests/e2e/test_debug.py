@@ -186,7 +186,7 @@ def test_the_log_tells_of_each_connection_when_asked(start):
     with sluice.client() as client:
         row = wait_row(sluice, "connections", peer=peer_of(client))
         sluice.wait_stderr(f"debug listener main: {row['peer']} came as connection {row['id']}")
-    sluice.wait_stderr(f"debug listener main: connection {row['id']} has ended: peer_closed")
+    sluice.wait_stderr(f"debug listener main: connection {row['id']} has ended: cause=peer_closed by=peer")
     assert sluice.stderr().count(" came as connection ") == 1
 
 

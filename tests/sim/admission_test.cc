@@ -122,7 +122,7 @@ class Workers final : private runtime::Peers {
     return sum;
   }
   double refused() const { return metric(Name::downstream_connections_rejected_total, {"max_connections"}); }
-  double shed() const { return metric(Name::downstream_connections_closed_total, {"shed"}); }
+  double shed() const { return metric(Name::downstream_connections_closed_total, {"shed", "us"}); }
 
   support::SimLoop sim;
   support::SimNetwork network{sim};

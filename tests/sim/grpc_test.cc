@@ -245,7 +245,7 @@ TEST_CASE("a client that cancels, or is gone: the server hears it in the same tu
     ProbeSink& call = b.call();
     CHECK_FALSE(b.calls.front()->closed);
     if (gone) {
-      b.host.session->abort(http::CloseCause::request_aborted);
+      b.host.session->abort(http::CloseCause::drain);
     } else {
       call.cancel({http::Kind::client_closed, http::Where::downstream});
     }

@@ -1,5 +1,8 @@
 #include "rig.h"
 
+#include <algorithm>
+#include <ranges>
+
 #include "base/text.h"
 #include "config/load.h"
 #include "config/source.h"
@@ -65,7 +68,7 @@ std::string Rig::ask(std::string_view request) {
 double Rig::metric(metrics::Name name, std::vector<std::string> labels) const {
   double sum = 0;
   for (const metrics::Sample& sample : registry.collect(name)) {
-    if (labels.empty() || sample.labels == labels) sum += sample.value;
+    if (std::ranges::equal(labels, sample.labels | std::views::take(labels.size()))) sum += sample.value;
   }
   return sum;
 }

@@ -431,3 +431,31 @@ TEST_CASE("tries again because of a status stay within one timeout") {
   rig.sim.run_for(base::millis(200));
   CHECK(client.received().starts_with("HTTP/1.1 504"));
 }
+
+// ---- who closed the connection, and why --------------------------------------------------------------------------
+
+TEST_CASE("the upstream's connection of a request that is given up ends with the cause of that, by us") {
+  int asked = 0;
+  const auto closed = [](Rig& rig, const char* why) {
+    return rig.metric(Name::upstream_connections_closed_total, {"app", why, "us"});
+  };
+  SUBCASE("its client leaves") {
+    Rig rig(toml(""));
+    rig.network.serve(app, slow_origin(rig, base::seconds(20), asked));
+    support::ScriptedPeer& client = rig.client();
+    client.send(get);
+    rig.sim.settle();
+    client.reset();
+    rig.sim.settle();
+    CHECK(closed(rig, "client_left") == 1);
+    CHECK(rig.metric(Name::downstream_connections_closed_total, {"peer_reset", "peer"}) == 1);
+  }
+  SUBCASE("its time is over") {
+    Rig rig(toml("") + "timeout = \"1s\"\n");
+    rig.network.serve(app, slow_origin(rig, base::seconds(20), asked));
+    rig.client().send(get);
+    rig.sim.run_for(base::seconds(2));
+    CHECK(closed(rig, "route_timeout") == 1);
+  }
+  CHECK(asked <= 1);
+}

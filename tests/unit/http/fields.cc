@@ -143,3 +143,21 @@ TEST_CASE("words are distinct and complete") {
   CHECK(http::version_word(http::Version::http_11) == "HTTP/1.1");
   CHECK(sizeof(http::Failure) == 4);
 }
+
+TEST_CASE("why a connection ends whose request was given up, and who ended it") {
+  using http::CloseCause;
+  using http::Kind;
+  using http::Where;
+  const auto cause = [](Kind kind, Where where) { return http::cause_of_cut({kind, where}); };
+  CHECK(cause(Kind::none, Where::proxy) == CloseCause::early_answer);
+  CHECK(cause(Kind::client_closed, Where::downstream) == CloseCause::client_left);
+  CHECK(cause(Kind::request_timeout, Where::downstream) == CloseCause::client_stalled);
+  CHECK(cause(Kind::body_too_large, Where::downstream) == CloseCause::bad_request);
+  CHECK(cause(Kind::timeout, Where::upstream) == CloseCause::route_timeout);
+  CHECK(cause(Kind::timeout, Where::proxy) == CloseCause::retried);
+  CHECK(cause(Kind::reset, Where::proxy) == CloseCause::retried);
+  CHECK(cause(Kind::reset, Where::upstream) == CloseCause::upstream_failed);
+  CHECK(cause(Kind::shutdown, Where::proxy) == CloseCause::drain);
+  CHECK(http::side_word(http::ended_by(CloseCause::client_left)) == "us");
+  CHECK(http::side_word(http::ended_by(CloseCause::peer_closed)) == "peer");
+}

@@ -326,7 +326,7 @@ TEST_CASE("cancel ends the connection, and a cut request does not look whole") {
   b.sim.settle();
   CHECK(b.pair.peer->take().ends_with("3\r\nabc\r\n"));
   CHECK(b.pair.peer->got_reset());
-  CHECK(b.host.cause == CloseCause::request_aborted);
+  CHECK(b.host.cause == CloseCause::early_answer);
   CHECK(sink.trace == "cancel\n");
   CHECK(b.contract.text() == "");
 }
@@ -349,13 +349,13 @@ TEST_CASE("row 31: an answer that ends before its request ends the connection") 
   SUBCASE("it ends early") {
     b.answer(ok);
     CHECK(sink.trace == "answer 200 length=2\nbody ok\nend\nclosed clean\n");
-    CHECK(b.host.cause == CloseCause::request_aborted);
+    CHECK(b.host.cause == CloseCause::early_answer);
     CHECK(b.pair.peer->got_reset());
   }
   SUBCASE("its sink cancels at the end") {
     sink.when_ended = [](ProbeSink& s) { s.cancel({}); };
     b.answer(ok);
-    CHECK(b.host.cause == CloseCause::request_aborted);
+    CHECK(b.host.cause == CloseCause::early_answer);
   }
   CHECK(b.contract.text() == "");
 }

@@ -561,7 +561,7 @@ TEST_CASE("a tunnel: nothing before the 101, then raw bytes, half-closes pass") 
     s.cancel({http::Kind::reset, http::Where::upstream});
     b.sim.settle();
     CHECK(b.pair.peer->got_reset());
-    CHECK(b.host.cause == http::CloseCause::request_aborted);
+    CHECK(b.host.cause == http::CloseCause::upstream_failed);
   }
   if (s.closed) CHECK(b.host.cause == http::CloseCause::tunnel_end);
   CHECK(b.host.ended);
@@ -656,7 +656,7 @@ TEST_CASE("cancel never lets a cut answer look complete") {
     b.sim.settle();
     CHECK(b.output() == "");
     CHECK(b.pair.peer->got_reset());
-    CHECK(b.host.cause == http::CloseCause::request_aborted);
+    CHECK(b.host.cause == http::CloseCause::upstream_failed);
   }
   SUBCASE("after a complete answer it only ends the connection") {
     ServerBench b;
