@@ -74,6 +74,11 @@ ROUTE = {
     "wait_budget": ['"0s"', '"10s"'],
     "priority": ['"normal"', '"high"', '"low"'],
     "max_body": ['"0"', '"1MiB"'],
+    "rate_limit": [
+        None,
+        '{ requests = 10000, per = "1s", key = "client_ip" }',
+        '{ requests = 1, per = "1s", dry_run = true }',
+    ],
     "allow": [None, '["127.0.0.0/8"]'],
     "deny": ["[]", '["10.0.0.0/8"]'],
 }
