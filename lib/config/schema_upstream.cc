@@ -81,6 +81,20 @@ void visit_pool(Visitor& v, upstream::PoolOptions& o) {
        "here",
        "WebSockets stay open for hours and must not starve requests"},
       Number(o.max_tunnels, 0, count_max));
+  key(v,
+      {"keepalive", Takes::now,
+       "TCP, new connections: after so long a silence the peer's host is asked whether it lives, three times a third "
+       "of it apart; 0 = never",
+       "a host that is gone is noticed within a minute, and firewalls that forget silent connections do not forget "
+       "ours"},
+      Duration(o.keepalive));
+  key(v,
+      {"user_timeout", Takes::now,
+       "TCP, new connections: what the peer's host does not acknowledge, or takes no byte of, for so long ends the "
+       "connection; 0 = the system's patience (Linux: 15 minutes)",
+       "a receiver that pauses (gRPC streams, a slow upload) looks like a dead one here: Linux counts the probes of a "
+       "closed window too"},
+      Duration(o.user_timeout));
 }
 
 void visit_client_tls(Visitor& v, tls::ClientTlsOptions& o) {

@@ -12,6 +12,8 @@ bool asked_for(const http::Failure& why, const TryFacts& facts, const upstream::
     case http::Kind::connect_failed:
     case http::Kind::connect_timeout: return on.connect;
     case http::Kind::tls_failed: return on.connect;   // the handshake is part of connecting
+    case http::Kind::no_local_port:
+    case http::Kind::no_descriptor: return on.connect && why.untouched;  // else no other place has more of them
     case http::Kind::reset: return on.reset;
     case http::Kind::refused_stream: return on.refused_stream;
     case http::Kind::none:
@@ -46,7 +48,7 @@ bool asked_for(const http::Failure& why, const TryFacts& facts, const upstream::
 // TLS can also fail in the middle of an exchange.
 bool never_sent(const http::Failure& why) {
   const bool connecting = why.kind == http::Kind::connect_failed || why.kind == http::Kind::connect_timeout ||
-                          why.kind == http::Kind::tls_failed;
+                          why.kind == http::Kind::tls_failed || why.kind == http::Kind::no_local_port;
   return connecting && why.untouched;
 }
 

@@ -33,6 +33,8 @@ uint16_t status_of(Kind kind) {
     case Kind::pool_full:
     case Kind::circuit_open:
     case Kind::overloaded:
+    case Kind::no_local_port:
+    case Kind::no_descriptor:
     case Kind::shutdown: return 503;
     case Kind::connect_timeout:
     case Kind::timeout: return 504;
@@ -73,6 +75,8 @@ GrpcStatus grpc_status_of(Kind kind) {
     case Kind::pool_full:
     case Kind::circuit_open:
     case Kind::overloaded:
+    case Kind::no_local_port:
+    case Kind::no_descriptor:
     case Kind::shutdown: return GrpcStatus::unavailable;
   }
   return GrpcStatus::internal;
@@ -108,6 +112,8 @@ std::string_view reason_word(Kind kind) {
     case Kind::circuit_open: return "circuit_open";
     case Kind::overloaded:
     case Kind::shutdown: return "overloaded";
+    case Kind::no_local_port: return "no_local_port";
+    case Kind::no_descriptor: return "no_descriptor";
     case Kind::connect_timeout: return "connect_timeout";
     case Kind::timeout: return "timeout";
   }

@@ -38,6 +38,8 @@ enum class Kind : uint8_t {
   pool_full,  // 503
   circuit_open,  // 503
   overloaded,  // 503
+  no_local_port,  // 503: none is free towards the upstream; ours, and nothing is held against it
+  no_descriptor,  // 503: the process has none left; likewise
   connect_timeout,  // 504
   timeout,  // 504
   refused_stream,  // 502 when it may not be replayed: the peer promises that nothing was processed (RFC 9113 8.7)

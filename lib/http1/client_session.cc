@@ -38,6 +38,8 @@ CloseCause cause_of(net::EndReason why) {
     case net::EndReason::refused:
     case net::EndReason::unreachable: return CloseCause::connect_failed;
     case net::EndReason::connect_timeout: return CloseCause::timeout;
+    case net::EndReason::no_local_port:
+    case net::EndReason::no_descriptor:
     case net::EndReason::no_resources: return CloseCause::error;
     case net::EndReason::tls_failed:
     case net::EndReason::tls_unverified: return CloseCause::tls_failed;

@@ -55,6 +55,8 @@ Code code_for_client(const http::Failure& why) {
     case Kind::pool_full:
     case Kind::circuit_open:
     case Kind::overloaded:
+    case Kind::no_local_port:
+    case Kind::no_descriptor:
     case Kind::connect_timeout:
     case Kind::timeout:
     case Kind::refused_stream: return Code::internal_error;

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 
 #include "base/pages.h"
 #include "net/tcp_socket_impl.h"
@@ -18,9 +19,7 @@ namespace {
 
 constexpr uint32_t read_room_min = 1024;           // with less room behind the unread bytes, a fresh chunk is taken
 constexpr base::Millis look_again = base::seconds(1);
-constexpr int keepalive_idle_s = 30;               // of dialled connections: a dead upstream is noticed while idle
-constexpr int keepalive_probes = 3;
-constexpr int keepalive_interval_s = 10;
+constexpr int keepalive_probes = 3;                // a third of the silence before the first one apart
 
 TcpSocket& self(void* data) { return *static_cast<TcpSocket*>(data); }
 
@@ -32,17 +31,38 @@ EndReason connect_reason(int error) {
     case UV_EPIPE: return EndReason::reset;
     case UV_ETIMEDOUT: return EndReason::connect_timeout;
     case UV_EMFILE:
-    case UV_ENFILE:
-    case UV_ENOBUFS:
-    case UV_ENOMEM:
+    case UV_ENFILE: return EndReason::no_descriptor;
     case UV_EADDRNOTAVAIL:
-    case UV_EADDRINUSE: return EndReason::no_resources;
+    case UV_EADDRINUSE: return EndReason::no_local_port;
+    case UV_ENOBUFS:
+    case UV_ENOMEM: return EndReason::no_resources;
     default: return EndReason::unreachable;
   }
 }
 
 int set_option(int fd, int level, int name, int value) {
   return ::setsockopt(fd, level, name, &value, sizeof value) == 0 ? 0 : -errno;
+}
+
+int seconds_of(base::Millis span) {
+  return static_cast<int>(std::clamp<int64_t>((span.count + 999) / 1000, 1, 32'767));
+}
+
+// A dead peer is noticed while the connection is idle (keepalive), and while something is on its way (user timeout).
+int set_patience(int fd, const DialOptions& options) {
+  int error = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (error == 0 && options.keepalive.count > 0) {
+    const int idle = seconds_of(options.keepalive);
+    error = set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    if (error == 0) error = set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle);
+    if (error == 0) error = set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, idle / 3));
+    if (error == 0) error = set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, keepalive_probes);
+  }
+  if (error == 0 && options.user_timeout.count > 0) {
+    const auto millis = static_cast<int>(std::min<int64_t>(options.user_timeout.count, INT_MAX));
+    error = set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, millis);
+  }
+  return error;
 }
 
 }  // namespace
@@ -116,15 +136,16 @@ void TcpSocket::adopt(Fd fd) {
 // ---- Connecting ----
 
 void TcpSocket::dial(const Address& to, const DialOptions& options) {
-  const int error = connect(to, options);
+  bool bound = true;
+  const int error = connect(to, options, bound);
   if (error == 0) return;
   error_ = error;
-  end_reason_ = connect_reason(error);
+  end_reason_ = bound ? connect_reason(error) : EndReason::no_resources;  // the address, not its ports
   tell_ = Tell::end;
   close_handle();
 }
 
-int TcpSocket::connect(const Address& to, const DialOptions& options) {
+int TcpSocket::connect(const Address& to, const DialOptions& options, bool& bound) {
   sockaddr_storage raw_to;
   const socklen_t length = to.to_sockaddr(raw_to);
   if (length == 0) return UV_EADDRNOTAVAIL;
@@ -132,19 +153,15 @@ int TcpSocket::connect(const Address& to, const DialOptions& options) {
   if (!fd) return -errno;
   if (!may_take(fd.value(), options.takes)) return UV_EMFILE;
   if (to.is_ip()) {
-    int error = set_option(fd.value(), IPPROTO_TCP, TCP_NODELAY, 1);
-    if (error == 0) error = set_option(fd.value(), SOL_SOCKET, SO_KEEPALIVE, 1);
-    if (error == 0) error = set_option(fd.value(), IPPROTO_TCP, TCP_KEEPIDLE, keepalive_idle_s);
-    if (error == 0) error = set_option(fd.value(), IPPROTO_TCP, TCP_KEEPINTVL, keepalive_interval_s);
-    if (error == 0) error = set_option(fd.value(), IPPROTO_TCP, TCP_KEEPCNT, keepalive_probes);
-    if (error != 0) return error;
+    if (const int error = set_patience(fd.value(), options); error != 0) return error;
   }
   if (options.source.is_ip()) {
     sockaddr_storage from;
     const socklen_t from_length = options.source.to_sockaddr(from);
     // The port is chosen at connect, so that ports are shared between destinations.
     if (const int error = set_option(fd.value(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1); error != 0) return error;
-    if (::bind(fd.value(), reinterpret_cast<const sockaddr*>(&from), from_length) != 0) return -errno;
+    bound = ::bind(fd.value(), reinterpret_cast<const sockaddr*>(&from), from_length) == 0;
+    if (!bound) return -errno;
   }
   const auto* const address = reinterpret_cast<const sockaddr*>(&raw_to);
   // A Unix socket connects at once or not at all.

@@ -62,7 +62,7 @@ class TcpSocket final : public Transport {
   int fd() const;
   uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&handle_); }
 
-  int connect(const Address& to, const DialOptions& options);
+  int connect(const Address& to, const DialOptions& options, bool& bound);
   void opened();
   void poll_reads();
   void stop_reads();

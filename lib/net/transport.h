@@ -21,7 +21,9 @@ enum class EndReason : uint8_t {
   refused,  // connect: refused
   unreachable,  // connect: no route, host down, or no such socket file
   connect_timeout,
-  no_resources,  // no file descriptors, no local ports, no memory
+  no_local_port,  // connect: none is free towards that address
+  no_descriptor,  // connect: the process or the machine has none
+  no_resources,  // no memory, or the source address is not ours
   tls_failed,  // handshake or record error
   tls_unverified,  // the peer's certificate was not accepted
   write_stalled,  // no byte left for the write timeout
@@ -129,6 +131,8 @@ using TransportPtr = Owned<Transport>;
 
 struct DialOptions {
   base::Millis connect_timeout = base::seconds(1);
+  base::Millis keepalive = base::seconds(30);  // of silence until the peer's host is asked whether it lives; 0 = never
+  base::Millis user_timeout{0};  // TCP_USER_TIMEOUT: unacknowledged for so long ends it; 0 = the system's patience
   Address source{};  // Family::none: the kernel chooses
   Takes takes = Takes::what_traffic_may;
 };
@@ -137,7 +141,7 @@ struct DialOptions {
 class Network {
  public:
   virtual ~Network() = default;
-  // Starts to connect. Never null; failures come as on_end (refused, unreachable, connect_timeout, no_resources),
+  // Starts to connect. Never null; failures come as on_end (refused, unreachable, connect_timeout, no_...),
   // at the loop, after start().
   virtual TransportPtr dial(Loop& loop, const Address& to, const DialOptions& options) = 0;
 };

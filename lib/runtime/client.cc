@@ -84,6 +84,8 @@ void Client::on_end(net::EndReason why) {
     case net::EndReason::refused:
     case net::EndReason::unreachable:
     case net::EndReason::connect_timeout:
+    case net::EndReason::no_local_port:
+    case net::EndReason::no_descriptor:
     case net::EndReason::no_resources: return end(http::CloseCause::error);
   }
 }

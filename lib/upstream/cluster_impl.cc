@@ -210,7 +210,15 @@ void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why)
   }
   if (Waiter* const waiter = connection.dialled_for(); waiter != nullptr) {
     connection.set_dialled_for(nullptr);
-    queue_.refuse_dialled(*waiter, refusal(why.kind, http::Where::upstream), endpoint);
+    http::Failure failure = refusal(why.kind, http::Where::upstream);
+    if (why.fault == DialFailure::Fault::ours) {
+      // Ports are counted for each destination; of anything else another place has no more than this one.
+      const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
+      failure.where = http::Where::proxy;
+      failure.untouched = why.kind == http::Kind::no_local_port && endpoint.in_set() &&
+                          balancer_.another_usable(endpoint.index(), pick);
+    }
+    queue_.refuse_dialled(*waiter, failure, endpoint);
   }
 }
 

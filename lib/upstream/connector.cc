@@ -1,6 +1,7 @@
 // Connects: TCP or Unix socket, then the PROXY header, then TLS, then a session of the version that was agreed.
 #include "upstream/connector.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -29,6 +30,8 @@ DialFailure failure_of(net::EndReason why) {
     case net::EndReason::connect_timeout: return {http::Kind::connect_timeout};
     case net::EndReason::tls_failed:
     case net::EndReason::tls_unverified: return {http::Kind::tls_failed};
+    case net::EndReason::no_local_port: return {http::Kind::no_local_port, DialFailure::Fault::ours};
+    case net::EndReason::no_descriptor: return {http::Kind::no_descriptor, DialFailure::Fault::ours};
     case net::EndReason::no_resources: return {http::Kind::connect_failed, DialFailure::Fault::ours};
     case net::EndReason::closed:
     case net::EndReason::reset:
@@ -48,7 +51,15 @@ class Making {
   const Way& way() const { return *setup_.way; }
   net::TransportPtr connect(const DialTarget& target) {
     const net::Address& address = target.endpoint.address();
-    return setup_.network.dial(setup_.loop, address, {target.timeout, next_source(address.family())});
+    return setup_.network.dial(setup_.loop, address,
+                               {.connect_timeout = target.timeout,
+                                .keepalive = target.keepalive,
+                                .user_timeout = target.user_timeout,
+                                .source = next_source(address.family())});
+  }
+  std::size_t sources(net::Address::Family family) const {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        way().source_addresses, [family](const net::Address& source) { return source.family() == family; }));
   }
   // Place two of two that know HTTP versions.
   http::ClientSessionPtr make_session(net::TransportPtr transport, const SharedEndpoint& endpoint,
@@ -108,7 +119,7 @@ class DialImpl final : public Dial, private net::Transport::User, private net::R
   void fill(net::ByteQueue& out, std::size_t) override { out.take_all(header_); }
   void on_eof(bool) override { fail(failure_of(net::EndReason::closed), "closed by the peer"); }
   void on_drained() override;
-  void on_end(net::EndReason why) override { fail(failure_of(why), transport_->end_detail()); }
+  void on_end(net::EndReason why) override;
   // Reapable
   void reclaim() noexcept override { std::unique_ptr<DialImpl> self(this); }
 
@@ -118,14 +129,12 @@ class DialImpl final : public Dial, private net::Transport::User, private net::R
   void fail(const DialFailure& why, std::string_view detail);
 
   std::shared_ptr<Making> making_;
-  const SharedEndpoint& endpoint_;
-  tls::SessionSlot* sessions_;
+  DialTarget target_;
   DialUser& user_;
   http::ClientHost& host_;
   net::TransportPtr transport_;
   net::ByteQueue header_;
-  base::Millis timeout_;
-  bool only_http1_;
+  std::size_t tried_ = 1;  // of the sources that fit
   base::Micros began_;
   base::Micros connected_{};
   Step step_ = Step::connecting;
@@ -144,21 +153,15 @@ class ConnectorImpl final : public Connector {
 };
 
 DialImpl::DialImpl(std::shared_ptr<Making> making, const DialTarget& target, DialUser& user, http::ClientHost& host)
-    : making_(std::move(making)),
-      endpoint_(target.endpoint),
-      sessions_(target.sessions),
-      user_(user),
-      host_(host),
-      timeout_(target.timeout),
-      only_http1_(target.only_http1),
-      began_(making_->loop().now()) {
+    : making_(std::move(making)), target_(target), user_(user), host_(host), began_(making_->loop().now()) {
   if (making_->way().proxy_protocol != net::ProxyProtocolOut::off) {
     const net::Address none;
     net::append_proxy_header(header_, making_->way().proxy_protocol,
                              target.client != nullptr ? target.client->remote : none,
                              target.client != nullptr ? target.client->local : none);
   }
-  deadline_.arm(making_->loop(), timeout_);
+  target_.client = nullptr;  // read already
+  deadline_.arm(making_->loop(), target_.timeout);
   transport_ = making_->connect(target);
   transport_->start(*this);
 }
@@ -177,6 +180,17 @@ void DialImpl::on_open() {
   UNREACHABLE();
 }
 
+// A source without a free port (or that is not ours any more) says nothing of the next one.
+void DialImpl::on_end(net::EndReason why) {
+  const bool of_source = why == net::EndReason::no_local_port || why == net::EndReason::no_resources;
+  if (step_ == Step::connecting && of_source && tried_ < making_->sources(target_.endpoint.address().family())) {
+    ++tried_;
+    transport_ = making_->connect(target_);
+    return transport_->start(*this);
+  }
+  fail(failure_of(why), transport_->end_detail());
+}
+
 void DialImpl::on_drained() {
   if (step_ == Step::header) secure();
 }
@@ -185,30 +199,31 @@ void DialImpl::secure() {
   const std::shared_ptr<const tls::ClientContext>& context = making_->way().tls;
   if (context == nullptr) return finish();
   step_ = Step::handshake;
-  transport_ =
-      tls::connect(making_->loop(), std::move(transport_), context, context->server_name(host_of(endpoint_.host())),
-                   sessions_, {.timeout = {}, .events = nullptr, .only_http1 = only_http1_});
+  transport_ = tls::connect(making_->loop(), std::move(transport_), context,
+                            context->server_name(host_of(target_.endpoint.host())), target_.sessions,
+                            {.timeout = {}, .events = nullptr, .only_http1 = target_.only_http1});
   transport_->start(*this);
 }
 
 void DialImpl::finish() {
-  if (!making_->agreed(transport_->peer(), only_http1_)) {
-    return fail({http::Kind::tls_failed}, only_http1_ ? "it does not speak http/1.1 (no such ALPN answer)"
-                                                      : "it does not speak h2 (no such ALPN answer)");
+  if (!making_->agreed(transport_->peer(), target_.only_http1)) {
+    return fail({http::Kind::tls_failed}, target_.only_http1 ? "it does not speak http/1.1 (no such ALPN answer)"
+                                                             : "it does not speak h2 (no such ALPN answer)");
   }
-  if (!only_http1_) endpoint_.note_multiplexes(making_->speaks_http2(transport_->peer()));
+  if (!target_.only_http1) target_.endpoint.note_multiplexes(making_->speaks_http2(transport_->peer()));
   const base::Micros now = making_->loop().now();
   const DialTimes times{connected_ - began_, making_->way().tls != nullptr ? now - connected_ : base::Micros{}};
   step_ = Step::over;
   deadline_.disarm();
-  user_.on_dialled(making_->make_session(std::move(transport_), endpoint_, timeout_, host_), times);  // lets go of us
+  user_.on_dialled(making_->make_session(std::move(transport_), target_.endpoint, target_.timeout, host_),
+                   times);  // lets go of us
 }
 
 void DialImpl::fail(const DialFailure& why, std::string_view detail) {
   if (step_ == Step::over) return;
   step_ = Step::over;
   deadline_.disarm();
-  making_->log_failure(endpoint_, why, detail);
+  making_->log_failure(target_.endpoint, why, detail);
   user_.on_dial_failed(why);  // lets go of us
 }
 

@@ -26,7 +26,7 @@ struct DialTimes {
 
 struct DialFailure {
   enum class Fault : std::uint8_t { theirs, ours };
-  http::Kind kind = http::Kind::connect_failed;  // connect_failed, connect_timeout, tls_failed
+  http::Kind kind = http::Kind::connect_failed;  // or connect_timeout, tls_failed, no_local_port, no_descriptor
   Fault fault = Fault::theirs;  // ours: local resources ran out, which says nothing about the endpoint
 };
 
@@ -57,6 +57,8 @@ struct DialTarget {
   base::Millis timeout{
       1'000};  // TCP and TLS together; HTTP/2: as long may one be silent that is asked whether it lives
   bool only_http1 = false;  // HTTP/2 is not offered, where ALPN settles it
+  base::Millis keepalive = net::DialOptions{}.keepalive;
+  base::Millis user_timeout{0};
 };
 
 class Connector {

@@ -111,7 +111,12 @@ class HealthChecker::Probe final : private DialUser, private http::ClientHost, p
     }
     UNREACHABLE();
   }
-  void on_dial_failed(const DialFailure& why) override { done(Health::down, std::string(http::reason_word(why.kind))); }
+  void on_dial_failed(const DialFailure& why) override {
+    if (why.fault == DialFailure::Fault::theirs) return done(Health::down, std::string(http::reason_word(why.kind)));
+    stop();  // ports or descriptors of ours ran out: that is no answer of theirs
+    last_error_ = http::reason_word(why.kind);
+    rest();
+  }
 
   void ask() {
     stream_ = session_->open(*this);

@@ -92,7 +92,9 @@ void Connection::start(const net::Peer* client, bool only_http1) {
                                            .sessions = &endpoint_.tls_sessions_,
                                            .client = client,
                                            .timeout = host.pool_options().connect_timeout,
-                                           .only_http1 = only_http1},
+                                           .only_http1 = only_http1,
+                                           .keepalive = host.pool_options().keepalive,
+                                           .user_timeout = host.pool_options().user_timeout},
                                 *this, *this);
 }
 

@@ -39,6 +39,8 @@ POOL = {
     "max_lifetime": ['"10m"', '"1s"', '"10s"'],
     "max_requests": ["0", "20"],
     "max_tunnels": ["4096", "512"],
+    "keepalive": ['"30s"', '"1s"', '"0s"'],
+    "user_timeout": ['"60s"', '"2s"'],
 }
 HEALTH = {
     "kind": ['"http"', '"tcp"'],

@@ -49,6 +49,11 @@ net::TransportPtr SimNetwork::dial(net::Loop& loop, const net::Address& to, cons
   auto shared = std::make_shared<Dialled>(std::move(dialled));
   const std::string at = to.text();
   ++places_[at].dials;
+  if (const auto bad = bad_sources_.find(options.source.ip_text());
+      options.source.is_ip() && bad != bad_sources_.end()) {
+    sim_.post({}, [shared, why = bad->second] { shared->fail(why); });
+    return transport;
+  }
   sim_.post(latency_, [this, at, wire, addresses, shared] { connect(at, wire, addresses, *shared); });
   sim_.post(base::Micros{options.connect_timeout}, [shared] { shared->fail(net::EndReason::connect_timeout); });
   return transport;

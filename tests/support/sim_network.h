@@ -27,6 +27,8 @@ class SimNetwork final : public net::Network {
   void fail(const net::Address& at, net::EndReason why);  // refused, unreachable, no_resources, reset: at once
   // From now on nobody is told anything: what the callbacks of a test refer to may be gone. New connects are refused.
   void hush();
+  // A connect from there fails, wherever it leads to.
+  void fail_from(const net::Address& source, net::EndReason why) { bad_sources_[source.ip_text()] = why; }
   void black_hole(const net::Address& at);  // never answers: connect_timeout at its time
   void set_latency(base::Micros latency) { latency_ = latency; }  // of connecting, and one way of every later wire
   // Applied to both directions of every later wire.
@@ -52,6 +54,7 @@ class SimNetwork final : public net::Network {
 
   SimLoop& sim_;
   std::map<std::string, Place> places_;
+  std::map<std::string, net::EndReason> bad_sources_;
   std::vector<std::unique_ptr<ScriptedPeer>> peers_;
   base::Micros latency_{0};
   std::function<Tear()> make_tear_;

@@ -30,6 +30,14 @@ TEST_CASE("a failed connect is tried again whatever the method, and costs no bud
   }
 }
 
+TEST_CASE("ports or descriptors of ours that ran out: no other try at the same place") {
+  for (const Kind kind : {Kind::no_local_port, Kind::no_descriptor}) {
+    CHECK(judge(failure(kind), facts_of(Method::get), defaults) == Verdict::give_up);
+  }
+  // Ports are free towards another endpoint.
+  CHECK(judge(failure(Kind::no_local_port, true), facts_of(Method::post), defaults) == Verdict::again_free);
+}
+
 TEST_CASE("TLS that fails in the middle of an exchange is no failed connect") {
   CHECK(judge(failure(Kind::tls_failed), facts_of(Method::post), defaults) == Verdict::give_up);
   TryFacts facts = facts_of(Method::get);

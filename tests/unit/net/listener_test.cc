@@ -313,7 +313,7 @@ TEST_CASE("without descriptors accepting pauses, tells, does not spin, and goes 
   world.until([&] { return server.peers[0]->got == "waited"; });
 }
 
-TEST_CASE("dialling without descriptors is told as no_resources") {
+TEST_CASE("dialling without descriptors is told as that") {
   World world;
   Server server(world);
   rlimit old{};
@@ -324,5 +324,5 @@ TEST_CASE("dialling without descriptors is told as no_resources") {
   Probe client(world.network.dial(world.loop, server.address, {}));
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &old) == 0);
   world.until([&] { return !client.ends.empty(); });
-  CHECK(client.ends == std::vector{net::EndReason::no_resources});
+  CHECK(client.ends == std::vector{net::EndReason::no_descriptor});
 }

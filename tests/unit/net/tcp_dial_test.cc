@@ -25,6 +25,28 @@ TEST_CASE("a dialled connection has no Nagle and looks after a dead peer") {
   CHECK(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE) == 30);
 }
 
+TEST_CASE("how long a dialled connection bears silence is the dial's to say") {
+  World world;
+  Server server(world);
+  struct Row {
+    net::DialOptions options;
+    int keepalive, idle, interval, user_timeout;
+  };
+  for (const Row& row :
+       {Row{{.keepalive = base::millis(6'500), .user_timeout = base::seconds(9)}, 1, 7, 2, 9'000},
+        Row{{.keepalive = base::millis(1)}, 1, 1, 1, 0}, Row{{.keepalive = base::millis(0)}, 0, 0, 0, 0}}) {
+    Probe client(world.network.dial(world.loop, server.address, row.options));
+    world.until([&] { return client.opens == 1; });
+    const net::Peer& peer = client.transport->peer();
+    const int fd = descriptor_of(peer.local, peer.remote);
+    REQUIRE(fd >= 0);
+    CHECK(option_of(fd, SOL_SOCKET, SO_KEEPALIVE) == row.keepalive);
+    if (row.keepalive == 1) CHECK(option_of(fd, IPPROTO_TCP, TCP_KEEPIDLE) == row.idle);
+    if (row.keepalive == 1) CHECK(option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL) == row.interval);
+    CHECK(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) == row.user_timeout);
+  }
+}
+
 TEST_CASE("what is touched before the connection stands goes out when it does") {
   World world;
   Server server(world);

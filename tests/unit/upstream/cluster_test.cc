@@ -461,6 +461,25 @@ TEST_CASE("retire: idle connections close, what is under way finishes, then it i
   CHECK(w.clusters[0]->finished());
 }
 
+TEST_CASE("what runs out here is not held against the endpoint; another one may have ports") {
+  for (const std::uint32_t endpoints : {1u, 2u}) {
+    CAPTURE(endpoints);
+    World w;
+    w.some_endpoints(endpoints);
+    w.start();
+    w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::refuse; };
+    for (const Kind kind : {Kind::no_local_port, Kind::no_descriptor}) {
+      w.connectors[0]->refusal = {kind, DialFailure::Fault::ours};
+      Request& r = w.ask();
+      w.sim.settle();
+      CHECK(r.refused.kind == kind);
+      CHECK(r.refused.where == http::Where::proxy);
+      CHECK(r.refused.untouched == (kind == Kind::no_local_port && endpoints == 2));
+      for (std::uint32_t i = 0; i < endpoints; ++i) CHECK_FALSE(w.endpoint(i).aside(w.sim.now()));
+    }
+  }
+}
+
 TEST_CASE("min_idle: connected before warm, kept up") {
   World w;
   w.options->pool.min_idle = 3;

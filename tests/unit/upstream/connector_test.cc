@@ -97,6 +97,14 @@ TEST_CASE("refused, unreachable, out of descriptors, black hole: each as what it
   b.sim.settle();
   CHECK(b.user.failure.kind == Kind::connect_failed);
   CHECK(b.user.failure.fault == DialFailure::Fault::ours);
+  for (const auto& [why, kind] : {std::pair{net::EndReason::no_local_port, Kind::no_local_port},
+                                  std::pair{net::EndReason::no_descriptor, Kind::no_descriptor}}) {
+    b.network.fail(place, why);
+    b.dial();
+    b.sim.settle();
+    CHECK(b.user.failure.kind == kind);
+    CHECK(b.user.failure.fault == DialFailure::Fault::ours);
+  }
   b.network.black_hole(place);
   b.user.upcalls = 0;
   b.dial();
@@ -105,6 +113,31 @@ TEST_CASE("refused, unreachable, out of descriptors, black hole: each as what it
   b.sim.run_for(base::Millis{5});
   CHECK(b.user.upcalls == 1);
   CHECK(b.user.failure.kind == Kind::connect_timeout);
+}
+
+TEST_CASE("a source without a free port: the next one is tried, each once") {
+  Bench b;
+  const net::Address first = *net::Address::parse_ip("10.9.0.1");
+  const net::Address second = *net::Address::parse_ip("10.9.0.2");
+  const net::Address six = *net::Address::parse_ip("::1");
+  b.connector = make_connector({.upstream = "app",
+                                .loop = b.sim.loop(),
+                                .network = b.network,
+                                .way = std::make_shared<Way>(Way{.source_addresses = {first, six, second}})});
+  b.network.serve(place, [](ScriptedPeer&) {});
+  b.network.fail_from(first, net::EndReason::no_local_port);
+  b.dial();
+  REQUIRE(b.sim.until([&] { return b.user.upcalls == 1; }, base::seconds(1)));
+  REQUIRE(b.user.session != nullptr);
+  CHECK(b.network.dials(place) == 2);
+  CHECK(b.user.session->peer().local.ip_text() == "10.9.0.2");
+  b.user.session = nullptr;
+  b.network.fail_from(second, net::EndReason::no_resources);
+  b.dial();
+  REQUIRE(b.sim.until([&] { return b.user.upcalls == 2; }, base::seconds(1)));
+  CHECK(b.user.session == nullptr);
+  CHECK(b.user.failure.fault == DialFailure::Fault::ours);
+  CHECK(b.network.dials(place) == 4);
 }
 
 TEST_CASE("a dial goes on when the connector that made it has gone") {
@@ -476,6 +509,21 @@ TEST_CASE("a tcp check only connects") {
   CHECK(c.healthy(0));
   CHECK(c.network.dials(place) >= 5);
   for (const auto& peer : c.network.peers()) CHECK(peer->received().empty());
+  c.network.fail(place, net::EndReason::refused);
+  CHECK(c.sim.until([&] { return !c.healthy(0); }, base::seconds(30)));
+}
+
+TEST_CASE("a check that had no port or descriptor of ours says nothing of the endpoint") {
+  Clinic c;
+  c.network.serve(place, [](ScriptedPeer&) {});
+  c.options->health->kind = HealthKind::tcp;
+  c.start();
+  for (const net::EndReason why : {net::EndReason::no_local_port, net::EndReason::no_descriptor}) {
+    c.network.fail(place, why);
+    const std::uint64_t before = c.network.dials(place);
+    REQUIRE(c.sim.until([&] { return c.network.dials(place) >= before + 5; }, base::seconds(60)));
+    CHECK(c.healthy(0));
+  }
   c.network.fail(place, net::EndReason::refused);
   CHECK(c.sim.until([&] { return !c.healthy(0); }, base::seconds(30)));
 }

@@ -143,6 +143,7 @@ class FakeDial final : public Dial, public net::Runnable, public net::Reapable {
   void run() override;
   void succeed();
   void fail(http::Kind kind) { user_.on_dial_failed(DialFailure{kind}); }
+  void fail(const DialFailure& why) { user_.on_dial_failed(why); }
   const SharedEndpoint& to() const { return to_; }
   bool abandoned = false;
   void retire() noexcept override;
@@ -170,6 +171,7 @@ class FakeConnector final : public Connector {
     }
     return DialPtr(d);
   }
+  DialFailure refusal{};  // what Answer::refuse says
   std::function<Answer(const SharedEndpoint&)> answer = [](const SharedEndpoint&) { return Answer::accept; };
   std::uint32_t streams_per_connection = 1;
   std::uint32_t dials = 0;
@@ -184,7 +186,7 @@ class FakeConnector final : public Connector {
 };
 
 inline void FakeDial::run() {
-  if (home_.answer(to_) == Answer::refuse) return fail(http::Kind::connect_failed);
+  if (home_.answer(to_) == Answer::refuse) return fail(home_.refusal);
   succeed();
 }
 inline void FakeDial::succeed() {
