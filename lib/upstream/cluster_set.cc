@@ -229,9 +229,9 @@ void ClusterImpl::keep_warm() {
   for (const auto& e : endpoints_) {
     std::uint32_t have = e->count(PoolPhase::idle) + e->count(PoolPhase::connecting);
     lacking = lacking || e->count(PoolPhase::idle) < share;
-    if (!e->shared().healthy() || e->shared().aside(loop_.now())) continue;
+    if (!e->shared().healthy() || e->shared().aside(loop_.now()) || !e->may_warm()) continue;
     while (have < share && connecting < warm_burst && e->shared().open_slot(options_->pool.max_connections)) {
-      e->dial(nullptr, nullptr, false);
+      e->dial_for_min_idle();
       ++have;
       ++connecting;
     }

@@ -119,6 +119,7 @@ void Connection::on_dial_failed(const DialFailure& why) {
   dial_ = nullptr;
   endpoint_.shared_->end_connect();
   endpoint_.host_.on_dial_failed(*this, why);
+  if (warming_) endpoint_.warm_pause_.note_death(endpoint_.now());
   end(cause_of(why));
 }
 
@@ -164,6 +165,7 @@ void Connection::settle() {
 http::Stream* Connection::open(http::Sink& sink) {
   http::Stream* const stream = free_slot() ? session_->open(sink) : nullptr;
   const std::uint64_t most = endpoint_.host_.pool_options().max_requests;
+  if (stream != nullptr && std::exchange(warming_, false)) endpoint_.warm_pause_.note_life();
   if (stream == nullptr) {
     closing_ = closing_ || free_slot();  // it says that it has one, and gives none
   } else if (most != 0 && session_->streams_opened() >= most) {
@@ -209,6 +211,7 @@ void Connection::on_protocol_error(http::Detail detail) { endpoint_.host_.metric
 void Connection::end(http::CloseCause cause) {
   CHECK(phase_ != PoolPhase::ended);
   const std::uint64_t requests = session_ == nullptr ? 0 : session_->streams_opened();
+  const base::Micros age = began_.count == 0 ? base::Micros{} : endpoint_.now() - began_;
   session_ = nullptr;
   set_phase(PoolPhase::ended);
   base::ListHook<ReadyTag>::unlink();
@@ -216,8 +219,11 @@ void Connection::end(http::CloseCause cause) {
   endpoint_.host_.metrics().closed(cause);
   base::debug("upstream {}: a connection to {} has ended: cause={} by={} requests={} age={} ms",
               endpoint_.host_.metrics().upstream(), endpoint_.shared_->name(), http::cause_word(cause),
-              http::side_word(http::ended_by(cause)), requests,
-              began_.count == 0 ? 0 : (endpoint_.host_.loop().now() - began_).count / 1000);
+              http::side_word(http::ended_by(cause)), requests, age.count / 1000);
+  if (warming_ && age >= base::Micros{WarmPause::young}) endpoint_.warm_pause_.note_life();
+  if (warming_ && age < base::Micros{WarmPause::young} && http::ended_by(cause) == http::Side::peer) {
+    endpoint_.warm_pause_.note_death(endpoint_.now());
+  }
   if (dialled_for_ != nullptr) endpoint_.host_.on_dial_failed(*this, {});  // before it could serve anybody
   if (tunnel_counted_) {
     endpoint_.shared_->leave_tunnel();
@@ -279,6 +285,12 @@ Connection& Endpoint::dial(Waiter* waiter, const net::Peer* client, bool only_ht
   c->set_dialled_for(waiter);
   c->start(client, only_http1);
   return *c;
+}
+
+void Endpoint::dial_for_min_idle() {
+  Connection* const c = host_.slab().make(*this);
+  c->for_min_idle();
+  c->start(nullptr, false);
 }
 
 std::uint32_t Endpoint::close_idle(http::CloseCause cause, std::uint32_t at_most) {

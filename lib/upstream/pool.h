@@ -19,6 +19,7 @@
 #include "upstream/metrics.h"
 #include "upstream/service_time.h"
 #include "upstream/shared.h"
+#include "upstream/warm_pause.h"
 
 namespace sluice::upstream {
 
@@ -76,6 +77,7 @@ class Connection final : public base::ListHook<class PoolTag>,
   SharedEndpoint::Trial trial() const { return trial_; }
 
   // Downcalls of its endpoint and the cluster.
+  void for_min_idle() { warming_ = true; }  // before start(): nobody asked for it
   void start(const net::Peer* client, bool only_http1);
   http::Stream* open(http::Sink& sink);  // its session lives; nullptr if it has no slot (any more)
   bool validate(http::Borrow how);  // false: it ends by itself and is not offered again
@@ -115,6 +117,7 @@ class Connection final : public base::ListHook<class PoolTag>,
   SharedEndpoint::Trial trial_ = SharedEndpoint::Trial::no;
   bool closing_ = false;  // takes no new stream
   bool only_http1_ = false;
+  bool warming_ = false;  // made for min_idle, and not used yet
   bool tunnel_counted_ = false;  // counted among the tunnels, not among the connections
 };
 
@@ -140,6 +143,8 @@ class Endpoint {
   http::Stream* take(http::Borrow how, http::Sink& sink, Connection*& from);
   // A new connection; its slot is already counted (SharedEndpoint::open_slot).
   Connection& dial(Waiter* waiter, const net::Peer* client, bool only_http1);
+  void dial_for_min_idle();  // likewise
+  bool may_warm() const { return warm_pause_.over(host_.loop().now()); }  // it let the last ones live
   // Idle connections close at once. Returns how many. First those without a slot, then the least recently used.
   std::uint32_t close_idle(http::CloseCause cause, std::uint32_t at_most = ~0u);
   // No request any more. Idle connections and connects (which no waiter may hold: orphan_dials()) end bit by bit, by
@@ -206,6 +211,7 @@ class Endpoint {
   base::List<Connection, PoolTag> busy_;  // no free slot (idle ones too, if the peer allows none), or closing
   base::List<Connection, PoolTag> ended_;  // until reaped
   net::Timer idle_timer_;
+  WarmPause warm_pause_;
 };
 
 }  // namespace sluice::upstream

@@ -1,6 +1,7 @@
 """The pool of upstream connections: caps, the queue, reuse, races, health, and what may be sent twice."""
 
 import threading
+import time
 
 import pytest
 
@@ -485,6 +486,26 @@ def test_min_idle_is_connected_before_ready(start):
         assert client.request().status == 200  # while that one is in use, another may be made
     (line,) = sluice.wait_log(lambda line: True)
     assert line["reused"] is True or line["connect_us"] == 0
+
+
+def test_min_idle_leaves_a_server_alone_that_closes_at_once(start):
+    """Each round of connects comes later than the one before: 0.25, 0.5, 1, 2 s and so on."""
+    kind = threading.Event()
+
+    def on_connection(connection):
+        while kind.is_set() and connection.read_request() is not None:
+            connection.send(ok())
+
+    origin = start.origin(on_connection=on_connection)
+    text = config(origin.address, pool="min_idle = 2").replace("[runtime]", '[runtime]\nwarm_timeout = "100ms"')
+    began = time.monotonic()
+    sluice = start.sluice(text)
+    wait_for(lambda: len(origin.connections) >= 5 * 2, what="five rounds")
+    assert time.monotonic() - began >= 3  # it was 1 s
+    kind.set()
+    idle = lambda: sluice.metric("sluice_upstream_connections", upstream="app", state="idle")
+    wait_for(lambda: idle() == 2, 3 * TIMEOUT, "a warm pool")
+    assert sluice.request().status == 200
 
 
 def test_warm_timeout_bounds_readiness(start):

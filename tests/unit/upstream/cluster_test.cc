@@ -511,6 +511,55 @@ TEST_CASE("min_idle: an endpoint that cannot be reached does not hold up the oth
   CHECK(w.endpoint(0).connections() == 1);
 }
 
+TEST_CASE("min_idle: an endpoint that ends them at once is asked ever more seldom, until one lives") {
+  World w;
+  w.options->pool.min_idle = 4;
+  w.some_endpoints(1);
+  w.start();
+  std::size_t ended = 0;
+  const auto pass = [&](base::Millis time, bool closes) {
+    for (const base::Micros until = w.sim.now() + time; w.sim.now() < until;) {
+      w.sim.run_for(base::Millis{10});
+      auto& made = w.connectors[0]->sessions;
+      for (; closes && ended < made.size(); ++ended) made[ended]->end(http::CloseCause::peer_closed);
+    }
+  };
+  pass(base::Millis{60'000}, true);
+  CHECK(w.dials() >= 4 * 8);  // after 0.25, 0.5, 1, 2, 4, 8, 10, 10, 10 s
+  CHECK(w.dials() <= 4 * 12);
+  const std::uint32_t before = w.dials();
+  pass(WarmPause::most, false);
+  CHECK(w.clusters[0]->warm());
+  CHECK(w.dials() == before + 4);
+  // One that served a request was worth it: the next is made at once again.
+  Request& r = w.ask();
+  REQUIRE(r.served());
+  pass(base::Millis{300}, false);
+  CHECK(w.dials() == before + 5);
+  r.finish();
+}
+
+TEST_CASE("min_idle: out of ports, connects grow seldom; what we end ourselves says nothing") {
+  World w;
+  w.options->pool.min_idle = 2;
+  w.some_endpoints(1);
+  w.start();
+  w.connectors[0]->refusal = {Kind::no_local_port, DialFailure::Fault::ours};
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::refuse; };
+  w.sim.run_for(base::Millis{60'000});
+  CHECK(w.dials() >= 2 * 8);
+  CHECK(w.dials() <= 2 * 12);
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::accept; };
+  w.sim.run_for(base::Millis{WarmPause::most});
+  CHECK(w.clusters[0]->warm());
+  for (int i = 0; i < 5; ++i) {
+    const std::uint32_t before = w.dials();
+    w.clusters[0]->endpoint_down(w.endpoint(0).id());
+    w.sim.run_for(base::Millis{600});
+    CHECK(w.dials() == before + 2);
+  }
+}
+
 TEST_CASE("PROXY protocol: a connection serves its client only") {
   World w;
   w.options->proxy_protocol = net::ProxyProtocolOut::v2;
