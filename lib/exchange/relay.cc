@@ -368,7 +368,10 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
   deadlines_.clear(Limit::one_try);
   deadlines_.clear(Limit::go_ahead);
   const UpstreamCells& cells = site_.upstream(upstream_index_);
-  switch (judge(why, facts(), cluster_->options().retry)) {
+  const TryFacts tried = facts();
+  const Verdict verdict = judge(why, tried, cluster_->options().retry);
+  if (idle_race(why, tried)) (verdict == Verdict::again_fresh ? cells.race_replayed : cells.race_lost)->add(1);
+  switch (verdict) {
     case Verdict::give_up: return fail(why);
     case Verdict::again_fresh:
       replayed_ = true;

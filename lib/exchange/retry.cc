@@ -52,6 +52,8 @@ bool never_sent(const http::Failure& why) {
   return connecting && why.untouched;
 }
 
+}  // namespace
+
 // A reused connection that closed most likely before it read the request. With a detail something had come; of bytes
 // that stood there before the request was written (a 408 of a server that was about to close, as a rule) nothing was an
 // answer to it.
@@ -60,8 +62,6 @@ bool idle_race(const http::Failure& why, const TryFacts& facts) {
   const bool unasked = why.detail == http::Detail::extra_bytes && why.untouched;
   return silent && why.kind == http::Kind::reset && (why.detail == http::Detail::none || unasked);
 }
-
-}  // namespace
 
 Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options) {
   if (facts.head_sent_down) return Verdict::give_up;

@@ -33,6 +33,8 @@ enum class Verdict : uint8_t {
   again_free,  // a failed connect: nothing was sent, does not draw on the budget
 };
 
+// Did a reused connection close, most likely before it read the request?
+bool idle_race(const http::Failure& why, const TryFacts& facts);
 Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options);
 
 // An upstream answered 503: may it be asked again? Only if the operator asked for it and the method is idempotent.

@@ -53,6 +53,8 @@ struct UpstreamCells {
   metrics::Histogram* duration = nullptr;  // upstream_request_duration_seconds{upstream}
   metrics::Counter* retried = nullptr;  // upstream_retries_total{upstream,outcome="retried"}
   metrics::Counter* retry_over_budget = nullptr;  // ...{outcome="budget"}
+  metrics::Counter* race_replayed = nullptr;  // upstream_idle_races_total{upstream,outcome}
+  metrics::Counter* race_lost = nullptr;
 };
 
 // Counts that do not change with the configuration. Cells of this worker, filled by the runtime.

@@ -107,6 +107,8 @@ class ServerHost {
   // on_leaving: nothing more is taken or sent, only the client's own close is awaited.
   virtual void on_idle(ServerSession&) {}
   virtual void on_leaving(ServerSession&) {}
+  // A request came, or the beginning of one, on a connection that idle_timeout had just ended. It is not answered.
+  virtual void on_late_request(ServerSession&) {}
   // Once, last: no stream is open. The host lets go of the session (Owned).
   virtual void on_session_end(ServerSession& session, CloseCause cause) = 0;
   // protocol_errors_total{side="downstream"}: faults that have no stream to be told on (HTTP/2 connection errors).

@@ -70,6 +70,9 @@ class Server final : public http::ServerSession,
   static constexpr size_t drain_bytes_max = 64 * 1024;
   // With more than that unread we stop reading and leave the client so long to see our FIN, before a RST tells it.
   static constexpr base::Millis last_wait = base::seconds(1);
+  // RFC 2068 19.7.1.1: seconds for which a client may count on an idle connection: idle_timeout less a second or a
+  // fifth, so that its request does not meet our close. 0 = too short to say.
+  uint64_t keep_alive_told() const;
   // With bytes waiting for so long, what the client has taken of them is looked at: from there min_rate is measured.
   static constexpr base::Millis mark_after = base::seconds(1);
   // A drain waits so long for the first byte of a request that may be on its way.

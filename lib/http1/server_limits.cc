@@ -38,7 +38,8 @@ void Server::on_timer() {
       const base::Micros due =
           since_ + base::Micros{draining_ ? std::min(drain_grace, options_.idle_timeout) : options_.idle_timeout};
       if (now < due) return schedule(due);
-      return end_session(draining_ ? drain_cause_ : CloseCause::idle_timeout);
+      // A request may be on its way: it gets a clean end, and is counted.
+      return draining_ ? end_session(drain_cause_) : begin_closing(CloseCause::idle_timeout);
     }
     case Phase::head:
       if (now < since_ + base::Micros{options_.header_timeout})
@@ -54,6 +55,11 @@ void Server::on_timer() {
     case Phase::cut:
     case Phase::ended: return;
   }
+}
+
+uint64_t Server::keep_alive_told() const {
+  const int64_t idle = options_.idle_timeout.count;
+  return static_cast<uint64_t>((idle - std::min<int64_t>(1'000, idle / 5)) / 1'000);
 }
 
 void Server::spread_age(uint16_t permille) {

@@ -110,6 +110,7 @@ void Server::on_bytes(net::ByteQueue& in) {
     case Phase::request: return read_body(in);
     case Phase::rest: return drop_rest(in);
     case Phase::linger:
+      if (cause_ == CloseCause::idle_timeout && dropped_ == 0) host_.on_late_request(*this);
       dropped_ += static_cast<uint32_t>(std::min(in.size(), drain_bytes_max));
       in.clear();
       if (dropped_ <= drain_bytes_max) return;
@@ -392,6 +393,8 @@ void Server::close_or_linger() {
   if (eof_ || clean) return end_session(cause_);
   phase_ = Phase::linger;
   since_ = loop_.now();
+  if (cause_ == CloseCause::idle_timeout)
+    since_ = since_ + base::Micros{last_wait} - base::Micros{options_.header_timeout};
   dropped_ = 0;
   transport_->shut_write();
   schedule(since_ + base::Micros{options_.header_timeout});

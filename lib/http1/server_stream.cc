@@ -27,6 +27,7 @@ void ServerStream::send_head(const http::Head& head, End end) {
         session_.keeps_alive() && !session_.sent_away_ && !head.last && message.framing != Framing::until_close;
     const bool old = head_.version == http::Version::http_10;
     ours.hop = !session_.keep_ ? Hop::close : old ? Hop::keep_alive : Hop::plain;
+    if (session_.keep_) ours.keep_alive_s = session_.keep_alive_told();
     if (head.status == 426 && !old) ours.upgrade = head.upgrade;            // RFC 9110 15.5.22: it says what to
     if (!head.fields.has(http::Token::date))
       ours.date = http::date_text(session_.loop_.wall());   // 6.6.1: a final answer has one

@@ -204,6 +204,8 @@ void write_response_head(const http::Head& head, const Message& message, const O
   const std::string_view length = length_text(head, message, space);
   const std::string_view status = decimal(head.status, status_space);
   const std::string_view phrase = reason_phrase(head.status);
+  std::array<char, decimal_max> keep_space;
+  const std::string_view keep = ours.keep_alive_s == 0 ? std::string_view{} : decimal(ours.keep_alive_s, keep_space);
   emit(out, [&](auto& put) {
     put("HTTP/1.1 ");
     put(status);
@@ -221,6 +223,11 @@ void write_response_head(const http::Head& head, const Message& message, const O
       case Hop::plain: break;
       case Hop::close: put("connection: close\r\n"); break;
       case Hop::keep_alive: put("connection: keep-alive\r\n"); break;
+    }
+    if (!keep.empty()) {
+      put("keep-alive: timeout=");
+      put(keep);
+      put(line_end);
     }
     if (!ours.upgrade.empty()) {
       put("connection: Upgrade\r\nupgrade: ");

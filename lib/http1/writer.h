@@ -17,6 +17,7 @@ enum class Hop : uint8_t { plain, close, keep_alive };
 struct Ours {
   Hop hop = Hop::plain;
   std::string_view upgrade{};                // what was agreed to (101) or is demanded (426); "" = nothing
+  uint64_t keep_alive_s = 0;                 // Keep-Alive: timeout=N; 0 = not told
   std::string_view date{};                   // for an answer that has none (http/date.h); "" = it has, or needs none
 };
 

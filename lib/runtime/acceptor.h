@@ -101,6 +101,7 @@ class Acceptor final : private tls::TlsEvents {
                                       std::string_view first_bytes, Client& host);
   http::Sink& begin_exchange(Client& client, http::Stream& stream);
   void protocol_error(http::Detail detail);
+  void late_request();
   void proxy_header_refused(const net::Peer& peer, std::string_view detail);
   void accept_failed(int error);
   void listener_stopped();

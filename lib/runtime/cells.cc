@@ -12,6 +12,7 @@ WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker, Arrivals&
       arrivals_(arrivals),
       rejected_at_cap_(&registry.counter(Name::downstream_connections_rejected_total, {"max_connections"}, worker)),
       rejected_for_memory_(&registry.counter(Name::downstream_connections_rejected_total, {"max_memory"}, worker)),
+      late_requests_(&registry.counter(Name::downstream_idle_races_total, {}, worker)),
       loop_lag_(&registry.histogram(Name::loop_lag_seconds, {}, worker)) {
   // Every reason stands in the scrape from the start, at zero: a rate over a series that only now appears misses its
   // first event.
@@ -63,7 +64,9 @@ exchange::RateCells WorkerMeter::rate(const std::string& route, exchange::RateLi
 exchange::UpstreamCells WorkerMeter::upstream(const std::string& name) const {
   return {&registry_.histogram(Name::upstream_request_duration_seconds, {name}, worker_),
           &registry_.counter(Name::upstream_retries_total, {name, "retried"}, worker_),
-          &registry_.counter(Name::upstream_retries_total, {name, "over_budget"}, worker_)};
+          &registry_.counter(Name::upstream_retries_total, {name, "over_budget"}, worker_),
+          &registry_.counter(Name::upstream_idle_races_total, {name, "replayed"}, worker_),
+          &registry_.counter(Name::upstream_idle_races_total, {name, "lost"}, worker_)};
 }
 
 metrics::Counter& WorkerMeter::upstream_error(const std::string& name, http::Kind kind) const {
@@ -85,6 +88,9 @@ void declare_upstream(metrics::Registry& registry, std::string_view name) {
   registry.declare(Name::upstream_request_duration_seconds, {name});
   for (const std::string_view outcome : {"retried", "over_budget"}) {
     registry.declare(Name::upstream_retries_total, {name, outcome});
+  }
+  for (const std::string_view outcome : {"replayed", "lost"}) {
+    registry.declare(Name::upstream_idle_races_total, {name, outcome});
   }
   for (size_t i = 0; i < http::kinds; ++i) {
     registry.declare(Name::upstream_errors_total, {name, http::reason_word(static_cast<http::Kind>(i))});

@@ -25,6 +25,7 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   }
   void health_asked() override { arrivals_.take_back(); }
   void on_turn(base::Micros took) override { loop_lag_->observe(took); }
+  void late_request() { late_requests_->add(); }
   void connection_closed(http::CloseCause cause) { closed_[static_cast<size_t>(cause)]->add(); }
   void rejected_at_cap() { rejected_at_cap_->add(); }
   void rejected_for_memory() { rejected_for_memory_->add(); }
@@ -51,6 +52,7 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   std::array<metrics::Counter*, handshake_errors> handshake_errors_{};
   metrics::Counter* rejected_at_cap_;
   metrics::Counter* rejected_for_memory_;
+  metrics::Counter* late_requests_;
   metrics::Histogram* loop_lag_;
 };
 

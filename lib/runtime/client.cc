@@ -98,6 +98,8 @@ void Client::on_session_end(http::ServerSession&, http::CloseCause cause) { end(
 
 void Client::on_protocol_error(http::Detail detail) { acceptor_.protocol_error(detail); }
 
+void Client::on_late_request(http::ServerSession&) { acceptor_.late_request(); }
+
 void Client::on_idle(http::ServerSession&) { acceptor_.clients().on_idle(*this); }
 
 void Client::on_leaving(http::ServerSession&) { acceptor_.clients().on_leaving(*this); }

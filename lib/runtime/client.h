@@ -76,6 +76,7 @@ class Client final : public http::ServerHost,
   void on_leaving(http::ServerSession& session) override;
   void on_session_end(http::ServerSession& session, http::CloseCause cause) override;
   void on_protocol_error(http::Detail detail) override;
+  void on_late_request(http::ServerSession& session) override;
   // net::ProxyReader::Host
   void on_proxy_header(net::ProxyReader& reader, net::TransportPtr transport) override;
   void on_proxy_failed(net::ProxyReader& reader, const net::Peer& peer, net::ProxyReader::Failed why,

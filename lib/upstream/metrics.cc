@@ -65,6 +65,8 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
     const std::shared_ptr<SharedEndpoint> e = entry.endpoint;
     registry.computed(Name::upstream_endpoint_healthy, {shared->name(), e->name()},
                       [e] { return e->healthy() ? 1.0 : 0.0; });
+    registry.computed(Name::upstream_idle_limit_seconds, {shared->name(), e->name()},
+                      [e] { return static_cast<double>(e->last_idle_limit().count) / 1e6; });
     registry.computed(Name::upstream_endpoint_in_flight, {shared->name(), e->name()},
                       [e] { return static_cast<double>(e->in_flight()); });
   }

@@ -138,7 +138,9 @@ base::Micros Connection::expires() const {
 base::Micros Connection::idle_deadline() const {
   base::Millis timeout = endpoint_.host_.pool_options().idle_timeout;
   if (const base::Millis peer = session_->peer_idle_timeout(); peer.count >= 0) timeout = std::min(timeout, peer);
-  const base::Micros deadline = session_->idle_since() + timeout;
+  base::Micros deadline = session_->idle_since() + timeout;
+  if (const base::Micros seen = endpoint_.shared_->idle_limit(endpoint_.host_.loop().now()); seen.count != 0)
+    deadline = std::min(deadline, session_->idle_since() + IdleLimit::keep_for(seen));
   return expires().count != 0 ? std::min(deadline, expires()) : deadline;
 }
 
@@ -212,6 +214,8 @@ void Connection::end(http::CloseCause cause) {
   CHECK(phase_ != PoolPhase::ended);
   const std::uint64_t requests = session_ == nullptr ? 0 : session_->streams_opened();
   const base::Micros age = began_.count == 0 ? base::Micros{} : endpoint_.now() - began_;
+  if (spare() && requests != 0 && (cause == http::CloseCause::peer_closed || cause == http::CloseCause::peer_reset))
+    endpoint_.closed_by_peer(endpoint_.host_.loop().now() - session_->idle_since());
   session_ = nullptr;
   set_phase(PoolPhase::ended);
   base::ListHook<ReadyTag>::unlink();
@@ -366,6 +370,22 @@ void Endpoint::on_idle_timer() {
     }
   }
   if (earliest.count != 0) note_idle(earliest);
+}
+
+// What is learned shortens our own limit, so no request meets the next close; and tells the operator, once.
+void Endpoint::closed_by_peer(base::Micros idle_for) {
+  const base::Micros now = host_.loop().now();
+  if (shared_->idle_limit(now).count != 0 || !idle_limit_.closed_at(idle_for, now)) return;
+  const base::Micros limit = idle_limit_.learned();
+  shared_->note_idle_limit(limit, now);
+  options_changed();
+  const auto seconds = [](base::Micros span) { return static_cast<double>(span.count) / 1e6; };
+  const base::Micros keep = IdleLimit::keep_for(limit);
+  base::warn(
+      "upstream {}: {} closes idle connections at {:.1f} s, idle_timeout is {:.1f} s: they are closed at {:.1f} s now; "
+      "set idle_timeout = \"{}ms\" in [upstream.pool], or a longer one there",
+      host_.metrics().upstream(), shared_->name(), seconds(limit),
+      static_cast<double>(host_.pool_options().idle_timeout.count) / 1e3, seconds(keep), keep.count / 1000);
 }
 
 void Endpoint::let_go() {

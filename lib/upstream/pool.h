@@ -16,6 +16,7 @@
 #include "upstream/balancer.h"
 #include "upstream/cluster.h"
 #include "upstream/connector.h"
+#include "upstream/idle_limit.h"
 #include "upstream/metrics.h"
 #include "upstream/service_time.h"
 #include "upstream/shared.h"
@@ -195,6 +196,7 @@ class Endpoint {
   friend class Connection;
   std::uint32_t close_spare(base::List<Connection, PoolTag>& among, http::CloseCause cause, std::uint32_t at_most);
   void on_idle_timer();
+  void closed_by_peer(base::Micros idle_for);
   void note_idle(base::Micros deadline);  // the timer fires at the earliest deadline, or before it
 
   PoolHost& host_;
@@ -212,6 +214,7 @@ class Endpoint {
   base::List<Connection, PoolTag> ended_;  // until reaped
   net::Timer idle_timer_;
   WarmPause warm_pause_;
+  IdleLimit idle_limit_;
 };
 
 }  // namespace sluice::upstream

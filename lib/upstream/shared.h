@@ -107,6 +107,16 @@ class alignas(64) SharedEndpoint {
 
   // A reused connection died before any byte of the answer.
   void note_race(base::Micros now) { race_at_.store(now.count, std::memory_order_relaxed); }
+  // It closes connections that were idle for so long, as was seen (IdleLimit); remembered like a race. 0 = unknown.
+  void note_idle_limit(base::Micros limit, base::Micros now) {
+    idle_limit_.store(limit.count, std::memory_order_relaxed);
+    idle_limit_at_.store(now.count, std::memory_order_relaxed);
+  }
+  base::Micros idle_limit(base::Micros now) const {
+    const bool fresh = now.count - idle_limit_at_.load(std::memory_order_relaxed) < base::Micros(race_memory).count;
+    return fresh ? base::Micros{idle_limit_.load(std::memory_order_relaxed)} : base::Micros{};
+  }
+  base::Micros last_idle_limit() const { return base::Micros{idle_limit_.load(std::memory_order_relaxed)}; }
   bool race_seen(base::Micros now) const {
     const std::int64_t at = race_at_.load(std::memory_order_relaxed);
     return at != 0 && now.count - at < base::Micros(race_memory).count;
@@ -135,6 +145,8 @@ class alignas(64) SharedEndpoint {
   std::atomic<std::uint32_t> tunnels_{0};
   mutable std::atomic<std::uint32_t> stream_limit_{0};
   std::atomic<bool> lacks_connect_{false};
+  std::atomic<std::int64_t> idle_limit_{0};
+  std::atomic<std::int64_t> idle_limit_at_{0};
   mutable std::atomic<bool> multiplexes_{true};
   // What never changes, apart: every request's log line reads it.
   alignas(64) std::uint64_t id_;

@@ -73,7 +73,7 @@ def ask(sluice, client, path, *more):
         if line.startswith("HTTP/"):
             if line.split()[1] != "100":
                 lines.append("status " + line.split()[1])
-        elif line and not line.lower().startswith(("transfer-encoding:", "connection:", "date:")):
+        elif line and not line.lower().startswith(("transfer-encoding:", "connection:", "keep-alive:", "date:")):
             name, _, value = line.partition(":")
             (lengths if name.lower() == "content-length" else lines).append(name.lower() + ":" + value)
     return done.returncode, lines, lengths, done.stdout

@@ -186,6 +186,7 @@ def test_nginx_with_tls_as_the_backend(start, ca, protocol):
             protocols=BOTH,
             upstream=f'protocol = "{protocol}"',
             upstream_tls=f'ca = "{ca.cert}"\nserver_name = "backend.test"',
+            pool='connect_timeout = "30s"\nacquire_timeout = "30s"',  # 40 handshakes at once
         )
     )
     assert backend.process.poll() is None

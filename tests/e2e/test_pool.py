@@ -1,5 +1,6 @@
 """The pool of upstream connections: caps, the queue, reuse, races, health, and what may be sent twice."""
 
+import select
 import threading
 import time
 
@@ -552,3 +553,39 @@ def test_pool_is_warm_under_steady_load(start):
             client.request()
     assert len(origin.connections) == 1
     assert sluice.metric("sluice_upstream_connections_opened_total", upstream="app") == 1
+
+
+def test_an_upstream_that_closes_idle_connections_is_told_of_and_closed_before(start):
+    def closes_after_a_second(connection):
+        while True:
+            connection.read_request()
+            connection.send(ok())
+            if not select.select([connection.sock], [], [], 1.0)[0]:
+                return connection.finish()
+
+    origin = start.origin(on_connection=closes_after_a_second)
+    sluice = start.sluice(config(origin.address))
+    told = f"warn upstream app: {origin.address} closes idle connections at 1."
+    for closes in range(1, 16):  # three, if they come at the same age: on a busy machine it may take more
+        assert sluice.request(path="/").status == 200
+        sluice.wait_metric(
+            closes, "sluice_upstream_connections_closed_total", upstream="app", cause="peer_closed", by="peer"
+        )
+        if told in sluice.stderr():
+            break
+    sluice.wait_stderr(told)
+    assert sluice.metric("sluice_upstream_idle_limit_seconds", upstream="app", endpoint=origin.address) >= 1
+    assert sluice.request(path="/").status == 200
+    sluice.wait_metric(1, "sluice_upstream_connections_closed_total", upstream="app", cause="idle_timeout", by="us")
+
+
+def test_a_client_is_told_how_long_its_connection_is_kept_and_a_request_that_comes_too_late_is_counted(start):
+    origin = start.origin()
+    sluice = start.sluice(config(origin.address, listener='idle_timeout = "2s"'))
+    with sluice.client() as client:
+        client.send(build())
+        assert client.response().header("keep-alive") == "timeout=1"
+        sluice.wait_metric(0, "sluice_downstream_idle_races_total")
+        assert client.ended()
+        client.send(build())
+        sluice.wait_metric(1, "sluice_downstream_idle_races_total")

@@ -121,3 +121,56 @@ TEST_CASE("a POST reaches such an origin once, or fails") {
     }
   }
 }
+
+// ---- what is learned of an upstream's idle timeout ----------------------------------------------------------------
+
+namespace {
+
+constexpr const char* kept = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+// An origin that closes a connection when it has been idle for `after`, and says so nowhere.
+support::SimNetwork::OnPeer closing_after(Rig& rig, base::Millis after) {
+  return [&rig, after](support::ScriptedPeer& peer) {
+    auto asked = std::make_shared<int>(0);
+    peer.on_event = [&rig, after, asked](support::ScriptedPeer& p) {
+      if (p.take().find("\r\n\r\n") == std::string::npos) return;
+      p.send(kept);
+      rig.sim.post(after, [&p, asked, mine = ++*asked] {
+        if (mine == *asked && !p.ended()) p.fin();
+      });
+    };
+  };
+}
+
+double closed(const Rig& rig, const char* cause) {
+  return rig.metric(metrics::Name::upstream_connections_closed_total, {"app", cause});
+}
+
+void ask_and_wait(Rig& rig, base::Millis wait) {
+  rig.client().send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+  rig.sim.run_for(wait);
+}
+
+}  // namespace
+
+TEST_CASE("an upstream that closes idle connections at 5 s: after three closes ours come first, at 4 s") {
+  Rig rig(
+      "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nendpoints = "
+      "[\"10.0.0.1:3000\"]\n[[route]]\nupstream = \"app\"\n");
+  rig.network.serve(app, closing_after(rig, base::seconds(5)));
+  for (int i = 0; i < 3; ++i) ask_and_wait(rig, base::seconds(10));
+  CHECK(closed(rig, "peer_closed") == 3);
+  for (int i = 0; i < 10; ++i) ask_and_wait(rig, base::seconds(10));
+  CHECK(closed(rig, "peer_closed") == 3);
+  CHECK(closed(rig, "idle_timeout") == 10);
+  SUBCASE("a request within that time takes the connection that is there") {
+    const double opened = rig.metric(metrics::Name::upstream_connections_opened_total, {"app"});
+    for (int i = 0; i < 10; ++i) ask_and_wait(rig, base::millis(3'900));
+    CHECK(rig.metric(metrics::Name::upstream_connections_opened_total, {"app"}) == opened + 1);
+  }
+  SUBCASE("it is forgotten in time, as the upstream may have changed") {
+    rig.sim.run_for(base::minutes(11));
+    ask_and_wait(rig, base::seconds(10));
+    CHECK(closed(rig, "peer_closed") == 4);
+  }
+}

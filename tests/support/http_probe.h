@@ -233,6 +233,8 @@ class ProbeServerHost final : public http::ServerHost {
     ++idle_told;
   }
   void on_leaving(http::ServerSession&) override { at_rest("on_leaving"); }
+  void on_late_request(http::ServerSession&) override { ++late_requests; }
+  unsigned late_requests = 0;
   void on_session_end(http::ServerSession&, http::CloseCause why) override {
     at_rest("on_session_end");
     ended = true;

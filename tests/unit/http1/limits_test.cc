@@ -419,3 +419,50 @@ TEST_CASE("after an answer that ended before its request, the rest is owed withi
   b.sim.run_for(base::seconds(2));
   CHECK(b.pair.peer->got_fin());
 }
+
+// ---- the end of an idle connection --------------------------------------------------------------------------------
+
+TEST_CASE("an answer says for how long its connection is kept: idle_timeout, a second less or a fifth") {
+  const auto told = [](base::Millis idle, std::string_view request) {
+    http::DownstreamOptions o;
+    o.idle_timeout = idle;
+    ServerBench b(o);
+    b.pair.peer->send(request);
+    b.sim.settle();
+    const std::string answer = b.pair.peer->take();
+    const size_t at = answer.find("keep-alive: timeout=");
+    return at == std::string::npos ? std::string() : answer.substr(at + 20, answer.find("\r\n", at) - at - 20);
+  };
+  CHECK(told(base::seconds(75), get) == "74");
+  CHECK(told(base::seconds(5), get) == "4");
+  CHECK(told(base::seconds(2), get) == "1");
+  CHECK(told(base::seconds(1), get) == "");
+  CHECK(told(base::seconds(75), "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n") == "");
+  CHECK(told(base::seconds(75), "GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n") == "74");
+}
+
+TEST_CASE("a request that meets the close of an idle connection sees a clean end, and is counted once") {
+  http::DownstreamOptions o;
+  o.idle_timeout = base::seconds(5);
+  ServerBench b(o);
+  b.exchange(get);
+  b.sim.run_for(base::millis(5'010));
+  CHECK(b.pair.peer->got_fin());
+  CHECK(!b.host.ended);
+  SUBCASE("a request comes") {
+    CHECK(b.exchange(get) == "");
+    CHECK(b.exchange(get) == "");
+    CHECK(b.host.late_requests == 1);
+    CHECK(b.host.sinks.size() == 1);
+  }
+  SUBCASE("the client closes too") {
+    b.pair.peer->fin();
+    b.sim.settle();
+    CHECK(b.host.ended);
+    CHECK(b.host.late_requests == 0);
+  }
+  b.sim.run_for(base::millis(1'010));
+  CHECK(b.host.ended);
+  CHECK(b.host.cause == http::CloseCause::idle_timeout);
+  CHECK(!b.pair.peer->got_reset());
+}

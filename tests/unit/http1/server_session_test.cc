@@ -342,6 +342,7 @@ TEST_CASE("underscores by option (row 10)") {
 
 // RFC 9110 6.6.1. What the upstream dated goes on as it is; 1xx have none.
 TEST_CASE("every final answer has one Date") {
+  const std::string kept = "\r\nkeep-alive: timeout=74\r\n\r\n";
   const std::string ours = "\r\ndate: Tue, 14 Nov 2023 23:13:20 GMT\r\n";
   const auto answer = [](ServerBench& b, std::string_view request) {
     b.pair.peer->send(request);
@@ -349,14 +350,14 @@ TEST_CASE("every final answer has one Date") {
     return b.pair.peer->take();
   };
   ServerBench b;
-  CHECK(answer(b, get) == "HTTP/1.1 200 OK" + ours + "content-length: 2\r\n\r\nok");
+  CHECK(answer(b, get) == "HTTP/1.1 200 OK" + ours + "content-length: 2" + kept + "ok");
   b.sim.run_for(base::Millis{1000});
   CHECK(answer(b, get).find("\r\ndate: Tue, 14 Nov 2023 23:13:21 GMT\r\n") != std::string::npos);
   ServerBench dated;
   dated.host.prepare = [](ProbeSink& s) {
     s.when_ended = [](ProbeSink& p) { p.answer(204, "", {{"DATE", "yesterday"}}); };
   };
-  CHECK(answer(dated, get) == "HTTP/1.1 204 No Content\r\nDATE: yesterday\r\n\r\n");
+  CHECK(answer(dated, get) == "HTTP/1.1 204 No Content\r\nDATE: yesterday" + kept);
   ServerBench hints;
   hints.host.prepare = [](ProbeSink& s) {
     s.when_ended = [](ProbeSink& p) {
@@ -367,7 +368,7 @@ TEST_CASE("every final answer has one Date") {
     };
   };
   CHECK(answer(hints, get) ==
-        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 304 Not Modified" + ours + "content-length: 0\r\n\r\n");
+        "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 304 Not Modified" + ours + "content-length: 0" + kept);
   ServerBench bad;
   CHECK(answer(bad, "\x01").starts_with("HTTP/1.1 400 Bad Request" + ours));
   ServerBench old;
