@@ -75,6 +75,11 @@ void visit_pool(Visitor& v, upstream::PoolOptions& o) {
   key(v, {"max_requests", Takes::now, "per connection; 0 = no limit", "max_lifetime bounds it already"},
       Number(o.max_requests, 0, std::numeric_limits<std::int64_t>::max()));
   key(v,
+      {"max_in_flight", Takes::now,
+       "requests at one endpoint, whole process, of any version, tunnels too; who comes later waits; 0 = no limit",
+       "over HTTP/1 max_connections is this limit already; for HTTP/2, where a connection carries many"},
+      Number(o.max_in_flight, 0, count_max));
+  key(v,
       {"max_tunnels", Takes::now,
        "per endpoint, whole process: a connection that became a tunnel (101, or CONNECT over HTTP/2) leaves "
        "max_connections and counts "

@@ -35,7 +35,7 @@ enum class Outcome : uint8_t {
 class Lease {
  public:
   Lease() = default;
-  explicit Lease(Endpoint& endpoint);
+  explicit Lease(Endpoint& endpoint);  // counted already: Endpoint::reserve()
   Lease(Lease&& o) noexcept;
   Lease& operator=(Lease&& o) noexcept;
   ~Lease();

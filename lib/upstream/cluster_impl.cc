@@ -113,7 +113,10 @@ bool ClusterImpl::multiplexes() {
 bool ClusterImpl::has_room() {
   if (shared_->waiting() != 0) return false;
   const Balancer::Pick now{loop_.now(), shared_->panic(), Balancer::none};
-  const std::uint32_t half = std::max(options_->pool.max_connections / 2, 1U);
+  const std::uint32_t limit = options_->pool.max_in_flight;
+  const std::uint32_t all =
+      limit == 0 ? options_->pool.max_connections : std::min(limit, options_->pool.max_connections);
+  const std::uint32_t half = std::max(all / 2, 1U);
   return std::ranges::any_of(endpoints_, [&](const auto& e) {
     const SharedEndpoint& shared = e->shared();
     return shared.load() < half + shared.tunnels() &&
@@ -137,7 +140,8 @@ ClusterImpl::Placed ClusterImpl::place(Order& order, Grant& grant) {
     if (placed != Placed::full) return placed;
   }
   // A request that needs a connection of its own takes the place of an idle one, once.
-  if (Endpoint& e = *endpoints_[chosen]; wants_fresh(order.want, e) && !WaitQueue::made_room(order.waiter)) {
+  if (Endpoint& e = *endpoints_[chosen];
+      has_place(e) && wants_fresh(order.want, e) && !WaitQueue::made_room(order.waiter)) {
     if (e.close_idle(http::CloseCause::given_up, 1) != 0) WaitQueue::note_room_made(order.waiter);
   }
   return Placed::full;
@@ -145,15 +149,22 @@ ClusterImpl::Placed ClusterImpl::place(Order& order, Grant& grant) {
 
 ClusterImpl::Placed ClusterImpl::place_at(std::uint32_t index, Order& order, Grant& grant) {
   Endpoint& endpoint = *endpoints_[index];
-  if (!wants_fresh(order.want, endpoint)) {
+  if (!wants_fresh(order.want, endpoint) && endpoint.reserve()) {
     if (http::Stream* const stream = endpoint.take(order.want.borrow, order.sink, order.from); stream != nullptr) {
       fill(grant, *order.from, *stream, order.since);
       return Placed::stream;
     }
+    endpoint.unreserve();
   }
+  if (!has_place(endpoint)) return Placed::full;
   if (!endpoint.shared().open_slot(options_->pool.max_connections)) return Placed::full;
   order.from = &endpoint.dial(&order.waiter, order.want.client, needs_http1(order.want, endpoint));
   return Placed::dialling;
+}
+
+bool ClusterImpl::has_place(const Endpoint& endpoint) const {
+  const std::uint32_t limit = options_->pool.max_in_flight;
+  return limit == 0 || endpoint.shared().load() < limit;
 }
 
 void ClusterImpl::fill(Grant& grant, Connection& connection, http::Stream& stream, base::Micros since) {
@@ -233,7 +244,7 @@ void ClusterImpl::on_dial_orphaned(Connection& dial) {
 }
 
 void ClusterImpl::on_slot_freed(Endpoint& endpoint) {
-  if (!pass_on(endpoint) && queue_.anyone_undialled()) loop_.run_later(*this);
+  if (!pass_on(endpoint, PassedSlot::Of::connection) && queue_.anyone_undialled()) loop_.run_later(*this);
   if (share_of_min_idle() != 0 && !warm_timer_.armed()) warm_timer_.arm(loop_, warm_every);
 }
 
@@ -260,6 +271,11 @@ void ClusterImpl::on_lease(std::int32_t change) {
   busy_at_ = now;
   leases_ += change;
   if (!load_timer_.armed()) load_timer_.arm(loop_, load_window);
+}
+
+void ClusterImpl::on_request_ended(Endpoint& endpoint) {
+  if (options_->pool.max_in_flight == 0) return;
+  if (!pass_on(endpoint, PassedSlot::Of::request) && queue_.anyone_undialled()) loop_.run_later(*this);
 }
 
 // Little's law: requests in flight on average = connections the load needs (of HTTP/1).
@@ -310,11 +326,18 @@ void ClusterImpl::serve(Connection& connection) {
     if (waiter == nullptr || !hand_to(*waiter, connection)) break;
   }
   if (connection.phase() != PoolPhase::idle) return;
+  Waiter* const left = options_->pool.max_in_flight != 0 ? connection.dialled_for() : nullptr;
+  if (left != nullptr) {  // single use, and that limit was reached meanwhile
+    connection.set_dialled_for(nullptr);
+    queue_.set_undialled(*left);
+  }
   if (retired_) return connection.close_when_idle(retire_cause_);
   if (single_use()) connection.close_when_idle(http::CloseCause::max_requests);  // it was for one client
 }
 
 bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
+  Endpoint& endpoint = connection.endpoint();
+  if (!endpoint.reserve()) return false;
   if (!connection.used() || connection.validate(waiter.want().borrow)) {
     if (http::Stream* const stream = connection.open(waiter.sink()); stream != nullptr) {
       if (connection.dialled_for() == &waiter) connection.set_dialled_for(nullptr);
@@ -326,6 +349,7 @@ bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
       return true;
     }
   }
+  endpoint.unreserve();
   return false;
 }
 
@@ -383,12 +407,18 @@ std::optional<std::uint32_t> ClusterImpl::another_waiting(std::optional<base::Mi
   return shared_->longest_waiting(worker_, than, than);
 }
 
-bool ClusterImpl::pass_on(Endpoint& endpoint) {
+bool ClusterImpl::pass_on(Endpoint& endpoint, PassedSlot::Of of) {
   if (!endpoint.in_set() || (!endpoint.shared().healthy() && !shared_->panic())) return false;
   if (!balancer_.in_use(endpoint.index(), {loop_.now(), shared_->panic(), Balancer::none})) return false;
   const std::optional<std::uint32_t> worker = another_waiting(queue_.undialled_since());
-  if (!worker.has_value() || !endpoint.shared().open_slot(options_->pool.max_connections)) return false;
-  peers_->pass_slot(*shared_, *worker, std::make_shared<PassedSlot>(endpoint.shared_owner()));
+  if (!worker.has_value()) return false;
+  const PoolOptions& pool = options_->pool;
+  SharedEndpoint& shared = endpoint.shared();
+  if (of == PassedSlot::Of::connection ? !shared.open_slot(pool.max_connections)
+                                       : !shared.begin_request(pool.max_in_flight)) {
+    return false;
+  }
+  peers_->pass_slot(*shared_, *worker, std::make_shared<PassedSlot>(endpoint.shared_owner(), of));
   return true;
 }
 

@@ -141,6 +141,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void on_slot_freed(Endpoint& endpoint) override;
   void on_phase(PoolPhase from, PoolPhase to) override;
   void on_lease(std::int32_t change) override;
+  void on_request_ended(Endpoint& endpoint) override;
   void on_unused() override;
   // WaitQueue::User
   void on_queue_work() override { loop_.run_later(*this); }
@@ -162,7 +163,10 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void place_waiting();  // connects for undialled waiters
   void dial_for(Waiter& waiter, Endpoint& endpoint);  // its slot is counted already
   void announce();
-  bool pass_on(Endpoint& endpoint);  // a slot was freed: does another worker wait longer?
+  // A slot was freed, of connections or of requests: does another worker wait longer?
+  bool pass_on(Endpoint& endpoint, PassedSlot::Of of);
+  bool has_place(const Endpoint& endpoint) const;  // max_in_flight allows one more, connects under way counted
+  void accept_place(Endpoint& endpoint);
   // The worker that a slot should go to rather than to ours who came at `mine` (empty = none waits here).
   std::optional<std::uint32_t> another_waiting(std::optional<base::Micros> mine) const;
   SharedUpstream::Own own() const { return connections_ == 0 ? SharedUpstream::Own::bare : SharedUpstream::Own::some; }

@@ -192,7 +192,9 @@ void ClusterImpl::accept_slot(const std::shared_ptr<PassedSlot>& slot) {
   });
   if (found == endpoints_.end()) return;  // it left the set: the slot goes back when the message dies
   Endpoint& endpoint = **found;
+  const PassedSlot::Of of = slot->of();
   slot->take();
+  if (of == PassedSlot::Of::request) return accept_place(endpoint);
   Waiter* const waiter = next_for_connect(endpoint, endpoints_.size() > 1 ? Avoided::refused : Avoided::taken);
   if (waiter == nullptr) {  // served otherwise meanwhile; maybe another worker still waits
     announce();
@@ -202,6 +204,14 @@ void ClusterImpl::accept_slot(const std::shared_ptr<PassedSlot>& slot) {
   }
   dial_for(*waiter, endpoint);
   loop_.run_later(*this);  // what is announced has changed
+}
+
+// Who waits takes it with an idle connection; where there is none, a connect begins, and the next place is passed.
+void ClusterImpl::accept_place(Endpoint& endpoint) {
+  endpoint.take_place();
+  queue_.place_all();
+  announce();
+  endpoint.give_places_back();
 }
 
 void ClusterImpl::endpoint_down(std::uint64_t endpoint_id) {

@@ -52,6 +52,7 @@ struct PoolOptions {
   base::Millis idle_timeout{50'000};
   base::Millis max_lifetime{600'000};  // +-20 % jitter; 0 = none
   std::uint64_t max_requests = 0;  // per connection; 0 = no limit
+  std::uint32_t max_in_flight = 0;  // requests per endpoint, whole process, any version, tunnels too; 0 = no limit
   std::uint32_t max_tunnels = 4'096;  // per endpoint, whole process
   base::Millis keepalive{30'000};  // TCP: silence until the peer's host is asked whether it lives; 0 = never
   base::Millis user_timeout{0};  // TCP: bytes unacknowledged for so long end it; 0 = the system's patience

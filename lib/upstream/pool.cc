@@ -394,9 +394,17 @@ void Endpoint::let_go() {
   if (leaving_ && unused()) host_.on_unused();
 }
 
-void Endpoint::begin_request() {
-  shared_->begin_request();
-  host_.on_lease(1);
+bool Endpoint::reserve() {
+  if (passed_places_ == 0) return shared_->begin_request(host_.pool_options().max_in_flight);
+  --passed_places_;
+  return true;
+}
+
+void Endpoint::give_places_back() {
+  for (; passed_places_ > 0; --passed_places_) {
+    shared_->end_request();
+    host_.on_request_ended(*this);
+  }
 }
 
 base::Micros Endpoint::now() const { return host_.loop().now(); }
@@ -404,6 +412,7 @@ base::Micros Endpoint::now() const { return host_.loop().now(); }
 void Endpoint::end_request(Outcome outcome, base::Micros since) {
   shared_->end_request();
   host_.on_lease(-1);
+  host_.on_request_ended(*this);
   switch (outcome) {
     case Outcome::unknown: return;
     case Outcome::answered: return host_.service_time().add(now() - since);

@@ -49,6 +49,7 @@ class PoolHost {
   virtual void on_slot_freed(Endpoint& endpoint) = 0;  // one connection less counts towards the cap
   virtual void on_phase(PoolPhase from, PoolPhase to) = 0;  // for the gauges
   virtual void on_lease(std::int32_t change) = 0;  // requests in flight, +1 or -1
+  virtual void on_request_ended(Endpoint& endpoint) = 0;  // one less counts towards max_in_flight
   virtual void on_unused() = 0;  // an endpoint that left the set is held by nothing any more
 
  protected:
@@ -188,7 +189,13 @@ class Endpoint {
   // Of Lease.
   void hold() { ++leases_; }
   void let_go();
-  void begin_request();
+  void begin_request() { host_.on_lease(1); }  // reserved before
+  // A place among the requests in flight at max_in_flight at most, before a stream is opened; false: there is none.
+  bool reserve();
+  void unreserve() { shared_->end_request(); }  // it was not needed after all
+  // Another worker gave up a place for one that waits here: counted already, the next reserve() takes it.
+  void take_place() { ++passed_places_; }
+  void give_places_back();
   void end_request(Outcome outcome, base::Micros since);
   base::Micros now() const;
 
@@ -215,6 +222,7 @@ class Endpoint {
   net::Timer idle_timer_;
   WarmPause warm_pause_;
   IdleLimit idle_limit_;
+  std::uint32_t passed_places_ = 0;
 };
 
 }  // namespace sluice::upstream

@@ -34,6 +34,12 @@ SharedEndpoint::SharedEndpoint(std::uint64_t id, std::string name, net::Address 
 
 bool SharedEndpoint::open_slot(std::uint32_t cap) { return add_below(connections_, cap); }
 
+bool SharedEndpoint::begin_request(std::uint32_t limit) {
+  if (limit != 0) return add_below(in_flight_, limit);
+  in_flight_.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
 void SharedEndpoint::close_slot() { CHECK(connections_.fetch_sub(1) != 0); }
 
 bool SharedEndpoint::enter_tunnel(std::uint32_t cap) {

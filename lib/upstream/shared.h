@@ -55,8 +55,8 @@ class alignas(64) SharedEndpoint {
   std::uint32_t tunnels() const { return tunnels_.load(std::memory_order_relaxed); }
 
   // Load that the balancer compares: requests in flight and connects under way.
-  void begin_request() { in_flight_.fetch_add(1, std::memory_order_relaxed); }
-  void end_request() { in_flight_.fetch_sub(1, std::memory_order_relaxed); }
+  bool begin_request(std::uint32_t limit = 0);  // false: `limit` are in flight (0 = no limit)
+  void end_request() { in_flight_.fetch_sub(1); }  // the order of close_slot()
   void begin_connect() { connecting_.fetch_add(1, std::memory_order_relaxed); }
   void end_connect() { connecting_.fetch_sub(1, std::memory_order_relaxed); }
   std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
@@ -214,21 +214,26 @@ class RetryBudget {
   std::unique_ptr<Share[]> shares_;
 };
 
-// A counted connection that one worker hands to another. Gives the slot back when it dies unused, so a lost message
-// costs nothing.
+// A counted connection, or a counted request of max_in_flight, that one worker hands to another. Gives the slot back
+// when it dies unused, so a lost message costs nothing.
 class PassedSlot {
  public:
-  explicit PassedSlot(std::shared_ptr<SharedEndpoint> endpoint) : endpoint_(std::move(endpoint)) {}
+  enum class Of : std::uint8_t { connection, request };
+  explicit PassedSlot(std::shared_ptr<SharedEndpoint> endpoint, Of of = Of::connection)
+      : endpoint_(std::move(endpoint)), of_(of) {}
   PassedSlot(const PassedSlot&) = delete;
   PassedSlot& operator=(const PassedSlot&) = delete;
   ~PassedSlot() {
-    if (endpoint_ != nullptr) endpoint_->close_slot();
+    if (endpoint_ == nullptr) return;
+    of_ == Of::connection ? endpoint_->close_slot() : endpoint_->end_request();
   }
+  Of of() const { return of_; }
   const SharedEndpoint* endpoint() const { return endpoint_.get(); }
-  void take() { endpoint_ = nullptr; }  // the receiver's connection counts from here on
+  void take() { endpoint_ = nullptr; }  // the receiver's connection or request counts from here on
 
  private:
   std::shared_ptr<SharedEndpoint> endpoint_;
+  Of of_;
 };
 
 class SharedUpstream {

@@ -57,6 +57,31 @@ def test_cap_per_endpoint_is_of_the_whole_process(start, gate, workers):
     assert sluice.metric("sluice_upstream_pool_max_connections", upstream="app") == 3
 
 
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_max_in_flight_is_of_the_whole_process(start, workers):
+    """Below max_connections: connections are left, and still no third request comes."""
+    active, most, lock = [0], [0], threading.Lock()
+
+    def on_request(connection, request):
+        with lock:
+            active[0] += 1
+            most[0] = max(most[0], active[0])
+        time.sleep(0.001)
+        with lock:
+            active[0] -= 1
+        connection.send(ok())
+
+    origin = start.origin(on_request)
+    pool = 'max_connections = 64\nmax_in_flight = 2\nacquire_timeout = "30s"'
+    sluice = start.sluice(config(origin.address, pool=pool, workers=workers))
+    clients = [sluice.client() for _ in range(16)]
+    for _ in range(10):
+        for client in clients:
+            client.send(build())
+        assert all(client.response().status == 200 for client in clients)
+    assert most[0] == 2
+
+
 def test_cap_of_one_starves_no_worker(start):
     """Two workers, one slot: every one of many clients is served, and the origin never has two requests at once."""
     active, most, lock = [0], [0], threading.Lock()

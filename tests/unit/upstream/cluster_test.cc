@@ -560,6 +560,51 @@ TEST_CASE("min_idle: out of ports, connects grow seldom; what we end ourselves s
   }
 }
 
+TEST_CASE("max_in_flight: who comes later waits for an end, whatever the connections carry") {
+  for (const auto proxy : {net::ProxyProtocolOut::off, net::ProxyProtocolOut::v2}) {
+    CAPTURE(proxy == net::ProxyProtocolOut::v2);
+    World w;
+    w.options->pool.max_in_flight = 3;
+    w.options->proxy_protocol = proxy;
+    w.some_endpoints(1);
+    w.start();
+    w.connectors[0]->streams_per_connection = 10;
+    std::vector<Request*> all;
+    for (int i = 0; i < 6; ++i) all.push_back(&w.ask());
+    w.sim.settle();
+    CHECK(std::ranges::count_if(all, &Request::served) == 3);
+    CHECK(w.dials() == 3);  // none for those who wait at the limit
+    CHECK_FALSE(w.clusters[0]->has_room());
+    for (int i = 0; i < 6; ++i) {
+      REQUIRE(all[i]->served());
+      CHECK(w.endpoint(0).in_flight() == std::min(3, 6 - i));
+      all[i]->finish();
+      w.sim.settle();
+    }
+    CHECK(w.endpoint(0).in_flight() == 0);
+  }
+}
+
+TEST_CASE("max_in_flight: at one endpoint a request goes to another; a greater limit lets the waiting in") {
+  World w;
+  w.options->pool.max_in_flight = 1;
+  w.some_endpoints(2);
+  w.start();
+  Request& a = w.ask();
+  Request& b = w.ask();
+  Request& c = w.ask();
+  w.sim.settle();
+  REQUIRE((a.served() && b.served()));
+  CHECK(a.endpoint() != b.endpoint());
+  CHECK_FALSE(c.served());
+  auto more = std::make_shared<UpstreamOptions>(*w.options);
+  more->pool.max_in_flight = 2;
+  w.clusters[0]->configure(more, w.shared->endpoints(), nullptr);
+  w.sim.settle();
+  CHECK(c.served());
+  for (Request* r : {&a, &b, &c}) r->finish();
+}
+
 TEST_CASE("PROXY protocol: a connection serves its client only") {
   World w;
   w.options->proxy_protocol = net::ProxyProtocolOut::v2;

@@ -154,6 +154,60 @@ TEST_CASE("a failed connect closes the idle connections of all workers") {
   CHECK(w.closed(CloseCause::health) == before);
 }
 
+TEST_CASE("max_in_flight holds for all workers together, and starves none") {
+  World w(2);
+  w.options->pool.max_in_flight = 2;
+  w.options->pool.acquire_timeout = base::Millis{60'000};
+  w.some_endpoints(1);
+  w.start();
+  // Worker 0 always has somebody who waits; worker 1 wants one now and then.
+  std::vector<Request*> busy;
+  for (int i = 0; i < 6; ++i) busy.push_back(&w.ask(0));
+  Request* other = nullptr;
+  int served = 0;
+  for (int turn = 0; turn < 2'000; ++turn) {
+    w.sim.run_for(base::Millis{1});
+    CHECK(w.endpoint(0).in_flight() <= 2);
+    if (other != nullptr && other->served()) {
+      ++served;
+      other->finish();
+      other = nullptr;
+    } else if (other == nullptr && turn % 20 == 0) {
+      other = &w.ask(1);
+      continue;  // both places are taken
+    }
+    for (Request*& r : busy) {
+      if (!r->served()) continue;
+      r->finish();
+      r = &w.ask(0);
+      break;
+    }
+  }
+  CHECK(served >= 20);
+  CHECK(w.passed >= 20);
+  for (auto& r : w.requests) {
+    if (r->served()) r->finish();
+  }
+}
+
+TEST_CASE("max_in_flight: a place that is passed on and lost goes back") {
+  World w(2);
+  w.options->pool.max_in_flight = 1;
+  w.some_endpoints(1);
+  w.start();
+  Request& a = w.ask(0);
+  w.sim.settle();
+  Request& b = w.ask(1);
+  w.sim.settle();
+  w.lose_slots = true;
+  a.finish();
+  w.sim.run_for(base::Millis{50});  // it asks again by itself
+  CHECK(w.passed == 1);
+  REQUIRE(b.served());
+  b.finish();
+  CHECK(w.endpoint(0).in_flight() == 0);
+}
+
 TEST_CASE("min_idle is shared out among the workers") {
   World w(3);
   w.options->pool.min_idle = 4;
