@@ -23,6 +23,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "http/close_cause.h"
 #include "http/failure.h"
@@ -185,6 +186,14 @@ enum class Borrow : uint8_t { quick, surely };
 // timeout is that short, and a request that meets its end all the same is replayed. A look costs a system call.
 inline constexpr base::Micros trusted_idle{25'000};
 
+// An idle connection on its way to another worker. Whoever lets go of it, in any thread, closes it.
+class PackedSession {
+ public:
+  virtual ~PackedSession() = default;
+  // In the thread of `loop`, once. nullptr: it has ended meanwhile.
+  virtual net::Owned<ClientSession> unpack(net::Loop& loop, ClientHost& host) = 0;
+};
+
 class ClientSession {
  public:
   virtual Stream* open(Sink& sink) = 0;  // nullptr when slots() == 0
@@ -199,6 +208,9 @@ class ClientSession {
   // How long the peer keeps an idle connection, less one second (Keep-Alive: timeout=N); negative = it did not say.
   virtual base::Millis peer_idle_timeout() const = 0;
   virtual uint64_t streams_opened() const = 0;  // since the connection was made
+  // A session that is idle and may be used again leaves this thread. No upcall follows; the host lets go of what stays.
+  // nullptr: it cannot (HTTP/2, TLS, something is under way), and nothing has changed.
+  virtual std::unique_ptr<PackedSession> pack() { return nullptr; }
   virtual bool in_tunnel() const = 0;  // carries an upgraded exchange: leaves max_connections
   virtual const net::Peer& peer() const = 0;
   virtual void retire() noexcept = 0;  // for net::Owned

@@ -83,12 +83,14 @@ class Client final : public http::ClientSession,
   base::Micros idle_since() const override { return idle_since_; }
   base::Millis peer_idle_timeout() const override { return peer_idle_timeout_; }
   uint64_t streams_opened() const override { return opened_; }
+  std::unique_ptr<http::PackedSession> pack() override;
   bool in_tunnel() const override { return stream_ != nullptr && stream_->tunnel_; }
   const net::Peer& peer() const override { return transport_->peer(); }
   void retire() noexcept override;
 
  private:
   friend class ClientStream;
+  class Packed;
   enum class Phase : uint8_t {
     idle,
     busy,  // a stream is open

@@ -116,6 +116,43 @@ void Client::abort(CloseCause cause) {
   cut(cause);
 }
 
+// ---- to another worker ------------------------------------------------------------------------------------------
+
+class Client::Packed final : public http::PackedSession {
+ public:
+  Packed(const Client& from, std::unique_ptr<net::Packed> transport)
+      : transport_(std::move(transport)),
+        limits_(from.limits_),
+        idle_since_(from.idle_since_),
+        peer_idle_timeout_(from.peer_idle_timeout_),
+        opened_(from.opened_) {}
+
+  http::ClientSessionPtr unpack(net::Loop& loop, http::ClientHost& host) override {
+    net::TransportPtr transport = transport_->unpack(loop);
+    if (!transport->quiet_now()) return nullptr;
+    Client* const session = slabs().sessions.make(loop, std::move(transport), limits_, host);
+    session->idle_since_ = idle_since_;
+    session->peer_idle_timeout_ = peer_idle_timeout_;
+    session->opened_ = opened_;
+    return http::ClientSessionPtr(session);
+  }
+
+ private:
+  std::unique_ptr<net::Packed> transport_;
+  http::HttpLimits limits_;
+  base::Micros idle_since_;
+  base::Millis peer_idle_timeout_;
+  uint64_t opened_;
+};
+
+std::unique_ptr<http::PackedSession> Client::pack() {
+  if (phase_ != Phase::idle || last_) return nullptr;
+  std::unique_ptr<net::Packed> transport = transport_->pack();
+  if (transport == nullptr) return nullptr;
+  phase_ = Phase::ended;
+  return std::make_unique<Packed>(*this, std::move(transport));
+}
+
 // ---- what comes in ----------------------------------------------------------------------------------------------
 
 void Client::on_bytes(net::ByteQueue& in) {

@@ -1,6 +1,7 @@
 // TcpSocket, first part: life from connect to reap, and reading. Writing is in tcp_write.cc.
 #include "net/tcp_socket.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -64,6 +65,20 @@ int set_patience(int fd, const DialOptions& options) {
   }
   return error;
 }
+
+class PackedSocket final : public Packed {
+ public:
+  PackedSocket(Fd fd, const Peer& peer) : fd_(std::move(fd)), peer_(peer) {}
+  TransportPtr unpack(Loop& loop) override {
+    TransportPtr socket = accepted_socket(loop, std::move(fd_), peer_.socket_remote, peer_.local);
+    socket->set_peer(peer_.remote, peer_.local);
+    return socket;
+  }
+
+ private:
+  Fd fd_;
+  Peer peer_;
+};
 
 }  // namespace
 
@@ -371,6 +386,18 @@ void TcpSocket::look() {
     }
   }
   settle();
+}
+
+// ---- To another thread ----
+
+// By a second descriptor of the connection: libuv closes the first one, and has forgotten it in this turn.
+std::unique_ptr<Packed> TcpSocket::pack() {
+  if (owner_ != Owner::holds || tell_ != Tell::nothing || unsent() != 0 || !quiet_now()) return nullptr;
+  Fd fd(::fcntl(this->fd(), F_DUPFD_CLOEXEC, 0));
+  if (!fd) return nullptr;
+  auto packed = std::make_unique<PackedSocket>(std::move(fd), peer_);
+  close(Close::now);
+  return packed;
 }
 
 // ---- The end ----

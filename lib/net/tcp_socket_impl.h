@@ -34,6 +34,7 @@ class TcpSocket final : public Transport {
   const Peer& peer() const override { return peer_; }
   void set_peer(const Address& remote, const Address& local) override;
   std::string_view end_detail() const override;
+  std::unique_ptr<Packed> pack() override;
   void retire() noexcept override;
 
  private:

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 #include "net/address.h"
@@ -59,6 +60,17 @@ struct Acks {
   uint32_t owed = 0;  // segments under way; none of those that wait for its window
   uint32_t repeats = 0;  // the oldest of them was sent again so often since anything was acknowledged
   base::Micros silent{};  // since it acknowledged anything: long ago, too, when nothing was owed
+};
+
+class Transport;
+using TransportPtr = Owned<Transport>;
+
+// A connection on its way to another thread, known to no loop. Whoever lets go of it, in any thread, closes it.
+class Packed {
+ public:
+  virtual ~Packed() = default;
+  // In the thread of `loop`, once: open, with nobody started on it yet.
+  virtual TransportPtr unpack(Loop& loop) = 0;
 };
 
 class Transport {
@@ -117,6 +129,9 @@ class Transport {
   virtual void set_peer(const Address& remote, const Address& local) = 0;  // PROXY protocol
   // Detail for logs after on_end ("certificate has expired", "ECONNREFUSED"); "" = none. Valid until retire().
   virtual std::string_view end_detail() const = 0;
+  // An open connection with nothing under way, either way, leaves this thread; what stays here is closed, without an
+  // upcall. nullptr: it cannot, and nothing has changed.
+  virtual std::unique_ptr<Packed> pack() { return nullptr; }
   // Called by Owned<Transport>: closes if needed; memory goes at the end of the turn.
   virtual void retire() noexcept = 0;
 
@@ -126,8 +141,6 @@ class Transport {
  protected:
   ~Transport() = default;
 };
-
-using TransportPtr = Owned<Transport>;
 
 struct DialOptions {
   base::Millis connect_timeout = base::seconds(1);

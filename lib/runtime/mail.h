@@ -11,7 +11,7 @@
 #include <utility>
 #include <variant>
 
-#include "upstream/shared.h"
+#include "upstream/parcel.h"
 
 namespace sluice::runtime {
 
@@ -21,10 +21,15 @@ class Worker;
 struct GiveUpIdle {  // lost: asked for again, while somebody waits
   const upstream::SharedUpstream* upstream;
   uint32_t wanted;
+  uint32_t worker;  // who asks
 };
 struct TakeSlot {  // lost: the slot goes back
   const upstream::SharedUpstream* upstream;
   std::shared_ptr<upstream::PassedSlot> slot;
+};
+struct TakeConnection {  // lost: it ends, and its slot goes back
+  const upstream::SharedUpstream* upstream;
+  std::shared_ptr<upstream::Parcel> parcel;
 };
 struct EndpointDown {  // lost: each idle connection is looked at before use anyhow
   const upstream::SharedUpstream* upstream;
@@ -47,6 +52,7 @@ class WorkerMail {
   WorkerMail() = default;  // says nothing
   WorkerMail(GiveUpIdle what) : what_(what) {}  // NOLINT: one word for the message and its envelope
   WorkerMail(TakeSlot what) : what_(std::move(what)) {}  // NOLINT
+  WorkerMail(TakeConnection what) : what_(std::move(what)) {}  // NOLINT
   WorkerMail(EndpointDown what) : what_(what) {}  // NOLINT
   WorkerMail(MakeRoom what) : what_(what) {}  // NOLINT
   WorkerMail(RoomMade what) : what_(what) {}  // NOLINT
@@ -58,7 +64,9 @@ class WorkerMail {
   bool may_get_lost() const;
 
  private:
-  std::variant<std::monostate, GiveUpIdle, TakeSlot, EndpointDown, MakeRoom, RoomMade, ShedClients, Task> what_;
+  std::variant<std::monostate, GiveUpIdle, TakeSlot, TakeConnection, EndpointDown, MakeRoom, RoomMade, ShedClients,
+               Task>
+      what_;
 };
 
 }  // namespace sluice::runtime

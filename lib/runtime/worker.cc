@@ -351,8 +351,13 @@ void Worker::endpoint_is_up(const upstream::SharedUpstream* upstream) {
   if (auto* cluster = find(upstream)) cluster->endpoint_up();
 }
 
-void Worker::give_up_idle(const upstream::SharedUpstream* upstream, uint32_t wanted) {
-  if (auto* cluster = find(upstream)) cluster->give_up_idle(wanted);
+void Worker::give_up_idle(const upstream::SharedUpstream* upstream, uint32_t wanted, uint32_t worker) {
+  if (auto* cluster = find(upstream)) cluster->give_up_idle(wanted, worker);
+}
+
+void Worker::accept_connection(const upstream::SharedUpstream* upstream,
+                               const std::shared_ptr<upstream::Parcel>& parcel) {
+  if (auto* cluster = find(upstream)) cluster->accept_connection(parcel);
 }
 
 void Worker::accept_slot(const upstream::SharedUpstream* upstream, const std::shared_ptr<upstream::PassedSlot>& slot) {
@@ -421,8 +426,13 @@ WorkerStatus Worker::status() {
 
 void Worker::ask_give_up(const upstream::SharedUpstream& upstream, uint32_t wanted) {
   for (uint32_t i = 0; i < count_; ++i) {
-    if (i != index_) peers_.post(i, GiveUpIdle{&upstream, wanted});
+    if (i != index_) peers_.post(i, GiveUpIdle{&upstream, wanted, index_});
   }
+}
+
+void Worker::pass_connection(const upstream::SharedUpstream& upstream, uint32_t worker,
+                             std::shared_ptr<upstream::Parcel> parcel) {
+  peers_.post(worker, TakeConnection{&upstream, std::move(parcel)});
 }
 
 void Worker::pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker,

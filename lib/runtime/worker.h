@@ -63,7 +63,8 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
                      http::CloseCause why_gone);
   void endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t endpoint_id);
   void endpoint_is_up(const upstream::SharedUpstream* upstream);
-  void give_up_idle(const upstream::SharedUpstream* upstream, uint32_t wanted);
+  void give_up_idle(const upstream::SharedUpstream* upstream, uint32_t wanted, uint32_t worker);
+  void accept_connection(const upstream::SharedUpstream* upstream, const std::shared_ptr<upstream::Parcel>& parcel);
   void accept_slot(const upstream::SharedUpstream* upstream, const std::shared_ptr<upstream::PassedSlot>& slot);
   // Drain: listeners close after what stands in their queues (then `closed` is called, once), connections end as they
   // fall idle. Asked again: nothing.
@@ -133,6 +134,8 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   bool sweep_clusters();
   // upstream::PeerWorkers
   void ask_give_up(const upstream::SharedUpstream& upstream, uint32_t wanted) override;
+  void pass_connection(const upstream::SharedUpstream& upstream, uint32_t worker,
+                       std::shared_ptr<upstream::Parcel> parcel) override;
   void pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker,
                  std::shared_ptr<upstream::PassedSlot> slot) override;
   void endpoint_down(const upstream::SharedUpstream& upstream, uint64_t endpoint_id) override;

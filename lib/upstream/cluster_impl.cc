@@ -320,8 +320,8 @@ void ClusterImpl::serve(Connection& connection) {
     // A new connection serves here first: it was made for somebody.
     const bool may_go = connection.phase() == PoolPhase::idle && (connection.used() || waiter == nullptr) &&
                         endpoint.shared().connections() >= options_->pool.max_connections;
-    if (may_go && another_waiting(since).has_value()) {
-      return connection.close_when_idle(http::CloseCause::given_up);  // its slot is passed on when it has ended
+    if (const auto worker = may_go ? another_waiting(since) : std::nullopt; worker.has_value()) {
+      return give(connection, *worker);
     }
     if (waiter == nullptr || !hand_to(*waiter, connection)) break;
   }

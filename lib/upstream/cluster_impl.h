@@ -21,10 +21,13 @@ namespace sluice::upstream {
 // and failures.
 class PeerWorkers {
  public:
-  // Every other worker: give_up_idle(wanted).
+  // Every other worker: give_up_idle(wanted, me).
   virtual void ask_give_up(const SharedUpstream& upstream, std::uint32_t wanted) = 0;
   // Worker `worker`: accept_slot(slot). If it has no such cluster any more: drop it (the slot goes back by itself).
   virtual void pass_slot(const SharedUpstream& upstream, std::uint32_t worker, std::shared_ptr<PassedSlot> slot) = 0;
+  // Worker `worker`: accept_connection(parcel); likewise.
+  virtual void pass_connection(const SharedUpstream& upstream, std::uint32_t worker,
+                               std::shared_ptr<Parcel> parcel) = 0;
   // Every other worker: endpoint_down(endpoint_id).
   virtual void endpoint_down(const SharedUpstream& upstream, std::uint64_t endpoint_id) = 0;
 
@@ -101,7 +104,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   bool finished();  // retired, and no connection, waiter or lease is left: may be destroyed
 
   // Messages
-  void give_up_idle(std::uint32_t wanted);
+  void give_up_idle(std::uint32_t wanted, std::uint32_t worker);  // who asks
+  void accept_connection(const std::shared_ptr<Parcel>& parcel);
   void accept_slot(const std::shared_ptr<PassedSlot>& slot);
   void endpoint_down(std::uint64_t endpoint_id);
   void endpoint_up();  // some endpoint recovered: it slow-starts
@@ -167,6 +171,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   bool pass_on(Endpoint& endpoint, PassedSlot::Of of);
   bool has_place(const Endpoint& endpoint) const;  // max_in_flight allows one more, connects under way counted
   void accept_place(Endpoint& endpoint);
+  void give(Connection& connection, std::uint32_t worker);  // a spare one, or at least its slot
+  Endpoint* here(const SharedEndpoint* shared);  // nullptr: it is not in the set
   // The worker that a slot should go to rather than to ours who came at `mine` (empty = none waits here).
   std::optional<std::uint32_t> another_waiting(std::optional<base::Micros> mine) const;
   SharedUpstream::Own own() const { return connections_ == 0 ? SharedUpstream::Own::bare : SharedUpstream::Own::some; }

@@ -177,21 +177,48 @@ void ClusterImpl::drop_unused_endpoints() {
 // ---- Other workers
 
 // Half of the idle ones at most, as the next burst may be ours; a single one goes.
-void ClusterImpl::give_up_idle(std::uint32_t wanted) {
+void ClusterImpl::give_up_idle(std::uint32_t wanted, std::uint32_t worker) {
   for (const auto& e : endpoints_) {
     if (wanted == 0) return;
     if (e->shared().connections() < options_->pool.max_connections) continue;
-    wanted -= e->close_idle(http::CloseCause::given_up, std::min(wanted, (e->count(PoolPhase::idle) + 1) / 2));
+    for (std::uint32_t spare = (e->count(PoolPhase::idle) + 1) / 2; wanted > 0 && spare > 0; --wanted, --spare) {
+      Connection* const connection = e->least_used();
+      if (connection == nullptr) break;
+      give(*connection, worker);
+    }
   }
+}
+
+// A connection that cannot travel ends, and its slot is passed on then.
+void ClusterImpl::give(Connection& connection, std::uint32_t worker) {
+  if (auto parcel = connection.pack(); parcel != nullptr) {
+    return peers_->pass_connection(*shared_, worker, std::move(parcel));
+  }
+  connection.close_when_idle(http::CloseCause::given_up);
+}
+
+Endpoint* ClusterImpl::here(const SharedEndpoint* shared) {
+  const auto found = std::ranges::find_if(endpoints_, [shared](const auto& e) { return &e->shared() == shared; });
+  return found == endpoints_.end() ? nullptr : found->get();
+}
+
+// What is not taken ends with the message.
+void ClusterImpl::accept_connection(const std::shared_ptr<Parcel>& parcel) {
+  Endpoint* const endpoint = here(parcel->slot.endpoint());
+  if (endpoint == nullptr || retired_ || parcel->session == nullptr || parcel->way != connector_->way()) return;
+  if (!endpoint->adopt(*parcel)) {
+    parcel->slot.take();
+    endpoint->shared().close_slot();
+    on_slot_freed(*endpoint);
+  }
+  loop_.run_later(*this);  // what is announced may have changed
 }
 
 void ClusterImpl::accept_slot(const std::shared_ptr<PassedSlot>& slot) {
   if (slot->endpoint() == nullptr) return;
-  const auto found = std::find_if(endpoints_.begin(), endpoints_.end(), [&slot](const std::unique_ptr<Endpoint>& e) {
-    return &e->shared() == slot->endpoint();
-  });
-  if (found == endpoints_.end()) return;  // it left the set: the slot goes back when the message dies
-  Endpoint& endpoint = **found;
+  Endpoint* const found = here(slot->endpoint());
+  if (found == nullptr) return;  // it left the set: the slot goes back when the message dies
+  Endpoint& endpoint = *found;
   const PassedSlot::Of of = slot->of();
   slot->take();
   if (of == PassedSlot::Of::request) return accept_place(endpoint);

@@ -49,6 +49,7 @@ class Making {
 
   net::Loop& loop() { return setup_.loop; }
   const Way& way() const { return *setup_.way; }
+  const WayPtr& way_owner() const { return setup_.way; }
   net::TransportPtr connect(const DialTarget& target) {
     const net::Address& address = target.endpoint.address();
     return setup_.network.dial(setup_.loop, address,
@@ -147,6 +148,7 @@ class ConnectorImpl final : public Connector {
   DialPtr dial(const DialTarget& target, DialUser& user, http::ClientHost& host) override {
     return DialPtr(std::make_unique<DialImpl>(making_, target, user, host).release());
   }
+  const WayPtr& way() const override { return making_->way_owner(); }
 
  private:
   std::shared_ptr<Making> making_;

@@ -66,6 +66,7 @@ class Connector {
   virtual ~Connector() = default;
   // Never null. `host` gets the session's upcalls from on_dialled() on.
   virtual DialPtr dial(const DialTarget& target, DialUser& user, http::ClientHost& host) = 0;
+  virtual const WayPtr& way() const = 0;  // how its connections are made
 };
 
 struct ConnectorSetup {

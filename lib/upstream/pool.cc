@@ -130,6 +130,34 @@ void Connection::abandon_dial(http::CloseCause cause) {
   end(cause);
 }
 
+std::shared_ptr<Parcel> Connection::pack() {
+  if (!spare() || !free_slot() || dialled_for_ != nullptr) return nullptr;
+  std::unique_ptr<http::PackedSession> session = session_->pack();
+  if (session == nullptr) return nullptr;
+  auto parcel = std::make_shared<Parcel>(PassedSlot(endpoint_.shared_owner()), endpoint_.host_.connector().way(),
+                                         std::move(session), times_, began_, life_permille_, only_http1_);
+  session_ = nullptr;
+  set_phase(PoolPhase::ended);
+  base::ListHook<ReadyTag>::unlink();
+  move_to(endpoint_.ended_);
+  endpoint_.host_.loop().reap_later(*this);
+  return parcel;
+}
+
+bool Connection::unpack(Parcel& parcel) {
+  CHECK(phase_ == PoolPhase::ended && session_ == nullptr);
+  session_ = std::exchange(parcel.session, nullptr)->unpack(endpoint_.host_.loop(), *this);
+  if (session_ == nullptr) return false;
+  parcel.slot.take();
+  times_ = parcel.times;
+  began_ = parcel.began;
+  life_permille_ = parcel.life_permille;
+  only_http1_ = parcel.only_http1;
+  settle();
+  offer();
+  return true;
+}
+
 base::Micros Connection::expires() const {
   const std::int64_t life = base::Micros(endpoint_.host_.pool_options().max_lifetime).count;
   return life <= 0 ? base::Micros{} : base::Micros{began_.count + life / 1000 * life_permille_};
@@ -295,6 +323,23 @@ void Endpoint::dial_for_min_idle() {
   Connection* const c = host_.slab().make(*this);
   c->for_min_idle();
   c->start(nullptr, false);
+}
+
+bool Endpoint::adopt(Parcel& parcel) {
+  Connection* const c = host_.slab().make(*this);
+  if (c->unpack(parcel)) return true;
+  host_.slab().recycle(c);
+  return false;
+}
+
+Connection* Endpoint::least_used() {
+  for (Connection* c = busy_.front(); c != nullptr; c = busy_.next(*c)) {
+    if (c->spare()) return c;
+  }
+  for (Connection* c = available_.back(); c != nullptr; c = available_.prev(*c)) {
+    if (c->spare()) return c;
+  }
+  return nullptr;
 }
 
 std::uint32_t Endpoint::close_idle(http::CloseCause cause, std::uint32_t at_most) {

@@ -18,6 +18,7 @@
 #include "upstream/connector.h"
 #include "upstream/idle_limit.h"
 #include "upstream/metrics.h"
+#include "upstream/parcel.h"
 #include "upstream/service_time.h"
 #include "upstream/shared.h"
 #include "upstream/warm_pause.h"
@@ -85,6 +86,10 @@ class Connection final : public base::ListHook<class PoolTag>,
   bool validate(http::Borrow how);  // false: it ends by itself and is not offered again
   void close_when_idle(http::CloseCause cause);  // takes no new stream
   void abandon_dial(http::CloseCause cause);  // connecting -> ended
+  // A spare one leaves for another worker, with its slot: it is over here. nullptr: it cannot travel, nothing changed.
+  std::shared_ptr<Parcel> pack();
+  bool unpack(
+      Parcel& parcel);  // instead of start(); false: it has ended on the way, and the slot is still the parcel's
   base::Micros expires() const;  // by the option in force; 0 = never
   bool worn_out(base::Micros now) const { return expires().count != 0 && now >= expires(); }
   void tear_down() noexcept;  // its endpoint dies: everything now, memory too
@@ -146,6 +151,8 @@ class Endpoint {
   // A new connection; its slot is already counted (SharedEndpoint::open_slot).
   Connection& dial(Waiter* waiter, const net::Peer* client, bool only_http1);
   void dial_for_min_idle();  // likewise
+  bool adopt(Parcel& parcel);  // likewise; false: it has ended on the way
+  Connection* least_used();  // of those that nobody uses: first without a slot, then least recently; nullptr: none
   bool may_warm() const { return warm_pause_.over(host_.loop().now()); }  // it let the last ones live
   // Idle connections close at once. Returns how many. First those without a slot, then the least recently used.
   std::uint32_t close_idle(http::CloseCause cause, std::uint32_t at_most = ~0u);

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -221,6 +222,7 @@ class PassedSlot {
   enum class Of : std::uint8_t { connection, request };
   explicit PassedSlot(std::shared_ptr<SharedEndpoint> endpoint, Of of = Of::connection)
       : endpoint_(std::move(endpoint)), of_(of) {}
+  PassedSlot(PassedSlot&& o) noexcept : endpoint_(std::exchange(o.endpoint_, nullptr)), of_(o.of_) {}
   PassedSlot(const PassedSlot&) = delete;
   PassedSlot& operator=(const PassedSlot&) = delete;
   ~PassedSlot() {

@@ -82,6 +82,22 @@ def test_max_in_flight_is_of_the_whole_process(start, workers):
     assert most[0] == 2
 
 
+@pytest.mark.parametrize("workers", [2, 4])
+def test_at_the_cap_connections_go_from_worker_to_worker(start, workers):
+    """A burst after the other, far more requests than connections: none is closed to make room for another one."""
+    origin = start.origin()
+    pool = 'max_connections = 6\nacquire_timeout = "30s"'
+    sluice = start.sluice(config(origin.address, pool=pool, workers=workers))
+    clients = [sluice.client() for _ in range(24)]
+    for _ in range(20):
+        for client in clients:
+            client.send(build())
+        assert all(client.response().status == 200 for client in clients)
+    assert origin.open_max <= 6
+    assert sluice.metric("sluice_upstream_connections_closed_total", upstream="app", cause="given_up") == 0
+    assert len(origin.connections) <= 6
+
+
 def test_cap_of_one_starves_no_worker(start):
     """Two workers, one slot: every one of many clients is served, and the origin never has two requests at once."""
     active, most, lock = [0], [0], threading.Lock()

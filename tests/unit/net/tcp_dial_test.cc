@@ -1,5 +1,6 @@
 // Dialling: what a new connection is, and how it fails to become one.
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <memory>
@@ -45,6 +46,48 @@ TEST_CASE("how long a dialled connection bears silence is the dial's to say") {
     if (row.keepalive == 1) CHECK(option_of(fd, IPPROTO_TCP, TCP_KEEPINTVL) == row.interval);
     CHECK(option_of(fd, IPPROTO_TCP, TCP_USER_TIMEOUT) == row.user_timeout);
   }
+}
+
+TEST_CASE("an idle connection is packed, and goes on in another place; let go of, it is closed") {
+  for (const bool unpacked : {true, false}) {
+    CAPTURE(unpacked);
+    World world;
+    Server server(world);
+    Probe client(world.network.dial(world.loop, server.address, {}));
+    world.until([&] { return client.opens == 1 && server.peers.size() == 1; });
+    const net::Address local = client.transport->peer().local;
+    std::unique_ptr<net::Packed> packed = client.transport->pack();
+    REQUIRE(packed != nullptr);
+    CHECK(client.transport->pack() == nullptr);  // it is gone
+    client.transport.reset();
+    world.spin();
+    if (!unpacked) {
+      packed.reset();
+      world.until([&] { return server.peers[0]->eofs == 1; });
+      continue;
+    }
+    Probe next(packed->unpack(world.loop));
+    CHECK(next.transport->open());
+    CHECK(next.transport->peer().local == local);
+    next.send("still here");
+    world.until([&] { return server.peers[0]->got == "still here"; });
+    server.peers[0]->send("so am I");
+    world.until([&] { return next.got == "so am I"; });
+    CHECK(client.ends.empty());
+  }
+}
+
+TEST_CASE("one with bytes on their way is not packed") {
+  World world;
+  Server server(world);
+  Probe client(world.network.dial(world.loop, server.address, {}));
+  world.until([&] { return client.opens == 1 && server.peers.size() == 1; });
+  server.peers[0]->send("first");
+  pollfd p{descriptor_of(client.transport->peer().local, client.transport->peer().remote), POLLIN, 0};
+  world.until([&] { return !client.got.empty() || ::poll(&p, 1, 0) == 1; });
+  if (client.got.empty()) CHECK(client.transport->pack() == nullptr);
+  world.until([&] { return client.got == "first"; });
+  CHECK(client.transport->pack() != nullptr);
 }
 
 TEST_CASE("what is touched before the connection stands goes out when it does") {

@@ -29,8 +29,9 @@ struct House final : net::Mailbox<std::function<void()>>::User {
 }  // namespace
 
 TEST_CASE("only what workers say to each other may get lost") {
-  CHECK(runtime::WorkerMail(runtime::GiveUpIdle{nullptr, 1}).may_get_lost());
+  CHECK(runtime::WorkerMail(runtime::GiveUpIdle{nullptr, 1, 0}).may_get_lost());
   CHECK(runtime::WorkerMail(runtime::TakeSlot{nullptr, nullptr}).may_get_lost());
+  CHECK(runtime::WorkerMail(runtime::TakeConnection{nullptr, nullptr}).may_get_lost());
   CHECK(runtime::WorkerMail(runtime::EndpointDown{nullptr, 1}).may_get_lost());
   CHECK_FALSE(runtime::WorkerMail([](Worker&) {}).may_get_lost());
 }

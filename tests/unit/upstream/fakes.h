@@ -3,6 +3,7 @@
 // simulated clock.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -46,7 +47,8 @@ class FakeStream final : public http::Stream {
 // One connection with `limit` stream slots.
 class FakeSession final : public http::ClientSession, public net::Runnable, public net::Reapable {
  public:
-  FakeSession(net::Loop& loop, http::ClientHost& host, std::uint32_t limit, std::shared_ptr<std::uint32_t> live)
+  FakeSession(net::Loop& loop, http::ClientHost& host, std::uint32_t limit,
+              std::shared_ptr<std::atomic<std::uint32_t>> live)
       : loop_(loop), host_(host), limit_(limit), live_(std::move(live)), stream_(*this), idle_since_(loop.now()) {
     ++*live_;
   }
@@ -64,6 +66,8 @@ class FakeSession final : public http::ClientSession, public net::Runnable, publ
     ended_ = true;
     host_.on_session_end(*this, cause);
   }
+  std::unique_ptr<http::PackedSession> pack() override;
+  bool travels = false;
   void become_tunnel() {
     tunnel_ = true;
     host_.on_slots(*this);
@@ -103,6 +107,7 @@ class FakeSession final : public http::ClientSession, public net::Runnable, publ
   base::Micros idle_since() const override { return idle_since_; }
   base::Millis peer_idle_timeout() const override { return peer_timeout.value_or(base::Millis{-1}); }
   std::uint64_t streams_opened() const override { return opened_; }
+  void set_opened(std::uint64_t opened) { opened_ = opened; }
   bool in_tunnel() const override { return tunnel_; }
   const net::Peer& peer() const override { return peer_; }
   void retire() noexcept override {
@@ -115,7 +120,7 @@ class FakeSession final : public http::ClientSession, public net::Runnable, publ
   net::Loop& loop_;
   http::ClientHost& host_;
   std::uint32_t limit_;
-  std::shared_ptr<std::uint32_t> live_;
+  std::shared_ptr<std::atomic<std::uint32_t>> live_;
   FakeStream stream_;
   net::Peer peer_;
   std::uint32_t open_ = 0;
@@ -127,6 +132,33 @@ class FakeSession final : public http::ClientSession, public net::Runnable, publ
   bool bad_ = false;
   http::CloseCause cause_ = http::CloseCause::error;
 };
+
+class FakePacked final : public http::PackedSession {
+ public:
+  FakePacked(std::uint32_t limit, std::shared_ptr<std::atomic<std::uint32_t>> live, std::uint64_t opened)
+      : limit_(limit), live_(std::move(live)), opened_(opened) {
+    ++*live_;
+  }
+  ~FakePacked() override { --*live_; }
+  http::ClientSessionPtr unpack(net::Loop& loop, http::ClientHost& host) override {
+    if (dies) return nullptr;
+    auto* const session = new FakeSession(loop, host, limit_, live_);
+    session->travels = true;
+    session->set_opened(opened_);
+    return http::ClientSessionPtr(session);
+  }
+  static inline bool dies = false;  // on the way
+
+ private:
+  std::uint32_t limit_;
+  std::shared_ptr<std::atomic<std::uint32_t>> live_;
+  std::uint64_t opened_;
+};
+inline std::unique_ptr<http::PackedSession> FakeSession::pack() {
+  if (!travels || slots() == 0 || open_ != 0) return nullptr;
+  ended_ = true;
+  return std::make_unique<FakePacked>(limit_, live_, opened_);
+}
 
 inline const net::Peer& FakeStream::peer() const { return session_.peer(); }
 inline FakeSession& session_of(http::Stream* stream) { return static_cast<FakeStream*>(stream)->session(); }
@@ -174,6 +206,9 @@ class FakeConnector final : public Connector {
   DialFailure refusal{};  // what Answer::refuse says
   std::function<Answer(const SharedEndpoint&)> answer = [](const SharedEndpoint&) { return Answer::accept; };
   std::uint32_t streams_per_connection = 1;
+  bool travels = false;  // its sessions go from worker to worker
+  const WayPtr& way() const override { return way_; }
+  WayPtr way_;
   std::uint32_t dials = 0;
   std::uint32_t live() const { return *live_; }  // sessions
   std::deque<FakeDial*> hanging;
@@ -182,7 +217,8 @@ class FakeConnector final : public Connector {
  private:
   friend class FakeDial;
   net::Loop& loop_;
-  std::shared_ptr<std::uint32_t> live_ = std::make_shared<std::uint32_t>(0);  // sessions may outlive the connector
+  std::shared_ptr<std::atomic<std::uint32_t>> live_ =
+      std::make_shared<std::atomic<std::uint32_t>>(0);  // sessions may outlive the connector
 };
 
 inline void FakeDial::run() {
@@ -193,6 +229,7 @@ inline void FakeDial::succeed() {
   std::erase(home_.hanging, this);
   auto session = std::make_unique<FakeSession>(loop_, host_, home_.streams_per_connection, home_.live_);
   home_.sessions.push_back(session.get());
+  session->travels = home_.travels;
   user_.on_dialled(http::ClientSessionPtr(session.release()), DialTimes{base::Micros{300}, base::Micros{}});
 }
 inline void FakeDial::retire() noexcept {
@@ -314,7 +351,13 @@ class World final {
     Peers(World& w, std::uint32_t m) : world(w), me(m) {}
     void ask_give_up(const SharedUpstream&, std::uint32_t wanted) override {
       ++world.asks;
-      each([wanted](ClusterImpl& c) { c.give_up_idle(wanted); });
+      each([wanted, from = me](ClusterImpl& c) { c.give_up_idle(wanted, from); });
+    }
+    void pass_connection(const SharedUpstream&, std::uint32_t worker, std::shared_ptr<Parcel> parcel) override {
+      ++world.parcels;
+      if (world.lose_slots) return;
+      World* const w = &world;
+      world.sim.post(base::Micros{5}, [w, worker, parcel] { w->clusters[worker]->accept_connection(parcel); });
     }
     void pass_slot(const SharedUpstream&, std::uint32_t worker, std::shared_ptr<PassedSlot> slot) override {
       ++world.passed;
@@ -347,6 +390,7 @@ class World final {
   std::vector<std::unique_ptr<Request>> requests;
   std::uint32_t asks = 0;
   std::uint32_t passed = 0;
+  std::uint32_t parcels = 0;
   bool lose_slots = false;
 };
 

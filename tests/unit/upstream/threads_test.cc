@@ -35,9 +35,12 @@ struct Inbox {
 };
 
 struct Other final : PeerWorkers {
-  explicit Other(Inbox& to) : inbox(to) {}
+  Other(Inbox& to, std::uint32_t my) : inbox(to), me(my) {}
   void ask_give_up(const SharedUpstream&, std::uint32_t wanted) override {
-    inbox.push([wanted](ClusterImpl& c) { c.give_up_idle(wanted); });
+    inbox.push([wanted, from = me](ClusterImpl& c) { c.give_up_idle(wanted, from); });
+  }
+  void pass_connection(const SharedUpstream&, std::uint32_t, std::shared_ptr<Parcel> parcel) override {
+    inbox.push([parcel = std::move(parcel)](ClusterImpl& c) { c.accept_connection(parcel); });
   }
   void pass_slot(const SharedUpstream&, std::uint32_t, std::shared_ptr<PassedSlot> slot) override {
     inbox.push([slot = std::move(slot)](ClusterImpl& c) { c.accept_slot(slot); });
@@ -46,6 +49,7 @@ struct Other final : PeerWorkers {
     inbox.push([id](ClusterImpl& c) { c.endpoint_down(id); });
   }
   Inbox& inbox;
+  std::uint32_t me;
 };
 
 struct Result {
@@ -62,7 +66,7 @@ Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared,
   Result result;
   support::SimLoop sim;
   metrics::Registry registry(2);
-  Other peers(other);
+  Other peers(other, me);
   support::Random random(me + 1);
   {
     auto cluster = make_cluster({sim.loop(), shared, me, &peers, registry, me});
@@ -70,6 +74,7 @@ Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared,
     connector->answer = [&random](const SharedEndpoint&) {
       return random.one_in(50) ? fakes::Answer::refuse : fakes::Answer::accept;
     };
+    connector->travels = true;
     cluster->configure(options, shared->endpoints(), std::move(connector));
     std::vector<std::unique_ptr<Request>> open;
     together.arrive_and_wait();

@@ -208,6 +208,76 @@ TEST_CASE("max_in_flight: a place that is passed on and lost goes back") {
   CHECK(w.endpoint(0).in_flight() == 0);
 }
 
+namespace {
+
+// Two workers, a full pool of two whose connections travel; worker 0 has both.
+void fill_pool(World& w) {
+  w.options->pool.max_connections = 2;
+  w.some_endpoints(1);
+  w.start();
+  for (fakes::FakeConnector* c : w.connectors) c->travels = true;
+  Request& a = w.ask(0);
+  Request& b = w.ask(0);
+  w.sim.settle();
+  REQUIRE((a.served() && b.served()));
+  a.finish();
+  b.finish();
+  w.sim.settle();
+}
+
+}  // namespace
+
+TEST_CASE("at the cap an idle connection goes to the worker that needs it, as it is") {
+  World w(2);
+  fill_pool(w);
+  Request& other = w.ask(1);
+  w.sim.run_for(base::Millis{50});
+  REQUIRE(other.served());
+  CHECK(other.grant.reused);
+  CHECK(w.parcels >= 1);
+  CHECK(w.dials() == 2);
+  CHECK(w.closed(http::CloseCause::given_up) == 0);
+  CHECK(w.endpoint(0).connections() == 2);
+  // One that becomes free meanwhile does, too.
+  Request& again = w.ask(0);
+  Request& waits = w.ask(0);
+  w.sim.run_for(base::Millis{50});
+  CHECK(again.served());
+  CHECK_FALSE(waits.served());
+  other.finish();
+  w.sim.run_for(base::Millis{50});
+  CHECK(waits.served());
+  CHECK(w.dials() == 2);
+  again.finish();
+  waits.finish();
+}
+
+TEST_CASE("a connection that ends, is lost or is not wanted on its way gives its slot back") {
+  for (const std::string_view what : {"lost", "ended", "another way", "left the set", "retired"}) {
+    CAPTURE(what);
+    World w(2);
+    fill_pool(w);
+    w.lose_slots = what == "lost";
+    fakes::FakePacked::dies = what == "ended";
+    if (what == "another way") w.connectors[0]->way_ = std::make_shared<Way>();
+    Request& other = w.ask(1);
+    w.sim.until([&] { return w.parcels != 0; }, base::Millis{50});
+    REQUIRE(w.parcels != 0);
+    if (what == "left the set") {
+      w.endpoints({{"10.9.9.9:80", 1}});
+      w.publish(http::CloseCause::dns_removed);
+    }
+    if (what == "retired") w.clusters[1]->retire(http::CloseCause::reload);
+    w.sim.run_for(base::Millis{200});
+    w.lose_slots = fakes::FakePacked::dies = false;
+    w.sim.run_for(base::Millis{200});
+    REQUIRE(other.served());
+    CHECK_FALSE(other.grant.reused);
+    CHECK(w.endpoint(0).connections() == w.connectors[0]->live() + w.connectors[1]->live());
+    other.finish();
+  }
+}
+
 TEST_CASE("min_idle is shared out among the workers") {
   World w(3);
   w.options->pool.min_idle = 4;
