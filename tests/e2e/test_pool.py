@@ -1,6 +1,9 @@
 """The pool of upstream connections: caps, the queue, reuse, races, health, and what may be sent twice."""
 
 import select
+import concurrent.futures
+import ctypes
+import subprocess
 import threading
 import time
 
@@ -9,7 +12,7 @@ import pytest
 from harness.base import TIMEOUT, free_address, limit, refused_address, wait_for
 from harness.client import build
 from harness.origin import Origin, ok
-from harness.proxy import config
+from harness.proxy import Sluice, config
 
 
 class Gate:
@@ -96,6 +99,45 @@ def test_at_the_cap_connections_go_from_worker_to_worker(start, workers):
     assert origin.open_max <= 6
     assert sluice.metric("sluice_upstream_connections_closed_total", upstream="app", cause="given_up") == 0
     assert len(origin.connections) <= 6
+
+
+def in_namespace(body):
+    """Runs body in a thread whose network is its own, with 50 local ports; what it starts has them too."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    ended = []
+
+    def run():
+        if libc.unshare(0x40000000) != 0:  # CLONE_NEWNET
+            return ended.append(None)
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        with open("/proc/sys/net/ipv4/ip_local_port_range", "w", encoding="ascii") as f:
+            f.write("40000 40049")
+        ended.append(body())
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        pool.submit(run).result()
+    if ended == [None]:
+        pytest.skip("no right to make a network namespace")
+    return ended[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_few_local_ports_lose_nothing_that_the_pool_can_carry(tmp_path, workers):
+    """50 ports, a pool of 40, bursts of 60: two workers lost a third, as each connection given up kept its port."""
+
+    def bursts():
+        pool = 'max_connections = 40\nacquire_timeout = "30s"'
+        with Origin() as origin, Sluice(config(origin.address, pool=pool, workers=workers), tmp_path / "few") as sluice:
+            # From ports outside the range that is short.
+            clients = [sluice.client(source=("127.0.0.1", 20_000 + i)) for i in range(60)]
+            statuses = []
+            for _ in range(10):
+                for client in clients:
+                    client.send(build())
+                statuses += [client.response().status for client in clients]
+            return statuses
+
+    assert in_namespace(bursts) == [200] * 600
 
 
 def test_cap_of_one_starves_no_worker(start):

@@ -87,7 +87,7 @@ def dial(address, timeout=None, rcvbuf=None, source=None):
         if rcvbuf:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         if source:
-            sock.bind((source, 0))
+            sock.bind(source if isinstance(source, tuple) else (source, 0))
         sock.settimeout(TIMEOUT if timeout is None else timeout)
         sock.connect(target)
     except OSError:
