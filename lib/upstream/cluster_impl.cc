@@ -2,10 +2,12 @@
 #include "upstream/cluster_impl.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 
 namespace sluice::upstream {
 namespace {
@@ -14,6 +16,30 @@ constexpr base::Micros never{std::numeric_limits<std::int64_t>::max()};
 constexpr std::uint32_t ask_most = 32;   // connections asked for in one message
 
 http::Failure refusal(http::Kind kind, http::Where where) { return {kind, where, http::Detail::none, true}; }
+
+// The first fix to try, in the log: once when it is advised, once when it is no more.
+void log_advice(const SharedUpstream& upstream, Advice advice, const Advisor::View& view, const Capacity& capacity) {
+  const auto ms = [](base::Micros span) { return static_cast<double>(span.count) / 1e3; };
+  const double each = capacity.requests_each();
+  switch (advice) {
+    case Advice::none:
+      return base::info("upstream {}: its pool is large enough again: the load needs {:.0f} connections of {}",
+                        upstream.name(), std::ceil(view.recommended / each), capacity.connections);
+    case Advice::raise_max_connections:
+      return base::warn(
+          "upstream {}: the load needs {:.0f} connections, its {} usable endpoints may have {}: raise max_connections "
+          "in "
+          "[upstream.pool] to {:.0f}, or add endpoints (service time {:.1f} ms, as usual)",
+          upstream.name(), std::ceil(view.recommended / each), capacity.endpoints, capacity.connections,
+          std::ceil(view.recommended / each / std::max(capacity.endpoints, 1u)), ms(view.service));
+    case Advice::upstream_slow:
+      return base::warn(
+          "upstream {}: it is slow: service time {:.1f} ms, usually {:.1f} ms; more connections would not help (the "
+          "load "
+          "needs {:.0f}, allowed are {})",
+          upstream.name(), ms(view.service), ms(view.usual), std::ceil(view.recommended / each), capacity.connections);
+  }
+}
 
 }  // namespace
 
@@ -265,12 +291,15 @@ void ClusterImpl::on_phase(PoolPhase from, PoolPhase to) {
   if (from == PoolPhase::idle && share_of_min_idle() != 0 && !warm_timer_.armed()) warm_timer_.arm(loop_, warm_every);
 }
 
+void ClusterImpl::count_request() {
+  shared_->retries().count_request(worker_, loop_.now());
+  load_.arrived(loop_.now());
+  if (!load_timer_.armed()) load_timer_.arm(loop_, load_told_every);
+}
+
 void ClusterImpl::on_lease(std::int32_t change) {
-  const base::Micros now = loop_.now();
-  busy_us_ += leases_ * (now - busy_at_).count;
-  busy_at_ = now;
-  leases_ += change;
-  if (!load_timer_.armed()) load_timer_.arm(loop_, load_window);
+  change > 0 ? load_.began(loop_.now()) : load_.ended(loop_.now());
+  if (!load_timer_.armed()) load_timer_.arm(loop_, load_told_every);
 }
 
 void ClusterImpl::on_request_ended(Endpoint& endpoint) {
@@ -278,16 +307,15 @@ void ClusterImpl::on_request_ended(Endpoint& endpoint) {
   if (!pass_on(endpoint, PassedSlot::Of::request) && queue_.anyone_undialled()) loop_.run_later(*this);
 }
 
-// Little's law: requests in flight on average = connections the load needs (of HTTP/1).
 void ClusterImpl::on_load_timer() {
-  const base::Micros now = loop_.now();
-  busy_us_ += leases_ * (now - busy_at_).count;
-  busy_at_ = now;
-  const std::int64_t window = base::Micros(load_window).count;
-  const std::int64_t needed = (busy_us_ + window - 1) / window;
-  metrics_.recommended.set(static_cast<double>(needed));
-  if (busy_us_ != 0) load_timer_.arm(loop_, load_window);  // once more after the last request, to say 0
-  busy_us_ = 0;
+  Advisor& advisor = shared_->advisor();
+  advisor.tell(worker_, load_.look(loop_.now()));
+  if (!load_.quiet(loop_.now())) load_timer_.arm(loop_, load_told_every);  // once more after the last, to say 0
+  const Capacity capacity = shared_->capacity(*set_, options_->pool.max_connections);
+  const Advisor::View view = advisor.look();
+  const Advice before = advisor.given();
+  const Advice advice = Advisor::advise(view, capacity.requests, before);
+  if (advice != before && advisor.give(before, advice)) log_advice(*shared_, advice, view, capacity);
 }
 
 // ---- At the loop

@@ -81,7 +81,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   static constexpr base::Millis handover_margin{5};
   static constexpr base::Millis ask_every{10};  // how often the others are asked for idle connections
   static constexpr base::Millis warm_every{250};  // how often missing min_idle connections are tried again
-  static constexpr base::Millis load_window{10'000};  // for the recommended number of connections
+  static constexpr base::Millis load_told_every{1'000};  // to Advisor, while there is any
   static constexpr std::uint32_t closes_per_turn =
       64;  // connections of endpoints that left: an answer that shrinks from 500
   // addresses to one must not hold the loop
@@ -119,7 +119,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   bool multiplexes() override;
   bool has_room() override;
   const UpstreamOptions& options() const override { return *options_; }
-  void count_request() override { shared_->retries().count_request(worker_, loop_.now()); }
+  void count_request() override;
   bool admit_retry() override { return shared_->retries().admit(worker_, loop_.now(), options_->retry.budget); }
 
  private:
@@ -206,9 +206,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   base::Micros announced_{};  // what announce_waiting() was last told
   SharedUpstream::Own announced_own_ = SharedUpstream::Own::some;
   std::uint32_t connections_ = 0;  // of this worker, connecting ones too
-  std::int64_t leases_ = 0;
-  std::int64_t busy_us_ = 0;  // sum of leases over time in this window
-  base::Micros busy_at_{};
+  LoadMeter load_;
   base::Micros judged_at_{-1};  // multiplexes_ is as of this turn
   bool multiplexes_ = true;
   bool retired_ = false;

@@ -47,8 +47,7 @@ ClusterImpl::ClusterImpl(const ClusterSetup& setup)
       ask_timer_(this, net::timer_call<&ClusterImpl::on_ask_timer>),
       warm_timer_(this, net::timer_call<&ClusterImpl::keep_warm>),
       load_timer_(this, net::timer_call<&ClusterImpl::on_load_timer>),
-      ramp_timer_(this, net::timer_call<&ClusterImpl::weigh>),
-      busy_at_(setup.loop.now()) {
+      ramp_timer_(this, net::timer_call<&ClusterImpl::weigh>) {
   CHECK(worker_ < shared_->workers());
 }
 
@@ -57,7 +56,7 @@ ClusterImpl::~ClusterImpl() {
   retired_ = true;   // nothing is kept warm any more
   endpoints_.clear();
   leaving_.clear();
-  metrics_.recommended.set(0);
+  shared_->advisor().tell(worker_, {});
 }
 
 void ClusterImpl::configure(std::shared_ptr<const UpstreamOptions> options, EndpointSetPtr set,

@@ -1,6 +1,7 @@
 // Cells looked up once, and the series that the scrape computes from SharedUpstream. See metrics.h.
 #include "upstream/metrics.h"
 
+#include <cmath>
 #include <string_view>
 #include <unordered_set>
 
@@ -19,7 +20,6 @@ UpstreamMetrics::UpstreamMetrics(metrics::Registry& registry, const std::string&
       timeouts(registry.counter(Name::upstream_pool_timeouts_total, {upstream}, writer)),
       requests_fresh(registry.counter(Name::upstream_requests_total, {upstream, "false"}, writer)),
       requests_reused(registry.counter(Name::upstream_requests_total, {upstream, "true"}, writer)),
-      recommended(registry.gauge(Name::upstream_pool_recommended_connections, {upstream}, writer)),
       registry_(registry),
       upstream_(upstream),
       writer_(writer) {}
@@ -48,7 +48,7 @@ void declare_pool(metrics::Registry& registry, std::string_view upstream) {
   }
   for (const Name name :
        {Name::upstream_connections_opened_total, Name::upstream_connect_seconds, Name::upstream_pool_wait_seconds,
-        Name::upstream_pool_waiting, Name::upstream_pool_timeouts_total, Name::upstream_pool_recommended_connections}) {
+        Name::upstream_pool_waiting, Name::upstream_pool_timeouts_total}) {
     registry.declare(name, {upstream});
   }
 }
@@ -70,6 +70,20 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
     registry.computed(Name::upstream_endpoint_in_flight, {shared->name(), e->name()},
                       [e] { return static_cast<double>(e->in_flight()); });
   }
+  const auto computed = [&](Name name, double (*value)(const Advisor::View&)) {
+    registry.computed(name, {shared->name()}, [shared, value] { return value(shared->advisor().look()); });
+  };
+  computed(Name::upstream_offered_load, [](const Advisor::View& v) { return v.offered; });
+  computed(Name::upstream_service_seconds,
+           [](const Advisor::View& v) { return static_cast<double>(v.service.count) / 1e6; });
+  computed(Name::upstream_service_usual_seconds,
+           [](const Advisor::View& v) { return static_cast<double>(v.usual.count) / 1e6; });
+  registry.computed(Name::upstream_pool_recommended_connections, {shared->name()}, [shared, now, max_connections] {
+    return std::ceil(shared->advisor().look().recommended / shared->capacity(*now, max_connections).requests_each());
+  });
+  registry.computed(Name::upstream_pool_limit_connections, {shared->name()}, [shared, now, max_connections] {
+    return static_cast<double>(shared->capacity(*now, max_connections).connections);
+  });
   registry.computed(Name::upstream_panic, {shared->name()}, [shared] { return shared->panic() ? 1.0 : 0.0; });
   registry.computed(Name::upstream_pool_max_connections, {shared->name()},
                     [max_connections] { return static_cast<double>(max_connections); });

@@ -28,7 +28,6 @@ class UpstreamMetrics {
   metrics::Counter& timeouts;
   metrics::Counter& requests_fresh;  // upstream_requests_total{reused="false"}
   metrics::Counter& requests_reused;
-  metrics::Gauge& recommended;
 
   const std::string& upstream() const { return upstream_; }
   // Rare: made when a cause or detail shows up for the first time.

@@ -143,6 +143,7 @@ SharedUpstream::SharedUpstream(std::string name, std::uint32_t workers, std::uin
       announcements_(std::make_unique<Announcement[]>(workers)),
       turns_(first_turn),
       retries_(workers),
+      advisor_(workers),
       set_(std::make_shared<const EndpointSet>()) {
   CHECK(workers > 0);
 }
@@ -195,6 +196,19 @@ void SharedUpstream::judge_panic() {
                                      [](const EndpointEntry& e) { return e.endpoint->healthy(); });
   panic_.store(static_cast<std::uint64_t>(healthy) * 100 < static_cast<std::uint64_t>(panic_threshold_) * total,
                std::memory_order_relaxed);
+}
+
+Capacity SharedUpstream::capacity(const EndpointSet& set, std::uint32_t max_connections) const {
+  Capacity all;
+  const bool any = panic();
+  for (const EndpointEntry& e : set.entries) {
+    if (!any && !e.endpoint->healthy()) continue;
+    ++all.endpoints;
+    all.connections += max_connections;
+    const std::uint32_t streams = std::max(e.endpoint->stream_limit().load(std::memory_order_relaxed), 1u);
+    all.requests += static_cast<double>(max_connections) * streams;
+  }
+  return all;
 }
 
 bool SharedUpstream::enter_queue(std::uint32_t max_waiting) { return add_below(waiting_, max_waiting); }

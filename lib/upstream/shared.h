@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "net/address.h"
+#include "upstream/load.h"
 #include "upstream/options.h"
 
 namespace sluice::upstream {
@@ -238,6 +239,14 @@ class PassedSlot {
   Of of_;
 };
 
+// What the pools of an upstream's usable endpoints bear together.
+struct Capacity {
+  std::uint32_t endpoints = 0;
+  std::uint64_t connections = 0;
+  double requests = 0;  // at once: HTTP/2 carries several a connection
+  double requests_each() const { return connections == 0 ? 1 : requests / static_cast<double>(connections); }
+};
+
 class SharedUpstream {
  public:
   // `first_turn`: where round_robin begins; any number, another one in each process of a fleet.
@@ -261,6 +270,9 @@ class SharedUpstream {
   bool panic() const { return panic_.load(std::memory_order_relaxed); }  // too few are healthy: health is ignored
   Turns& turns() { return turns_; }
   RetryBudget& retries() { return retries_; }
+  Advisor& advisor() { return advisor_; }
+  // `max_connections` each; of those that are healthy, or of all in a panic.
+  Capacity capacity(const EndpointSet& set, std::uint32_t max_connections) const;
 
   bool enter_queue(std::uint32_t max_waiting);  // false: full
   void count_waiting() { waiting_.fetch_add(1, std::memory_order_relaxed); }  // past the limit: it was let in before
@@ -293,6 +305,7 @@ class SharedUpstream {
   alignas(64) std::atomic<std::uint32_t> waiting_{0};
   Turns turns_;
   RetryBudget retries_;
+  Advisor advisor_;
   EndpointSetPtr set_;
   std::uint32_t panic_threshold_ = 0;
 };

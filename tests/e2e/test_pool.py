@@ -672,3 +672,15 @@ def test_a_client_is_told_how_long_its_connection_is_kept_and_a_request_that_com
         assert client.ended()
         client.send(build())
         sluice.wait_metric(1, "sluice_downstream_idle_races_total")
+
+
+def test_a_pool_that_is_too_small_for_its_load_is_told_of_with_the_key_to_set(start, gate):
+    origin = start.origin(gate)
+    sluice = start.sluice(config(origin.address, pool='max_connections = 2\nacquire_timeout = "60s"'))
+    clients = held_clients(sluice, 8)
+    sluice.wait_stderr("warn upstream app: the load needs ")
+    sluice.wait_stderr("raise max_connections in [upstream.pool] to ")
+    assert sluice.metric("sluice_upstream_pool_recommended_connections", upstream="app") > 2
+    assert sluice.metric("sluice_upstream_pool_limit_connections", upstream="app") == 2
+    gate.open()
+    assert all(client.response().status == 200 for client in clients)

@@ -649,19 +649,35 @@ TEST_CASE("endpoints at their cap are passed over for those with room") {
   CHECK(over.served());
 }
 
-TEST_CASE("the recommended number of connections follows the load") {
+TEST_CASE("the advisor is told the load of a worker every second, and that it has ended") {
   World w;
   w.some_endpoints(1);
   w.start();
   Request& a = w.ask();
   Request& b = w.ask();
-  w.sim.settle();
   w.sim.run_for(base::Millis{10'000});
-  CHECK(w.gauge(Name::upstream_pool_recommended_connections) == 2);
+  CHECK(w.shared->advisor().look().offered == doctest::Approx(2).epsilon(0.01));
   a.finish();
   b.finish();
   w.sim.run_for(base::Millis{20'001});
-  CHECK(w.gauge(Name::upstream_pool_recommended_connections) == 0);
+  CHECK(w.shared->advisor().look().offered == 0);
+}
+
+TEST_CASE("a pool that is too small for its load: advised once, taken back when the load is gone") {
+  World w;
+  w.options->pool.max_connections = 2;
+  w.some_endpoints(1);
+  w.start();
+  for (int i = 0; i < 6; ++i) w.ask();
+  w.sim.run_for(base::Millis{900});
+  CHECK(w.shared->advisor().given() == Advice::none);
+  w.sim.run_for(base::Millis{1'200});
+  CHECK(w.shared->advisor().given() == Advice::raise_max_connections);
+  for (auto& r : w.requests) {
+    if (r->served()) r->finish();
+  }
+  w.sim.run_for(base::Millis{40'000});
+  CHECK(w.shared->advisor().given() == Advice::none);
 }
 
 }  // namespace
