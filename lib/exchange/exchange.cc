@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "exchange/access_log.h"
 #include "exchange/admission.h"
+#include "exchange/held_watch.h"
 #include "exchange/local_reply.h"
 #include "http/grpc.h"
 #include "http/validate.h"
@@ -36,6 +37,7 @@ Exchange::Exchange(Home& home, Env& env, Site& site, uint32_t listener, http::St
       last_byte_(began_),
       listener_(listener) {
   site_.ref();
+  env_.held.add(*this);
 }
 
 Exchange::~Exchange() { site_.unref(); }
@@ -320,6 +322,10 @@ void Exchange::respond() {
   reply_with(reply, answer);
 }
 
+base::Micros Exchange::usual_duration() const {
+  return quantile(*site_.route(route_index_).duration, 0.99, HeldWatch::samples_least);
+}
+
 // ---- the end ----------------------------------------------------------------------------------------------------
 
 // The answer has begun and cannot go on: it must look cut (threats.md row 24).
@@ -330,6 +336,7 @@ void Exchange::cut(const Failure& why) {
 }
 
 void Exchange::finish() {
+  base::ListHook<HeldTag>::unlink();
   deadlines_.clear_all();
   attempt_.abandon(Failure{Kind::client_closed, Where::downstream, Detail::none, false});
   held_body_.clear();

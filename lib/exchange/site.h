@@ -24,6 +24,8 @@
 
 namespace sluice::exchange {
 
+class HeldWatch;
+
 class AccessLog;
 class RateLimiter;
 
@@ -154,6 +156,7 @@ struct Env {
   std::string pseudonym;  // ours in Via, one per process
   const std::atomic<Standing>& standing;  // of the process
   Answers& answers;
+  HeldWatch& held;
 };
 
 }  // namespace sluice::exchange

@@ -11,6 +11,7 @@
 
 #include "exchange/access_log.h"
 #include "exchange/exchange.h"
+#include "exchange/held_watch.h"
 #include "metrics/registry.h"
 #include "runtime/acceptor.h"
 #include "runtime/arrivals.h"
@@ -151,6 +152,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   Arrivals arrivals_;
   exchange::Answers answers_;
   WorkerMeter meter_;
+  exchange::HeldWatch held_watch_;
   exchange::Env env_;
   base::Slab<exchange::Exchange> exchanges_;
   Clients clients_;

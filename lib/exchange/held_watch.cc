@@ -1,0 +1,80 @@
+#include "exchange/held_watch.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/log.h"
+#include "exchange/exchange.h"
+#include "metrics/names.h"
+
+namespace sluice::exchange {
+
+using metrics::Name;
+
+base::Micros quantile(const metrics::Histogram& of, double share, uint64_t samples) {
+  uint64_t all = 0;
+  for (size_t i = 0; i < metrics::Histogram::buckets; ++i) all += of.bucket(i);
+  if (all < samples) return {};
+  const double wanted = static_cast<double>(all) * share;
+  uint64_t below = 0;
+  for (size_t i = 0; i < metrics::Histogram::bounds.size(); ++i) {
+    below += of.bucket(i);
+    if (static_cast<double>(below) >= wanted) return base::Micros{static_cast<int64_t>(metrics::Histogram::bounds[i])};
+  }
+  return base::Micros{static_cast<int64_t>(metrics::Histogram::bounds.back())};
+}
+
+HeldWatch::HeldWatch(net::Loop& loop, metrics::Registry& registry, unsigned worker)
+    : loop_(loop),
+      registry_(registry),
+      worker_(worker),
+      oldest_(registry.gauge(Name::request_oldest_seconds, {std::to_string(worker)}, worker)),
+      timer_(this, net::timer_call<&HeldWatch::on_timer>) {
+  // In the scrape from the start: a rate over a series that only now appears misses its first event.
+  for (const std::string_view word : {phase::reading_body, phase::waiting, phase::connecting, phase::sending_body,
+                                      phase::awaiting_answer, phase::answering, phase::answered}) {
+    registry.counter(Name::requests_held_total, {word}, worker);
+  }
+}
+
+void HeldWatch::add(Exchange& exchange) {
+  all_.push_back(exchange);
+  if (!timer_.armed()) timer_.arm(loop_, look_every);
+}
+
+void HeldWatch::on_timer() {
+  const base::Micros now = loop_.now();
+  unsigned looks = 0;
+  for (Exchange *e = all_.front(), *next = nullptr; e != nullptr && looks < looks_most; e = next, ++looks) {
+    next = all_.next(*e);
+    const Look look = e->look();
+    if (now - look.began < base::Micros{least}) break;
+    if (look.phase == phase::tunnel) {
+      e->base::ListHook<HeldTag>::unlink();
+      continue;
+    }
+    const base::Micros usual = e->usual_duration();
+    const base::Micros bound = std::max(base::Micros{least}, base::Micros{usual.count * factor});
+    const bool held = now - look.began >= bound && now - look.moved >= base::Micros{least};
+    if (held && e->tell_held()) tell(look, now, usual);
+  }
+  const Exchange* const oldest = all_.front();
+  oldest_.set(oldest == nullptr ? 0 : static_cast<double>((now - oldest->began()).count) / 1e6);
+  if (oldest != nullptr) timer_.arm(loop_, look_every);
+}
+
+void HeldWatch::tell(const Look& look, base::Micros now, base::Micros usual) {
+  registry_.counter(Name::requests_held_total, {look.phase}, worker_).add();
+  static base::LogSite site;
+  if (!site.admit()) return;
+  const auto seconds = [](base::Micros span) { return static_cast<double>(span.count) / 1e6; };
+  base::warn(
+      "a request is held for {:.1f} s (99 % of its route take {:.1f} s): request_id={} route={} client={} phase={} "
+      "for {:.1f} s, upstream={} endpoint={} attempts={} bytes_in={} bytes_out={}, last byte {:.1f} s ago; see "
+      "/debug/requests",
+      seconds(now - look.began), seconds(usual), look.request_id, look.route, look.client, look.phase,
+      seconds(now - look.since), look.upstream, look.endpoint, look.attempts, look.bytes_in, look.bytes_out,
+      seconds(now - look.moved));
+}
+
+}  // namespace sluice::exchange
