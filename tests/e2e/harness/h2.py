@@ -372,8 +372,8 @@ class H2Origin:
             sock.settimeout(TIMEOUT * 3)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             thread = threading.Thread(target=self._run, args=(sock,), daemon=True)
-            self.threads.append(thread)
             thread.start()
+            self.threads.append(thread)  # started: close() joins it
 
     def _run(self, sock):
         try:

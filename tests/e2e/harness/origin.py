@@ -237,8 +237,8 @@ class Origin:
                 self.open += 1
                 self.open_max = max(self.open_max, self.open)
             thread = threading.Thread(target=self._run, args=(connection,), daemon=True)
-            self.threads.append(thread)
             thread.start()
+            self.threads.append(thread)  # started: close() joins it
 
     def _run(self, connection):
         try:
