@@ -39,7 +39,7 @@ HeldWatch::HeldWatch(net::Loop& loop, metrics::Registry& registry, unsigned work
 
 void HeldWatch::add(Exchange& exchange) {
   all_.push_back(exchange);
-  if (!timer_.armed()) timer_.arm(loop_, look_every);
+  if (!timer_.armed()) timer_.arm(loop_, least);
 }
 
 void HeldWatch::on_timer() {
@@ -60,7 +60,9 @@ void HeldWatch::on_timer() {
   }
   const Exchange* const oldest = all_.front();
   oldest_.set(oldest == nullptr ? 0 : static_cast<double>((now - oldest->began()).count) / 1e6);
-  if (oldest != nullptr) timer_.arm(loop_, look_every);
+  if (oldest == nullptr) return;
+  const base::Micros due = oldest->began() + base::Micros{least};  // nobody is told of before that
+  timer_.arm(loop_, due > now ? base::Millis{(due - now).count / 1000 + 1} : look_every);
 }
 
 void HeldWatch::tell(const Look& look, base::Micros now, base::Micros usual) {

@@ -1,5 +1,5 @@
 // HeldWatch: requests that are held for far longer than their route usually takes are told of, once each: where a leak
-// or a hang begins. One a worker; looks once a second while there are requests.
+// or a hang begins. One a worker; looks every ten seconds while there are any that old.
 #pragma once
 
 #include "base/list.h"
@@ -21,7 +21,7 @@ class HeldWatch {
   static constexpr int64_t factor = 20;
   // With fewer requests a percentile says nothing: `least` alone decides.
   static constexpr uint64_t samples_least = 100;
-  static constexpr base::Millis look_every{1'000};
+  static constexpr base::Millis look_every{10'000};  // while there is one that old
   static constexpr unsigned looks_most = 4'096;  // in one turn, oldest first; more than that wait until those have gone
 
   HeldWatch(net::Loop& loop, metrics::Registry& registry, unsigned worker);

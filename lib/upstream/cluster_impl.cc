@@ -294,23 +294,27 @@ void ClusterImpl::on_phase(PoolPhase from, PoolPhase to) {
 void ClusterImpl::count_request() {
   shared_->retries().count_request(worker_, loop_.now());
   load_.arrived(loop_.now());
-  if (!load_timer_.armed()) load_timer_.arm(loop_, load_told_every);
+  tell_load_soon();
 }
 
 void ClusterImpl::on_lease(std::int32_t change) {
   change > 0 ? load_.began(loop_.now()) : load_.ended(loop_.now());
-  if (!load_timer_.armed()) load_timer_.arm(loop_, load_told_every);
+  tell_load_soon();
 }
 
-void ClusterImpl::on_request_ended(Endpoint& endpoint) {
-  if (options_->pool.max_in_flight == 0) return;
-  if (!pass_on(endpoint, PassedSlot::Of::request) && queue_.anyone_undialled()) loop_.run_later(*this);
+void ClusterImpl::tell_load_soon() {
+  const base::Micros soon = loop_.now() + base::Micros{load_told_every};
+  if (!load_timer_.armed() || load_timer_.due() > soon) load_timer_.arm(loop_, load_told_every);
 }
 
 void ClusterImpl::on_load_timer() {
   Advisor& advisor = shared_->advisor();
   advisor.tell(worker_, load_.look(loop_.now()));
-  if (!load_.quiet(loop_.now())) load_timer_.arm(loop_, load_told_every);  // once more after the last, to say 0
+  switch (load_.pace(loop_.now())) {
+    case LoadMeter::Pace::moving: load_timer_.arm(loop_, load_told_every); break;
+    case LoadMeter::Pace::steady: load_timer_.arm(loop_, load_steady_every); break;
+    case LoadMeter::Pace::quiet: break;
+  }
   const Capacity capacity = shared_->capacity(*set_, options_->pool.max_connections);
   const Advisor::View view = advisor.look();
   const Advice before = advisor.given();

@@ -81,7 +81,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   static constexpr base::Millis handover_margin{5};
   static constexpr base::Millis ask_every{10};  // how often the others are asked for idle connections
   static constexpr base::Millis warm_every{250};  // how often missing min_idle connections are tried again
-  static constexpr base::Millis load_told_every{1'000};  // to Advisor, while there is any
+  static constexpr base::Millis load_told_every{1'000};  // to Advisor, while requests come
+  static constexpr base::Millis load_steady_every{10'000};  // while what there is stays (tunnels)
   static constexpr std::uint32_t closes_per_turn =
       64;  // connections of endpoints that left: an answer that shrinks from 500
   // addresses to one must not hold the loop
@@ -183,6 +184,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void keep_warm();
   void on_ask_timer() { loop_.run_later(*this); }
   void on_load_timer();
+  void tell_load_soon();
 
   net::Loop& loop_;
   std::shared_ptr<SharedUpstream> shared_;

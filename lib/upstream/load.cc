@@ -44,10 +44,12 @@ Load LoadMeter::look(base::Micros now) {
   return load;
 }
 
-bool LoadMeter::quiet(base::Micros now) {
+LoadMeter::Pace LoadMeter::pace(base::Micros now) {
   roll(now);
-  return in_service_ == 0 &&
-         std::ranges::all_of(span_, [](const Span& s) { return s.arrivals == 0 && s.ended == 0 && s.busy == 0; });
+  if (std::ranges::any_of(span_, [](const Span& s) { return s.arrivals != 0 || s.ended != 0; })) return Pace::moving;
+  const bool still_told = std::ranges::any_of(span_, [](const Span& s) { return s.busy != 0; });
+  if (in_service_ != 0) return Pace::steady;
+  return still_told ? Pace::moving : Pace::quiet;
 }
 
 // ---- Advisor

@@ -40,7 +40,9 @@ class LoadMeter {
     ++span_[at_].ended;
   }
   Load look(base::Micros now);
-  bool quiet(base::Micros now);  // nothing in service, and nothing came in the whole window
+  // steady: nothing came or ended in the whole window, what is in service stays; quiet: nor is anything in service.
+  enum class Pace : std::uint8_t { moving, steady, quiet };
+  Pace pace(base::Micros now);
 
  private:
   struct Span {

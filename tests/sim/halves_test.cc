@@ -17,9 +17,9 @@ namespace {
 
 const net::Address app = net::Address::ipv4(0x0A000001, 3000);
 constexpr base::Millis silence = base::minutes(2);
-// For each limit that may pass in that time, and those that look more often (a FIN behind unread bytes: every second):
-// not one a millisecond.
-constexpr uint64_t turns_max = 150;
+// For each limit that may pass in that time, and those that look more often (a FIN behind unread bytes: every second;
+// the load of an upstream, requests that are held: every ten seconds), not one a millisecond.
+constexpr uint64_t turns_max = 200;
 
 std::string toml(std::string_view protocol) {
   return "[[listener]]\naddress = \"127.0.0.1:8080\"\n[[upstream]]\nname = \"app\"\nprotocol = \"" +

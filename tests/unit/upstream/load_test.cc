@@ -58,20 +58,21 @@ TEST_CASE("from the first second; requests that have not ended count as they sta
 }
 
 TEST_CASE("ten seconds after the last request there is no load; long gaps are looked at once") {
+  using Pace = LoadMeter::Pace;
   LoadMeter meter;
-  CHECK(meter.quiet(at(0)));
+  CHECK(meter.pace(at(0)) == Pace::quiet);
   meter.arrived(at(1'000));
   meter.began(at(1'000));
   meter.ended(at(1'500));
-  CHECK(!meter.quiet(at(10'000)));
-  CHECK(meter.quiet(at(12'000)));
+  CHECK(meter.pace(at(10'000)) == Pace::moving);
+  CHECK(meter.pace(at(12'000)) == Pace::quiet);
   CHECK(meter.look(at(12'000)).offered == 0);
   meter.began(at(13'000));
   const Load days = meter.look(at(200'000'000));
   CHECK(days.in_service == doctest::Approx(1).epsilon(0.11));
-  CHECK(!meter.quiet(at(200'000'500)));
+  CHECK(meter.pace(at(200'000'500)) == Pace::steady);
   meter.ended(at(200'001'000));
-  CHECK(meter.quiet(at(200'020'000)));
+  CHECK(meter.pace(at(200'020'000)) == Pace::quiet);
 }
 
 TEST_CASE("workers add up; recommended is the load and twice its root; service time is weighed by arrivals") {
