@@ -28,15 +28,13 @@ void log_advice(const SharedUpstream& upstream, Advice advice, const Advisor::Vi
     case Advice::raise_max_connections:
       return base::warn(
           "upstream {}: the load needs {:.0f} connections, its {} usable endpoints may have {}: raise max_connections "
-          "in "
-          "[upstream.pool] to {:.0f}, or add endpoints (service time {:.1f} ms, as usual)",
+          "in [upstream.pool] to {:.0f}, or add endpoints (service time {:.1f} ms, as usual)",
           upstream.name(), std::ceil(view.recommended / each), capacity.endpoints, capacity.connections,
           std::ceil(view.recommended / each / std::max(capacity.endpoints, 1u)), ms(view.service));
     case Advice::upstream_slow:
       return base::warn(
           "upstream {}: it is slow: service time {:.1f} ms, usually {:.1f} ms; more connections would not help (the "
-          "load "
-          "needs {:.0f}, allowed are {})",
+          "load needs {:.0f}, allowed are {})",
           upstream.name(), ms(view.service), ms(view.usual), std::ceil(view.recommended / each), capacity.connections);
   }
 }
@@ -300,6 +298,11 @@ void ClusterImpl::count_request() {
 void ClusterImpl::on_lease(std::int32_t change) {
   change > 0 ? load_.began(loop_.now()) : load_.ended(loop_.now());
   tell_load_soon();
+}
+
+void ClusterImpl::on_request_ended(Endpoint& endpoint) {
+  if (options_->pool.max_in_flight == 0) return;
+  if (!pass_on(endpoint, PassedSlot::Of::request) && queue_.anyone_undialled()) loop_.run_later(*this);
 }
 
 void ClusterImpl::tell_load_soon() {
