@@ -1,5 +1,5 @@
-// What an upstream is asked for, beside what its pool allows: the figures for "is the pool too small, or is the upstream
-// slow?". LoadMeter: one a worker. Advisor: what the workers told, for all; any thread.
+// What an upstream is asked for, beside what its pool allows: the figures for "is the pool too small, or is the
+// upstream slow?". LoadMeter: one a worker. Advisor: what the workers told, for all; any thread.
 #pragma once
 
 #include <array>
