@@ -225,6 +225,19 @@ TEST_CASE("lanes: what was passed over while nobody of the lane waited does not 
   CHECK(q.serve(fresh_ready) == &late);
 }
 
+TEST_CASE("lanes: who was passed over and left hands no turn on to the next of its lane") {
+  Room q;
+  Request& gone = q.join(low);
+  for (int i = 0; i < 9; ++i) {
+    q.join(high);
+    q.serve(fresh_ready);
+  }
+  gone.unlink();
+  q.join(low);
+  Request& first = q.join(high);
+  CHECK(q.serve(fresh_ready) == &first);
+}
+
 TEST_CASE("lanes: turns by lane; the one that is due has one first") {
   Room q;
   Request& a = q.join(low);
