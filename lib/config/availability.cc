@@ -23,7 +23,7 @@ constexpr Row table[] = {
     {Feature::outlier, Built::no, "outlier ejection"},
     {Feature::ring_hash, Built::no, "ring hash"},
     {Feature::slow_start, Built::yes, "slow start"},
-    {Feature::circuit, Built::no, "the circuit breaker"},
+    {Feature::circuit, Built::yes, "the circuit breaker"},
     {Feature::early_data, Built::no, "TLS early data"},
     {Feature::rate_limit, Built::yes, "rate limiting"},
 };

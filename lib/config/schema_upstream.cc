@@ -271,8 +271,10 @@ void visit_upstream(Visitor& v, upstream::UpstreamOptions& o) {
   visit_table(v, {"circuit", "A cap on what is in flight.", Feature::circuit}, o.circuit,
               [](Visitor& inner, upstream::CircuitOptions& c) {
                 key(inner,
-                    {"max_requests", Takes::now, "in flight, whole process; 0 = no limit", "the pool bounds it already",
-                     Feature::circuit},
+                    {"max_requests", Takes::now,
+                     "in flight, whole process, waiting ones included, tunnels not; above it 503 `circuit_open` at "
+                     "once; 0 = no limit",
+                     "the pool bounds it already", Feature::circuit},
                     Number(c.max_requests, 0, count_max));
               });
 }

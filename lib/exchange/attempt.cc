@@ -52,6 +52,7 @@ void Attempt::on_head(http::Head& head, http::End end) {
     outcome_ = outcome_of(head);
     grpc_ = http::is_grpc(head.fields);
   }
+  if (head.status == 101) lease_.leave_circuit();
   user_.attempt_head(head, end);
 }
 

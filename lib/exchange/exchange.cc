@@ -25,6 +25,11 @@ using http::Where;
 
 constexpr Failure refused(Kind kind, Detail detail = Detail::none) { return {kind, Where::downstream, detail, true}; }
 
+// Who comes later need not meet it.
+bool is_about_the_queue(Kind kind) {
+  return kind == Kind::pool_timeout || kind == Kind::pool_full || kind == Kind::circuit_open;
+}
+
 }  // namespace
 
 Exchange::Exchange(Home& home, Env& env, Site& site, uint32_t listener, http::Stream& downstream)
@@ -283,6 +288,7 @@ void Exchange::reply_locally(const Failure& why) {
     reply.retry_after = rate_wait_;
     add_rate_fields(answer.fields, *site_.route(route_index_).rate.limiter, rate_wait_);
   }
+  if (is_about_the_queue(why.kind)) reply.retry_after = cluster_->retry_after();
   answer_ = Answer::ended;
   if (grpc_) {
     const http::GrpcStatus status = http::grpc_status_of(why.kind);

@@ -9,6 +9,7 @@
 #include "http/lane.h"
 #include "http/stream.h"
 #include "net/timer.h"
+#include "upstream/circuit.h"
 #include "upstream/options.h"
 
 namespace sluice::upstream {
@@ -35,11 +36,12 @@ enum class Outcome : uint8_t {
 class Lease {
  public:
   Lease() = default;
-  explicit Lease(Endpoint& endpoint);  // counted already: Endpoint::reserve()
+  explicit Lease(Endpoint& endpoint, Circuit::Pass pass = {});  // counted already: Endpoint::reserve()
   Lease(Lease&& o) noexcept;
   Lease& operator=(Lease&& o) noexcept;
   ~Lease();
   void done(Outcome outcome);
+  void leave_circuit() { pass_.give_back(); }  // it became a tunnel, which no longer counts
   Endpoint* endpoint() const { return endpoint_; }
 
  private:
@@ -47,6 +49,7 @@ class Lease {
   Endpoint* endpoint_ = nullptr;
   base::Micros since_{};
   bool counted_ = false;
+  Circuit::Pass pass_;
 };
 
 // A request that asks for an upgrade. by_any: over HTTP/2 if the endpoint is not known to lack it (RFC 8441); by_http1:
@@ -129,6 +132,7 @@ class Waiter : public base::ListHook<class WaitTag> {
   bool made_room_ = false;  // an idle connection was closed so that a fresh one fits below the cap
   Undialled undialled_{*this};
   net::Timer timer_;
+  Circuit::Pass pass_;  // until it is refused, or its Lease has it
   http::Failure refusal_{};  // not clean: refused, the upcall is under way
   const Endpoint* refused_by_ = nullptr;
 };
@@ -150,6 +154,8 @@ class Cluster {
   // Retry budget of the whole process (retries / requests, 10 s window). admit_retry() draws on it.
   virtual void count_request() = 0;
   virtual bool admit_retry() = 0;
+  // When somebody who was refused a place may come again: seconds, from how quickly the queue moves; jittered.
+  virtual std::uint32_t retry_after() = 0;
 };
 
 // For the log: the endpoint as metrics and /status name it ("127.0.0.1:3000"); valid while a Lease holds it.

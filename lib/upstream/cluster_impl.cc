@@ -109,6 +109,9 @@ bool ClusterImpl::wants_fresh(const Want& want, const Endpoint& endpoint) const 
 bool ClusterImpl::acquire(const Want& want, Waiter& waiter, http::Sink& sink, Grant& grant) {
   CHECK(options_ != nullptr && !waiter.linked());
   const base::Millis budget = want.budget.count > 0 ? want.budget : options_->pool.acquire_timeout;
+  if (const std::uint32_t limit = options_->circuit.max_requests; limit != 0) {
+    if (!queue_.enter_circuit(waiter, want, limit)) return false;
+  }
   // Behind those who wait at the caps, and those who are about to be offered what has just become free.
   const bool behind = queue_.anyone_undialled() || (!ready_.empty() && !queue_.empty());
   Order order{want, waiter, sink, loop_.now()};
@@ -125,6 +128,11 @@ bool ClusterImpl::acquire(const Want& want, Waiter& waiter, http::Sink& sink, Gr
       return false;
   }
   UNREACHABLE();
+}
+
+std::uint32_t ClusterImpl::retry_after() {
+  const double rate = shared_->service_rate().per_second(loop_.now());
+  return stay_away_seconds(shared_->waiting(), rate, balancer_.random().next());
 }
 
 bool ClusterImpl::multiplexes() {
@@ -175,7 +183,7 @@ ClusterImpl::Placed ClusterImpl::place_at(std::uint32_t index, Order& order, Gra
   Endpoint& endpoint = *endpoints_[index];
   if (!wants_fresh(order.want, endpoint) && endpoint.reserve()) {
     if (http::Stream* const stream = endpoint.take(order.want.borrow, order.sink, order.from); stream != nullptr) {
-      fill(grant, *order.from, *stream, order.since);
+      fill(grant, order.waiter, *order.from, *stream, order.since);
       return Placed::stream;
     }
     endpoint.unreserve();
@@ -191,9 +199,10 @@ bool ClusterImpl::has_place(const Endpoint& endpoint) const {
   return limit == 0 || endpoint.shared().load() < limit;
 }
 
-void ClusterImpl::fill(Grant& grant, Connection& connection, http::Stream& stream, base::Micros since) {
+void ClusterImpl::fill(Grant& grant, Waiter& waiter, Connection& connection, http::Stream& stream, base::Micros since) {
+  shared_->service_rate().count(worker_, loop_.now());
   grant.stream = &stream;
-  grant.lease = Lease(connection.endpoint());
+  grant.lease = Lease(connection.endpoint(), WaitQueue::take_pass(waiter));
   grant.reused = stream.reused();
   grant.queue_wait = loop_.now() - since;
   const bool waited_for_it = !grant.reused && grant.queue_wait.count > 0;
@@ -376,9 +385,9 @@ bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
   if (!connection.used() || connection.validate(waiter.want().borrow)) {
     if (http::Stream* const stream = connection.open(waiter.sink()); stream != nullptr) {
       if (connection.dialled_for() == &waiter) connection.set_dialled_for(nullptr);
-      queue_.take(waiter, &connection);
       Grant grant;
-      fill(grant, connection, *stream, waiter.since());
+      fill(grant, waiter, connection, *stream, waiter.since());
+      queue_.take(waiter, &connection);
       metrics_.wait_seconds.observe(grant.queue_wait);
       waiter.on_stream(std::move(grant));
       return true;

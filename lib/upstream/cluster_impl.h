@@ -122,6 +122,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   const UpstreamOptions& options() const override { return *options_; }
   void count_request() override;
   bool admit_retry() override { return shared_->retries().admit(worker_, loop_.now(), options_->retry.budget); }
+  std::uint32_t retry_after() override;
 
  private:
   enum class Placed : std::uint8_t { stream, dialling, full, nowhere };
@@ -160,7 +161,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   bool needs_http1(const Want& want, const Endpoint& endpoint) const;
   Placed place(Order& order, Grant& grant);
   Placed place_at(std::uint32_t index, Order& order, Grant& grant);
-  void fill(Grant& grant, Connection& connection, http::Stream& stream, base::Micros since);
+  void fill(Grant& grant, Waiter& waiter, Connection& connection, http::Stream& stream, base::Micros since);
   void serve(Connection& connection);
   Waiter* next_for(Connection& connection);
   Waiter* next_for_connect(const Endpoint& endpoint, Avoided avoided);

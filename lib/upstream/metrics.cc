@@ -85,6 +85,8 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
     return static_cast<double>(shared->capacity(*now, max_connections).connections);
   });
   registry.computed(Name::upstream_panic, {shared->name()}, [shared] { return shared->panic() ? 1.0 : 0.0; });
+  registry.computed(Name::upstream_circuit_in_flight, {shared->name()},
+                    [shared] { return static_cast<double>(shared->circuit().in_flight()); });
   registry.computed(Name::upstream_pool_max_connections, {shared->name()},
                     [max_connections] { return static_cast<double>(max_connections); });
 }

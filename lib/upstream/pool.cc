@@ -24,13 +24,17 @@ http::CloseCause cause_of(const DialFailure& why) {
 
 // ---- Lease
 
-Lease::Lease(Endpoint& endpoint) : endpoint_(&endpoint), since_(endpoint.now()), counted_(true) {
+Lease::Lease(Endpoint& endpoint, Circuit::Pass pass)
+    : endpoint_(&endpoint), since_(endpoint.now()), counted_(true), pass_(std::move(pass)) {
   endpoint.hold();
   endpoint.begin_request();
 }
 
 Lease::Lease(Lease&& o) noexcept
-    : endpoint_(std::exchange(o.endpoint_, nullptr)), since_(o.since_), counted_(std::exchange(o.counted_, false)) {}
+    : endpoint_(std::exchange(o.endpoint_, nullptr)),
+      since_(o.since_),
+      counted_(std::exchange(o.counted_, false)),
+      pass_(std::move(o.pass_)) {}
 
 Lease& Lease::operator=(Lease&& o) noexcept {
   if (this != &o) {
@@ -38,6 +42,7 @@ Lease& Lease::operator=(Lease&& o) noexcept {
     endpoint_ = std::exchange(o.endpoint_, nullptr);
     since_ = o.since_;
     counted_ = std::exchange(o.counted_, false);
+    pass_ = std::move(o.pass_);
   }
   return *this;
 }
@@ -47,6 +52,7 @@ Lease::~Lease() { let_go(); }
 void Lease::done(Outcome outcome) {
   if (!counted_) return;
   counted_ = false;
+  pass_.give_back();
   endpoint_->end_request(outcome, since_);
 }
 

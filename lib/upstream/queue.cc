@@ -58,6 +58,15 @@ void WaitQueue::enter(Waiter& waiter, const Want& want, http::Sink& sink, base::
   lane.all.push_back(waiter);
 }
 
+bool WaitQueue::enter_circuit(Waiter& waiter, const Want& want, std::uint32_t limit) {
+  CHECK(waiter.queue_ == nullptr);
+  Circuit& circuit = shared_.circuit();
+  waiter.pass_ = want.fresh ? circuit.enter_past_limit() : circuit.enter(limit);
+  if (waiter.pass_) return true;
+  refuse(waiter, {http::Kind::circuit_open, http::Where::proxy, http::Detail::none, true}, nullptr);
+  return false;
+}
+
 void WaitQueue::join_dialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
                              Connection& dial) {
   enter(waiter, want, sink, budget);
@@ -111,6 +120,7 @@ void WaitQueue::set_undialled(Waiter& waiter) {
 void WaitQueue::leave(Waiter& waiter) {
   CHECK(waiter.queue_ == this);
   waiter.queue_ = nullptr;
+  waiter.pass_.give_back();
   waiter.base::ListHook<WaitTag>::unlink();
   if (!waiter.refusal_.clean()) {
     waiter.refusal_ = {};
@@ -142,6 +152,7 @@ void WaitQueue::refuse(Waiter& waiter, const http::Failure& why, const Endpoint*
   CHECK(!why.clean());
   if (waiter.queue_ != nullptr) leave(waiter);
   if (why.kind == http::Kind::pool_timeout) metrics_.timeouts.add(1);
+  waiter.pass_.give_back();
   waiter.queue_ = this;
   waiter.refusal_ = why;
   waiter.refused_by_ = endpoint;

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "base/list.h"
 #include "upstream/cluster.h"
@@ -58,6 +59,9 @@ class WaitQueue {
   WaitQueue& operator=(const WaitQueue&) = delete;
   ~WaitQueue();  // CHECKs that nobody waits
 
+  // Before it is placed or joins: one more in flight (Circuit). Refuses it if `limit` are. A replay was let in before.
+  bool enter_circuit(Waiter& waiter, const Want& want, std::uint32_t limit);
+  static Circuit::Pass take_pass(Waiter& waiter) { return std::move(waiter.pass_); }  // for its Lease
   // The waiter, which is out, joins at the end of its lane. `budget` > 0.
   void join_dialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, Connection& dial);
   // At `max_waiting` refuses with pool_full: the youngest of the lowest lane below its own (a replay stays), or itself.

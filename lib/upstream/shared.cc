@@ -144,6 +144,7 @@ SharedUpstream::SharedUpstream(std::string name, std::uint32_t workers, std::uin
       turns_(first_turn),
       retries_(workers),
       advisor_(workers),
+      service_rate_(workers),
       set_(std::make_shared<const EndpointSet>()) {
   CHECK(workers > 0);
 }

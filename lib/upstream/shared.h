@@ -16,8 +16,10 @@
 
 #include "base/clock.h"
 #include "net/address.h"
+#include "upstream/circuit.h"
 #include "upstream/load.h"
 #include "upstream/options.h"
+#include "upstream/service_rate.h"
 
 namespace sluice::upstream {
 
@@ -273,6 +275,9 @@ class SharedUpstream {
   Advisor& advisor() { return advisor_; }
   // `max_connections` each; of those that are healthy, or of all in a panic.
   Capacity capacity(const EndpointSet& set, std::uint32_t max_connections) const;
+  Circuit& circuit() { return circuit_; }
+  const Circuit& circuit() const { return circuit_; }
+  ServiceRate& service_rate() { return service_rate_; }
 
   bool enter_queue(std::uint32_t max_waiting);  // false: full
   void count_waiting() { waiting_.fetch_add(1, std::memory_order_relaxed); }  // past the limit: it was let in before
@@ -306,6 +311,8 @@ class SharedUpstream {
   Turns turns_;
   RetryBudget retries_;
   Advisor advisor_;
+  ServiceRate service_rate_;
+  Circuit circuit_;
   EndpointSetPtr set_;
   std::uint32_t panic_threshold_ = 0;
 };

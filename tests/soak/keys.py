@@ -59,6 +59,7 @@ RETRY = {
     "budget": ["0.5", "0.2"],
     "per_try_timeout": ['"0s"', '"10s"'],
 }
+CIRCUIT = {"max_requests": ["0", "100000"]}
 SPREAD = {
     "host": ['"preserve"', '"app.internal"'],
     "balance": ['"p2c"', '"round_robin"', '"least_requests"'],
@@ -135,10 +136,12 @@ ENTRIES = {
     "upstream.fixed.pool": POOL,
     "upstream.fixed.health": HEALTH,
     "upstream.fixed.retry": RETRY,
+    "upstream.fixed.circuit": CIRCUIT,
     "upstream.named": {"name": ['"named"', '"found"'], "dns": ['"app.test:@PORT@"'], **SPREAD},
     "upstream.named.pool": POOL,
     "upstream.named.health": HEALTH,
     "upstream.named.retry": RETRY,
+    "upstream.named.circuit": CIRCUIT,
     "upstream.steady": {"name": ['"steady"', '"constant"'], "endpoints": ["[@STEADY@]"], **SPREAD},
     "upstream.steady.pool": POOL,
     "upstream.side": {

@@ -280,7 +280,7 @@ class Request final : public Waiter, public http::Sink {
 };
 
 // N workers with a cluster each, on one loop and clock; messages between them take a turn.
-class World final {
+class World {
  public:
   explicit World(std::uint32_t workers = 1)
       : registry(workers), shared(std::make_shared<SharedUpstream>("app", workers)) {

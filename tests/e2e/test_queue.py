@@ -1,0 +1,61 @@
+"""The queue of an upstream and what keeps it short: circuit, and what a refusal says."""
+
+import threading
+
+import pytest
+
+from harness.base import TIMEOUT
+from harness.client import build
+from harness.origin import ok
+from harness.proxy import config
+
+
+class Gate:
+    """Requests to /held... are answered when the gate opens."""
+
+    def __init__(self):
+        self.event = threading.Event()
+
+    def __call__(self, connection, request):
+        if request.target.startswith("/held"):
+            assert self.event.wait(TIMEOUT * 3)
+        connection.send(ok())
+
+    def open(self):
+        self.event.set()
+
+
+@pytest.fixture
+def gate():
+    made = Gate()
+    yield made
+    made.open()
+
+
+def held_clients(sluice, count, path="/held"):
+    clients = [sluice.client() for _ in range(count)]
+    for client in clients:
+        client.send(build(path=path))
+    return clients
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_circuit(start, gate, workers):
+    """Above max_requests 503 at once, whichever worker has the client; a place that is free is used."""
+    origin = start.origin(gate)
+    sluice = start.sluice(config(origin.address, upstream="circuit = { max_requests = 3 }", workers=workers))
+    clients = held_clients(sluice, 3)
+    origin.wait_heads(3)
+    sluice.wait_metric(3, "sluice_upstream_circuit_in_flight", upstream="app")
+    for i in range(8):
+        answer = sluice.request(path=f"/refused/{i}")
+        assert (answer.status, answer.reason) == (503, "circuit_open")
+        assert 1 <= int(answer.header("retry-after")) <= 30
+    (line,) = sluice.wait_log_path("/refused/0")
+    assert (line["status"], line["reason"]) == (503, "circuit_open")
+    assert sluice.metric("sluice_local_replies_total", reason="circuit_open") == 8
+    gate.open()
+    assert all(c.response().status == 200 for c in clients)
+    sluice.wait_metric(0, "sluice_upstream_circuit_in_flight", upstream="app")
+    assert sluice.request(path="/after").status == 200
+    assert origin.heads == 4
