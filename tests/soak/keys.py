@@ -38,7 +38,7 @@ POOL = {
     "idle_timeout": ['"50s"', '"500ms"', '"5s"'],
     "max_lifetime": ['"10m"', '"1s"', '"10s"'],
     "max_requests": ["0", "20"],
-    "max_in_flight": ["0", "3", "64"],
+    "max_in_flight": ["0", "64", "256"],  # above what the WebSockets hold
     "max_tunnels": ["4096", "512"],
     "keepalive": ['"30s"', '"1s"', '"0s"'],
     "user_timeout": ['"60s"', '"2s"'],
