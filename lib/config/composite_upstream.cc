@@ -341,12 +341,13 @@ std::string ExpectedStatus::print() const {
 
 namespace {
 
-enum class Cause : std::uint8_t { connect, reset, refused_stream, status_503 };
+enum class Cause : std::uint8_t { connect, reset, refused_stream, status_503, gateway_error };
 constexpr Word cause_words[] = {
     {"connect", static_cast<unsigned>(Cause::connect)},
     {"reset", static_cast<unsigned>(Cause::reset)},
     {"refused_stream", static_cast<unsigned>(Cause::refused_stream), Feature::http2},
     {"503", static_cast<unsigned>(Cause::status_503)},
+    {"gateway_error", static_cast<unsigned>(Cause::gateway_error)},
 };
 
 }  // namespace
@@ -363,6 +364,7 @@ void RetryCauses::read(const Node& node, Reader& reader) {
       case Cause::reset: on.reset = true; break;
       case Cause::refused_stream: on.refused_stream = true; break;
       case Cause::status_503: on.status_503 = true; break;
+      case Cause::gateway_error: on.gateway_error = true; break;
     }
   }
   to_ = on;
@@ -374,6 +376,7 @@ std::string RetryCauses::print() const {
   if (to_.reset) items.emplace_back("reset");
   if (to_.refused_stream) items.emplace_back("refused_stream");
   if (to_.status_503) items.emplace_back("503");
+  if (to_.gateway_error) items.emplace_back("gateway_error");
   return print_list(items);
 }
 

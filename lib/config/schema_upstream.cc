@@ -176,13 +176,15 @@ void visit_retry(Visitor& v, upstream::RetryOptions& o) {
        "a second endpoint nearly always answers; more tries only multiply an outage"},
       Number(o.attempts, 1, 10));
   key(v,
-      {"on", Takes::now, "connect, reset, refused_stream, \"503\"; only where a replay is safe",
-       "\"503\" may mean overload, which a retry makes worse: it must be asked for"},
+      {"on", Takes::now,
+       "connect, reset, refused_stream, \"503\", gateway_error (502, 503, 504); only where a replay is safe",
+       "a status may mean overload, which a retry makes worse: it must be asked for"},
       RetryCauses(o.on));
   key(v,
       {"budget", Takes::now,
-       "retries per request over 10 s, with a floor of 3 a second; a failed connect does not draw on it, nor does a "
-       "dead idle connection",
+       "retries per request over 10 s, with a floor of 3 a second; the first failed connects of an endpoint do not "
+       "draw "
+       "on it, nor does a dead idle connection",
        "in an outage the load grows by a fifth at most"},
       Share(o.budget));
   key(v,
@@ -190,6 +192,12 @@ void visit_retry(Visitor& v, upstream::RetryOptions& o) {
        "of one try, from the request's last byte to the response head; 0 = none; a try cut by it counts as reset",
        "only the service knows how slow an answer may be"},
       Duration(o.per_try_timeout));
+  key(v,
+      {"backoff", Takes::now,
+       "longest pause before a further try, of which a random share is taken; doubles with each; 0 = none; what surely "
+       "was not processed goes on at once, once",
+       "tries that failed together must not come back together"},
+      Duration(o.backoff));
 }
 
 }  // namespace

@@ -16,8 +16,9 @@ enum class Limit : uint8_t {
   call,       // grpc-timeout: from the request's head to the end of the answer
   go_ahead,   // 1 s without 100 or answer: we send the 100 ourselves (threats.md row 19)
   pause,      // the body of a request that is held back pauses: it may go without the rest
+  backoff,    // retry.backoff: the next try
 };
-inline constexpr unsigned limits = static_cast<unsigned>(Limit::pause) + 1;
+inline constexpr unsigned limits = static_cast<unsigned>(Limit::backoff) + 1;
 
 class Deadlines {
  public:

@@ -92,6 +92,7 @@ class Exchange final : public http::Sink,
   void send_now();
   base::Millis pause() const;
   void try_once(const upstream::Endpoint* avoid, bool fresh);
+  void try_again(const upstream::Endpoint* failed, bool untouched);
   void send_request();
   void request_body(net::ByteQueue&& bytes, http::End end);
   void request_ended();
@@ -132,6 +133,7 @@ class Exchange final : public http::Sink,
   const route::RouteOptions* route_ = nullptr;
   upstream::Cluster* cluster_ = nullptr;
   Attempt attempt_{*this};
+  const upstream::Endpoint* avoid_ = nullptr;  // the next try does, which waits for its backoff; compared only
   Deadlines deadlines_;
   net::ByteQueue held_body_;  // request body kept until it has a stream, and for a further try
   const http::Fields* trailers_ = nullptr;  // request trailers, kept likewise
@@ -170,6 +172,7 @@ class Exchange final : public http::Sink,
   bool by_http1_ = false;  // an upgrade that the upstream's HTTP/2 does not offer
   bool replayed_ = false;  // after a connection that died while idle
   bool cut_by_try_timeout_ = false;
+  bool backing_off_ = false;
   bool counted_in_flight_ = false;
   bool about_health_ = false;
   bool cut_ = false;  // the answer ended before it was whole, through no doing of the client

@@ -36,6 +36,9 @@ void Exchange::look_at_phase(Look& look) const {
   } else if (answer_ == Answer::head_sent) {
     look.phase = tunnel_ ? phase::tunnel : phase::answering;
     look.since = began_ + first_byte_;
+  } else if (backing_off_) {
+    look.phase = phase::backing_off;
+    look.since = asked_at_;
   } else if (held_back_) {
     look.phase = phase::reading_body;
   } else {

@@ -17,6 +17,7 @@ inline constexpr std::string_view reading_body =
     "reading_body";  // waits for more of it before it asks for a connection
 inline constexpr std::string_view waiting = "waiting";  // in the upstream's queue: see Look::wait
 inline constexpr std::string_view connecting = "connecting";
+inline constexpr std::string_view backing_off = "backing_off";  // a try failed, the next one is due in a moment
 inline constexpr std::string_view sending_body = "sending_body";  // the head is with the upstream, the body is not
 inline constexpr std::string_view awaiting_answer = "awaiting_answer";  // all of it is with the upstream
 inline constexpr std::string_view answering = "answering";  // the answer's head is with the client

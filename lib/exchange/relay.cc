@@ -106,6 +106,7 @@ void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
   asked_at_ = env_.loop.now();
   sent_at_ = base::Micros{};
   cut_by_try_timeout_ = false;
+  backing_off_ = false;
   downstream_->allow_silence(false);
   if (!request_ended_) deadlines_.set(Limit::idle, options().stream_idle_timeout);
   upstream::Want want;
@@ -217,7 +218,7 @@ void Exchange::attempt_head(http::Head& head, End end) {
     site_.upstream(upstream_index_).retried->add(1);
     const upstream::Endpoint* const from = attempt_.lease().endpoint();
     attempt_.abandon(Failure{Kind::reset, Where::proxy, Detail::none, false});
-    return try_once(from, false);  // within the same `timeout`
+    return try_again(from, false);  // within the same `timeout`
   }
   deadlines_.clear(Limit::answer);
   deadlines_.set(Limit::idle, options().stream_idle_timeout);
@@ -368,7 +369,8 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
   deadlines_.clear(Limit::one_try);
   deadlines_.clear(Limit::go_ahead);
   const UpstreamCells& cells = site_.upstream(upstream_index_);
-  const TryFacts tried = facts();
+  TryFacts tried = facts();
+  tried.known_to_fail = endpoint != nullptr && upstream::failing_since(*endpoint) < asked_at_;
   const Verdict verdict = judge(why, tried, cluster_->options().retry);
   if (idle_race(why, tried)) (verdict == Verdict::again_fresh ? cells.race_replayed : cells.race_lost)->add(1);
   switch (verdict) {
@@ -386,7 +388,17 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
       break;
   }
   cells.retried->add(1);
-  try_once(endpoint, false);
+  try_again(endpoint, why.untouched);
+}
+
+void Exchange::try_again(const upstream::Endpoint* failed, bool untouched) {
+  const base::Millis pause =
+      pause_before_retry(facts().attempts, untouched, cluster_->options().retry.backoff, env_.random.next());
+  if (pause.count == 0) return try_once(failed, false);
+  avoid_ = failed;
+  backing_off_ = true;
+  asked_at_ = env_.loop.now();
+  deadlines_.set(Limit::backoff, pause);
 }
 
 void Exchange::on_deadline(Limit which) {
@@ -415,6 +427,7 @@ void Exchange::on_deadline(Limit which) {
     case Limit::call: return call_too_long();
     case Limit::go_ahead: return send_go_ahead();
     case Limit::pause: return body_pauses();
+    case Limit::backoff: return try_once(avoid_, false);
   }
 }
 

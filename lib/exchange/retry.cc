@@ -1,5 +1,7 @@
 #include "exchange/retry.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace sluice::exchange {
@@ -52,6 +54,8 @@ bool never_sent(const http::Failure& why) {
   return connecting && why.untouched;
 }
 
+bool is_gateway_error(uint16_t status) { return status >= 502 && status <= 504; }
+
 }  // namespace
 
 // A reused connection that closed most likely before it read the request. With a detail something had come; of bytes
@@ -70,14 +74,22 @@ Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::R
   if (facts.attempts >= options.attempts) return Verdict::give_up;
   if (!asked_for(why, facts, options.on)) return Verdict::give_up;
   if (facts.body == Body::gone) return Verdict::give_up;
-  if (never_sent(why)) return Verdict::again_free;
+  if (never_sent(why)) return facts.known_to_fail ? Verdict::again : Verdict::again_free;
   return repeatable ? Verdict::again : Verdict::give_up;
 }
 
 Verdict judge_status(uint16_t status, const TryFacts& facts, const upstream::RetryOptions& options) {
-  if (status != 503 || !options.on.status_503) return Verdict::give_up;
+  const bool asked = (status == 503 && options.on.status_503) || (is_gateway_error(status) && options.on.gateway_error);
+  if (!asked) return Verdict::give_up;
   if (facts.attempts >= options.attempts || facts.body == Body::gone) return Verdict::give_up;
   return http::is_idempotent(facts.method) ? Verdict::again : Verdict::give_up;
+}
+
+base::Millis pause_before_retry(uint32_t attempts, bool untouched, base::Millis backoff, uint64_t random) {
+  constexpr uint32_t doublings_most = 5;
+  if (backoff.count == 0 || (untouched && attempts <= 1)) return base::Millis{0};
+  const int64_t most = backoff.count << std::min(std::max(attempts, 1U) - 1, doublings_most);
+  return base::Millis{static_cast<int64_t>(random % static_cast<uint64_t>(most + 1))};
 }
 
 }  // namespace sluice::exchange

@@ -22,6 +22,7 @@ struct TryFacts {
   bool connection_reused = false;  // not the first request of its connection
   bool cut_by_try_timeout = false;  // per_try_timeout: counts as reset
   bool replayed = false;  // again_fresh was said before
+  bool known_to_fail = false;  // connects to that endpoint failed already when this try asked for it
 };
 
 enum class Verdict : uint8_t {
@@ -30,14 +31,21 @@ enum class Verdict : uint8_t {
   // After a dead reused connection, once: on a connection of its own. No sign of a sick upstream: whatever `attempts`
   // and `on` say, and without drawing on the budget.
   again_fresh,
-  again_free,  // a failed connect: nothing was sent, does not draw on the budget
+  // A failed connect to an endpoint of which that is news: nothing was sent, and others that asked at the same time are
+  // as unlucky. Does not draw on the budget. Once it is known, each further one is a try that an outage costs: `again`.
+  again_free,
 };
 
 // Did a reused connection close, most likely before it read the request?
 bool idle_race(const http::Failure& why, const TryFacts& facts);
 Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options);
 
-// An upstream answered 503: may it be asked again? Only if the operator asked for it and the method is idempotent.
+// An upstream answered 502, 503 or 504: may it be asked again? Only if the operator asked for it and the method is
+// idempotent.
 Verdict judge_status(uint16_t status, const TryFacts& facts, const upstream::RetryOptions& options);
+
+// How long to wait before the next try, when `attempts` were made: a random share of `backoff`, which doubles with each
+// further try (32 times at most). What surely was not processed goes to another endpoint at once, once. `random`: any.
+base::Millis pause_before_retry(uint32_t attempts, bool untouched, base::Millis backoff, uint64_t random);
 
 }  // namespace sluice::exchange

@@ -162,5 +162,7 @@ class Cluster {
 std::string_view endpoint_name(const Endpoint& endpoint);
 // For the Host field: what it is asked for as ("app.internal:3000" if DNS found the address); valid likewise.
 std::string_view endpoint_host(const Endpoint& endpoint);
+// Since when connects to it fail, with no answer between; the end of time if they do not. In the upcall that names it.
+base::Micros failing_since(const Endpoint& endpoint);
 
 }  // namespace sluice::upstream

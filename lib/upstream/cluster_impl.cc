@@ -245,6 +245,7 @@ void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why)
   // One that speaks nothing but HTTP/2 is not down when an upgrade wants HTTP/1.
   const bool theirs =
       why.fault == DialFailure::Fault::theirs && !(connection.only_http1() && why.kind == http::Kind::tls_failed);
+  if (theirs) endpoint.note_failed_connect();
   if (theirs && endpoint.shared().connect_failed(loop_.now(), connection.trial())) {
     const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
     if (endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick)) {

@@ -96,6 +96,7 @@ struct RetryOn {
   bool reset = true;
   bool refused_stream = true;
   bool status_503 = false;
+  bool gateway_error = false;  // 502, 503, 504
   bool operator==(const RetryOn&) const = default;
 };
 
@@ -104,6 +105,7 @@ struct RetryOptions {
   RetryOn on;
   double budget = 0.2;  // retries / requests over 10 s, floor 3 a second; 0..1
   base::Millis per_try_timeout{0};  // 0 = none
+  base::Millis backoff{25};  // longest pause before the first further try; 0 = none
   bool operator==(const RetryOptions&) const = default;
 };
 

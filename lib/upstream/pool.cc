@@ -63,6 +63,7 @@ void Lease::let_go() {
 
 std::string_view endpoint_name(const Endpoint& endpoint) { return endpoint.shared().name(); }
 std::string_view endpoint_host(const Endpoint& endpoint) { return endpoint.shared().host(); }
+base::Micros failing_since(const Endpoint& endpoint) { return endpoint.failing_since(); }
 
 // ---- Connection
 
@@ -466,8 +467,8 @@ void Endpoint::end_request(Outcome outcome, base::Micros since) {
   host_.on_request_ended(*this);
   switch (outcome) {
     case Outcome::unknown: return;
-    case Outcome::answered: return host_.service_time().add(now() - since);
-    case Outcome::server_error:
+    case Outcome::answered: failing_since_ = not_failing; return host_.service_time().add(now() - since);
+    case Outcome::server_error: failing_since_ = not_failing; [[fallthrough]];
     case Outcome::gateway:
     case Outcome::refused:
     case Outcome::reset:

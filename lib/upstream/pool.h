@@ -4,7 +4,9 @@
 // memory until the loop reaps it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
 
 #include "base/list.h"
@@ -206,7 +208,13 @@ class Endpoint {
   void end_request(Outcome outcome, base::Micros since);
   base::Micros now() const;
 
+  // A connect to it failed, through its own doing. Until it answers a request it is known to fail: who takes it all the
+  // same pays for a further try.
+  void note_failed_connect() { failing_since_ = std::min(failing_since_, now()); }
+  base::Micros failing_since() const { return failing_since_; }
+
  private:
+  static constexpr base::Micros not_failing{std::numeric_limits<std::int64_t>::max()};
   friend class Connection;
   std::uint32_t close_spare(base::List<Connection, PoolTag>& among, http::CloseCause cause, std::uint32_t at_most);
   void on_idle_timer();
@@ -218,6 +226,7 @@ class Endpoint {
   std::uint32_t weight_;
   std::uint32_t index_ = Balancer::none;
   std::uint32_t leases_ = 0;
+  base::Micros failing_since_ = not_failing;
   bool leaving_ = false;
   http::CloseCause leave_cause_ = http::CloseCause::reload;
   std::uint32_t counts_[phases] = {};

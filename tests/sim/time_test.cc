@@ -114,7 +114,7 @@ TEST_CASE("a half-closed client whose try has failed does not wait for another c
   rig.client().send(get);  // waits
   rig.sim.settle();
   rig.network.last_peer().reset();
-  rig.sim.settle();
+  rig.sim.run_for(base::millis(26));  // retry.backoff
   CHECK(rig.metric(Name::local_replies_total, {"client_closed"}) == 1);
   CHECK(asked == 2);
 }

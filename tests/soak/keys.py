@@ -55,9 +55,14 @@ HEALTH = {
 }
 RETRY = {
     "attempts": ["3", "4"],
-    "on": ['["connect", "reset", "refused_stream"]', '["connect", "reset", "refused_stream", "503"]'],
+    "on": [
+        '["connect", "reset", "refused_stream"]',
+        '["connect", "reset", "refused_stream", "503"]',
+        '["connect", "reset", "gateway_error"]',
+    ],
     "budget": ["0.5", "0.2"],
     "per_try_timeout": ['"0s"', '"10s"'],
+    "backoff": ['"25ms"', '"0s"'],
 }
 CIRCUIT = {"max_requests": ["0", "100000"]}
 SPREAD = {

@@ -1,6 +1,8 @@
 // The decision to try again, as a table: failure, method, attempts left and budget in, decision out.
 #include "exchange/retry.h"
 
+#include <initializer_list>
+
 #include <doctest/doctest.h>
 
 using namespace sluice;
@@ -36,6 +38,28 @@ TEST_CASE("ports or descriptors of ours that ran out: no other try at the same p
   }
   // Ports are free towards another endpoint.
   CHECK(judge(failure(Kind::no_local_port, true), facts_of(Method::post), defaults) == Verdict::again_free);
+}
+
+TEST_CASE("a failed connect to an endpoint that is known to fail is a try like any other, whatever the method") {
+  TryFacts facts = facts_of(Method::post);
+  facts.known_to_fail = true;
+  CHECK(judge(failure(Kind::connect_failed, true), facts, defaults) == Verdict::again);
+  facts.body = Body::gone;
+  CHECK(judge(failure(Kind::connect_failed, true), facts, defaults) == Verdict::give_up);
+}
+
+TEST_CASE(
+    "the pause before a further try: any share of a backoff that doubles; none for what was not processed, once") {
+  const base::Millis backoff{25};
+  CHECK(exchange::pause_before_retry(1, true, backoff, 17).count == 0);
+  CHECK(exchange::pause_before_retry(1, false, base::Millis{0}, 17).count == 0);
+  CHECK(exchange::pause_before_retry(1, false, backoff, 25).count == 25);
+  CHECK(exchange::pause_before_retry(1, false, backoff, 26).count == 0);
+  CHECK(exchange::pause_before_retry(2, true, backoff, 50).count == 50);
+  CHECK(exchange::pause_before_retry(2, true, backoff, 51).count == 0);
+  CHECK(exchange::pause_before_retry(6, false, backoff, 800).count == 800);
+  CHECK(exchange::pause_before_retry(10, false, backoff, 800).count == 800);
+  CHECK(exchange::pause_before_retry(10, false, backoff, 801).count == 0);
 }
 
 TEST_CASE("TLS that fails in the middle of an exchange is no failed connect") {
@@ -135,4 +159,10 @@ TEST_CASE("503 is asked again only if the operator said so and the method is ide
   CHECK(judge_status(503, facts_of(Method::get), options) == Verdict::again);
   CHECK(judge_status(503, facts_of(Method::post), options) == Verdict::give_up);
   CHECK(judge_status(502, facts_of(Method::get), options) == Verdict::give_up);
+  options.on.gateway_error = true;
+  for (const uint16_t status : std::initializer_list<uint16_t>{502, 503, 504})
+    CHECK(judge_status(status, facts_of(Method::get), options) == Verdict::again);
+  for (const uint16_t status : std::initializer_list<uint16_t>{500, 501, 505, 429})
+    CHECK(judge_status(status, facts_of(Method::get), options) == Verdict::give_up);
+  CHECK(judge_status(502, facts_of(Method::post), options) == Verdict::give_up);
 }
