@@ -11,25 +11,11 @@
 #include "net/timer.h"
 #include "upstream/circuit.h"
 #include "upstream/options.h"
+#include "upstream/standing.h"
 
 namespace sluice::upstream {
 
 class Endpoint;  // one address as this worker sees it; stays alive while a Lease holds it
-
-// How one request that an endpoint was given came out, for its load and its health.
-enum class Outcome : uint8_t {
-  unknown,       // nobody knows, or it was the client that left
-  answered,      // 101, 2xx to 4xx
-  server_error,  // a 5xx that speaks of the request: 500, 501, ...
-  gateway,       // 502, 503, 504; gRPC UNAVAILABLE
-  refused,       // 429, 503 with Retry-After, gRPC RESOURCE_EXHAUSTED: well, but wants less
-  reset,         // the connection or the stream ended, or what came was no answer
-  timeout,
-  // A reused connection died before any byte of the answer: the endpoint closes idle connections while we use them (see
-  // Borrow::surely).
-  idle_race,
-  no_upgrade,  // its HTTP/2 does not take upgrades
-};
 
 // Counts one request in flight at one endpoint, from the grant to done() (or its own end: Outcome::unknown). Keeps the
 // endpoint alive until it dies or is assigned to, so endpoint() may be read after done().

@@ -24,7 +24,7 @@ EndpointStatus process_status(const SharedEndpoint& shared, base::Micros now) {
   out.address = shared.address().text();
   out.host = shared.host();
   out.healthy = shared.healthy();
-  if (shared.aside(now)) out.aside_left = shared.aside_until() - now;
+  if (shared.aside(now)) out.aside_left = shared.standing().ends() - now;
   out.race_seen = shared.race_seen(now);
   out.in_flight = shared.in_flight();
   out.connections = shared.connections();

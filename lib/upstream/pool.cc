@@ -112,7 +112,7 @@ void Connection::on_dialled(http::ClientSessionPtr session, const DialTimes& tim
   session_ = std::move(session);
   times_ = times;
   endpoint_.shared_->end_connect();
-  endpoint_.shared_->connected();
+  endpoint_.shared_->connected(host.loop().now(), trial_);
   host.metrics().opened.add();
   host.metrics().connect_seconds.observe(times.connect + times.tls);
   began_ = host.loop().now();

@@ -50,28 +50,27 @@ bool SharedEndpoint::enter_tunnel(std::uint32_t cap) {
 
 void SharedEndpoint::leave_tunnel() { CHECK(tunnels_.fetch_sub(1) != 0); }
 
+SharedEndpoint::Change SharedEndpoint::apply(const Event& event, base::Micros now) {
+  Change change;
+  change.before = standing_.load(std::memory_order_relaxed);
+  do {
+    change.after = note(change.before, event, now);
+  } while (change.any() && !standing_.compare_exchange_weak(change.before, change.after, std::memory_order_relaxed));
+  return change;
+}
+
 SharedEndpoint::Trial SharedEndpoint::claim_trial(base::Micros now, base::Millis at_most) {
-  std::int64_t until = aside_until_.load(std::memory_order_relaxed);
-  if (until == 0 || until > now.count) return Trial::no;
-  const std::int64_t end = now.count + base::Micros(at_most).count;
-  return aside_until_.compare_exchange_strong(until, end, std::memory_order_relaxed) ? Trial::yes : Trial::no;
+  const Change change = apply({.kind = Event::Kind::trial_claimed, .span = at_most}, now);
+  return change.any() ? Trial::yes : Trial::no;
 }
 
 bool SharedEndpoint::connect_failed(base::Micros now, Trial trial) {
-  std::int64_t until = aside_until_.load(std::memory_order_relaxed);
-  if (trial == Trial::no && until > now.count) return false;   // one of many that fail together
-  const std::uint32_t level = aside_level_.load(std::memory_order_relaxed);
-  const std::int64_t doubled = aside_first.count << std::min(level, 20u);
-  const std::int64_t end = now.count + base::Micros(base::Millis{std::min(doubled, aside_most.count)}).count;
-  if (!aside_until_.compare_exchange_strong(until, end, std::memory_order_relaxed)) return false;
-  aside_level_.store(level + 1, std::memory_order_relaxed);
-  return true;
+  const Change change = apply({.kind = Event::Kind::connect_failed, .trial = trial == Trial::yes}, now);
+  return change.any() && change.after.why() == Away::aside;
 }
 
-void SharedEndpoint::connected() {
-  if (aside_until_.load(std::memory_order_relaxed) == 0) return;
-  aside_level_.store(0, std::memory_order_relaxed);
-  aside_until_.store(0, std::memory_order_relaxed);
+void SharedEndpoint::connected(base::Micros now, Trial trial) {
+  apply({.kind = Event::Kind::connected, .trial = trial == Trial::yes}, now);
 }
 
 // By half in each half-life, along a straight line within one.
@@ -91,48 +90,6 @@ void SharedEndpoint::penalise(base::Micros now, base::Micros half_life) {
     after.units = std::min(decayed(before, now, half_life) + load_unit, penalties_most * load_unit) & 0xf'ffff;
     after.at = std::max(static_cast<std::uint64_t>(now.count) >> 4, std::uint64_t{before.at}) & 0xfff'ffff'ffff;
   } while (!penalty_.compare_exchange_weak(before, after, std::memory_order_relaxed));
-}
-
-// ---- RetryBudget
-
-RetryBudget::RetryBudget(std::uint32_t workers) : workers_(workers), shares_(std::make_unique<Share[]>(workers)) {}
-
-RetryBudget::Tally RetryBudget::current(const Share& share, std::uint64_t span) {
-  const Tally tally = share.tallies[span % spans].load(std::memory_order_relaxed);
-  return tally.span == (span & span_mask) ? tally : Tally{span & span_mask, 0, 0};
-}
-
-void RetryBudget::count_request(std::uint32_t worker, base::Micros now) {
-  const auto span = static_cast<std::uint64_t>(now.count / span_micros);
-  Tally tally = current(shares_[worker], span);
-  if (tally.requests < requests_most) ++tally.requests;
-  shares_[worker].tallies[span % spans].store(tally, std::memory_order_relaxed);
-}
-
-// Sequentially consistent: a retry that was drawn before another worker began to look is one that it sees. So whoever
-// looks last misses one for each of the others at most, which has looked too and not yet drawn.
-bool RetryBudget::admit(std::uint32_t worker, base::Micros now, double ratio) {
-  const auto span = static_cast<std::uint64_t>(now.count / span_micros);
-  std::uint64_t requests = 0;
-  std::uint64_t retries = 0;
-  for (std::uint32_t w = 0; w < workers_; ++w) {
-    for (const std::atomic<Tally>& one : shares_[w].tallies) {
-      const Tally tally = one.load();
-      const std::uint64_t age = (span - tally.span) & span_mask;
-      if (age >= spans && age < span_mask + 1 - spans)
-        continue;  // another worker's clock may be ahead of ours by a turn
-      requests += tally.requests;
-      retries += tally.retries;
-    }
-  }
-  const double allowed =
-      std::max(ratio * static_cast<double>(requests), static_cast<double>(floor_per_second * window_seconds));
-  if (static_cast<double>(retries) + 1.0 > allowed) return false;
-  Tally mine = current(shares_[worker], span);
-  if (mine.retries == retries_most) return false;
-  ++mine.retries;
-  shares_[worker].tallies[span % spans].store(mine);
-  return true;
 }
 
 // ---- SharedUpstream
@@ -184,9 +141,8 @@ EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs
 }
 
 bool SharedUpstream::set_health(SharedEndpoint& endpoint, Health health, base::Micros now) {
-  const bool up = health == Health::up;
-  if (up && !endpoint.healthy()) endpoint.ramp_since_.store(now.count, std::memory_order_relaxed);
-  if (endpoint.healthy_.exchange(up, std::memory_order_relaxed) == up) return false;
+  if (health == Health::up && !endpoint.healthy()) endpoint.ramp_since_.store(now.count, std::memory_order_relaxed);
+  if (!endpoint.apply({.kind = Event::Kind::checked, .health = health}, now).any()) return false;
   judge_panic();
   return true;
 }

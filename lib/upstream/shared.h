@@ -4,7 +4,6 @@
 // that keep the upstream.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -19,11 +18,12 @@
 #include "upstream/circuit.h"
 #include "upstream/load.h"
 #include "upstream/options.h"
+#include "upstream/retry_budget.h"
 #include "upstream/service_rate.h"
+#include "upstream/standing.h"
+#include "upstream/turns.h"
 
 namespace sluice::upstream {
-
-enum class Health : std::uint8_t { down, up };
 
 // Do endpoints that are new in a set slow-start? Not those of a first set or of a reload: nobody else carries their
 // load.
@@ -32,8 +32,6 @@ enum class Newcomers : std::uint8_t { at_full_weight, slow };
 // One address. Identity: name, host and address; whoever stays in the set keeps its counts, health and set-aside state.
 class alignas(64) SharedEndpoint {
  public:
-  static constexpr base::Millis aside_first{1'000};  // a failed connect sets the endpoint aside for this long,
-  static constexpr base::Millis aside_most{10'000};  // doubling up to this
   static constexpr base::Millis race_memory{
       600'000};  // an idle-close race is remembered this long, then the endpoint may have changed
 
@@ -80,23 +78,28 @@ class alignas(64) SharedEndpoint {
     return std::uint64_t{load()} * load_unit + penalty(now, half_life);
   }
 
-  bool healthy() const { return healthy_.load(std::memory_order_relaxed); }
+  // Its standing. What changes nothing writes nothing: a request that a healthy endpoint answers reads one word.
+  struct Change {
+    Standing before;
+    Standing after;
+    bool any() const { return !(before == after); }
+  };
+  Change apply(const Event& event, base::Micros now);
+  Standing standing() const { return standing_.load(std::memory_order_relaxed); }
+  bool healthy() const { return standing().down == 0; }
   // When it began to slow-start; 0 = it never did, or is no newcomer.
   base::Micros ramp_since() const { return base::Micros{ramp_since_.load(std::memory_order_relaxed)}; }
 
-  // Set aside after a failed connect. While aside nobody but one trial connects (if another endpoint is usable).
-  bool aside(base::Micros now) const { return aside_until_.load(std::memory_order_relaxed) > now.count; }
-  base::Micros aside_until() const { return base::Micros{aside_until_.load(std::memory_order_relaxed)}; }
-  std::uint32_t aside_level() const {
-    return aside_level_.load(std::memory_order_relaxed);
-  }  // failures in a row, 0 = none
+  // Set aside after a failed connect, or ejected. While aside nobody but one trial connects (if another endpoint is
+  // usable).
+  bool aside(base::Micros now) const { return standing().kept_away(now); }
   enum class Trial : std::uint8_t { no, yes };
   // Call before a connect. yes: it is the trial after a set-aside; the others see the endpoint aside until it is known
   // how it went.
   Trial claim_trial(base::Micros now, base::Millis at_most);
   // True if this failure set the endpoint aside (the first of many that fail together does).
   bool connect_failed(base::Micros now, Trial trial);
-  void connected();  // a connect went well: nothing held against it
+  void connected(base::Micros now, Trial trial);  // a connect went well: nothing held against it
 
   // The least that SETTINGS from here have allowed a connection of HTTP/2 at once; 0 = not known.
   std::atomic<std::uint32_t>& stream_limit() const { return stream_limit_; }
@@ -133,15 +136,13 @@ class alignas(64) SharedEndpoint {
     std::uint64_t units : 20 = 0;
     std::uint64_t at : 44 = 0;  // in 16 us since the clock's start: eight years
   };
-  static_assert(std::atomic<Penalty>::is_always_lock_free);
+  static_assert(std::atomic<Penalty>::is_always_lock_free && std::atomic<Standing>::is_always_lock_free);
   static std::uint32_t decayed(Penalty penalty, base::Micros now, base::Micros half_life);
   // A line of its own for what every pick reads. Every request here writes it: with requests in flight counted per
   // worker, two workers would both think an endpoint idle. The rest of the line changes seldom.
   std::atomic<std::uint32_t> in_flight_{0};
   std::atomic<std::uint32_t> connecting_{0};
-  std::atomic<std::int64_t> aside_until_{0};
-  std::atomic<bool> healthy_{true};
-  std::atomic<std::uint32_t> aside_level_{0};
+  std::atomic<Standing> standing_{};
   std::atomic<std::int64_t> race_at_{0};
   std::atomic<std::int64_t> ramp_since_{0};
   std::atomic<Penalty> penalty_{};
@@ -169,54 +170,6 @@ struct EndpointSet {
   std::vector<EndpointEntry> entries;
 };
 using EndpointSetPtr = std::shared_ptr<const EndpointSet>;
-
-// Whose turn it is under round_robin, for all workers together: a few requests on fresh connections meet different
-// endpoints, whichever workers the kernel gave them to. Every request of that option (and no other) writes it: one
-// relaxed addition, on a cache line of its own.
-class alignas(64) Turns {
- public:
-  explicit Turns(std::uint64_t first) : next_(first) {}
-  std::uint64_t take() { return next_.fetch_add(1, std::memory_order_relaxed); }
-
- private:
-  std::atomic<std::uint64_t> next_;
-};
-
-// Retries / requests over the last 10 s (8.75 at least), with a floor of 3 retries a second, for the whole process.
-// Each worker counts in a share of its own, on a cache line that nobody else writes: a request costs a plain load and
-// store. Who wants a retry, which is rare, sums the shares. With one worker the limit is exact. Of n workers those that
-// ask at the same moment do not see each other: at most n - 1 retries beyond the limit.
-class RetryBudget {
- public:
-  static constexpr std::uint32_t window_seconds = 10;
-  static constexpr std::uint32_t floor_per_second = 3;
-  explicit RetryBudget(std::uint32_t workers);
-  // On the thread of `worker`.
-  void count_request(std::uint32_t worker, base::Micros now);
-  bool admit(std::uint32_t worker, base::Micros now, double ratio);  // draws one retry if the budget allows it
-
- private:
-  static constexpr std::size_t spans = 8;  // of the window: so a share is one cache line
-  static constexpr std::int64_t span_micros = std::int64_t{window_seconds} * 1'000'000 / spans;
-  static constexpr std::uint64_t span_mask = (std::uint64_t{1} << 20) - 1;
-  static constexpr std::uint64_t requests_most = (std::uint64_t{1} << 24) - 1;
-  static constexpr std::uint64_t retries_most = (std::uint64_t{1} << 20) - 1;
-  // What a worker counted in one span: in one word, so that nobody reads the counts of one span as those of another.
-  struct Tally {
-    std::uint64_t span : 20 = 0;  // its number, modulo 15 days
-    std::uint64_t requests : 24 = 0;
-    std::uint64_t retries : 20 = 0;
-  };
-  static_assert(std::atomic<Tally>::is_always_lock_free);
-  struct alignas(64) Share {
-    std::array<std::atomic<Tally>, spans> tallies{};
-  };
-  static_assert(sizeof(Share) == 64);
-  static Tally current(const Share& share, std::uint64_t span);
-
-  std::uint32_t workers_;
-  std::unique_ptr<Share[]> shares_;
-};
 
 // A counted connection, or a counted request of max_in_flight, that one worker hands to another. Gives the slot back
 // when it dies unused, so a lost message costs nothing.

@@ -69,7 +69,7 @@ TEST_CASE("the next priority takes over when all of one are unusable, and gives 
     CHECK(t.picks()[4] == 2'000);
     t.shared.set_health(t.at(3), Health::up);
     CHECK(t.picks()[3] == 2'000);
-    t.at(1).connected();
+    t.at(1).connected(t.now, SharedEndpoint::Trial::no);
     CHECK(t.picks()[1] == 2'000);
   }
 }

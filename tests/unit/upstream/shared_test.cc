@@ -75,7 +75,7 @@ TEST_CASE("set aside: 1 s, doubling to 10 s, one trial after each, over with a s
   CHECK_FALSE(e.connect_failed(at_ms(t), Trial::no));  // the others that fail with it change nothing
   for (const std::int64_t expected : {1'000, 2'000, 4'000, 8'000, 10'000, 10'000}) {
     CAPTURE(expected);
-    CHECK(e.aside_until() == at_ms(t + expected));
+    CHECK(e.standing().ends() == at_ms(t + expected));
     CHECK(e.aside(at_ms(t + expected - 1)));
     CHECK_FALSE(e.aside(at_ms(t + expected)));
     CHECK(e.claim_trial(at_ms(t + expected - 1), base::Millis{2'000}) == Trial::no);
@@ -86,11 +86,11 @@ TEST_CASE("set aside: 1 s, doubling to 10 s, one trial after each, over with a s
     CHECK_FALSE(e.connect_failed(at_ms(t), Trial::no));  // a late failure of an old connect
     CHECK(e.connect_failed(at_ms(t), Trial::yes));
   }
-  e.connected();
+  e.connected(at_ms(t), Trial::no);
   CHECK_FALSE(e.aside(at_ms(t)));
-  CHECK(e.aside_level() == 0);
+  CHECK(+e.standing().aside_level == 0);
   CHECK(e.connect_failed(at_ms(t), Trial::no));
-  CHECK(e.aside_until() == at_ms(t + 1'000));
+  CHECK(e.standing().ends() == at_ms(t + 1'000));
 }
 
 TEST_CASE("a trial that never reports is followed by another") {
