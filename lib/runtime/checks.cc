@@ -37,11 +37,8 @@ void Checks::set_endpoints(const upstream::SharedUpstream& upstream, const upstr
 
 void Checks::on_health(const upstream::SharedUpstream& upstream, const upstream::SharedEndpoint& endpoint,
                        upstream::Health health) {
-  if (health == upstream::Health::up) {
-    env_.crew.to_all([shared = &upstream](Worker& worker) { worker.endpoint_is_up(shared); });
-  } else {
-    env_.crew.to_all([shared = &upstream, id = endpoint.id()](Worker& worker) { worker.endpoint_is_down(shared, id); });
-  }
+  if (health == upstream::Health::up) return;  // a worker sees it by its bit
+  env_.crew.to_all([shared = &upstream, id = endpoint.id()](Worker& worker) { worker.endpoint_is_down(shared, id); });
 }
 
 }  // namespace sluice::runtime

@@ -251,9 +251,10 @@ void Discovery::resolve(Followed& upstream) {
 upstream::EndpointSetPtr Discovery::set(const Backing& backing, std::span<const upstream::EndpointSpec> specs,
                                         upstream::Newcomers newcomers) {
   const upstream::EndpointSetPtr before = backing.shared->endpoints();
+  const upstream::UpstreamOptions& options = *backing.options;
   const upstream::EndpointSetPtr now =
-      backing.shared->set_endpoints(specs, backing.options->panic_threshold, newcomers, loop_.now());
-  upstream::export_shared(registry_, backing.shared, *before, backing.options->pool.max_connections);
+      backing.shared->set_endpoints(specs, options.panic_threshold, newcomers, loop_.now(), options.balance);
+  upstream::export_shared(registry_, backing.shared, *before, options.pool.max_connections);
   return now;
 }
 

@@ -349,10 +349,6 @@ void Worker::endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t
   if (auto* cluster = find(upstream)) cluster->endpoint_down(endpoint_id);
 }
 
-void Worker::endpoint_is_up(const upstream::SharedUpstream* upstream) {
-  if (auto* cluster = find(upstream)) cluster->endpoint_up();
-}
-
 void Worker::give_up_idle(const upstream::SharedUpstream* upstream, uint32_t wanted, uint32_t worker) {
   if (auto* cluster = find(upstream)) cluster->give_up_idle(wanted, worker);
 }

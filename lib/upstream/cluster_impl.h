@@ -86,7 +86,6 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   static constexpr std::uint32_t closes_per_turn =
       64;  // connections of endpoints that left: an answer that shrinks from 500
   // addresses to one must not hold the loop
-  static constexpr std::uint32_t slow_start_floor = 10;  // percent of its weight that a newcomer begins with
 
   explicit ClusterImpl(const ClusterSetup& setup);
   ~ClusterImpl() override;
@@ -109,7 +108,6 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void accept_connection(const std::shared_ptr<Parcel>& parcel);
   void accept_slot(const std::shared_ptr<PassedSlot>& slot);
   void endpoint_down(std::uint64_t endpoint_id);
-  void endpoint_up();  // some endpoint recovered: it slow-starts
 
   bool warm();  // every endpoint that is not down has this worker's share of min_idle
   ClusterStatus status();
@@ -180,7 +178,6 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   SharedUpstream::Own own() const { return connections_ == 0 ? SharedUpstream::Own::bare : SharedUpstream::Own::some; }
   void close_leaving();
   void drop_unused_endpoints();
-  void weigh();  // the balancer's weights as of now, slow start included
   std::uint32_t share_of_min_idle() const;
   void keep_warm();
   void on_ask_timer() { loop_.run_later(*this); }
@@ -204,7 +201,6 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   net::Timer ask_timer_;
   net::Timer warm_timer_;
   net::Timer load_timer_;
-  net::Timer ramp_timer_;  // while an endpoint slow-starts
   EndpointSetPtr set_;
   base::Micros announced_{};  // what announce_waiting() was last told
   SharedUpstream::Own announced_own_ = SharedUpstream::Own::some;

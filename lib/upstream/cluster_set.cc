@@ -11,12 +11,6 @@ namespace {
 
 constexpr std::uint32_t warm_burst = 64;   // connects under way for min_idle alone
 
-// Slow start: weights are recomputed this many times over the window, within bounds.
-constexpr std::int64_t ramp_steps = 50;
-constexpr base::Millis ramp_step_least{50};
-constexpr base::Millis ramp_step_most{1'000};
-constexpr std::uint64_t percent = 100;
-
 EndpointStatus process_status(const SharedEndpoint& shared, base::Micros now) {
   EndpointStatus out;
   out.id = shared.id();
@@ -42,12 +36,11 @@ ClusterImpl::ClusterImpl(const ClusterSetup& setup)
       worker_(setup.worker),
       peers_(setup.peers),
       metrics_(setup.registry, setup.shared->name(), setup.worker),
-      balancer_(Balance::p2c, setup.seed, setup.shared->turns()),
+      balancer_(setup.seed, setup.shared->turns()),
       queue_(setup.loop, *setup.shared, metrics_, *this),
       ask_timer_(this, net::timer_call<&ClusterImpl::on_ask_timer>),
       warm_timer_(this, net::timer_call<&ClusterImpl::keep_warm>),
-      load_timer_(this, net::timer_call<&ClusterImpl::on_load_timer>),
-      ramp_timer_(this, net::timer_call<&ClusterImpl::weigh>) {
+      load_timer_(this, net::timer_call<&ClusterImpl::on_load_timer>) {
   CHECK(worker_ < shared_->workers());
 }
 
@@ -92,7 +85,7 @@ void ClusterImpl::set_endpoints(EndpointSetPtr set, http::CloseCause why) {
     kept->set_index(static_cast<std::uint32_t>(endpoints_.size()));
     endpoints_.push_back(std::move(kept));
   }
-  weigh();
+  balancer_.use(set_, options_->slow_start);
   for (auto& [shared, endpoint] : known) {
     if (endpoint == nullptr) continue;   // kept
     endpoint->orphan_dials([this](Waiter& w) { queue_.set_undialled(w); });
@@ -102,39 +95,6 @@ void ClusterImpl::set_endpoints(EndpointSetPtr set, http::CloseCause why) {
   }
   loop_.run_later(*this);   // room for those who wait, endpoints that nothing holds
   if (share_of_min_idle() != 0) warm_timer_.arm(loop_, base::Millis{0});
-}
-
-// Linear in the time since it came or recovered, from a floor: at nothing it would never be drawn, and so never warm
-// up.
-void ClusterImpl::weigh() {
-  const std::int64_t window = base::Micros(options_->slow_start).count;
-  const base::Micros now = loop_.now();
-  const auto ramping = [window, now](const EndpointEntry& e) {
-    const base::Micros since = e.endpoint->ramp_since();
-    return since.count != 0 && (now - since).count < window;
-  };
-  const bool slow = window > 0 && std::any_of(set_->entries.begin(), set_->entries.end(), ramping);
-  std::vector<Candidate> candidates;
-  candidates.reserve(set_->entries.size());
-  for (const EndpointEntry& e : set_->entries) {
-    std::uint64_t weight = slow ? e.weight * percent : e.weight;
-    if (slow && ramping(e)) {
-      const auto elapsed =
-          static_cast<std::uint64_t>(std::max<std::int64_t>(0, (now - e.endpoint->ramp_since()).count));
-      const std::uint64_t share =
-          std::max<std::uint64_t>(slow_start_floor, elapsed * percent / static_cast<std::uint64_t>(window));
-      weight = e.weight * share;
-    }
-    candidates.push_back(Candidate{e.endpoint.get(), static_cast<std::uint32_t>(weight), e.priority});
-  }
-  balancer_.rebuild(std::move(candidates), options_->balance);
-  if (slow)
-    ramp_timer_.arm(loop_,
-                    std::clamp(base::Millis{options_->slow_start.count / ramp_steps}, ramp_step_least, ramp_step_most));
-}
-
-void ClusterImpl::endpoint_up() {
-  if (options_->slow_start.count > 0) weigh();
 }
 
 void ClusterImpl::retire(http::CloseCause why) {

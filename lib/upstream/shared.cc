@@ -107,7 +107,7 @@ SharedUpstream::SharedUpstream(std::string name, std::uint32_t workers, std::uin
 }
 
 EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold,
-                                             Newcomers newcomers, base::Micros now) {
+                                             Newcomers newcomers, base::Micros now, Balance balance) {
   using Key = std::tuple<std::string, std::string, std::string>;
   std::map<Key, std::shared_ptr<SharedEndpoint>> known;
   for (const EndpointEntry& e : set_->entries) {
@@ -115,26 +115,26 @@ EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs
   }
   const bool slow = newcomers == Newcomers::slow && !known.empty();  // alone they share alike at any weight
 
-  auto next = std::make_shared<EndpointSet>();
+  std::vector<EndpointEntry> next;
   std::map<Key, std::size_t> placed;
   for (const EndpointSpec& spec : specs) {
     if (!spec.address.has_value()) continue;
     const Key key{spec.name, spec.host.empty() ? spec.name : spec.host, spec.address->text()};
     if (const auto twice = placed.find(key); twice != placed.end()) {
-      std::uint32_t& weight = next->entries[twice->second].weight;
+      std::uint32_t& weight = next[twice->second].weight;
       weight = std::min(weight + spec.weight, weight_max);
       continue;
     }
-    placed.emplace(key, next->entries.size());
+    placed.emplace(key, next.size());
     const auto old = known.find(key);
     std::shared_ptr<SharedEndpoint> endpoint = old != known.end() ? old->second : nullptr;
     if (endpoint == nullptr) {
       endpoint = std::make_shared<SharedEndpoint>(next_endpoint_id(), spec.name, *spec.address, spec.host);
       if (slow) endpoint->ramp_since_.store(now.count, std::memory_order_relaxed);
     }
-    next->entries.push_back(EndpointEntry{std::move(endpoint), std::clamp(spec.weight, 1u, weight_max), spec.priority});
+    next.push_back(EndpointEntry{std::move(endpoint), std::clamp(spec.weight, 1u, weight_max), spec.priority});
   }
-  set_ = std::move(next);
+  set_ = std::make_shared<const EndpointSet>(std::move(next), balance);
   panic_threshold_ = panic_threshold;
   judge_panic();
   return set_;

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "net/address.h"
 #include "upstream/circuit.h"
+#include "upstream/endpoint_set.h"
 #include "upstream/load.h"
 #include "upstream/options.h"
 #include "upstream/retry_budget.h"
@@ -160,17 +161,6 @@ class alignas(64) SharedEndpoint {
   net::Address address_;
 };
 
-// The endpoints at one time; immutable, sent to the workers by mailbox.
-struct EndpointEntry {
-  std::shared_ptr<SharedEndpoint> endpoint;
-  std::uint32_t weight = 1;  // 1..weight_max
-  std::uint16_t priority = 0;
-};
-struct EndpointSet {
-  std::vector<EndpointEntry> entries;
-};
-using EndpointSetPtr = std::shared_ptr<const EndpointSet>;
-
 // A counted connection, or a counted request of max_in_flight, that one worker hands to another. Gives the slot back
 // when it dies unused, so a lost message costs nothing.
 class PassedSlot {
@@ -214,9 +204,10 @@ class SharedUpstream {
 
   // -- Control thread only ------------------------------------------------------------------------------------------
   // The set becomes `specs` (entries without an address are left out, doubles are merged). Endpoints that stay are the
-  // same objects. Returns the set for the workers.
+  // same objects. Returns the set for the workers, with the tables of `balance`.
   EndpointSetPtr set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold,
-                               Newcomers newcomers = Newcomers::at_full_weight, base::Micros now = {});
+                               Newcomers newcomers = Newcomers::at_full_weight, base::Micros now = {},
+                               Balance balance = Balance::p2c);
   const EndpointSetPtr& endpoints() const { return set_; }
   // True if the bit changed. The endpoint is one of the set. One that is up again slow-starts from `now`.
   bool set_health(SharedEndpoint& endpoint, Health health, base::Micros now = {});

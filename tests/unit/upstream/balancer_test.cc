@@ -19,20 +19,15 @@ constexpr base::Micros now{10'000'000};
 
 struct Field {
   explicit Field(const std::vector<std::uint32_t>& weights, Balance kind, std::uint64_t seed = 1)
-      : balancer(kind, seed, shared.turns()) {
+      : balancer(seed, shared.turns()) {
     std::vector<EndpointSpec> specs;
     for (std::size_t i = 0; i < weights.size(); ++i) {
       const std::string name = "10." + std::to_string(i / 62'500) + "." + std::to_string(i / 250 % 250) + "." +
                                std::to_string(i % 250) + ":80";
       specs.push_back(EndpointSpec{name, *net::Address::parse(name), weights[i]});
     }
-    set = shared.set_endpoints(specs, 50);
-    rebuild(balancer, kind);
-  }
-  void rebuild(Balancer& what, Balance kind) {
-    std::vector<Candidate> candidates;
-    for (const EndpointEntry& e : set->entries) candidates.push_back(Candidate{e.endpoint.get(), e.weight, e.priority});
-    what.rebuild(std::move(candidates), kind);
+    set = shared.set_endpoints(specs, 50, Newcomers::at_full_weight, {}, kind);
+    balancer.use(set, base::Millis{0});
   }
   SharedEndpoint& at(std::size_t i) { return *set->entries[i].endpoint; }
   std::uint32_t pick(std::uint32_t avoid = Balancer::none) { return balancer.pick({now, shared.panic(), avoid}); }
@@ -123,8 +118,8 @@ TEST_CASE("round robin interleaves by weight, evenly") {
 struct Workers {
   Workers(const std::vector<std::uint32_t>& weights, std::uint32_t n) : field(weights, Balance::round_robin) {
     for (std::uint32_t w = 0; w < n; ++w) {
-      each.emplace_back(Balance::round_robin, 100 + w, field.shared.turns());
-      field.rebuild(each.back(), Balance::round_robin);
+      each.emplace_back(100 + w, field.shared.turns());
+      each.back().use(field.set, base::Millis{0});
     }
   }
   std::uint32_t pick(std::uint32_t worker) { return each[worker].pick({now, field.shared.panic(), Balancer::none}); }
@@ -165,7 +160,7 @@ TEST_CASE("round robin goes on over changes of the set: a new answer does not be
   std::map<std::uint32_t, int> seen;
   for (std::uint32_t i = 0; i < 3; ++i) {
     ++seen[w.pick(i % 2)];
-    for (Balancer& b : w.each) w.field.rebuild(b, Balance::round_robin);
+    for (Balancer& b : w.each) b.use(w.field.set, base::Millis{0});
   }
   CHECK(seen.size() == 3);
 }
@@ -242,13 +237,60 @@ TEST_CASE("threshold 0: no panic, and nothing is picked when all are down") {
   for (const EndpointEntry& e : f.set->entries)
     specs.push_back(EndpointSpec{e.endpoint->name(), e.endpoint->address(), 1});
   f.set = f.shared.set_endpoints(specs, 0);
-  std::vector<Candidate> candidates;
-  for (const EndpointEntry& e : f.set->entries) candidates.push_back(Candidate{e.endpoint.get(), e.weight});
-  f.balancer.rebuild(std::move(candidates), Balance::p2c);
+  f.balancer.use(f.set, base::Millis{0});
   f.shared.set_health(f.at(0), Health::down);
   f.shared.set_health(f.at(1), Health::down);
   CHECK_FALSE(f.shared.panic());
   CHECK(f.pick() == Balancer::none);
+}
+
+TEST_CASE("a reload of `balance` alone makes the other tables; the endpoints, with all they count, stay") {
+  Field f({3, 1}, Balance::p2c);
+  CHECK(f.set->tiers[0].sequence.empty());
+  f.at(1).begin_request();
+  const std::vector<EndpointSpec> specs{{f.at(0).name(), f.at(0).address(), 3}, {f.at(1).name(), f.at(1).address(), 1}};
+  const EndpointSetPtr before = f.set;
+  f.set = f.shared.set_endpoints(specs, 50, Newcomers::at_full_weight, now, Balance::round_robin);
+  CHECK(&f.at(1) == before->entries[1].endpoint.get());
+  CHECK(f.at(1).in_flight() == 1);
+  CHECK(f.picks(400)[0] > 350);  // until its message comes a worker goes on with what it has
+  f.balancer.use(f.set, base::Millis{0});
+  CHECK(f.picks(400) == std::vector<int>{300, 100});
+  f.at(1).end_request();
+}
+
+TEST_CASE("slow start in every picker: a tenth at first, half at half time, all in the end; nobody builds a table") {
+  for (const Balance kind : {Balance::p2c, Balance::round_robin, Balance::least_requests}) {
+    CAPTURE(static_cast<int>(kind));
+    Field f({2, 1, 1}, kind);
+    f.balancer.use(f.set, base::Millis{10'000});
+    f.shared.set_health(f.at(0), Health::down, now);
+    f.shared.set_health(f.at(0), Health::up, now);
+    const auto share = [&](std::int64_t after) {
+      const base::Micros then{now.count + after};
+      int n = 0;
+      for (int i = 0; i < 40'000; ++i) n += f.balancer.pick({then, false, Balancer::none}) == 0 ? 1 : 0;
+      return n / 40'000.0;
+    };
+    CHECK(share(0) == doctest::Approx(0.2 / 2.2).epsilon(0.1));
+    CHECK(share(5'000'000) == doctest::Approx(1.0 / 3.0).epsilon(0.06));
+    CHECK(share(10'000'000) == doctest::Approx(0.5).epsilon(0.05));
+    CHECK(f.balancer.full_passes() == 0);
+  }
+}
+
+TEST_CASE("slow start: where all begin anew together they share alike, and draws decide") {
+  for (const Balance kind : {Balance::p2c, Balance::round_robin, Balance::least_requests}) {
+    CAPTURE(static_cast<int>(kind));
+    Field f(std::vector<std::uint32_t>(20, 1), kind);
+    f.balancer.use(f.set, base::Millis{10'000});
+    for (std::size_t i = 0; i < 20; ++i) {
+      f.shared.set_health(f.at(i), Health::down, now);
+      f.shared.set_health(f.at(i), Health::up, now);
+    }
+    for (const int n : f.picks(20'000)) CHECK(n == doctest::Approx(1'000).epsilon(0.2));
+    CHECK(f.balancer.full_passes() == 0);
+  }
 }
 
 TEST_CASE("an empty set picks nothing") {

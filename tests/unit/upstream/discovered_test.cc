@@ -140,7 +140,7 @@ struct Ramp {
   }
   void grow() {
     w.some_endpoints(3);
-    const EndpointSetPtr set = w.shared->set_endpoints(w.specs, 50, Newcomers::slow, w.sim.now());
+    const EndpointSetPtr set = w.shared->set_endpoints(w.specs, 50, Newcomers::slow, w.sim.now(), Balance::round_robin);
     for (auto& c : w.clusters) c->set_endpoints(set, CloseCause::dns_removed);
   }
   // Of 3,000 requests at this moment, how many go to endpoint i?
@@ -195,7 +195,6 @@ TEST_CASE("slow start: an endpoint that recovered begins anew") {
   r.w.shared->set_health(r.w.endpoint(2), Health::down, r.w.sim.now());
   CHECK(r.share(2) == 0);
   r.w.shared->set_health(r.w.endpoint(2), Health::up, r.w.sim.now());
-  r.w.clusters[0]->endpoint_up();
   CHECK(r.share(2) == doctest::Approx(3'000 * 0.1 / 2.1).epsilon(0.2));
   r.w.sim.run_for(base::Millis{10'100});
   CHECK(r.share(2) == doctest::Approx(1'000).epsilon(0.05));

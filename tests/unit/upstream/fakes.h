@@ -308,8 +308,11 @@ class World {
       list.emplace_back("10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250) + ":80", 1);
     endpoints(std::move(list));
   }
+  EndpointSetPtr set_specs() {
+    return shared->set_endpoints(specs, options->panic_threshold, Newcomers::at_full_weight, {}, options->balance);
+  }
   void start() {
-    const EndpointSetPtr set = shared->set_endpoints(specs, options->panic_threshold);
+    const EndpointSetPtr set = set_specs();
     for (auto& c : clusters) {
       auto made = std::make_unique<FakeConnector>(sim.loop());
       connectors.push_back(made.get());
@@ -317,7 +320,7 @@ class World {
     }
   }
   void publish(http::CloseCause why) {
-    const EndpointSetPtr set = shared->set_endpoints(specs, options->panic_threshold);
+    const EndpointSetPtr set = set_specs();
     for (auto& c : clusters) c->set_endpoints(set, why);
   }
   Request& ask(std::uint32_t worker = 0, const Want& want = {}) {

@@ -32,11 +32,9 @@ std::vector<std::uint32_t> shares(const Story& story, std::uint32_t requests) {
   for (const char* name : {"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"}) {
     specs.push_back(EndpointSpec{name, *net::Address::parse(name), 1});
   }
-  const EndpointSetPtr set = shared.set_endpoints(specs, 50);
-  Balancer balancer(story.kind, story.seed, shared.turns());
-  std::vector<Candidate> candidates;
-  for (const EndpointEntry& e : set->entries) candidates.push_back({e.endpoint.get(), e.weight, e.priority});
-  balancer.rebuild(std::move(candidates), story.kind);
+  const EndpointSetPtr set = shared.set_endpoints(specs, 50, Newcomers::at_full_weight, {}, story.kind);
+  Balancer balancer(story.seed, shared.turns());
+  balancer.use(set, base::Millis{0});
 
   struct Request {
     std::uint32_t at;

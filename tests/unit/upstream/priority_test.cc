@@ -21,12 +21,9 @@ EndpointSpec spec(std::uint32_t i, std::uint16_t priority, std::uint32_t weight 
 }
 
 struct Tiers {
-  explicit Tiers(const std::vector<EndpointSpec>& specs, Balance kind = Balance::p2c)
-      : balancer(kind, 3, shared.turns()) {
-    set = shared.set_endpoints(specs, 50);
-    std::vector<Candidate> candidates;
-    for (const EndpointEntry& e : set->entries) candidates.push_back(Candidate{e.endpoint.get(), e.weight, e.priority});
-    balancer.rebuild(std::move(candidates), kind);
+  explicit Tiers(const std::vector<EndpointSpec>& specs, Balance kind = Balance::p2c) : balancer(3, shared.turns()) {
+    set = shared.set_endpoints(specs, 50, Newcomers::at_full_weight, {}, kind);
+    balancer.use(set, base::Millis{0});
   }
   SharedEndpoint& at(std::size_t i) { return *set->entries[i].endpoint; }
   std::vector<int> picks(std::uint32_t avoid = Balancer::none, int n = 2'000) {

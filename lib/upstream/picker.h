@@ -1,0 +1,82 @@
+// Picker: how one kind of `balance` chooses an endpoint of a tier. Without a state of its own: what it reads is the
+// Field of one pick. Its cost does not grow with the endpoints; it allocates nothing and takes no lock.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "base/clock.h"
+#include "upstream/endpoint_set.h"
+#include "upstream/random.h"
+#include "upstream/service_time.h"
+#include "upstream/shared.h"
+
+namespace sluice::upstream {
+
+inline constexpr std::uint32_t no_endpoint = ~0u;
+
+// What a pick is told.
+struct Pick {
+  base::Micros now{};
+  bool panic = false;  // health bits are ignored
+  std::uint32_t avoid = no_endpoint;  // taken only if nothing else is usable
+  base::Micros half_life = ServiceTime{}.half_life();  // of what failures count as load
+};
+
+// Slow start: an endpoint that is new or has recovered begins with this share of its weight (with none it would never
+// be drawn, and so never warm up), which grows along a straight line over the window.
+inline constexpr std::uint32_t slow_start_floor = 10;  // percent
+inline constexpr std::uint32_t full_share = 100;
+
+// One pick: the set as it stands now. Indices are those of EndpointSet::entries.
+class Field {
+ public:
+  static constexpr std::uint32_t draws_most = 8;  // redraws that may meet an unusable endpoint before the full pass
+
+  Field(const EndpointSet& set, const Pick& how, base::Micros slow_start, Random& random, Turns& turns)
+      : set_(set), how_(how), slow_start_(slow_start), random_(random), turns_(turns) {}
+
+  const Pick& how() const { return how_; }
+  Random& random() const { return random_; }
+  Turns& turns() const { return turns_; }
+  const SharedEndpoint& at(std::uint32_t i) const { return *set_.entries[i].endpoint; }
+  bool healthy(std::uint32_t i) const { return how_.panic || at(i).healthy(); }
+  bool good(std::uint32_t i) const { return i != how_.avoid && healthy(i) && !at(i).aside(how_.now); }
+  // Percent of its weight that it takes now.
+  std::uint32_t share(std::uint32_t i) const { return slow_start_.count == 0 ? full_share : ramp(i); }
+  std::uint64_t weight(std::uint32_t i) const { return std::uint64_t{set_.entries[i].weight} * share(i); }
+  std::uint64_t load(std::uint32_t i) const { return at(i).load_units(how_.now, how_.half_life); }
+  // Less load per weight, failures included?
+  bool lighter(std::uint32_t a, std::uint32_t b) const { return load(a) * weight(b) < load(b) * weight(a); }
+
+  std::uint32_t draw(const Tier& tier) const { return tier.members[tier.by_weight.draw(random_)]; }
+  // Does a draw by full weights stand, as it may ramp? Half of the draws of one at half of its weight do.
+  bool stands(std::uint32_t i) const {
+    const std::uint32_t its = share(i);
+    return its >= full_share || random_.below(full_share) < its;
+  }
+  // By weight, a good one; no_endpoint: draws_most draws met none.
+  std::uint32_t draw_good(const Tier& tier, std::uint32_t other_than) const;
+
+ private:
+  std::uint32_t ramp(std::uint32_t i) const;
+
+  const EndpointSet& set_;
+  const Pick& how_;
+  base::Micros slow_start_;
+  Random& random_;
+  Turns& turns_;
+};
+
+class Picker {
+ public:
+  // A good endpoint, or no_endpoint: it met only others (the balancer then looks at all).
+  virtual std::uint32_t pick(const Field& field, const Tier& tier) const = 0;
+
+  static const Picker& of(Balance balance);
+
+ protected:
+  ~Picker() = default;
+};
+
+}  // namespace sluice::upstream
