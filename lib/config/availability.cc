@@ -20,7 +20,7 @@ constexpr Row table[] = {
     {Feature::http2, Built::yes, "HTTP/2"},
     {Feature::grpc_health, Built::yes, "the gRPC health check"},
     {Feature::dns, Built::yes, "DNS discovery"},
-    {Feature::outlier, Built::no, "outlier ejection"},
+    {Feature::outlier, Built::yes, "outlier ejection"},
     {Feature::ring_hash, Built::no, "ring hash"},
     {Feature::slow_start, Built::yes, "slow start"},
     {Feature::circuit, Built::yes, "the circuit breaker"},

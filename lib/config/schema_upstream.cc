@@ -2,6 +2,7 @@
 #include "config/composite.h"
 #include "config/schema_parts.h"
 #include "upstream/grpc_health.h"
+#include "upstream/standing.h"
 
 namespace sluice::config {
 namespace {
@@ -155,17 +156,21 @@ void visit_outlier(Visitor& v, upstream::OutlierOptions& o) {
       {"enabled", Takes::now, "false switches it off", "a broken endpoint answers fastest and attracts traffic", needs},
       Flag(o.enabled));
   key(v,
-      {"consecutive_failures", Takes::now, "failures in a row before ejection",
+      {"consecutive_failures", Takes::now,
+       "502, 503, 504, gRPC UNAVAILABLE, resets, timeouts and failed connects in a row before ejection; a plain 500 "
+       "speaks of the request",
        "five: one in a thousand failing by chance does not eject", needs},
-      Number(o.consecutive_failures, 1, count_max));
+      Number(o.consecutive_failures, 1, upstream::Standing::failures_most));
   key(v,
       {"ejection", Takes::now, "how long; doubles per repeat, up to max_ejection", "a restart takes about that long",
        needs},
       Duration(o.ejection, above_zero));
-  key(v, {"max_ejection", Takes::now, "longest ejection", "a repaired endpoint is back within minutes", needs},
+  key(v,
+      {"max_ejection", Takes::now, "longest ejection; after each, one trial request decides",
+       "a repaired endpoint is back within minutes", needs},
       Duration(o.max_ejection, above_zero));
   key(v,
-      {"max_ejected_percent", Takes::now, "of the endpoints, at one time",
+      {"max_ejected_percent", Takes::now, "of the endpoints, at one time; one at least, unless it is alone; 0 = none",
        "the other half must be able to carry the load", needs},
       Number(o.max_ejected_percent, 0, 100));
 }

@@ -10,6 +10,7 @@ void Attempt::start(upstream::Cluster& cluster, const upstream::Want& want) {
   CHECK(stream_ == nullptr && !waiting_);
   answer_begun_ = false;
   outcome_ = upstream::Outcome::unknown;
+  pause_ = {};
   grpc_ = false;
   upstream::Grant grant;
   if (cluster.acquire(want, *this, *this, grant)) {
@@ -29,7 +30,7 @@ void Attempt::abandon(const http::Failure& why) {
     stream_ = nullptr;
     stream->cancel(why);
   }
-  lease_.done(outcome_);  // a head that said it stands, whoever leaves now
+  lease_.done(outcome_, pause_);  // a head that said it stands, whoever leaves now
 }
 
 void Attempt::on_stream(upstream::Grant&& grant) {
@@ -50,6 +51,7 @@ void Attempt::on_head(http::Head& head, http::End end) {
   answer_begun_ = true;
   if (head.status >= 200 || head.status == 101) {
     outcome_ = outcome_of(head);
+    if (outcome_ == upstream::Outcome::refused) pause_ = pause_of(head, user_.attempt_wall());
     grpc_ = http::is_grpc(head.fields);
   }
   if (head.status == 101) lease_.leave_circuit();
@@ -59,7 +61,10 @@ void Attempt::on_head(http::Head& head, http::End end) {
 void Attempt::on_body(net::ByteQueue&& bytes, http::End end) { user_.attempt_body(std::move(bytes), end); }
 
 void Attempt::on_trailers(http::Fields& trailers) {
-  if (grpc_ && outcome_ == upstream::Outcome::answered) outcome_ = outcome_of_grpc(trailers);
+  if (grpc_ && outcome_ == upstream::Outcome::answered) {
+    outcome_ = outcome_of_grpc(trailers);
+    pause_ = pause_of_grpc(trailers);
+  }
   user_.attempt_trailers(trailers);
 }
 
@@ -70,7 +75,7 @@ void Attempt::on_malformed(http::Head&, const http::Failure&) { UNREACHABLE(); }
 void Attempt::on_closed(const http::Failure& why) {
   stream_ = nullptr;
   if (why.clean()) {
-    lease_.done(outcome_);
+    lease_.done(outcome_, pause_);
     user_.attempt_done();
     return;
   }

@@ -19,6 +19,7 @@ class Attempt final : public http::Sink, public upstream::Waiter {
     virtual void attempt_sent(size_t bytes) = 0;
     virtual void attempt_failed(const http::Failure& why, const upstream::Endpoint* endpoint) = 0;
     virtual void attempt_done() = 0;
+    virtual base::Micros attempt_wall() = 0;  // the time of day
 
    protected:
     ~User() = default;
@@ -55,6 +56,7 @@ class Attempt final : public http::Sink, public upstream::Waiter {
   bool answer_begun_ = false;
   bool grpc_ = false;  // the answer is
   upstream::Outcome outcome_ = upstream::Outcome::unknown;  // as far as the answer said it
+  base::Millis pause_{0};  // that the answer asks for
   bool reused_ = false;                      // the stream is not the first of its connection
 };
 

@@ -73,6 +73,7 @@ class Exchange final : public http::Sink,
   void attempt_sent(size_t bytes) override;
   void attempt_failed(const http::Failure& why, const upstream::Endpoint* endpoint) override;
   void attempt_done() override;
+  base::Micros attempt_wall() override { return env_.loop.wall(); }
   void on_deadline(Limit which) override;
   void reclaim() noexcept override { home_.recycle(this); }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 
 namespace sluice::http {
 namespace {
@@ -57,6 +58,20 @@ std::string_view date_text(base::Micros wall) {
   const int64_t seconds = wall.count / second;
   if (text.of != seconds) write(text, seconds);
   return {text.characters.data(), text.characters.size()};
+}
+
+std::optional<base::Micros> parse_date(std::string_view text) {
+  std::array<char, 48> copy{};  // with its NUL
+  if (text.size() >= copy.size()) return std::nullopt;
+  text.copy(copy.data(), text.size());
+  for (const char* const form : {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"}) {
+    std::tm parts{};
+    const char* const end = strptime(copy.data(), form, &parts);
+    if (end == nullptr || end != copy.data() + text.size()) continue;
+    const time_t at = timegm(&parts);
+    if (at >= 0) return base::Micros{int64_t{at} * second};
+  }
+  return std::nullopt;
 }
 
 }  // namespace sluice::http

@@ -121,6 +121,7 @@ void Discovery::follow_names(const Generation& generation) {
   Upstreams next;
   for (const Backing& backing : generation.upstreams) {
     const upstream::UpstreamOptions& options = *backing.options;
+    backing.shared->set_outlier(options.outlier);
     if (!has_names(options)) continue;
     const auto old = upstreams_.find(options.name);
     const bool stays = old != upstreams_.end() &&

@@ -131,6 +131,7 @@ class Builder {
   std::shared_ptr<upstream::SharedUpstream> shared_upstream(const upstream::UpstreamOptions& options) const {
     const uint64_t first_turn = std::hash<std::string>{}(options.name) + static_cast<uint64_t>(wall_.count);
     auto made = std::make_shared<upstream::SharedUpstream>(options.name, workers_, first_turn);
+    made->set_outlier(options.outlier);
     if (!has_names(options)) {
       made->set_endpoints(fixed_endpoints(options), options.panic_threshold, upstream::Newcomers::at_full_weight, {},
                           options.balance);

@@ -41,11 +41,13 @@ std::string endpoint_json(const upstream::EndpointStatus& first,
   }
   return fmt::format(
       R"({{"name":{},"address":{},"host":{},"weight":{},"priority":{},"healthy":{},"set_aside_seconds":{:.3f},)"
+      R"("ejected":{},"ejected_seconds":{:.3f},"paused_seconds":{:.3f},"failures_in_a_row":{},)"
       R"("idle_race_seen":{},"leaving":{},"in_flight":{},)"
       R"("connections":{},"tunnels":{},"connecting":{},"active":{},"idle":{}}})",
       quoted(first.name), quoted(first.address), quoted(first.host), first.weight, first.priority, first.healthy,
-      first.aside_left.seconds(), first.race_seen, first.leaving, first.in_flight, first.connections, first.tunnels,
-      connecting, active, idle);
+      first.aside_left.seconds(), first.ejected, first.ejected_left.seconds(), first.paused_left.seconds(),
+      first.failures, first.race_seen, first.leaving, first.in_flight, first.connections, first.tunnels, connecting,
+      active, idle);
 }
 
 std::string upstream_json(size_t index, const StatusFacts& facts) {

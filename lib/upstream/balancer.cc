@@ -78,7 +78,7 @@ std::uint32_t Balancer::full_pass(const Field& field) {
   for (std::uint32_t i = 0; i < size(); ++i) {
     const std::uint32_t tier = set_->tier_of[i];
     if (tier < from || !field.healthy(i)) continue;
-    Class& of = best[(at(i).aside(now) ? 2u : 0u) + (i == field.how().avoid ? 1u : 0u)];
+    Class& of = best[(at(i).shunned(now, field.how().panic) ? 2u : 0u) + (i == field.how().avoid ? 1u : 0u)];
     if (tier > of.tier) continue;
     if (tier < of.tier) of = Class{none, tier, 0};
     const std::uint64_t weight = field.weight(i);
@@ -93,13 +93,13 @@ std::uint32_t Balancer::full_pass(const Field& field) {
 
 bool Balancer::another_usable(std::uint32_t i, const Pick& how) const {
   for (std::uint32_t k = 0; k < size(); ++k) {
-    if (k != i && healthy(k, how) && !at(k).aside(how.now)) return true;
+    if (k != i && healthy(k, how) && !at(k).shunned(how.now, how.panic)) return true;
   }
   return false;
 }
 
 Balancer::Standard Balancer::standard_of(std::uint32_t picked, const Pick& how) const {
-  if (at(picked).aside(how.now)) return Standard::aside;  // nothing better was there
+  if (at(picked).shunned(how.now, how.panic)) return Standard::aside;  // nothing better was there
   return picked == how.avoid ? Standard::avoided : Standard::good;
 }
 
@@ -108,7 +108,7 @@ bool Balancer::meets(Standard standard, std::uint32_t i, std::uint32_t picked, c
   const bool same_tier = set_->tier_of[i] == set_->tier_of[picked];
   switch (standard) {
     case Standard::good: return same_tier && good(i, how);
-    case Standard::avoided: return same_tier && healthy(i, how) && !at(i).aside(how.now);
+    case Standard::avoided: return same_tier && healthy(i, how) && !at(i).shunned(how.now, how.panic);
     case Standard::aside: return healthy(i, how);
   }
   UNREACHABLE();

@@ -48,7 +48,7 @@ class Balancer {
   const SharedEndpoint& at(std::uint32_t i) const { return *set_->entries[i].endpoint; }
   bool healthy(std::uint32_t i, const Pick& how) const { return how.panic || at(i).healthy(); }
   bool good(std::uint32_t i, const Pick& how) const {
-    return i != how.avoid && healthy(i, how) && !at(i).aside(how.now);
+    return i != how.avoid && healthy(i, how) && !at(i).shunned(how.now, how.panic);
   }
   // As the tiers see it: panic does not make a dead tier live while another one has a healthy endpoint.
   bool live(std::uint32_t i, base::Micros now) const { return at(i).healthy() && !at(i).aside(now); }

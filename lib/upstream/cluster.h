@@ -26,7 +26,8 @@ class Lease {
   Lease(Lease&& o) noexcept;
   Lease& operator=(Lease&& o) noexcept;
   ~Lease();
-  void done(Outcome outcome);
+  // `pause`: it asks not to be asked again for so long; 0 = it does not.
+  void done(Outcome outcome, base::Millis pause = {});
   void leave_circuit() { pass_.give_back(); }  // it became a tunnel, which no longer counts
   Endpoint* endpoint() const { return endpoint_; }
 
@@ -35,6 +36,7 @@ class Lease {
   Endpoint* endpoint_ = nullptr;
   base::Micros since_{};
   bool counted_ = false;
+  bool trial_ = false;  // it is the one request that says whether an ejected endpoint is well again
   Circuit::Pass pass_;
 };
 

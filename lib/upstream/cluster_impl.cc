@@ -181,6 +181,13 @@ ClusterImpl::Placed ClusterImpl::place(Order& order, Grant& grant) {
 
 ClusterImpl::Placed ClusterImpl::place_at(std::uint32_t index, Order& order, Grant& grant) {
   Endpoint& endpoint = *endpoints_[index];
+  if (!admits(endpoint)) return Placed::full;
+  const Placed placed = place_admitted(endpoint, order, grant);
+  endpoint.leave_trial();
+  return placed;
+}
+
+ClusterImpl::Placed ClusterImpl::place_admitted(Endpoint& endpoint, Order& order, Grant& grant) {
   if (!wants_fresh(order.want, endpoint) && endpoint.reserve()) {
     if (http::Stream* const stream = endpoint.take(order.want.borrow, order.sink, order.from); stream != nullptr) {
       fill(grant, order.waiter, *order.from, *stream, order.since);
@@ -214,14 +221,13 @@ void ClusterImpl::fill(Grant& grant, Waiter& waiter, Connection& connection, htt
 // ---- Connections' news
 
 void ClusterImpl::on_ready(Connection& connection) {
-  const SharedEndpoint& shared = connection.endpoint().shared();
   if (Waiter* const waiter = connection.dialled_for(); waiter != nullptr && !single_use()) {
     // Its connect is done; who gets the connection is a matter of age.
     connection.set_dialled_for(nullptr);
     queue_.set_undialled(*waiter);
   }
   const bool nothing_to_do = queue_.empty() && !retired_ && !single_use() && !shared_->anyone_waiting() &&
-                             (shared.healthy() || shared_->panic());
+                             !shut(connection.endpoint());
   if (nothing_to_do || connection.base::ListHook<ReadyTag>::linked()) return;
   ready_.push_back(connection);
   loop_.run_later(*this);
@@ -234,9 +240,8 @@ void ClusterImpl::on_useless(Connection& connection) {
     queue_.set_undialled(*waiter);
     loop_.run_later(*this);
   }
-  const SharedEndpoint& shared = connection.endpoint().shared();
   if (retired_) return connection.close_when_idle(retire_cause_);
-  if (!shared.healthy() && !shared_->panic()) return connection.close_when_idle(http::CloseCause::health);
+  if (shut(connection.endpoint())) return connection.close_when_idle(http::CloseCause::health);
   if (single_use()) connection.close_when_idle(http::CloseCause::max_requests);  // it was for one client
 }
 
@@ -245,13 +250,10 @@ void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why)
   // One that speaks nothing but HTTP/2 is not down when an upgrade wants HTTP/1.
   const bool theirs =
       why.fault == DialFailure::Fault::theirs && !(connection.only_http1() && why.kind == http::Kind::tls_failed);
-  if (theirs) endpoint.note_failed_connect();
-  if (theirs && endpoint.shared().connect_failed(loop_.now(), connection.trial())) {
-    const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
-    if (endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick)) {
-      endpoint.close_idle(http::CloseCause::health);
-      if (peers_ != nullptr) peers_->endpoint_down(*shared_, endpoint.shared().id());
-    }
+  if (theirs) {
+    endpoint.note_failed_connect();
+    if (endpoint.shared().connect_failed(loop_.now(), connection.trial())) close_idle_everywhere(endpoint);
+    judge(endpoint, "connect", connection.trial() == SharedEndpoint::Trial::yes);
   }
   if (Waiter* const waiter = connection.dialled_for(); waiter != nullptr) {
     connection.set_dialled_for(nullptr);
@@ -358,7 +360,7 @@ Waiter* ClusterImpl::next_for_connect(const Endpoint& endpoint, Avoided avoided)
 void ClusterImpl::serve(Connection& connection) {
   Endpoint& endpoint = connection.endpoint();
   if (endpoint.leaving()) return connection.close_when_idle(endpoint.leave_cause());
-  if (!endpoint.shared().healthy() && !shared_->panic()) return connection.close_when_idle(http::CloseCause::health);
+  if (shut(endpoint)) return connection.close_when_idle(http::CloseCause::health);
   while (connection.free_slot()) {
     Waiter* const waiter = next_for(connection);
     const auto since = waiter != nullptr ? std::optional(waiter->since()) : std::nullopt;
@@ -382,7 +384,11 @@ void ClusterImpl::serve(Connection& connection) {
 
 bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
   Endpoint& endpoint = connection.endpoint();
-  if (!endpoint.reserve()) return false;
+  if (!admits(endpoint)) return false;
+  if (!endpoint.reserve()) {
+    endpoint.leave_trial();
+    return false;
+  }
   if (!connection.used() || connection.validate(waiter.want().borrow)) {
     if (http::Stream* const stream = connection.open(waiter.sink()); stream != nullptr) {
       if (connection.dialled_for() == &waiter) connection.set_dialled_for(nullptr);
@@ -395,6 +401,7 @@ bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
     }
   }
   endpoint.unreserve();
+  endpoint.leave_trial();
   return false;
 }
 
@@ -453,7 +460,7 @@ std::optional<std::uint32_t> ClusterImpl::another_waiting(std::optional<base::Mi
 }
 
 bool ClusterImpl::pass_on(Endpoint& endpoint, PassedSlot::Of of) {
-  if (!endpoint.in_set() || (!endpoint.shared().healthy() && !shared_->panic())) return false;
+  if (!endpoint.in_set() || shut(endpoint)) return false;
   if (!balancer_.in_use(endpoint.index(), {loop_.now(), shared_->panic(), Balancer::none})) return false;
   const std::optional<std::uint32_t> worker = another_waiting(queue_.undialled_since());
   if (!worker.has_value()) return false;

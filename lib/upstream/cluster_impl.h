@@ -45,6 +45,10 @@ struct EndpointStatus {
   // Whole process
   bool healthy = true;
   base::Micros aside_left{};  // 0 = not set aside
+  bool ejected = false;  // until a trial request went well
+  base::Micros ejected_left{};  // until the trial
+  base::Micros paused_left{};  // it asked for that
+  std::uint32_t failures = 0;  // in a row
   bool race_seen = false;
   std::uint32_t in_flight = 0;
   std::uint32_t connections = 0;  // towards max_connections
@@ -146,6 +150,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void on_phase(PoolPhase from, PoolPhase to) override;
   void on_lease(std::int32_t change) override;
   void on_request_ended(Endpoint& endpoint) override;
+  void on_outcome(Endpoint& endpoint, const Report& report) override;
   void on_unused() override;
   // WaitQueue::User
   void on_queue_work() override { loop_.run_later(*this); }
@@ -159,6 +164,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   bool needs_http1(const Want& want, const Endpoint& endpoint) const;
   Placed place(Order& order, Grant& grant);
   Placed place_at(std::uint32_t index, Order& order, Grant& grant);
+  Placed place_admitted(Endpoint& endpoint, Order& order, Grant& grant);
   void fill(Grant& grant, Waiter& waiter, Connection& connection, http::Stream& stream, base::Micros since);
   void serve(Connection& connection);
   Waiter* next_for(Connection& connection);
@@ -176,6 +182,13 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   // The worker that a slot should go to rather than to ours who came at `mine` (empty = none waits here).
   std::optional<std::uint32_t> another_waiting(std::optional<base::Micros> mine) const;
   SharedUpstream::Own own() const { return connections_ == 0 ? SharedUpstream::Own::bare : SharedUpstream::Own::some; }
+  // Standing: cluster_standing.cc
+  bool admits(Endpoint& endpoint);  // of one that is kept away: if nothing else is usable, or as the one trial
+  bool shut(Endpoint& endpoint);  // its connections have to end
+  void pause(Endpoint& endpoint, base::Millis span);  // it asks for that
+  void judge(Endpoint& endpoint, std::string_view cause, bool trial);  // does it have to be ejected?
+  void returned(Endpoint& endpoint);
+  void close_idle_everywhere(Endpoint& endpoint);
   void close_leaving();
   void drop_unused_endpoints();
   std::uint32_t share_of_min_idle() const;

@@ -18,7 +18,13 @@ EndpointStatus process_status(const SharedEndpoint& shared, base::Micros now) {
   out.address = shared.address().text();
   out.host = shared.host();
   out.healthy = shared.healthy();
-  if (shared.aside(now)) out.aside_left = shared.standing().ends() - now;
+  const Standing standing = shared.standing();
+  const base::Micros left = standing.kept_away(now) ? standing.ends() - now : base::Micros{};
+  if (standing.why() == Away::aside) out.aside_left = left;
+  if (standing.why() == Away::paused) out.paused_left = left;
+  if (standing.ejected()) out.ejected_left = left;
+  out.ejected = standing.ejected();
+  out.failures = static_cast<std::uint32_t>(standing.failures);
   out.race_seen = shared.race_seen(now);
   out.in_flight = shared.in_flight();
   out.connections = shared.connections();

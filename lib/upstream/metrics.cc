@@ -18,6 +18,7 @@ UpstreamMetrics::UpstreamMetrics(metrics::Registry& registry, const std::string&
       wait_seconds(registry.histogram(Name::upstream_pool_wait_seconds, {upstream}, writer)),
       waiting(registry.gauge(Name::upstream_pool_waiting, {upstream}, writer)),
       timeouts(registry.counter(Name::upstream_pool_timeouts_total, {upstream}, writer)),
+      pauses(registry.counter(Name::upstream_pauses_total, {upstream}, writer)),
       requests_fresh(registry.counter(Name::upstream_requests_total, {upstream, "false"}, writer)),
       requests_reused(registry.counter(Name::upstream_requests_total, {upstream, "true"}, writer)),
       registry_(registry),
@@ -39,6 +40,10 @@ void UpstreamMetrics::protocol_error(http::Detail detail) {
   cell->add();
 }
 
+void UpstreamMetrics::ejected(std::string_view cause) {
+  registry_.counter(Name::upstream_ejections_total, {upstream_, cause}, writer_).add();
+}
+
 void declare_pool(metrics::Registry& registry, std::string_view upstream) {
   for (const std::string_view state : {"connecting", "active", "idle"}) {
     registry.declare(Name::upstream_connections, {upstream, state});
@@ -46,9 +51,12 @@ void declare_pool(metrics::Registry& registry, std::string_view upstream) {
   for (const std::string_view reused : {"false", "true"}) {
     registry.declare(Name::upstream_requests_total, {upstream, reused});
   }
+  for (const std::string_view cause : {"gateway", "reset", "timeout", "connect"}) {
+    registry.declare(Name::upstream_ejections_total, {upstream, cause});
+  }
   for (const Name name :
        {Name::upstream_connections_opened_total, Name::upstream_connect_seconds, Name::upstream_pool_wait_seconds,
-        Name::upstream_pool_waiting, Name::upstream_pool_timeouts_total}) {
+        Name::upstream_pool_waiting, Name::upstream_pool_timeouts_total, Name::upstream_pauses_total}) {
     registry.declare(name, {upstream});
   }
 }
@@ -65,6 +73,8 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
     const std::shared_ptr<SharedEndpoint> e = entry.endpoint;
     registry.computed(Name::upstream_endpoint_healthy, {shared->name(), e->name()},
                       [e] { return e->healthy() ? 1.0 : 0.0; });
+    registry.computed(Name::upstream_endpoint_ejected, {shared->name(), e->name()},
+                      [e] { return e->standing().ejected() ? 1.0 : 0.0; });
     registry.computed(Name::upstream_idle_limit_seconds, {shared->name(), e->name()},
                       [e] { return static_cast<double>(e->last_idle_limit().count) / 1e6; });
     registry.computed(Name::upstream_endpoint_in_flight, {shared->name(), e->name()},

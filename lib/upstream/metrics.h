@@ -26,6 +26,7 @@ class UpstreamMetrics {
   metrics::Histogram& wait_seconds;  // of requests that had to wait, connecting included
   metrics::Gauge& waiting;  // at the caps, not for a connect of their own
   metrics::Counter& timeouts;
+  metrics::Counter& pauses;
   metrics::Counter& requests_fresh;  // upstream_requests_total{reused="false"}
   metrics::Counter& requests_reused;
 
@@ -33,6 +34,7 @@ class UpstreamMetrics {
   // Rare: made when a cause or detail shows up for the first time.
   void closed(http::CloseCause cause);
   void protocol_error(http::Detail detail);
+  void ejected(std::string_view cause);
 
  private:
   metrics::Registry& registry_;

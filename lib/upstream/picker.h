@@ -18,7 +18,7 @@ inline constexpr std::uint32_t no_endpoint = ~0u;
 // What a pick is told.
 struct Pick {
   base::Micros now{};
-  bool panic = false;  // health bits are ignored
+  bool panic = false;  // health bits and ejections are ignored
   std::uint32_t avoid = no_endpoint;  // taken only if nothing else is usable
   base::Micros half_life = ServiceTime{}.half_life();  // of what failures count as load
 };
@@ -41,7 +41,7 @@ class Field {
   Turns& turns() const { return turns_; }
   const SharedEndpoint& at(std::uint32_t i) const { return *set_.entries[i].endpoint; }
   bool healthy(std::uint32_t i) const { return how_.panic || at(i).healthy(); }
-  bool good(std::uint32_t i) const { return i != how_.avoid && healthy(i) && !at(i).aside(how_.now); }
+  bool good(std::uint32_t i) const { return i != how_.avoid && healthy(i) && !at(i).shunned(how_.now, how_.panic); }
   // Percent of its weight that it takes now.
   std::uint32_t share(std::uint32_t i) const { return slow_start_.count == 0 ? full_share : ramp(i); }
   std::uint64_t weight(std::uint32_t i) const { return std::uint64_t{set_.entries[i].weight} * share(i); }

@@ -25,7 +25,11 @@ http::CloseCause cause_of(const DialFailure& why) {
 // ---- Lease
 
 Lease::Lease(Endpoint& endpoint, Circuit::Pass pass)
-    : endpoint_(&endpoint), since_(endpoint.now()), counted_(true), pass_(std::move(pass)) {
+    : endpoint_(&endpoint),
+      since_(endpoint.now()),
+      counted_(true),
+      trial_(endpoint.take_trial()),
+      pass_(std::move(pass)) {
   endpoint.hold();
   endpoint.begin_request();
 }
@@ -34,6 +38,7 @@ Lease::Lease(Lease&& o) noexcept
     : endpoint_(std::exchange(o.endpoint_, nullptr)),
       since_(o.since_),
       counted_(std::exchange(o.counted_, false)),
+      trial_(o.trial_),
       pass_(std::move(o.pass_)) {}
 
 Lease& Lease::operator=(Lease&& o) noexcept {
@@ -42,6 +47,7 @@ Lease& Lease::operator=(Lease&& o) noexcept {
     endpoint_ = std::exchange(o.endpoint_, nullptr);
     since_ = o.since_;
     counted_ = std::exchange(o.counted_, false);
+    trial_ = o.trial_;
     pass_ = std::move(o.pass_);
   }
   return *this;
@@ -49,11 +55,11 @@ Lease& Lease::operator=(Lease&& o) noexcept {
 
 Lease::~Lease() { let_go(); }
 
-void Lease::done(Outcome outcome) {
+void Lease::done(Outcome outcome, base::Millis pause) {
   if (!counted_) return;
   counted_ = false;
   pass_.give_back();
-  endpoint_->end_request(outcome, since_);
+  endpoint_->end_request({outcome, pause, trial_, endpoint_->now() - since_});
 }
 
 void Lease::let_go() {
@@ -91,7 +97,8 @@ void Connection::start(const net::Peer* client, bool only_http1) {
   SharedEndpoint& shared = *endpoint_.shared_;
   const base::Millis patience{host.pool_options().connect_timeout.count + trial_slack.count};
   only_http1_ = only_http1;
-  trial_ = shared.claim_trial(host.loop().now(), patience);
+  const bool claimed = endpoint_.take_trial();
+  trial_ = claimed ? SharedEndpoint::Trial::yes : shared.claim_trial(host.loop().now(), patience);
   shared.begin_connect();
   set_phase(PoolPhase::connecting);
   move_to(endpoint_.connecting_);
@@ -461,13 +468,23 @@ void Endpoint::give_places_back() {
 
 base::Micros Endpoint::now() const { return host_.loop().now(); }
 
-void Endpoint::end_request(Outcome outcome, base::Micros since) {
+bool Endpoint::claim_trial() {
+  trial_claimed_ = shared_->claim_trial(now(), Standing::trial_most) == SharedEndpoint::Trial::yes;
+  return trial_claimed_;
+}
+
+void Endpoint::leave_trial() {
+  if (take_trial()) shared_->apply({.kind = Event::Kind::trial_left}, now());
+}
+
+void Endpoint::end_request(const Report& report) {
   shared_->end_request();
   host_.on_lease(-1);
+  host_.on_outcome(*this, report);
   host_.on_request_ended(*this);
-  switch (outcome) {
+  switch (report.outcome) {
     case Outcome::unknown: return;
-    case Outcome::answered: failing_since_ = not_failing; return host_.service_time().add(now() - since);
+    case Outcome::answered: failing_since_ = not_failing; return host_.service_time().add(report.took);
     case Outcome::server_error: failing_since_ = not_failing; [[fallthrough]];
     case Outcome::gateway:
     case Outcome::refused:

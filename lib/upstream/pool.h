@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <utility>
 
 #include "base/list.h"
 #include "base/slab.h"
@@ -29,6 +30,14 @@ namespace sluice::upstream {
 
 class Connection;
 class Endpoint;
+
+// How one request came out at its endpoint; see Lease::done().
+struct Report {
+  Outcome outcome = Outcome::unknown;
+  base::Millis pause{0};
+  bool trial = false;
+  base::Micros took{0};
+};
 
 enum class PoolPhase : std::uint8_t { connecting, idle, active, tunnel, ended };
 inline constexpr unsigned phases = static_cast<unsigned>(PoolPhase::ended) + 1;
@@ -53,6 +62,7 @@ class PoolHost {
   virtual void on_phase(PoolPhase from, PoolPhase to) = 0;  // for the gauges
   virtual void on_lease(std::int32_t change) = 0;  // requests in flight, +1 or -1
   virtual void on_request_ended(Endpoint& endpoint) = 0;  // one less counts towards max_in_flight
+  virtual void on_outcome(Endpoint& endpoint, const Report& report) = 0;  // what it means for the endpoint's standing
   virtual void on_unused() = 0;  // an endpoint that left the set is held by nothing any more
 
  protected:
@@ -205,7 +215,11 @@ class Endpoint {
   // Another worker gave up a place for one that waits here: counted already, the next reserve() takes it.
   void take_place() { ++passed_places_; }
   void give_places_back();
-  void end_request(Outcome outcome, base::Micros since);
+  void end_request(const Report& report);
+  // The trial of an ejected endpoint: claimed before a stream or a connect is asked for, taken by who gets it.
+  bool claim_trial();  // false: another one is the trial
+  bool take_trial() { return std::exchange(trial_claimed_, false); }
+  void leave_trial();  // nobody took it
   base::Micros now() const;
 
   // A connect to it failed, through its own doing. Until it answers a request it is known to fail: who takes it all the
@@ -239,6 +253,7 @@ class Endpoint {
   WarmPause warm_pause_;
   IdleLimit idle_limit_;
   std::uint32_t passed_places_ = 0;
+  bool trial_claimed_ = false;
 };
 
 }  // namespace sluice::upstream

@@ -104,6 +104,7 @@ SharedUpstream::SharedUpstream(std::string name, std::uint32_t workers, std::uin
       service_rate_(workers),
       set_(std::make_shared<const EndpointSet>()) {
   CHECK(workers > 0);
+  ejections_.reset(set_, outlier_, 0, {});
 }
 
 EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold,
@@ -135,31 +136,26 @@ EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs
     next.push_back(EndpointEntry{std::move(endpoint), std::clamp(spec.weight, 1u, weight_max), spec.priority});
   }
   set_ = std::make_shared<const EndpointSet>(std::move(next), balance);
-  panic_threshold_ = panic_threshold;
-  judge_panic();
+  ejections_.reset(set_, outlier_, panic_threshold, now);
   return set_;
 }
 
 bool SharedUpstream::set_health(SharedEndpoint& endpoint, Health health, base::Micros now) {
   if (health == Health::up && !endpoint.healthy()) endpoint.ramp_since_.store(now.count, std::memory_order_relaxed);
   if (!endpoint.apply({.kind = Event::Kind::checked, .health = health}, now).any()) return false;
-  judge_panic();
+  // Checks that do well again have seen that it was mended.
+  if (health == Health::up && endpoint.apply({.kind = Event::Kind::freed}, now).before.ejected()) {
+    ejections_.returned(endpoint, now);
+  }
+  ejections_.judge_panic();
   return true;
-}
-
-void SharedUpstream::judge_panic() {
-  const std::size_t total = set_->entries.size();
-  const auto healthy = std::count_if(set_->entries.begin(), set_->entries.end(),
-                                     [](const EndpointEntry& e) { return e.endpoint->healthy(); });
-  panic_.store(static_cast<std::uint64_t>(healthy) * 100 < static_cast<std::uint64_t>(panic_threshold_) * total,
-               std::memory_order_relaxed);
 }
 
 Capacity SharedUpstream::capacity(const EndpointSet& set, std::uint32_t max_connections) const {
   Capacity all;
   const bool any = panic();
   for (const EndpointEntry& e : set.entries) {
-    if (!any && !e.endpoint->healthy()) continue;
+    if (!any && (!e.endpoint->healthy() || e.endpoint->standing().ejected())) continue;
     ++all.endpoints;
     all.connections += max_connections;
     const std::uint32_t streams = std::max(e.endpoint->stream_limit().load(std::memory_order_relaxed), 1u);

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "net/address.h"
 #include "upstream/circuit.h"
+#include "upstream/ejections.h"
 #include "upstream/endpoint_set.h"
 #include "upstream/load.h"
 #include "upstream/options.h"
@@ -91,12 +92,17 @@ class alignas(64) SharedEndpoint {
   // When it began to slow-start; 0 = it never did, or is no newcomer.
   base::Micros ramp_since() const { return base::Micros{ramp_since_.load(std::memory_order_relaxed)}; }
 
-  // Set aside after a failed connect, or ejected. While aside nobody but one trial connects (if another endpoint is
-  // usable).
+  // Set aside after a failed connect, ejected, or paused. While aside nobody but one trial goes there (if another
+  // endpoint is usable).
   bool aside(base::Micros now) const { return standing().kept_away(now); }
+  // Likewise for a request; in panic an ejection is ignored, as checks are.
+  bool shunned(base::Micros now, bool panic) const {
+    const Standing s = standing();
+    return s.kept_away(now) && !(panic && s.ejected());
+  }
   enum class Trial : std::uint8_t { no, yes };
-  // Call before a connect. yes: it is the trial after a set-aside; the others see the endpoint aside until it is known
-  // how it went.
+  // Call before a connect, or before a request at one that was ejected. yes: it is the trial; the others see the
+  // endpoint aside until it is known how it went.
   Trial claim_trial(base::Micros now, base::Millis at_most);
   // True if this failure set the endpoint aside (the first of many that fail together does).
   bool connect_failed(base::Micros now, Trial trial);
@@ -132,6 +138,7 @@ class alignas(64) SharedEndpoint {
 
  private:
   friend class SharedUpstream;
+  friend class Ejections;
   // In one word, so that nobody reads the amount of one time as that of another.
   struct Penalty {
     std::uint64_t units : 20 = 0;
@@ -159,6 +166,7 @@ class alignas(64) SharedEndpoint {
   std::string name_;
   std::string host_;
   net::Address address_;
+  EjectionHistory ejections_;
 };
 
 // A counted connection, or a counted request of max_in_flight, that one worker hands to another. Gives the slot back
@@ -208,16 +216,19 @@ class SharedUpstream {
   EndpointSetPtr set_endpoints(std::span<const EndpointSpec> specs, std::uint32_t panic_threshold,
                                Newcomers newcomers = Newcomers::at_full_weight, base::Micros now = {},
                                Balance balance = Balance::p2c);
+  // Before set_endpoints(), which puts them in force; until then nobody is ejected.
+  void set_outlier(const std::optional<OutlierOptions>& options) { outlier_ = options; }
   const EndpointSetPtr& endpoints() const { return set_; }
   // True if the bit changed. The endpoint is one of the set. One that is up again slow-starts from `now`.
   bool set_health(SharedEndpoint& endpoint, Health health, base::Micros now = {});
 
   // -- Any thread -----------------------------------------------------------------------------------------------------
-  bool panic() const { return panic_.load(std::memory_order_relaxed); }  // too few are healthy: health is ignored
+  bool panic() const { return ejections_.panic(); }  // too few are healthy: health is ignored
+  Ejections& ejections() { return ejections_; }
   Turns& turns() { return turns_; }
   RetryBudget& retries() { return retries_; }
   Advisor& advisor() { return advisor_; }
-  // `max_connections` each; of those that are healthy, or of all in a panic.
+  // `max_connections` each; of those that are healthy and not ejected, or of all in a panic.
   Capacity capacity(const EndpointSet& set, std::uint32_t max_connections) const;
   Circuit& circuit() { return circuit_; }
   const Circuit& circuit() const { return circuit_; }
@@ -239,7 +250,6 @@ class SharedUpstream {
   std::optional<std::uint32_t> longest_waiting(std::uint32_t me, base::Micros than, base::Micros than_bare) const;
 
  private:
-  void judge_panic();
   struct alignas(64) Announcement {
     std::atomic<std::int64_t> since{0};  // microseconds; the lowest bit is Own::bare
   };
@@ -247,7 +257,7 @@ class SharedUpstream {
   std::string name_;
   std::uint32_t workers_;
   // Read by every pick or release, written when something changes.
-  std::atomic<bool> panic_{false};
+  Ejections ejections_;
   std::atomic<std::uint32_t> waiting_workers_{0};
   std::unique_ptr<Announcement[]> announcements_;
   // Written by requests that wait at the caps, and only by those: max_waiting holds to the request.
@@ -258,7 +268,7 @@ class SharedUpstream {
   ServiceRate service_rate_;
   Circuit circuit_;
   EndpointSetPtr set_;
-  std::uint32_t panic_threshold_ = 0;
+  std::optional<OutlierOptions> outlier_;
 };
 
 }  // namespace sluice::upstream

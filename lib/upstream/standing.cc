@@ -24,21 +24,28 @@ Standing one_more_failure(Standing s) {
 }
 
 Standing connect_failed(Standing s, bool trial, base::Micros now) {
-  if (!trial && s.kept_away(now)) return s;   // one of many that fail together
-  if (s.why() == Away::ejected) return one_more_failure(s);   // how long it stays away is control's to say
+  const bool kept = s.why() != Away::paused && s.kept_away(now);
+  if (!trial && kept) return s;  // one of many that fail together
+  if (s.ejected()) return one_more_failure(s);  // for how long it stays away is Ejections' to say
   const std::uint64_t level = s.aside_level;
   const std::int64_t doubled = Standing::aside_first.count << std::min<std::uint64_t>(level, 10);
   s.aside_level = std::min<std::uint64_t>(level + 1, Standing::aside_level_most) & 0xf;
-  return away(one_more_failure(s), Away::aside, now, base::Millis{std::min(doubled, Standing::aside_most.count)});
+  // The trials of one that is aside already say nothing new, and a set-aside heals faster than an ejection.
+  if (!trial) s = one_more_failure(s);
+  return away(s, Away::aside, now, base::Millis{std::min(doubled, Standing::aside_most.count)});
+}
+
+// Whoever comes next is the trial; unless another one has failed meanwhile, and it was ejected again.
+Standing trial_left(Standing s, base::Micros now) {
+  if (!s.ejected() || s.ends() > now + Standing::trial_most) return s;
+  return away(s, Away::ejected, now, base::Millis{0});
 }
 
 Standing outcome(Standing s, const Event& event, base::Micros now) {
   if (counts_against(event.outcome)) return one_more_failure(s);
-  if (!counts_for(event.outcome)) {   // nobody knows how the trial went: the next request is one
-    return event.trial && s.why() == Away::ejected ? away(s, Away::ejected, now, base::Millis{0}) : s;
-  }
+  if (!counts_for(event.outcome)) return event.trial ? trial_left(s, now) : s;  // nobody knows how the trial went
   s.failures = 0;
-  return event.trial && s.why() == Away::ejected ? back(s) : s;
+  return event.trial && s.ejected() ? back(s) : s;
 }
 
 }  // namespace
@@ -48,13 +55,18 @@ Standing note(Standing s, const Event& event, base::Micros now) {
     case Event::Kind::connect_failed: return connect_failed(s, event.trial, now);
     case Event::Kind::connected:
       if (s.why() == Away::aside) return back(s);
-      // The connect was the trial so far; the request that it is for takes it over.
-      return event.trial && s.why() == Away::ejected ? away(s, Away::ejected, now, base::Millis{0}) : s;
-    case Event::Kind::trial_claimed: return s.trial_due(now) ? away(s, s.why(), now, event.span) : s;
+      return event.trial ? trial_left(s, now) : s;  // the request that the connect is for takes it over
+    case Event::Kind::trial_claimed:
+      if (!s.trial_due(now)) return s;
+      return away(s, s.why(), now, s.ejected() ? std::min(event.span, Standing::trial_most) : event.span);
+    case Event::Kind::trial_left: return trial_left(s, now);
     case Event::Kind::outcome: return outcome(s, event, now);
     case Event::Kind::checked: s.down = event.health == Health::down ? 1 : 0; return s;
     case Event::Kind::ejected: s.failures = 0; return away(s, Away::ejected, now, event.span);
-    case Event::Kind::freed: s.failures = 0; return s.why() == Away::ejected ? back(s) : s;
+    case Event::Kind::freed: s.failures = 0; return s.ejected() ? back(s) : s;
+    case Event::Kind::paused:
+      if (s.why() == Away::aside || s.ejected()) return s;
+      return away(s, Away::paused, now, std::min(event.span, Standing::pause_most));
   }
   return s;
 }

@@ -40,7 +40,8 @@ constexpr bool counts_for(Outcome outcome) {
 enum class Away : std::uint8_t {
   no,
   aside,  // a connect failed
-  ejected,  // requests failed one after the other
+  ejected,  // requests failed one after the other; until a trial request went well
+  paused,  // it asked for it (Retry-After); over when its time is
 };
 
 struct Standing {
@@ -48,6 +49,8 @@ struct Standing {
   static constexpr base::Millis aside_most{10'000};  // doubling up to this
   static constexpr std::uint64_t failures_most = 255;
   static constexpr std::uint64_t aside_level_most = 15;
+  static constexpr base::Millis trial_most{10'000};  // how long one trial request keeps the others away
+  static constexpr base::Millis pause_most{10'000};  // whatever it asks for
 
   std::uint64_t until : 48 = 0;  // ms of the loops' clock; away until then, and after that until a trial went well
   std::uint64_t away : 2 = 0;  // Away
@@ -61,8 +64,9 @@ struct Standing {
   constexpr base::Micros ends() const { return base::Micros{static_cast<std::int64_t>(until) * 1'000}; }
   // Nobody but one trial goes there, if another one is usable.
   constexpr bool kept_away(base::Micros now) const { return why() != Away::no && ends() > now; }
+  constexpr bool ejected() const { return why() == Away::ejected; }
   // Its time is over: whoever comes next is the trial.
-  constexpr bool trial_due(base::Micros now) const { return why() != Away::no && ends() <= now; }
+  constexpr bool trial_due(base::Micros now) const { return (why() == Away::aside || ejected()) && ends() <= now; }
 };
 static_assert(sizeof(Standing) == 8);
 
@@ -70,11 +74,14 @@ struct Event {
   enum class Kind : std::uint8_t {
     connect_failed,  // `trial`: it was the trial
     connected,  // nothing is held against it any more, unless it is ejected
-    trial_claimed,  // if it is due; the others see it away for `span` at most, until it is known how it went
+    trial_claimed,  // if it is due; the others see it away for `span` at most (trial_most at an ejected one), until it
+    // is known how it went
+    trial_left,  // who claimed it had no use for it: it is due again
     outcome,  // of a request; `trial`: it was the trial after an ejection
     checked,  // active checks have decided
     ejected,  // for `span`
-    freed,  // the ejection is over, or was one too many
+    freed,  // the ejection is over, or would be one too many: failures are counted anew
+    paused,  // for `span`, unless it is away for worse
   };
   Kind kind = Kind::connected;
   bool trial = false;

@@ -44,7 +44,9 @@ void Rig::begin_reload(std::string_view toml) {
   auto sets = std::make_shared<runtime::EndpointSets>();
   for (size_t i = 0; i < generation->upstreams.size(); ++i) {
     const auto& options = generation->snapshot->upstreams[i];
-    sets->push_back(generation->upstreams[i].shared->set_endpoints(options.endpoints, options.panic_threshold));
+    generation->upstreams[i].shared->set_outlier(options.outlier);
+    sets->push_back(generation->upstreams[i].shared->set_endpoints(
+        options.endpoints, options.panic_threshold, upstream::Newcomers::at_full_weight, sim.now(), options.balance));
   }
   worker->apply(generation, sets, ++epoch_);
 }

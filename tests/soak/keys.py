@@ -64,6 +64,13 @@ RETRY = {
     "per_try_timeout": ['"0s"', '"10s"'],
     "backoff": ['"25ms"', '"0s"'],
 }
+OUTLIER = {
+    "enabled": ["true", "false"],
+    "consecutive_failures": ["5", "1", "20"],
+    "ejection": ['"30s"', '"1s"'],
+    "max_ejection": ['"5m"', '"1m"'],
+    "max_ejected_percent": ["50", "0", "100"],
+}
 CIRCUIT = {"max_requests": ["0", "100000"]}
 SPREAD = {
     "host": ['"preserve"', '"app.internal"'],
@@ -141,6 +148,7 @@ ENTRIES = {
     "upstream.fixed.pool": POOL,
     "upstream.fixed.health": HEALTH,
     "upstream.fixed.retry": RETRY,
+    "upstream.fixed.outlier": OUTLIER,
     "upstream.fixed.circuit": CIRCUIT,
     "upstream.named": {"name": ['"named"', '"found"'], "dns": ['"app.test:@PORT@"'], **SPREAD},
     "upstream.named.pool": POOL,

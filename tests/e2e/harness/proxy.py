@@ -47,6 +47,7 @@ def config(
     pool="",
     health="",
     retry="",
+    outlier="",
     upstream_tls="",
     before="",
     route="",
@@ -71,7 +72,8 @@ def config(
     if endpoints:
         listed = ", ".join(e if e.startswith("{") else f'"{e}"' for e in endpoints)
         parts += [f'[[upstream]]\nname = "app"\nendpoints = [{listed}]', upstream]
-        for name, lines in (("pool", pool), ("tls", upstream_tls), ("health", health), ("retry", retry)):
+        tables = {"pool": pool, "tls": upstream_tls, "health": health, "retry": retry, "outlier": outlier}
+        for name, lines in tables.items():
             if lines:
                 parts += [f"[upstream.{name}]", lines]
         parts += [before, '[[route]]\nname = "app"\nupstream = "app"', route]

@@ -179,6 +179,9 @@ TEST_CASE("values that contradict each other") {
             "protocol = \"auto\" is settled by ALPN: it needs [upstream.tls]");
   CHECK_HAS(bad(with_upstream("outlier = { ejection = \"6m\" }"), everything()),
             "outlier.max_ejection must not be shorter");
+  good(with_upstream("outlier = { consecutive_failures = 255, max_ejected_percent = 100 }"));
+  CHECK_HAS(bad(with_upstream("outlier = { consecutive_failures = 256 }")), "consecutive_failures");
+  CHECK_HAS(bad(with_upstream("outlier = { max_ejected_percent = 101 }")), "max_ejected_percent");
   CHECK_HAS(bad(whole("[dns]\nmin_ttl = \"6m\""), everything()), "dns.max_ttl must not be shorter than dns.min_ttl");
   CHECK_HAS(bad("[[listener]]\naddress = \"127.0.0.1:1\"\nmax_header_bytes = \"81KiB\"\n"),
             "together must be at most \"96KiB\"");

@@ -26,7 +26,7 @@ TEST_CASE("the smallest useful file loads and has the defaults") {
   CHECK(s.upstreams[0].endpoints[0].address.has_value());
   CHECK_FALSE(s.upstreams[0].tls.has_value());
   CHECK_FALSE(s.upstreams[0].health.has_value());
-  CHECK_FALSE(s.upstreams[0].outlier.has_value());
+  CHECK(s.upstreams[0].outlier == upstream::OutlierOptions{});
   REQUIRE(s.routes.size() == 1);
   CHECK(s.routes[0].name == "*");
   CHECK(s.routes[0].targets[0].upstream_index == 0);

@@ -264,10 +264,10 @@ class Request final : public Waiter, public http::Sink {
   FakeSession& session() { return session_of(grant.stream); }
   std::string endpoint() const { return std::string(endpoint_name(*grant.lease.endpoint())); }
   // The answer is complete.
-  void finish(Outcome outcome = Outcome::answered) {
+  void finish(Outcome outcome = Outcome::answered, base::Millis pause = {}) {
     FakeSession& s = session();
     grant.stream = nullptr;
-    grant.lease.done(outcome);
+    grant.lease.done(outcome, pause);
     s.finish_stream();
   }
 
@@ -309,7 +309,9 @@ class World {
     endpoints(std::move(list));
   }
   EndpointSetPtr set_specs() {
-    return shared->set_endpoints(specs, options->panic_threshold, Newcomers::at_full_weight, {}, options->balance);
+    shared->set_outlier(options->outlier);
+    return shared->set_endpoints(specs, options->panic_threshold, Newcomers::at_full_weight, sim.now(),
+                                 options->balance);
   }
   void start() {
     const EndpointSetPtr set = set_specs();

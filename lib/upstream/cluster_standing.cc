@@ -1,0 +1,92 @@
+// The part of ClusterImpl that decides about an endpoint's standing: outcomes, ejection, the trial after it, pauses.
+#include <algorithm>
+#include <string_view>
+
+#include "base/log.h"
+#include "upstream/cluster_impl.h"
+
+namespace sluice::upstream {
+namespace {
+
+// Labels of upstream_ejections_total.
+std::string_view cause_of(Outcome outcome) {
+  switch (outcome) {
+    case Outcome::gateway: return "gateway";
+    case Outcome::timeout: return "timeout";
+    default: return "reset";
+  }
+}
+
+double seconds(base::Millis span) { return static_cast<double>(span.count) / 1e3; }
+
+}  // namespace
+
+bool ClusterImpl::admits(Endpoint& endpoint) {
+  const Standing standing = endpoint.shared().standing();
+  if (standing.why() == Away::no || standing.why() == Away::aside) return true;
+  const base::Micros now = loop_.now();
+  if (standing.trial_due(now) && endpoint.claim_trial()) return true;
+  const Balancer::Pick pick{now, shared_->panic(), Balancer::none};
+  return !endpoint.shared().shunned(now, pick.panic) || !endpoint.in_set() ||
+         !balancer_.another_usable(endpoint.index(), pick);
+}
+
+bool ClusterImpl::shut(Endpoint& endpoint) {
+  const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
+  if (!endpoint.shared().healthy()) return !pick.panic;
+  return endpoint.shared().standing().ejected() && endpoint.shared().shunned(pick.now, pick.panic) &&
+         endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick);
+}
+
+void ClusterImpl::on_outcome(Endpoint& endpoint, const Report& report) {
+  if (!endpoint.in_set()) return;
+  const base::Micros now = loop_.now();
+  const SharedEndpoint::Change change =
+      endpoint.shared().apply({.kind = Event::Kind::outcome, .trial = report.trial, .outcome = report.outcome}, now);
+  if (change.before.ejected() && !change.after.ejected()) returned(endpoint);
+  if (report.pause.count > 0 && !change.after.kept_away(now)) pause(endpoint, report.pause);
+  if (counts_against(report.outcome)) judge(endpoint, cause_of(report.outcome), report.trial);
+}
+
+// A pause is not made longer by those who were on their way.
+void ClusterImpl::pause(Endpoint& endpoint, base::Millis span) {
+  if (!shared_->ejections().pause(endpoint.shared(), span, loop_.now())) return;
+  metrics_.pauses.add();
+  base::debug("upstream {}: {} asks for a pause of {:.1f} s", shared_->name(), endpoint.shared().name(),
+              seconds(std::min(span, Standing::pause_most)));
+}
+
+void ClusterImpl::judge(Endpoint& endpoint, std::string_view cause, bool trial) {
+  if (!options_->outlier || !options_->outlier->enabled || !endpoint.in_set()) return;
+  SharedEndpoint& shared = endpoint.shared();
+  const Standing standing = shared.standing();
+  const bool again = trial && standing.ejected();
+  if (!again && (standing.ejected() || standing.failures < options_->outlier->consecutive_failures)) return;
+  const auto span =
+      shared_->ejections().eject(shared, again ? Ejections::Cause::trial : Ejections::Cause::row, loop_.now());
+  if (!span) return;
+  metrics_.ejected(cause);
+  if (again) {
+    base::warn("upstream {}: {} is ejected for {:.1f} s again: its trial failed ({})", shared_->name(), shared.name(),
+               seconds(*span), cause);
+  } else {
+    base::warn("upstream {}: {} is ejected for {:.1f} s: {} failures in a row, the last: {}", shared_->name(),
+               shared.name(), seconds(*span), +standing.failures, cause);
+  }
+  close_idle_everywhere(endpoint);
+}
+
+void ClusterImpl::returned(Endpoint& endpoint) {
+  shared_->ejections().returned(endpoint.shared(), loop_.now());
+  base::info("upstream {}: {} is back: its trial went well", shared_->name(), endpoint.shared().name());
+}
+
+// Unless it has to serve anyhow.
+void ClusterImpl::close_idle_everywhere(Endpoint& endpoint) {
+  const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
+  if (!endpoint.in_set() || !balancer_.another_usable(endpoint.index(), pick)) return;
+  endpoint.close_idle(http::CloseCause::health);
+  if (peers_ != nullptr) peers_->endpoint_down(*shared_, endpoint.shared().id());
+}
+
+}  // namespace sluice::upstream
