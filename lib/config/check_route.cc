@@ -24,6 +24,7 @@ class RouteChecks {
       check_action(node);
       resolve_listeners(s_.routes[i], node);
       resolve_upstreams(s_.routes[i], node);
+      resolve_fallback(s_.routes[i], node);
       check_prefixes(s_.routes[i], node);
     }
     name_routes();
@@ -75,6 +76,26 @@ class RouteChecks {
       report_.error(one != nullptr ? one->at : place(node, {"upstream"}),
                     concat({"there is no upstream ", quoted(target.upstream)}),
                     near_name(target.upstream, upstreams_, report_));
+    }
+  }
+
+  void resolve_fallback(route::RouteOptions& o, const Node* node) {
+    if (!o.fallback) return;
+    const Position at = place(node, {"fallback", "upstream"});
+    if (o.action != route::Action::proxy)
+      report_.warning(place(node, {"fallback"}), "fallback is never used: this route asks no upstream");
+    route::Fallback& to = *o.fallback;
+    if (to.upstream.empty()) return;
+    const auto found = upstreams_.find(to.upstream);
+    if (found == upstreams_.end()) {
+      return report_.error(at, concat({"there is no upstream ", quoted(to.upstream)}),
+                           near_name(to.upstream, upstreams_, report_));
+    }
+    to.upstream_index = found->second;
+    used_[found->second] = true;
+    if (std::ranges::find(o.targets, to.upstream, &route::Target::upstream) != o.targets.end()) {
+      report_.warning(at, concat({"fallback to ", quoted(to.upstream),
+                                  ", which this route asks anyway: what failed there is asked there again"}));
     }
   }
 

@@ -208,6 +208,17 @@ class RespondWith final : public Codec {
   route::RouteOptions& to_;
 };
 
+// `fallback`: { upstream = "NAME" } or { respond = { ... } }.
+class FallbackCodec final : public Codec {
+ public:
+  explicit FallbackCodec(std::optional<route::Fallback>& to) : to_(to) {}
+  void read(const Node& node, Reader& reader) override;
+  std::string print() const override;
+
+ private:
+  std::optional<route::Fallback>& to_;
+};
+
 // `allow`: CIDRs that may be absent, but not empty.
 class AllowedClients final : public Codec {
  public:

@@ -228,9 +228,11 @@ std::string RedirectTo::print() const {
   return concat({"{ to = ", quoted(to_.redirect.to), ", status = ", std::to_string(to_.redirect.status), " }"});
 }
 
-void RespondWith::read(const Node& node, Reader& reader) {
+namespace {
+
+std::optional<route::Respond> read_respond(const Node& node, Reader& reader) {
   InlineTable table(node, reader, {"status", "body"});
-  if (!table.good()) return;
+  if (!table.good()) return std::nullopt;
   route::Respond respond;
   if (const Node* status = table.find("status")) Number(respond.status, 200, 599).read(*status, reader);
   if (const Node* body = table.find("body")) {
@@ -240,13 +242,43 @@ void RespondWith::read(const Node& node, Reader& reader) {
     if (bodiless && !respond.body.empty())
       reader.error(body->at, concat({"has a body, which status ", std::to_string(respond.status), " cannot have"}));
   }
+  return respond;
+}
+
+std::string print_respond(const route::Respond& respond) {
+  return concat({"{ status = ", std::to_string(respond.status), ", body = ", quoted(respond.body), " }"});
+}
+
+}  // namespace
+
+void RespondWith::read(const Node& node, Reader& reader) {
+  auto respond = read_respond(node, reader);
+  if (!respond) return;
   to_.action = route::Action::respond;
-  to_.respond = std::move(respond);
+  to_.respond = std::move(*respond);
 }
 
 std::string RespondWith::print() const {
-  if (to_.action != route::Action::respond) return "";
-  return concat({"{ status = ", std::to_string(to_.respond.status), ", body = ", quoted(to_.respond.body), " }"});
+  return to_.action == route::Action::respond ? print_respond(to_.respond) : "";
+}
+
+void FallbackCodec::read(const Node& node, Reader& reader) {
+  InlineTable table(node, reader, {"upstream", "respond"});
+  if (!table.good()) return;
+  route::Fallback fallback;
+  const Node* const upstream = table.find("upstream");
+  if (upstream != nullptr) Text(fallback.upstream, some_text).read(*upstream, reader);
+  const Node* const respond = table.find("respond");
+  if (respond != nullptr) fallback.respond = read_respond(*respond, reader).value_or(route::Respond{});
+  reader.start("fallback");
+  if ((upstream == nullptr) == (respond == nullptr)) return reader.error(node.at, "needs one of upstream, respond");
+  to_ = std::move(fallback);
+}
+
+std::string FallbackCodec::print() const {
+  if (!to_) return "";
+  if (to_->upstream.empty()) return concat({"{ respond = ", print_respond(to_->respond), " }"});
+  return concat({"{ upstream = ", quoted(to_->upstream), " }"});
 }
 
 void AllowedClients::read(const Node& node, Reader& reader) {

@@ -113,6 +113,8 @@ bool same_route(const route::RouteOptions& before, const route::RouteOptions& af
   b.listener_indices.clear();
   for (route::Target& target : a.targets) target.upstream_index = 0;
   for (route::Target& target : b.targets) target.upstream_index = 0;
+  if (a.fallback) a.fallback->upstream_index = 0;
+  if (b.fallback) b.fallback->upstream_index = 0;
   return a == b;
 }
 

@@ -187,6 +187,9 @@ class UrlExplainer {
       page_.item("upstream", target.upstream + share, place_of("upstream", target.upstream_index));
       page_.settings_of(all_, place_of("upstream", target.upstream_index) + ".");
     }
+    if (!options.fallback || options.fallback->upstream.empty()) return;
+    page_.item("fallback", options.fallback->upstream, place_of("upstream", options.fallback->upstream_index));
+    page_.settings_of(all_, place_of("upstream", options.fallback->upstream_index) + ".");
   }
 
   const Snapshot& s_;

@@ -92,6 +92,13 @@ void visit_limits(Visitor& v, route::RouteOptions& o) {
        "most routes matter alike"},
       Choice(o.priority, lanes));
   key(v,
+      {"fallback", Takes::now,
+       "what answers in place of our own 502, 503 and 504, before anything went to the client: { upstream = \"NAME\" } "
+       "or { respond = { ... } }",
+       "absent: the failure is told; only the service knows what is better than nothing", Feature::none,
+       "{ respond = { status = 503, body = \"back soon\" } }"},
+      FallbackCodec(o.fallback));
+  key(v,
       {"max_body", Takes::now, "request body; above it 413; 0 = no limit",
        "bodies are streamed and cost no memory: the service knows what it takes"},
       Size(o.max_body));

@@ -157,6 +157,7 @@ size_t format_json(const AccessRecord& r, char* to) {
   if (r.grpc_status >= 0) number_member(out, "grpc_status", static_cast<uint64_t>(r.grpc_status));
   text_member(out, "reason", r.reason);
   text_member(out, "detail", r.detail);
+  if (!r.fallback.empty()) text_member(out, "fallback", r.fallback);
   number_member(out, "bytes_in", r.bytes_in);
   number_member(out, "bytes_out", r.bytes_out);
   text_member(out, "upstream", r.upstream);

@@ -23,6 +23,7 @@ struct AccessRecord {
   uint16_t status = 0;
   int32_t grpc_status = -1;  // -1: no gRPC call, or it ended without one; not told then
   std::string_view reason, detail;
+  std::string_view fallback;  // reason for which the route's fallback was asked; not told if it was not
   uint64_t bytes_in = 0, bytes_out = 0;
   std::string_view upstream, endpoint;
   uint32_t attempts = 0;

@@ -262,6 +262,10 @@ void Exchange::leave_if_queued() {
 
 // The one place where a request goes wrong: the try is undone, the client is told if that is still possible.
 void Exchange::fail(const Failure& why) {
+  if (!ask_spare(why)) fail_for_good(why);
+}
+
+void Exchange::fail_for_good(const Failure& why) {
   failure_ = why;
   if (why.where == Where::downstream) env_.meter.protocol_error(Where::downstream, why.detail);
   deadlines_.clear_all();
@@ -277,18 +281,16 @@ void Exchange::fail(const Failure& why) {
 }
 
 void Exchange::reply_locally(const Failure& why) {
+  if (respond_instead(why)) return;
+  if (fell_back_ != Kind::none) site_.route(route_index_).fallback.failed->add();
   env_.meter.local_reply(why.kind);
-  base::Arena& arena = downstream_->arena();
-  Reply reply = reply_for(why.kind, arena);
-  if (client_.peer == Trust::yes || downstream_->peer().remote.is_loopback())
-    reply.reason = http::reason_word(why.kind);
-  http::Head answer(arena);
+  Reply reply = reply_to(why);
+  http::Head answer(downstream_->arena());
   answer.last = why.kind == Kind::bad_request;  // what is ambiguous may be followed by what is smuggled
   if (why.kind == Kind::rate_limited) {
     reply.retry_after = rate_wait_;
     add_rate_fields(answer.fields, *site_.route(route_index_).rate.limiter, rate_wait_);
   }
-  if (is_about_the_queue(why.kind)) reply.retry_after = cluster_->retry_after();
   answer_ = Answer::ended;
   if (grpc_) {
     const http::GrpcStatus status = http::grpc_status_of(why.kind);
@@ -297,6 +299,14 @@ void Exchange::reply_locally(const Failure& why) {
     return send_grpc_reply(*downstream_, status, reply, answer);
   }
   reply_with(reply, answer);
+}
+
+Reply Exchange::reply_to(const Failure& why) const {
+  Reply reply = reply_for(why.kind, downstream_->arena());
+  if (is_about_the_queue(why.kind)) reply.retry_after = cluster_->retry_after();
+  if (client_.peer == Trust::yes || downstream_->peer().remote.is_loopback())
+    reply.reason = http::reason_word(why.kind);
+  return reply;
 }
 
 // Whatever becomes of the answer, the request is not looked at again: a client that does not read holds little.
@@ -378,6 +388,7 @@ void Exchange::write_log() {
   r.grpc_status = grpc_status_;
   r.reason = http::reason_word(failure_.kind);
   r.detail = http::detail_word(failure_.detail);
+  r.fallback = http::reason_word(fell_back_);
   r.bytes_in = bytes_in_;
   r.bytes_out = bytes_out_;
   if (cluster_ != nullptr) r.upstream = cluster_->options().name;

@@ -105,7 +105,13 @@ class Exchange final : public http::Sink,
 
   // Answers made here
   void fail(const http::Failure& why);
+  void fail_for_good(const http::Failure& why);
+  // The route's fallback (fallback.cc)
+  bool may_fall_back(const http::Failure& why) const;
+  bool ask_spare(const http::Failure& why);
+  bool respond_instead(const http::Failure& why);
   void reply_locally(const http::Failure& why);
+  Reply reply_to(const http::Failure& why) const;
   void reply_with(const Reply& reply, http::Head& answer);
   void call_too_long();
   void note_grpc_status(const http::Fields& fields);
@@ -159,6 +165,8 @@ class Exchange final : public http::Sink,
   uint32_t upstream_index_ = 0;
   uint16_t status_ = 0;
   uint16_t attempts_ = 0;
+  uint16_t attempts_before_ = 0;  // of them at the route's own upstream, when the fallback was asked
+  http::Kind fell_back_ = http::Kind::none;  // why the fallback was asked
   uint32_t rate_wait_ = 0;  // seconds, of what was refused by a rate limit
   Answer answer_ = Answer::none;
   bool request_ended_ = false;

@@ -256,6 +256,7 @@ void Exchange::final_head(http::Head& head, End end) {
   takes_status_ =
       grpc_ && http::is_grpc(head.fields) && !head.content_length && head_->version != http::Version::http_10;
   answer_ = Answer::head_sent;
+  if (fell_back_ != Kind::none) site_.route(route_index_).fallback.served->add();
   downstream_->send_head(head, end);
   if (end == End::yes) return answer_ended();
   base::Arena none;  // what follows may last for hours, and both heads are where they go to
@@ -338,7 +339,7 @@ void Exchange::attempt_done() {
 TryFacts Exchange::facts() const {
   TryFacts facts;
   facts.method = head_->method;
-  facts.attempts = attempts_ - (replayed_ ? 1u : 0u) - (by_http1_ ? 1u : 0u);
+  facts.attempts = attempts_ - attempts_before_ - (replayed_ ? 1u : 0u) - (by_http1_ ? 1u : 0u);
   facts.replayed = replayed_;
   facts.body = body_gone_ ? Body::gone : Body::held;
   facts.head_sent_down = answer_ != Answer::none;
@@ -440,7 +441,7 @@ void Exchange::call_too_long() {
     count_upstream_error(why);  // a stream that has begun may well have been meant to last so long
   if (!takes_status_) {
     downstream_->recalled();
-    return fail(why);
+    return fail_for_good(why);
   }
   failure_ = why;
   deadlines_.clear_all();

@@ -85,6 +85,26 @@ Verdict judge_status(uint16_t status, const TryFacts& facts, const upstream::Ret
   return http::is_idempotent(facts.method) ? Verdict::again : Verdict::give_up;
 }
 
+bool may_ask_another(const http::Failure& why, const TryFacts& facts) {
+  if (facts.head_sent_down || facts.body == Body::gone) return false;
+  switch (why.kind) {
+    case http::Kind::no_endpoint:
+    case http::Kind::pool_timeout:
+    case http::Kind::pool_full:
+    case http::Kind::circuit_open:
+    case http::Kind::no_local_port:
+    case http::Kind::no_descriptor: return true;  // it never left us
+    case http::Kind::connect_failed:
+    case http::Kind::connect_timeout:
+    case http::Kind::tls_failed:
+    case http::Kind::reset:
+    case http::Kind::refused_stream:
+    case http::Kind::bad_response: return why.untouched || http::is_idempotent(facts.method);
+    default:
+      return false;  // the client's doing; `timeout`: nothing is left of it; overload, which more work is not for
+  }
+}
+
 base::Millis pause_before_retry(uint32_t attempts, bool untouched, base::Millis backoff, uint64_t random) {
   constexpr uint32_t doublings_most = 5;
   if (backoff.count == 0 || (untouched && attempts <= 1)) return base::Millis{0};

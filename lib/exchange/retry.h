@@ -44,6 +44,10 @@ Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::R
 // idempotent.
 Verdict judge_status(uint16_t status, const TryFacts& facts, const upstream::RetryOptions& options);
 
+// A request failed so for good: may another upstream be asked in its place (fallback)? Where one more try would be
+// safe, and there is time for it.
+bool may_ask_another(const http::Failure& why, const TryFacts& facts);
+
 // How long to wait before the next try, when `attempts` were made: a random share of `backoff`, which doubles with each
 // further try (32 times at most). What surely was not processed goes to another endpoint at once, once. `random`: any.
 base::Millis pause_before_retry(uint32_t attempts, bool untouched, base::Millis backoff, uint64_t random);

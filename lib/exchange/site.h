@@ -45,10 +45,17 @@ struct RateCells {
   metrics::Counter* would_limit = nullptr;
 };
 
+// Of a route with a fallback: fallbacks_total{route,outcome}.
+struct FallbackCells {
+  metrics::Counter* served = nullptr;
+  metrics::Counter* failed = nullptr;
+};
+
 struct RouteCells {
   metrics::Histogram* duration = nullptr;  // request_duration_seconds{route}
   metrics::Gauge* in_flight = nullptr;  // requests_in_flight{route}
   RateCells rate;
+  FallbackCells fallback;
 };
 
 struct UpstreamCells {

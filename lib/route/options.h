@@ -60,6 +60,14 @@ struct Respond {
   bool operator==(const Respond&) const = default;
 };
 
+// `fallback`: what answers in place of our own 502, 503 and 504.
+struct Fallback {
+  std::string upstream;              // "": `respond` does
+  std::uint32_t upstream_index = 0;  // into Snapshot::upstreams
+  Respond respond;
+  bool operator==(const Fallback&) const = default;
+};
+
 // `rate_limit`: what separates the buckets; `header` and `cookie` take RateLimit::key_name, `route` has one for all.
 enum class RateKey : std::uint8_t { client_ip, header, cookie, route };
 
@@ -98,6 +106,7 @@ struct RouteOptions {
   base::Millis stream_idle_timeout{300'000};  // no byte in either direction; 0 = none
   std::vector<std::string> upgrade{"websocket"};  // lower case; empty = none
   base::Millis wait_budget{0};            // 0 = the upstream's acquire_timeout
+  std::optional<Fallback> fallback;
   http::Lane priority = http::Lane::normal;  // who waits and is refused last where there is no connection for all
   std::uint64_t max_body = 0;             // bytes; 0 = no limit
   Replayable replayable = Replayable::no;

@@ -52,6 +52,7 @@ ListenerCells WorkerMeter::listener(const std::string& name) const {
 exchange::RouteCells WorkerMeter::route(const std::string& name) const {
   return {&registry_.histogram(Name::request_duration_seconds, {name}, worker_),
           &registry_.gauge(Name::requests_in_flight, {name}, worker_),
+          {},
           {}};
 }
 
@@ -59,6 +60,11 @@ exchange::RateCells WorkerMeter::rate(const std::string& route, exchange::RateLi
   return {&limiter, &registry_.counter(Name::rate_limit_total, {route, "allowed"}, worker_),
           &registry_.counter(Name::rate_limit_total, {route, "limited"}, worker_),
           &registry_.counter(Name::rate_limit_total, {route, "would_limit"}, worker_)};
+}
+
+exchange::FallbackCells WorkerMeter::fallback(const std::string& route) const {
+  return {&registry_.counter(Name::fallbacks_total, {route, "served"}, worker_),
+          &registry_.counter(Name::fallbacks_total, {route, "failed"}, worker_)};
 }
 
 exchange::UpstreamCells WorkerMeter::upstream(const std::string& name) const {
@@ -81,6 +87,12 @@ void declare_route(metrics::Registry& registry, std::string_view name) {
 void declare_rate_limit(metrics::Registry& registry, std::string_view route) {
   for (const std::string_view outcome : {"allowed", "limited", "would_limit"}) {
     registry.declare(Name::rate_limit_total, {route, outcome});
+  }
+}
+
+void declare_fallback(metrics::Registry& registry, std::string_view route) {
+  for (const std::string_view outcome : {"served", "failed"}) {
+    registry.declare(Name::fallbacks_total, {route, outcome});
   }
 }
 

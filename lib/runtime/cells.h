@@ -35,6 +35,7 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   ListenerCells listener(const std::string& name) const;
   exchange::RouteCells route(const std::string& name) const;
   exchange::RateCells rate(const std::string& route, exchange::RateLimiter& limiter) const;
+  exchange::FallbackCells fallback(const std::string& route) const;
   exchange::UpstreamCells upstream(const std::string& name) const;
   metrics::Counter& upstream_error(const std::string& name, http::Kind kind) const;
   metrics::RequestCounters requests(std::shared_ptr<const metrics::RequestLabels> labels) const {
@@ -60,6 +61,7 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
 // from the start, at zero.
 void declare_route(metrics::Registry& registry, std::string_view name);
 void declare_rate_limit(metrics::Registry& registry, std::string_view route);
+void declare_fallback(metrics::Registry& registry, std::string_view route);
 void declare_upstream(metrics::Registry& registry, std::string_view name);
 
 }  // namespace sluice::runtime

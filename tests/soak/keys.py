@@ -89,6 +89,7 @@ ROUTE = {
     "stream_idle_timeout": ['"5m"', '"1m"'],
     "wait_budget": ['"0s"', '"10s"'],
     "priority": ['"normal"', '"high"', '"low"'],
+    "fallback": [None, '{ respond = { status = 503, body = "later" } }'],
     "max_body": ['"0"', '"1MiB"'],
     "rate_limit": [
         None,

@@ -1,4 +1,5 @@
 // Values of routes: hosts, paths, methods, header edits, split, redirect, respond, rate limits.
+#include "config/dump.h"
 #include "helpers.h"
 
 namespace sluice::config {
@@ -120,6 +121,27 @@ TEST_CASE("respond") {
   const std::string body(1024 * 1024, 'x');
   good(doing("respond = { body = \"" + body + "\" }"));
   CHECK_HAS(bad(doing("respond = { body = \"" + body + "x\" }")), "more than 1 MiB");
+}
+
+TEST_CASE("fallback: another upstream or a fixed answer") {
+  const auto to = [](std::string_view inner, std::string_view more = "") {
+    return with(concat({"fallback = { ", inner, " }\n", more}));
+  };
+  const std::string spare = "[[upstream]]\nname = \"spare\"\nendpoints = [\"127.0.0.1:3001\"]\n";
+  const Snapshot s = good(to("upstream = \"spare\"", spare));
+  CHECK(*s.routes[0].fallback == route::Fallback{.upstream = "spare", .upstream_index = 1});
+  CHECK(dump(s).find("fallback = { upstream = \"spare\" }") != std::string::npos);
+  const Snapshot fixed = good(to("respond = { status = 503, body = \"later\" }"));
+  CHECK(*fixed.routes[0].fallback == route::Fallback{.respond = {503, "later"}});
+  CHECK(dump(fixed).find("fallback = { respond = { status = 503, body = \"later\" } }") != std::string::npos);
+  CHECK_HAS(bad(to("")), "fallback needs one of upstream, respond");
+  CHECK_HAS(bad(to("upstream = \"spare\", respond = {}", spare)), "fallback needs one of upstream, respond");
+  CHECK_HAS(bad(to("respond = { status = 199 }")), "fallback.respond.status must be from 200 to 599");
+  CHECK_HAS(bad(to("upstream = \"spore\"", spare)), "there is no upstream \"spore\"");
+  CHECK_HAS(bad(to("upstream = \"spore\"", spare)), "did you mean \"spare\"?");
+  CHECK_HAS(warnings(to("upstream = \"app\"")), "fallback to \"app\", which this route asks anyway");
+  CHECK_HAS(warnings(doing("respond = {}\nfallback = { respond = {} }")), "fallback is never used");
+  CHECK_HAS_NOT(warnings(to("upstream = \"spare\"", spare)), "spare");
 }
 
 TEST_CASE("rate limits") {

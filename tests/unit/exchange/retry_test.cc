@@ -166,3 +166,25 @@ TEST_CASE("503 is asked again only if the operator said so and the method is ide
     CHECK(judge_status(status, facts_of(Method::get), options) == Verdict::give_up);
   CHECK(judge_status(502, facts_of(Method::post), options) == Verdict::give_up);
 }
+
+TEST_CASE("another upstream may be asked where one more try would be safe and there is time for it") {
+  TryFacts facts = facts_of(Method::post);
+  for (const Kind kind : {Kind::no_endpoint, Kind::pool_timeout, Kind::pool_full, Kind::circuit_open,
+                          Kind::no_local_port, Kind::no_descriptor}) {
+    CHECK(exchange::may_ask_another(failure(kind), facts));
+  }
+  for (const Kind kind : {Kind::connect_failed, Kind::connect_timeout, Kind::tls_failed, Kind::reset,
+                          Kind::refused_stream, Kind::bad_response}) {
+    CHECK(exchange::may_ask_another(failure(kind, true), facts));
+    CHECK_FALSE(exchange::may_ask_another(failure(kind), facts));
+    CHECK(exchange::may_ask_another(failure(kind), facts_of(Method::get)));
+  }
+  for (const Kind kind : {Kind::timeout, Kind::overloaded, Kind::shutdown, Kind::client_closed, Kind::rate_limited}) {
+    CHECK_FALSE(exchange::may_ask_another(failure(kind, true), facts_of(Method::get)));
+  }
+  facts.body = Body::gone;
+  CHECK_FALSE(exchange::may_ask_another(failure(Kind::pool_timeout, true), facts));
+  facts.body = Body::held;
+  facts.head_sent_down = true;
+  CHECK_FALSE(exchange::may_ask_another(failure(Kind::pool_timeout, true), facts));
+}
