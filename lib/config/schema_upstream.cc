@@ -61,6 +61,20 @@ void visit_pool(Visitor& v, upstream::PoolOptions& o) {
        "eight waiting for each connection are served within acquire_timeout if one takes 100 ms"},
       Number(o.max_waiting, 0, count_max));
   key(v,
+      {"queue_target", Takes::now,
+       "a queue in which nobody has waited longer is calm; 0 = it always is: first come, first served, and nobody is "
+       "shed",
+       "a queue that a burst left is empty again, or shrinks: only one that stands and grows is cut "
+       "(docs/queueing.md)"},
+      Duration(o.queue_target));
+  key(v,
+      {"queue_interval", Takes::now,
+       "a queue that was not calm for so long, and grew meanwhile, is served newest first, and what it has beyond "
+       "what is served in that time, 64 at least, is refused: 503 `pool_timeout`, the oldest of the lowest `priority`",
+       "by simulation at loads from 0.5 to 3 of the capacity: no loss below it, and above it half of the served wait "
+       "2 ms instead of a second"},
+      Duration(o.queue_interval, above_zero));
+  key(v,
       {"connect_timeout", Takes::now,
        "TCP and TLS together; a connection of HTTP/2 that is asked whether it lives has as long",
        "within a data centre a connect takes a millisecond; a lost SYN is sent again after one second"},

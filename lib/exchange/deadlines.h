@@ -34,6 +34,7 @@ class Deadlines {
   void set(Limit which, base::Millis after);     // 0 ms: off. Replaces the former one.
   void clear(Limit which) { due_[index(which)] = base::Micros{}; }
   void clear_all();
+  base::Micros due(Limit which) const { return due_[index(which)]; }  // 0 = off
 
  private:
   static constexpr size_t index(Limit which) { return static_cast<size_t>(which); }

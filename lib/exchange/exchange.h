@@ -94,6 +94,7 @@ class Exchange final : public http::Sink,
   base::Millis pause() const;
   void try_once(const upstream::Endpoint* avoid, bool fresh);
   void try_again(const upstream::Endpoint* failed, bool untouched);
+  base::Micros patience() const;
   void send_request();
   void request_body(net::ByteQueue&& bytes, http::End end);
   void request_ended();

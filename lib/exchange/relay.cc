@@ -115,11 +115,19 @@ void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
   want.fresh = fresh;
   want.avoid = avoid;
   want.budget = options().wait_budget;
+  want.until = patience();
   want.lane = options().priority;
   want.client = &downstream_->peer();
   if (!head_->upgrade.empty()) want.upgrade = by_http1_ ? upstream::Upgrade::by_http1 : upstream::Upgrade::by_any;
   attempt_.start(*cluster_, want);
   leave_if_queued();
+}
+
+// Until when somebody waits for the answer; 0: for ever.
+base::Micros Exchange::patience() const {
+  const base::Micros answer = deadlines_.due(Limit::answer);
+  const base::Micros call = deadlines_.due(Limit::call);
+  return answer.count == 0 || (call.count != 0 && call < answer) ? call : answer;
 }
 
 void Exchange::attempt_ready(const upstream::Grant& grant) {
@@ -190,6 +198,7 @@ void Exchange::request_ended() {
   request_ended_ = true;
   if (answer_ != Answer::none) return;
   deadlines_.set(Limit::answer, options().timeout);
+  if (attempt_.waiting()) attempt_.set_until(patience());
   if (attempt_.stream() != nullptr) deadlines_.set(Limit::one_try, cluster_->options().retry.per_try_timeout);
   // The upstream owes its head, and nobody anything else: `timeout` rules. Where there is none, silence is still no
   // state for ever.

@@ -51,6 +51,7 @@ struct Want {
   bool fresh = false;  // only a connection of its own: a replay after a dead reused one
   const Endpoint* avoid = nullptr;  // just failed; taken only if nothing else is usable
   base::Millis budget{0};  // longest wait; 0 = the pool's acquire_timeout
+  base::Micros until{};  // from then on nobody waits for the answer: it gets no place any more; 0 = no such time
   const net::Peer* client = nullptr;  // for proxy_protocol towards the upstream
   uint64_t hash = 0;  // ring_hash
   http::Lane lane = http::Lane::normal;  // who goes first of those that wait
@@ -93,6 +94,9 @@ class Waiter : public base::ListHook<class WaitTag> {
   // Waits at the caps: no connection was made for it.
   bool queued() const { return undialled_.linked() && !was_dialled_; }
   WaitLook look(base::Micros now) const;  // while it waits
+  void set_until(base::Micros until) { want_.until = until; }  // while it waits: Want::until is known, or another one
+  // Nobody would wait for what it is given now. Its own time limit is about to tell its owner.
+  bool past(base::Micros now) const;
   // While it waits:
   const Want& want() const { return want_; }
   http::Sink& sink() const { return *sink_; }

@@ -113,14 +113,16 @@ bool ClusterImpl::acquire(const Want& want, Waiter& waiter, http::Sink& sink, Gr
     if (!queue_.enter_circuit(waiter, want, limit)) return false;
   }
   // Behind those who wait at the caps, and those who are about to be offered what has just become free.
-  const bool behind = queue_.anyone_undialled() || (!ready_.empty() && !queue_.empty());
+  // Past its time it has no place; its owner is about to hear of it.
+  const bool late = want.until.count != 0 && want.until <= loop_.now();
+  const bool behind = late || queue_.anyone_undialled() || (!ready_.empty() && !queue_.empty());
   Order order{want, waiter, sink, loop_.now()};
   switch (behind ? Placed::full : place(order, grant)) {
     case Placed::stream: return true;
     case Placed::dialling: queue_.join_dialled(waiter, want, sink, budget, *order.from); return false;
     case Placed::full:
       // A replay was let in before, and the slot of the connection that died is about to be free.
-      queue_.join_undialled(waiter, want, sink, budget, want.fresh ? ~0u : options_->pool.max_waiting);
+      queue_.join_undialled(waiter, want, sink, budget, want.fresh || late ? ~0u : options_->pool.max_waiting);
       loop_.run_later(*this);
       return false;
     case Placed::nowhere:
@@ -348,7 +350,10 @@ void ClusterImpl::run() {
 }
 
 Waiter* ClusterImpl::next_for(Connection& connection) {
-  if (single_use()) return connection.dialled_for();
+  if (single_use()) {
+    Waiter* const waiter = connection.dialled_for();
+    return waiter != nullptr && !waiter->past(loop_.now()) ? waiter : nullptr;
+  }
   if (queue_.empty()) return nullptr;
   return queue_.next_for(Free{*this, connection, connection.endpoint()});
 }
@@ -363,7 +368,7 @@ void ClusterImpl::serve(Connection& connection) {
   if (shut(endpoint)) return connection.close_when_idle(http::CloseCause::health);
   while (connection.free_slot()) {
     Waiter* const waiter = next_for(connection);
-    const auto since = waiter != nullptr ? std::optional(waiter->since()) : std::nullopt;
+    const auto since = waiter != nullptr ? std::optional(queue_.claims_since(*waiter)) : std::nullopt;
     // A new connection serves here first: it was made for somebody.
     const bool may_go = connection.phase() == PoolPhase::idle && (connection.used() || waiter == nullptr) &&
                         endpoint.shared().connections() >= options_->pool.max_connections;
@@ -373,8 +378,8 @@ void ClusterImpl::serve(Connection& connection) {
     if (waiter == nullptr || !hand_to(*waiter, connection)) break;
   }
   if (connection.phase() != PoolPhase::idle) return;
-  Waiter* const left = options_->pool.max_in_flight != 0 ? connection.dialled_for() : nullptr;
-  if (left != nullptr) {  // single use, and that limit was reached meanwhile
+  if (Waiter* const left = connection.dialled_for(); left != nullptr) {
+    // Single use, and max_in_flight was reached meanwhile, or it is past its time.
     connection.set_dialled_for(nullptr);
     queue_.set_undialled(*left);
   }

@@ -71,6 +71,7 @@ void ClusterImpl::configure(std::shared_ptr<const UpstreamOptions> options, Endp
   const bool shorter = options_ != nullptr && (options_->pool.idle_timeout > options->pool.idle_timeout ||
                                                options_->pool.max_lifetime != options->pool.max_lifetime);
   options_ = std::move(options);
+  queue_.configure(options_->pool);
   if (shorter) {
     for (const auto& e : endpoints_) e->options_changed();
   }

@@ -19,6 +19,7 @@ UpstreamMetrics::UpstreamMetrics(metrics::Registry& registry, const std::string&
       waiting(registry.gauge(Name::upstream_pool_waiting, {upstream}, writer)),
       timeouts(registry.counter(Name::upstream_pool_timeouts_total, {upstream}, writer)),
       pauses(registry.counter(Name::upstream_pauses_total, {upstream}, writer)),
+      shed(registry.counter(Name::upstream_pool_shed_total, {upstream}, writer)),
       requests_fresh(registry.counter(Name::upstream_requests_total, {upstream, "false"}, writer)),
       requests_reused(registry.counter(Name::upstream_requests_total, {upstream, "true"}, writer)),
       registry_(registry),
@@ -56,7 +57,8 @@ void declare_pool(metrics::Registry& registry, std::string_view upstream) {
   }
   for (const Name name :
        {Name::upstream_connections_opened_total, Name::upstream_connect_seconds, Name::upstream_pool_wait_seconds,
-        Name::upstream_pool_waiting, Name::upstream_pool_timeouts_total, Name::upstream_pauses_total}) {
+        Name::upstream_pool_waiting, Name::upstream_pool_timeouts_total, Name::upstream_pauses_total,
+        Name::upstream_pool_shed_total}) {
     registry.declare(name, {upstream});
   }
 }

@@ -27,6 +27,7 @@ class UpstreamMetrics {
   metrics::Gauge& waiting;  // at the caps, not for a connect of their own
   metrics::Counter& timeouts;
   metrics::Counter& pauses;
+  metrics::Counter& shed;
   metrics::Counter& requests_fresh;  // upstream_requests_total{reused="false"}
   metrics::Counter& requests_reused;
 

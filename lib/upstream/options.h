@@ -48,6 +48,8 @@ struct PoolOptions {
   std::uint32_t min_idle = 0;  // per endpoint, whole process; connected before /readyz is 200
   base::Millis acquire_timeout{1'000};  // longest wait for a connection, then 503
   std::uint32_t max_waiting = 1'024;  // per upstream, whole process; above it 503 at once
+  base::Millis queue_target{5};  // a queue in which somebody has waited longer is not calm; 0 = never shed
+  base::Millis queue_interval{100};  // one that was not calm for so long stands; see Sojourn
   base::Millis connect_timeout{1'000};  // TCP and TLS together
   base::Millis idle_timeout{50'000};
   base::Millis max_lifetime{600'000};  // +-20 % jitter; 0 = none

@@ -10,6 +10,8 @@ namespace sluice::upstream {
 
 namespace {
 
+constexpr http::Failure full{http::Kind::pool_full, http::Where::proxy, http::Detail::none, true};
+
 // It takes any connection, so where there is none for it there is none for those after it.
 bool takes_any(const Want& want) {
   return !want.fresh && want.borrow == http::Borrow::quick && want.upgrade == Upgrade::none;
@@ -30,6 +32,10 @@ void Waiter::unlink() {
 void Waiter::on_timer() {
   CHECK(queue_ != nullptr);
   queue_->refuse(*this, {http::Kind::pool_timeout, http::Where::proxy, http::Detail::none, true}, nullptr);
+}
+
+bool Waiter::past(base::Micros now) const {
+  return (want_.until.count != 0 && want_.until <= now) || (timer_.armed() && timer_.due() < now);
 }
 
 WaitLook Waiter::look(base::Micros now) const {
@@ -76,9 +82,9 @@ void WaitQueue::join_dialled(Waiter& waiter, const Want& want, http::Sink& sink,
 
 void WaitQueue::join_undialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
                                std::uint32_t max_waiting) {
+  sojourn_.comes(loop_.now(), oldest());
   if (!shared_.enter_queue(max_waiting)) {
-    constexpr http::Failure full{http::Kind::pool_full, http::Where::proxy, http::Detail::none, true};
-    Waiter* const other = youngest_below(want.lane);
+    Waiter* const other = sojourn_.newest_first() ? oldest_from_below(want.lane) : youngest_below(want.lane);
     if (other == nullptr) return refuse(waiter, full, nullptr);
     shared_.count_waiting();  // before the other's place is given back, so that nobody else takes it
     refuse(*other, full, nullptr);
@@ -86,10 +92,27 @@ void WaitQueue::join_undialled(Waiter& waiter, const Want& want, http::Sink& sin
   enter(waiter, want, sink, budget);
   queue_of(waiter).undialled.push_back(waiter.undialled_);
   count_in(waiter);
+  shed();
 }
+
+// Of the excess of the whole process each worker sheds what is its part.
+void WaitQueue::shed() {
+  const std::uint32_t waiting = shared_.waiting();
+  if (!sojourn_.grows() || waiting <= Sojourn::kept_least) return;
+  const std::uint64_t excess = sojourn_.excess(waiting, shared_.service_rate().per_second(loop_.now()));
+  for (std::uint64_t n = excess * undialled_ / waiting; n > 0; --n) {
+    Waiter* const one = oldest_from_below(http::Lane::high);
+    if (one == nullptr) return;
+    refuse(*one, {http::Kind::pool_timeout, http::Where::proxy, http::Detail::none, true}, nullptr);
+    metrics_.shed.add();
+  }
+}
+
+void WaitQueue::configure(const PoolOptions& pool) { sojourn_.configure(pool.queue_target, pool.queue_interval); }
 
 // The budget runs, rounded up to the wheel's milliseconds.
 void WaitQueue::count_in(Waiter& waiter) {
+  ++undialled_;
   metrics_.waiting.add(1);
   waiter.timer_.arm(loop_, base::Millis{(waiter.left_.count + 999) / 1000});
 }
@@ -98,6 +121,7 @@ void WaitQueue::count_out(Waiter& waiter) {
   waiter.left_ = waiter.timer_.armed() ? std::max(waiter.timer_.due() - loop_.now(), base::Micros{0}) : base::Micros{0};
   waiter.timer_.disarm();
   waiter.undialled_.unlink();
+  --undialled_;
   shared_.leave_queue();
   metrics_.waiting.add(-1);
 }
@@ -105,6 +129,7 @@ void WaitQueue::count_out(Waiter& waiter) {
 void WaitQueue::set_dialled(Waiter& waiter, Connection& dial) {
   CHECK(waiter.queue_ == this && waiter.dial_ == nullptr && waiter.undialled_.linked());
   count_out(waiter);
+  sojourn_.placed();
   waiter.dial_ = &dial;
   waiter.was_dialled_ = true;
 }
@@ -115,6 +140,7 @@ void WaitQueue::set_undialled(Waiter& waiter) {
   shared_.count_waiting();  // it was let in before: max_waiting may be passed by those whose connect went to another
   queue_of(waiter).undialled.push_front(waiter.undialled_);
   count_in(waiter);
+  sojourn_.not_placed();
 }
 
 void WaitQueue::leave(Waiter& waiter) {
@@ -138,6 +164,7 @@ void WaitQueue::leave(Waiter& waiter) {
 
 void WaitQueue::take(Waiter& waiter, const Connection* with) {
   if (waiter.dial_ == with) waiter.dial_ = nullptr;
+  if (waiter.undialled_.linked()) sojourn_.placed();
   count_turn(waiter);
   leave(waiter);
 }
@@ -194,25 +221,36 @@ void WaitQueue::count_turn(const Waiter& served) {
   for (Queue* q = &its + 1; q != lanes_.data() + lanes_.size(); ++q) q->passed_over += q->all.empty() ? 0 : 1;
 }
 
-Waiter* WaitQueue::oldest_in(Queue& queue, const Offer& offer) {
+Waiter* WaitQueue::first_in(Queue& queue, const Offer& offer) const {
+  const bool newest = sojourn_.newest_first();
+  const base::Micros now = loop_.now();
   if (offer.place() == Offer::Place::ready) {
-    for (Waiter* w = queue.all.front(); w != nullptr; w = queue.all.next(*w)) {
-      if (offer.suits(w->want_)) return w;
+    auto& all = queue.all;
+    for (Waiter* w = newest ? all.back() : all.front(); w != nullptr; w = newest ? all.prev(*w) : all.next(*w)) {
+      if (!w->past(now) && offer.suits(w->want_)) return w;
     }
     return nullptr;
   }
-  for (Waiter::Undialled* u = queue.undialled.front(); u != nullptr; u = queue.undialled.next(*u)) {
-    if (offer.suits(u->waiter.want_)) return &u->waiter;
+  for (Waiter::Undialled* u = first_of(queue); u != nullptr; u = next_of(queue, *u)) {
+    if (!u->waiter.past(now) && offer.suits(u->waiter.want_)) return &u->waiter;
   }
   return nullptr;
 }
 
+Waiter::Undialled* WaitQueue::first_of(Queue& queue) const {
+  return sojourn_.newest_first() ? queue.undialled.back() : queue.undialled.front();
+}
+
+Waiter::Undialled* WaitQueue::next_of(Queue& queue, Waiter::Undialled& one) const {
+  return sojourn_.newest_first() ? queue.undialled.prev(one) : queue.undialled.next(one);
+}
+
 Waiter* WaitQueue::next_for(const Offer& offer) {
   if (Queue* const q = due(); q != nullptr) {
-    if (Waiter* const w = oldest_in(*q, offer); w != nullptr) return w;
+    if (Waiter* const w = first_in(*q, offer); w != nullptr) return w;
   }
   for (Queue& q : lanes_) {
-    if (Waiter* const w = oldest_in(q, offer); w != nullptr) return w;
+    if (Waiter* const w = first_in(q, offer); w != nullptr) return w;
   }
   return nullptr;
 }
@@ -227,6 +265,17 @@ Waiter* WaitQueue::youngest_below(http::Lane lane) {
   return nullptr;
 }
 
+// No replay: the slot of the connection that died is about to be free.
+Waiter* WaitQueue::oldest_from_below(http::Lane lane) {
+  for (unsigned i = http::lanes; i > static_cast<unsigned>(lane); --i) {
+    auto& undialled = lanes_[i - 1].undialled;
+    for (Waiter::Undialled* u = undialled.front(); u != nullptr; u = undialled.next(*u)) {
+      if (!u->waiter.want_.fresh) return &u->waiter;
+    }
+  }
+  return nullptr;
+}
+
 void WaitQueue::place_all() {
   while (place_some()) {
   }
@@ -234,14 +283,15 @@ void WaitQueue::place_all() {
 
 bool WaitQueue::place_some() {
   if (Queue* const q = due(); q != nullptr && !q->undialled.empty()) {
-    Waiter& waiter = q->undialled.front()->waiter;
+    Waiter& waiter = first_of(*q)->waiter;
     const bool any = takes_any(waiter.want_);
-    const Turn turn = user_.on_turn(waiter);
+    const Turn turn = waiter.past(loop_.now()) ? Turn::settled : user_.on_turn(waiter);
     if (turn == Turn::upcalled) return true;
     if (turn == Turn::full && any) return false;
   }
   for (Waiter *w = first_undialled(), *next = nullptr; w != nullptr; w = next) {
     next = next_undialled(*w);
+    if (w->past(loop_.now())) continue;
     const bool any = takes_any(w->want_);
     const Turn turn = user_.on_turn(*w);
     if (turn == Turn::upcalled) return true;
@@ -251,9 +301,25 @@ bool WaitQueue::place_some() {
 }
 
 std::optional<base::Micros> WaitQueue::undialled_since() {
-  Waiter* const oldest = first_undialled();
-  if (oldest == nullptr) return std::nullopt;
-  return oldest->since_;
+  const auto waits = std::ranges::find_if(lanes_, [](const Queue& q) { return !q.undialled.empty(); });
+  if (waits == lanes_.end()) return std::nullopt;
+  return waits->undialled.front()->waiter.since_;
+}
+
+std::optional<base::Micros> WaitQueue::oldest() {
+  std::optional<base::Micros> found;
+  for (Queue& q : lanes_) {
+    if (q.undialled.empty()) continue;
+    const base::Micros since = q.undialled.front()->waiter.since_;
+    if (!found.has_value() || since < *found) found = since;
+  }
+  return found;
+}
+
+// Newest first, the one whose turn it is has not waited at all: connections would go to and fro between two workers.
+base::Micros WaitQueue::claims_since(const Waiter& waiter) {
+  const base::Micros since = waiter.since_;
+  return sojourn_.newest_first() ? std::min(since, oldest().value_or(since)) : since;
 }
 
 std::uint32_t WaitQueue::count_undialled(std::uint32_t at_most) {
@@ -264,15 +330,15 @@ std::uint32_t WaitQueue::count_undialled(std::uint32_t at_most) {
 
 Waiter* WaitQueue::first_undialled() {
   for (Queue& q : lanes_) {
-    if (!q.undialled.empty()) return &q.undialled.front()->waiter;
+    if (!q.undialled.empty()) return &first_of(q)->waiter;
   }
   return nullptr;
 }
 
 Waiter* WaitQueue::next_undialled(Waiter& waiter) {
   Queue* q = &queue_of(waiter);
-  Waiter::Undialled* u = q->undialled.next(waiter.undialled_);
-  while (u == nullptr && ++q != lanes_.data() + lanes_.size()) u = q->undialled.front();
+  Waiter::Undialled* u = next_of(*q, waiter.undialled_);
+  while (u == nullptr && ++q != lanes_.data() + lanes_.size()) u = first_of(*q);
   return u == nullptr ? nullptr : &u->waiter;
 }
 

@@ -5,6 +5,9 @@
 // reached; its budget runs, and it counts towards max_waiting of the whole process). The cluster owns the queue;
 // waiters are members of attempts and leave when they die. Who takes a free place is decided here alone (next_for,
 // place_all); the cluster says what the place is and never walks the queue.
+//
+// A queue that stands and grows (Sojourn) is served newest first, and who waited longest is refused, of the lowest
+// lane.
 #pragma once
 
 #include <array>
@@ -16,6 +19,7 @@
 #include "upstream/cluster.h"
 #include "upstream/metrics.h"
 #include "upstream/shared.h"
+#include "upstream/sojourn.h"
 
 namespace sluice::upstream {
 
@@ -67,6 +71,7 @@ class WaitQueue {
   // At `max_waiting` refuses with pool_full: the youngest of the lowest lane below its own (a replay stays), or itself.
   void join_undialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
                       std::uint32_t max_waiting);
+  void configure(const PoolOptions& pool);  // queue_target, queue_interval
   // A waiter that is in, or one that never joined. on_refused() follows at the loop.
   void refuse(Waiter& waiter, const http::Failure& why, const Endpoint* endpoint);
   // The connect that was made for it failed.
@@ -78,8 +83,8 @@ class WaitQueue {
   void set_dialled(Waiter& waiter, Connection& dial);  // undialled -> dialled
   void set_undialled(Waiter& waiter);  // dialled -> undialled; goes before the younger undialled ones
 
-  // Who takes that place: of the lane whose turn it is, the oldest whom it suits; nullptr: nobody. It stays in until
-  // take() or set_dialled().
+  // Who takes that place: of the lane whose turn it is, the oldest (newest if the queue stands) whom it suits and who
+  // is not past its time; nullptr: nobody. It stays in until take() or set_dialled().
   Waiter* next_for(const Offer& offer);
   // Gives every undialled waiter its turn, until one that takes any connection found none.
   void place_all();
@@ -91,6 +96,8 @@ class WaitQueue {
   bool anyone_undialled() { return first_undialled() != nullptr; }
   std::optional<base::Micros> undialled_since();  // of the oldest in the highest lane that waits; empty: nobody does
   std::uint32_t count_undialled(std::uint32_t at_most);
+  // How long the queue has waited for what `waiter` takes: another worker's may have waited longer.
+  base::Micros claims_since(const Waiter& waiter);
 
   void deliver_refusals();  // upcalls
   bool refusals_pending() { return !refused_.empty(); }
@@ -107,7 +114,12 @@ class WaitQueue {
   };
   Queue& queue_of(const Waiter& waiter) { return lanes_[static_cast<unsigned>(waiter.want_.lane)]; }
   Queue* due();  // the highest that was passed over often enough
-  static Waiter* oldest_in(Queue& queue, const Offer& offer);
+  Waiter* first_in(Queue& queue, const Offer& offer) const;
+  Waiter::Undialled* first_of(Queue& queue) const;  // whose turn is first
+  Waiter::Undialled* next_of(Queue& queue, Waiter::Undialled& one) const;
+  std::optional<base::Micros> oldest();  // of any lane
+  void shed();
+  Waiter* oldest_from_below(http::Lane lane);
   void count_turn(const Waiter& served);
   Waiter* youngest_below(http::Lane lane);
   Waiter* first_undialled();
@@ -119,6 +131,8 @@ class WaitQueue {
   UpstreamMetrics& metrics_;
   User& user_;
   std::array<Queue, http::lanes> lanes_;
+  std::uint32_t undialled_ = 0;
+  Sojourn sojourn_;
   base::List<Waiter, WaitTag> refused_;
 };
 

@@ -1,6 +1,7 @@
 """The queue of an upstream and what keeps it short: circuit, and what a refusal says."""
 
 import threading
+import time
 
 import pytest
 
@@ -59,3 +60,29 @@ def test_circuit(start, gate, workers):
     sluice.wait_metric(0, "sluice_upstream_circuit_in_flight", upstream="app")
     assert sluice.request(path="/after").status == 200
     assert origin.heads == 4
+
+
+def test_a_queue_that_stands_sheds_the_oldest_low_ones_and_serves_the_newest(start, gate):
+    """One connection, held; 10 low ones, 54 others, and then one after the other: each of them pushes one out."""
+    origin = start.origin(gate)
+    pool = 'max_connections = 1\nacquire_timeout = "60s"'
+    low = '[[route]]\nname = "low"\npath_prefix = "/low"\nupstream = "app"\npriority = "low"'
+    sluice = start.sluice(config(origin.address, pool=pool, before=low))
+    held = held_clients(sluice, 1)
+    origin.wait_heads(1)
+    lows = held_clients(sluice, 10, "/low")
+    sluice.wait_metric(10, "sluice_upstream_pool_waiting", upstream="app")
+    waiting = held_clients(sluice, 54, "/first")
+    sluice.wait_metric(64, "sluice_upstream_pool_waiting", upstream="app")
+    while not sluice.metric("sluice_upstream_pool_shed_total", upstream="app"):
+        waiting += held_clients(sluice, 1, f"/later/{len(waiting)}")
+        time.sleep(0.02)
+    answer = lows[0].response()
+    assert (answer.status, answer.reason) == (503, "pool_timeout")
+    assert 1 <= int(answer.header("retry-after")) <= 30
+    line = sluice.wait_log(lambda r: r.get("reason") == "pool_timeout")[0]
+    assert line["path"] == "/low"
+    last = f"/later/{len(waiting) - 1}"
+    gate.open()
+    assert all(c.response().status == 200 for c in held + waiting)
+    assert [r.target for r in origin.requests][1] == last

@@ -28,7 +28,7 @@ const Made fresh_ready{Offer::Place::ready, Made::Connection::fresh};
 const Made used_ready{Offer::Place::ready, Made::Connection::used};
 const Made fresh_connect{Offer::Place::connect, Made::Connection::fresh};
 
-struct Room final : WaitQueue::User {
+struct Room : WaitQueue::User {
   void on_queue_work() override { ++works; }
   WaitQueue::Turn on_turn(Waiter& waiter) override {
     turns.push_back(&static_cast<Request&>(waiter));
@@ -278,6 +278,110 @@ TEST_CASE("at max_waiting the youngest of the lowest lane below the newcomer's g
   CHECK(q.shared.waiting() == 4);
   for (Request* const next : {&e, &h, &c, &replay}) CHECK(q.serve(fresh_ready) == next);
   CHECK(q.shared.waiting() == 0);
+}
+
+// A queue of 5 low ones, then 60 others, that stands for 150 ms, in which nobody is served.
+struct Standing : Room {
+  explicit Standing(const PoolOptions& options = {}) {
+    queue.configure(options);
+    for (int i = 0; i < 5; ++i) lows.push_back(&join(low));
+    for (int i = 0; i < 60; ++i) normals.push_back(&join(normal));
+    sim.run_for(base::millis(150));
+  }
+  std::vector<Request*> lows;
+  std::vector<Request*> normals;
+};
+
+TEST_CASE("a queue that stands and grows: the excess is shed, the oldest of the lowest lane first") {
+  Standing q;
+  std::vector<Request*> added;
+  for (int i = 0; i < 7; ++i) added.push_back(&q.join(i == 3 ? high : normal));
+  CHECK(q.shared.waiting() == Sojourn::kept_least);
+  q.queue.deliver_refusals();
+  for (Request* const r : q.lows) CHECK(r->refused.kind == http::Kind::pool_timeout);
+  for (int i = 0; i < 60; ++i) CHECK(q.normals[i]->upcalls == (i < 3 ? 1 : 0));
+  for (Request* const r : added) CHECK(r->upcalls == 0);
+  CHECK(q.registry.collect(metrics::Name::upstream_pool_shed_total)[0].value == 8);
+  CHECK(q.registry.collect(metrics::Name::upstream_pool_timeouts_total)[0].value == 8);
+}
+
+TEST_CASE("while it stands the newest is next, in its lane; calm again, the oldest") {
+  Standing q;
+  Request& last_high = q.join(high);
+  Request& normal_one = q.join(normal);
+  Request& normal_two = q.join(normal);
+  CHECK(q.queue.claims_since(normal_two) == q.normals[0]->since());
+  CHECK(q.serve(fresh_ready) == &last_high);
+  CHECK(q.serve(fresh_connect) == &normal_two);
+  q.places = 1;
+  q.queue.place_all();
+  CHECK(q.turns.front() == &normal_one);
+  while (q.serve(fresh_ready) != nullptr) {
+  }
+  Request& first = q.join(normal);
+  q.join(normal);
+  CHECK(q.serve(fresh_ready) == &first);
+  q.queue.deliver_refusals();
+}
+
+TEST_CASE("while it stands a newcomer at max_waiting pushes out the oldest of its own lane or a lower one") {
+  Standing q;
+  Request& last = q.join(normal, base::Millis{1'000}, 66);  // 65 waited: two of the low ones are shed
+  Request& more = q.join(normal, base::Millis{1'000}, 64);
+  q.queue.deliver_refusals();
+  CHECK(q.lows[2]->refused.kind == http::Kind::pool_full);
+  CHECK(last.upcalls == 0);
+  CHECK(more.upcalls == 0);
+  CHECK(q.shared.waiting() == 64);
+}
+
+TEST_CASE("with queue_target 0 nobody is shed, and the oldest is next") {
+  Standing q(PoolOptions{.queue_target = base::millis(0)});
+  for (int i = 0; i < 20; ++i) q.join(normal);
+  CHECK(q.shared.waiting() == 85);
+  CHECK(q.serve(fresh_ready) == q.normals[0]);
+}
+
+TEST_CASE("who is past its time is offered nothing, waits on for its owner, and holds nobody up") {
+  Room q;
+  Request& late = q.join(Want{.until = q.sim.now() + base::millis(10)});
+  Request& in_time = q.join(Want{.until = q.sim.now() + base::millis(50)});
+  Request& any = q.join();
+  q.sim.run_for(base::millis(10));
+  CHECK(q.queue.next_for(fresh_ready) == &in_time);
+  CHECK(q.queue.next_for(fresh_connect) == &in_time);
+  q.queue.place_all();
+  CHECK(q.turns == std::vector<Request*>{&in_time});
+  in_time.set_until(q.sim.now());
+  CHECK(q.serve(fresh_ready) == &any);
+  CHECK(q.serve(fresh_ready) == nullptr);
+  CHECK(q.shared.waiting() == 2);
+  CHECK(late.upcalls + in_time.upcalls == 0);
+}
+
+TEST_CASE("past its time: nothing that is free is taken, nor what was dialled for it") {
+  for (const bool single : {false, true}) {
+    CAPTURE(single);
+    fakes::World w;
+    if (single) w.options->proxy_protocol = net::ProxyProtocolOut::v1;
+    w.some_endpoints(1);
+    w.start();
+    w.connectors[0]->answer = [](const SharedEndpoint&) { return fakes::Answer::hang; };
+    Request& r = w.ask(0, Want{.until = w.sim.now() + base::millis(10)});
+    w.sim.settle();
+    w.sim.run_for(base::millis(20));
+    REQUIRE(w.connectors[0]->hanging.size() == 1);
+    w.connectors[0]->hanging.front()->succeed();
+    w.sim.run_for(base::millis(20));
+    CHECK_FALSE(r.served());
+    Request& late = w.ask(0, Want{.until = w.sim.now()});
+    w.sim.settle();
+    CHECK_FALSE(late.served());
+    CHECK(late.upcalls == 0);
+    w.sim.run_for(base::millis(2'000));
+    CHECK(r.refused.kind == http::Kind::pool_timeout);
+    CHECK(late.refused.kind == http::Kind::pool_timeout);
+  }
 }
 
 }  // namespace
