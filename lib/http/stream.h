@@ -209,8 +209,9 @@ class ClientSession {
   virtual base::Millis peer_idle_timeout() const = 0;
   virtual uint64_t streams_opened() const = 0;  // since the connection was made
   // A session that is idle and may be used again leaves this thread. No upcall follows; the host lets go of what stays.
-  // nullptr: it cannot (HTTP/2, TLS, something is under way), and nothing has changed.
+  // nullptr: it cannot (something is under way), and nothing has changed.
   virtual std::unique_ptr<PackedSession> pack() { return nullptr; }
+  virtual bool travels() const { return false; }  // is of a kind that pack() is made for; HTTP/2 is not
   virtual bool in_tunnel() const = 0;  // carries an upgraded exchange: leaves max_connections
   virtual const net::Peer& peer() const = 0;
   virtual void retire() noexcept = 0;  // for net::Owned

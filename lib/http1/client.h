@@ -84,6 +84,7 @@ class Client final : public http::ClientSession,
   base::Millis peer_idle_timeout() const override { return peer_idle_timeout_; }
   uint64_t streams_opened() const override { return opened_; }
   std::unique_ptr<http::PackedSession> pack() override;
+  bool travels() const override { return true; }
   bool in_tunnel() const override { return stream_ != nullptr && stream_->tunnel_; }
   const net::Peer& peer() const override { return transport_->peer(); }
   void retire() noexcept override;

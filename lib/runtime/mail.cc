@@ -12,6 +12,8 @@ struct Reader {
   void operator()(const GiveUpIdle& what) const { worker.give_up_idle(what.upstream, what.wanted, what.worker); }
   void operator()(const TakeSlot& what) const { worker.accept_slot(what.upstream, what.slot); }
   void operator()(const TakeConnection& what) const { worker.accept_connection(what.upstream, what.parcel); }
+  void operator()(const AskSpare& what) const { worker.spare_one(what.upstream, what.endpoint, what.worker); }
+  void operator()(const SparesNone& what) const { worker.asked_in_vain(what.upstream, what.endpoint); }
   void operator()(const EndpointDown& what) const { worker.endpoint_is_down(what.upstream, what.endpoint); }
   void operator()(const MakeRoom& what) const { worker.clients().make_room_for(what.worker); }
   void operator()(const RoomMade& what) const { worker.clients().room_made(what.made); }
@@ -23,7 +25,8 @@ struct Reader {
 
 bool WorkerMail::may_get_lost() const {
   return std::holds_alternative<GiveUpIdle>(what_) || std::holds_alternative<TakeSlot>(what_) ||
-         std::holds_alternative<TakeConnection>(what_) || std::holds_alternative<EndpointDown>(what_);
+         std::holds_alternative<TakeConnection>(what_) || std::holds_alternative<AskSpare>(what_) ||
+         std::holds_alternative<SparesNone>(what_) || std::holds_alternative<EndpointDown>(what_);
 }
 
 void WorkerMail::operator()(Worker& to) const { std::visit(Reader{to}, what_); }

@@ -31,6 +31,15 @@ struct TakeConnection {  // lost: it ends, and its slot goes back
   const upstream::SharedUpstream* upstream;
   std::shared_ptr<upstream::Parcel> parcel;
 };
+struct AskSpare {  // lost: who asks waits for ask_patience only, likewise for the answer
+  const upstream::SharedUpstream* upstream;
+  uint64_t endpoint;
+  uint32_t worker;  // who asks
+};
+struct SparesNone {
+  const upstream::SharedUpstream* upstream;
+  uint64_t endpoint;
+};
 struct EndpointDown {  // lost: each idle connection is looked at before use anyhow
   const upstream::SharedUpstream* upstream;
   uint64_t endpoint;
@@ -53,6 +62,8 @@ class WorkerMail {
   WorkerMail(GiveUpIdle what) : what_(what) {}  // NOLINT: one word for the message and its envelope
   WorkerMail(TakeSlot what) : what_(std::move(what)) {}  // NOLINT
   WorkerMail(TakeConnection what) : what_(std::move(what)) {}  // NOLINT
+  WorkerMail(AskSpare what) : what_(what) {}  // NOLINT
+  WorkerMail(SparesNone what) : what_(what) {}  // NOLINT
   WorkerMail(EndpointDown what) : what_(what) {}  // NOLINT
   WorkerMail(MakeRoom what) : what_(what) {}  // NOLINT
   WorkerMail(RoomMade what) : what_(what) {}  // NOLINT
@@ -64,8 +75,8 @@ class WorkerMail {
   bool may_get_lost() const;
 
  private:
-  std::variant<std::monostate, GiveUpIdle, TakeSlot, TakeConnection, EndpointDown, MakeRoom, RoomMade, ShedClients,
-               Task>
+  std::variant<std::monostate, GiveUpIdle, TakeSlot, TakeConnection, AskSpare, SparesNone, EndpointDown, MakeRoom,
+               RoomMade, ShedClients, Task>
       what_;
 };
 

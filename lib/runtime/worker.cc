@@ -359,6 +359,15 @@ void Worker::accept_connection(const upstream::SharedUpstream* upstream,
   if (auto* cluster = find(upstream)) cluster->accept_connection(parcel);
 }
 
+void Worker::spare_one(const upstream::SharedUpstream* upstream, uint64_t endpoint_id, uint32_t worker) {
+  if (auto* cluster = find(upstream)) return cluster->spare_one(endpoint_id, worker);
+  peers_.post(worker, SparesNone{upstream, endpoint_id});
+}
+
+void Worker::asked_in_vain(const upstream::SharedUpstream* upstream, uint64_t endpoint_id) {
+  if (auto* cluster = find(upstream)) cluster->asked_in_vain(endpoint_id);
+}
+
 void Worker::accept_slot(const upstream::SharedUpstream* upstream, const std::shared_ptr<upstream::PassedSlot>& slot) {
   if (auto* cluster = find(upstream)) cluster->accept_slot(slot);
 }
@@ -437,6 +446,14 @@ void Worker::pass_connection(const upstream::SharedUpstream& upstream, uint32_t 
 void Worker::pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker,
                        std::shared_ptr<upstream::PassedSlot> slot) {
   peers_.post(worker, TakeSlot{&upstream, std::move(slot)});
+}
+
+void Worker::ask_spare(const upstream::SharedUpstream& upstream, uint32_t worker, uint64_t endpoint_id) {
+  peers_.post(worker, AskSpare{&upstream, endpoint_id, index_});
+}
+
+void Worker::spares_none(const upstream::SharedUpstream& upstream, uint32_t worker, uint64_t endpoint_id) {
+  peers_.post(worker, SparesNone{&upstream, endpoint_id});
 }
 
 void Worker::endpoint_down(const upstream::SharedUpstream& upstream, uint64_t endpoint_id) {

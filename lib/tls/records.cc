@@ -117,6 +117,17 @@ void Records::cool() {
   pool().slab.recycle(w);
 }
 
+Records::Records(Records&& o) noexcept
+    : aead_(o.aead_),
+      in_(o.in_),
+      out_(o.out_),
+      write_secret_start_(o.write_secret_start_),
+      reads_(o.reads_),
+      writes_(o.writes_),
+      owes_key_update_(o.owes_key_update_) {
+  o.cool();
+}
+
 Records::~Records() {
   cool();
   OPENSSL_cleanse(&in_, sizeof in_);

@@ -29,6 +29,8 @@ class Records {
   Records() = default;
   Records(const Records&) = delete;
   Records& operator=(const Records&) = delete;
+  // For another thread: what this one keeps ready of the keys stays behind. `o` is of no more use.
+  Records(Records&& o) noexcept;
   ~Records();
 
   // Takes a direction over from BoringSSL, which must stand between two records. False: not TLS 1.3, BoringSSL goes on.

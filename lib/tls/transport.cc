@@ -206,6 +206,51 @@ std::string_view TlsTransport::end_detail() const {
   return busy_ != nullptr && !busy_->detail.empty() ? std::string_view(busy_->detail) : lower_->end_detail();
 }
 
+// ---- To another thread ----
+
+// BoringSSL stands between two records whenever it waits (see wire.cc), so there are no bytes but ours to look after.
+std::unique_ptr<net::Packed> TlsTransport::pack() {
+  const bool still = quiet_now() && owner_ == Owner::holds && SSL_is_server(ssl_.get()) == 0 && !failed_ &&
+                     !lower_holds_ && !lower_finished_ && !handshake_stream_.within() && !records_.owes_key_update() &&
+                     SSL_has_pending(ssl_.get()) == 0 && (busy_ == nullptr || busy_->idle());
+  if (!still) return nullptr;
+  std::unique_ptr<net::Packed> lower = lower_->pack();
+  if (lower == nullptr) return nullptr;
+  user_ = nullptr;
+  state_ = State::ended;
+  return std::make_unique<Packed>(*this, std::move(lower));
+}
+
+TlsTransport::Packed::Packed(TlsTransport& from, std::unique_ptr<net::Packed> lower)
+    : lower_(std::move(lower)),
+      ssl_(std::move(from.ssl_)),
+      context_(std::move(from.context_)),
+      context_id_(from.context_id_),
+      records_(std::move(from.records_)),
+      handshake_stream_(from.handshake_stream_),
+      key_updates_(from.key_updates_),
+      peer_(from.peer_) {}
+
+net::TransportPtr TlsTransport::Packed::unpack(net::Loop& loop) {
+  return net::TransportPtr(tls_slabs().transports.make(loop, lower_->unpack(loop), *this));
+}
+
+TlsTransport::TlsTransport(net::Loop& loop, net::TransportPtr lower, Packed& packed)
+    : loop_(loop),
+      lower_(std::move(lower)),
+      ssl_(std::move(packed.ssl_)),
+      context_(std::move(packed.context_)),
+      context_id_(packed.context_id_),
+      state_(State::open),
+      records_(std::move(packed.records_)),
+      handshake_stream_(packed.handshake_stream_),
+      key_updates_(packed.key_updates_),
+      peer_(packed.peer_) {
+  BIO* const both = Wire::bio().release();
+  SSL_set_bio(ssl_.get(), both, both);  // this thread's
+  lower_->start(*this);
+}
+
 // ---- Handshake ----
 
 void TlsTransport::on_open() {

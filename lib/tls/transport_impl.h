@@ -24,6 +24,8 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
                const HandshakeOptions& options);
   TlsTransport(net::Loop& loop, net::TransportPtr lower, std::shared_ptr<const ClientContext> context,
                std::string_view server_name, SessionSlot* sessions, const HandshakeOptions& options);
+  class Packed;
+  TlsTransport(net::Loop& loop, net::TransportPtr lower, Packed& packed);
   TlsTransport(const TlsTransport&) = delete;
   TlsTransport& operator=(const TlsTransport&) = delete;
   ~TlsTransport();
@@ -45,6 +47,7 @@ class TlsTransport final : public net::Transport, public net::Transport::User {
   const net::Peer& peer() const override { return peer_; }
   void set_peer(const net::Address& remote, const net::Address& local) override;
   std::string_view end_detail() const override;
+  std::unique_ptr<net::Packed> pack() override;  // the client's side only
   void retire() noexcept override;
 
   // net::Transport::User of the lower one
@@ -148,6 +151,25 @@ struct TlsTransport::Busy final : net::Runnable, net::Reapable {
   std::string detail;
   size_t unsent = 0;  // of the lower one, when the farewell was last looked at
   bool tell_failure = false;  // the end has to be told at the loop
+};
+
+// One that is idle, between two threads: what makes it a connection of TLS, without a loop, a BIO and keys kept ready.
+// Where its later sessions would be kept stays with the thread that it comes from.
+class TlsTransport::Packed final : public net::Packed {
+ public:
+  Packed(TlsTransport& from, std::unique_ptr<net::Packed> lower);
+  net::TransportPtr unpack(net::Loop& loop) override;
+
+ private:
+  friend class TlsTransport;
+  std::unique_ptr<net::Packed> lower_;
+  bssl::UniquePtr<SSL> ssl_;
+  std::shared_ptr<const void> context_;
+  std::uint64_t context_id_;
+  Records records_;
+  HandshakeStream handshake_stream_;
+  KeyUpdateBudget key_updates_;
+  net::Peer peer_;
 };
 
 // Per-thread recycling.

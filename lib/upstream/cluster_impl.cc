@@ -12,7 +12,6 @@
 namespace sluice::upstream {
 namespace {
 
-constexpr base::Micros never{std::numeric_limits<std::int64_t>::max()};
 constexpr std::uint32_t ask_most = 32;   // connections asked for in one message
 
 http::Failure refusal(http::Kind kind, http::Where where) { return {kind, where, http::Detail::none, true}; }
@@ -198,6 +197,7 @@ ClusterImpl::Placed ClusterImpl::place_admitted(Endpoint& endpoint, Order& order
     endpoint.unreserve();
   }
   if (!has_place(endpoint)) return Placed::full;
+  if (order.from = ask_for_spare(endpoint, order.want, order.waiter); order.from != nullptr) return Placed::dialling;
   if (!endpoint.shared().open_slot(options_->pool.max_connections)) return Placed::full;
   order.from = &endpoint.dial(&order.waiter, order.want.client, needs_http1(order.want, endpoint));
   return Placed::dialling;
@@ -293,6 +293,7 @@ void ClusterImpl::on_phase(PoolPhase from, PoolPhase to) {
       case PoolPhase::idle: return &metrics_.idle;
       case PoolPhase::active:
       case PoolPhase::tunnel: return &metrics_.active;
+      case PoolPhase::asking:
       case PoolPhase::ended: return nullptr;
     }
     UNREACHABLE();
@@ -445,38 +446,6 @@ void ClusterImpl::place_waiting() {
   }
   peers_->ask_give_up(*shared_, queue_.count_undialled(ask_most));
   ask_timer_.arm(loop_, ask_every);
-}
-
-void ClusterImpl::announce() {
-  const base::Micros since = queue_.undialled_since().value_or(base::Micros{});
-  if (since == announced_ && own() == announced_own_) return;
-  announced_ = since;
-  announced_own_ = own();
-  shared_->announce_waiting(worker_, since, announced_own_);
-}
-
-std::optional<std::uint32_t> ClusterImpl::another_waiting(std::optional<base::Micros> mine) const {
-  if (peers_ == nullptr || !shared_->anyone_waiting()) return std::nullopt;
-  const base::Micros now = loop_.now();
-  if (!mine.has_value()) return shared_->longest_waiting(worker_, now - handover_margin, never);
-  // Twice as long as ours: less would have slots go to and fro between two busy workers.
-  const base::Micros than = *mine - (now - *mine) - handover_margin;
-  return shared_->longest_waiting(worker_, than, than);
-}
-
-bool ClusterImpl::pass_on(Endpoint& endpoint, PassedSlot::Of of) {
-  if (!endpoint.in_set() || shut(endpoint)) return false;
-  if (!balancer_.in_use(endpoint.index(), {loop_.now(), shared_->panic(), Balancer::none})) return false;
-  const std::optional<std::uint32_t> worker = another_waiting(queue_.undialled_since());
-  if (!worker.has_value()) return false;
-  const PoolOptions& pool = options_->pool;
-  SharedEndpoint& shared = endpoint.shared();
-  if (of == PassedSlot::Of::connection ? !shared.open_slot(pool.max_connections)
-                                       : !shared.begin_request(pool.max_in_flight)) {
-    return false;
-  }
-  peers_->pass_slot(*shared_, *worker, std::make_shared<PassedSlot>(endpoint.shared_owner(), of));
-  return true;
 }
 
 }  // namespace sluice::upstream

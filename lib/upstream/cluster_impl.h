@@ -28,6 +28,9 @@ class PeerWorkers {
   // Worker `worker`: accept_connection(parcel); likewise.
   virtual void pass_connection(const SharedUpstream& upstream, std::uint32_t worker,
                                std::shared_ptr<Parcel> parcel) = 0;
+  // Worker `worker`: spare_one(endpoint_id, me), which answers with pass_connection() or this.
+  virtual void ask_spare(const SharedUpstream& upstream, std::uint32_t worker, std::uint64_t endpoint_id) = 0;
+  virtual void spares_none(const SharedUpstream& upstream, std::uint32_t worker, std::uint64_t endpoint_id) = 0;
   // Every other worker: endpoint_down(endpoint_id).
   virtual void endpoint_down(const SharedUpstream& upstream, std::uint64_t endpoint_id) = 0;
 
@@ -110,6 +113,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   // Messages
   void give_up_idle(std::uint32_t wanted, std::uint32_t worker);  // who asks
   void accept_connection(const std::shared_ptr<Parcel>& parcel);
+  void spare_one(std::uint64_t endpoint_id, std::uint32_t worker);  // who asks
+  void asked_in_vain(std::uint64_t endpoint_id);
   void accept_slot(const std::shared_ptr<PassedSlot>& slot);
   void endpoint_down(std::uint64_t endpoint_id);
 
@@ -143,9 +148,11 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   Random& random() override { return balancer_.random(); }
   base::Slab<Connection>& slab() override { return slab_; }
   bool single_use() const override { return options_->proxy_protocol != net::ProxyProtocolOut::off; }
+  void on_spare(SharedEndpoint& endpoint) override;
   void on_ready(Connection& connection) override;
   void on_useless(Connection& connection) override;
   void on_dial_failed(Connection& connection, const DialFailure& why) override;
+  void on_not_spared(Connection& connection) override;
   void on_slot_freed(Endpoint& endpoint) override;
   void on_phase(PoolPhase from, PoolPhase to) override;
   void on_lease(std::int32_t change) override;
@@ -178,7 +185,10 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   bool has_place(const Endpoint& endpoint) const;  // max_in_flight allows one more, connects under way counted
   void accept_place(Endpoint& endpoint);
   void give(Connection& connection, std::uint32_t worker);  // a spare one, or at least its slot
+  // Asks another worker for an idle one; nullptr: none seems to be there.
+  Connection* ask_for_spare(Endpoint& endpoint, const Want& want, Waiter& waiter);
   Endpoint* here(const SharedEndpoint* shared);  // nullptr: it is not in the set
+  Endpoint* here(std::uint64_t endpoint_id);  // likewise
   // The worker that a slot should go to rather than to ours who came at `mine` (empty = none waits here).
   std::optional<std::uint32_t> another_waiting(std::optional<base::Micros> mine) const;
   SharedUpstream::Own own() const { return connections_ == 0 ? SharedUpstream::Own::bare : SharedUpstream::Own::some; }

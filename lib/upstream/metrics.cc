@@ -14,6 +14,7 @@ UpstreamMetrics::UpstreamMetrics(metrics::Registry& registry, const std::string&
       active(registry.gauge(Name::upstream_connections, {upstream, "active"}, writer)),
       idle(registry.gauge(Name::upstream_connections, {upstream, "idle"}, writer)),
       opened(registry.counter(Name::upstream_connections_opened_total, {upstream}, writer)),
+      handed_over(registry.counter(Name::upstream_connections_handed_over_total, {upstream}, writer)),
       connect_seconds(registry.histogram(Name::upstream_connect_seconds, {upstream}, writer)),
       wait_seconds(registry.histogram(Name::upstream_pool_wait_seconds, {upstream}, writer)),
       waiting(registry.gauge(Name::upstream_pool_waiting, {upstream}, writer)),
@@ -56,7 +57,7 @@ void declare_pool(metrics::Registry& registry, std::string_view upstream) {
     registry.declare(Name::upstream_ejections_total, {upstream, cause});
   }
   for (const Name name :
-       {Name::upstream_connections_opened_total, Name::upstream_connect_seconds, Name::upstream_pool_wait_seconds,
+       {Name::upstream_connections_opened_total, Name::upstream_connections_handed_over_total, Name::upstream_connect_seconds, Name::upstream_pool_wait_seconds,
         Name::upstream_pool_waiting, Name::upstream_pool_timeouts_total, Name::upstream_pauses_total,
         Name::upstream_pool_shed_total}) {
     registry.declare(name, {upstream});

@@ -22,6 +22,7 @@ class UpstreamMetrics {
   metrics::Gauge& active;  // tunnels included
   metrics::Gauge& idle;
   metrics::Counter& opened;
+  metrics::Counter& handed_over;  // taken over from another worker
   metrics::Histogram& connect_seconds;  // TLS included
   metrics::Histogram& wait_seconds;  // of requests that had to wait, connecting included
   metrics::Gauge& waiting;  // at the caps, not for a connect of their own

@@ -91,15 +91,31 @@ void Connection::move_to(base::List<Connection, PoolTag>& list) {
   }
 }
 
-void Connection::start(const net::Peer* client, bool only_http1) {
+void Connection::ask() {
   CHECK(phase_ == PoolPhase::ended && session_ == nullptr);
+  asked_ = endpoint_.now();
+  endpoint_.shared_->begin_connect();
+  set_phase(PoolPhase::asking);
+  move_to(endpoint_.asking_);
+}
+
+void Connection::stop_asking() {
+  CHECK(phase_ == PoolPhase::asking && dialled_for_ == nullptr);
+  endpoint_.shared_->end_connect();
+  set_phase(PoolPhase::ended);
+  move_to(endpoint_.ended_);
+  endpoint_.host_.loop().reap_later(*this);
+}
+
+void Connection::start(const net::Peer* client, bool only_http1) {
+  CHECK((phase_ == PoolPhase::ended || phase_ == PoolPhase::asking) && session_ == nullptr);
   PoolHost& host = endpoint_.host_;
   SharedEndpoint& shared = *endpoint_.shared_;
   const base::Millis patience{host.pool_options().connect_timeout.count + trial_slack.count};
   only_http1_ = only_http1;
   const bool claimed = endpoint_.take_trial();
   trial_ = claimed ? SharedEndpoint::Trial::yes : shared.claim_trial(host.loop().now(), patience);
-  shared.begin_connect();
+  if (phase_ == PoolPhase::ended) shared.begin_connect();
   set_phase(PoolPhase::connecting);
   move_to(endpoint_.connecting_);
   dial_ = host.connector().dial(DialTarget{.endpoint = shared,
@@ -159,10 +175,12 @@ std::shared_ptr<Parcel> Connection::pack() {
 }
 
 bool Connection::unpack(Parcel& parcel) {
-  CHECK(phase_ == PoolPhase::ended && session_ == nullptr);
+  CHECK((phase_ == PoolPhase::ended || phase_ == PoolPhase::asking) && session_ == nullptr);
   session_ = std::exchange(parcel.session, nullptr)->unpack(endpoint_.host_.loop(), *this);
   if (session_ == nullptr) return false;
   parcel.slot.take();
+  if (phase_ == PoolPhase::asking) endpoint_.shared_->end_connect();
+  endpoint_.host_.metrics().handed_over.add();
   times_ = parcel.times;
   began_ = parcel.began;
   life_permille_ = parcel.life_permille;
@@ -198,7 +216,10 @@ void Connection::settle() {
   } else {
     set_phase(streams == 0 ? PoolPhase::idle : PoolPhase::active);
   }
-  if (spare()) endpoint_.note_idle(idle_deadline());
+  if (spare()) {
+    endpoint_.note_idle(idle_deadline());
+    if (session_->travels()) endpoint_.host_.on_spare(*endpoint_.shared_);
+  }
   if (free_slot()) return move_to(endpoint_.available_);
   base::ListHook<ReadyTag>::unlink();
   move_to(endpoint_.busy_);
@@ -287,15 +308,13 @@ void Connection::reclaim() noexcept {
 }
 
 void Connection::tear_down() noexcept {
-  if (phase_ == PoolPhase::connecting) endpoint_.shared_->end_connect();
-  if (phase_ != PoolPhase::ended) {
-    if (tunnel_counted_) {
-      endpoint_.shared_->leave_tunnel();
-    } else {
-      endpoint_.shared_->close_slot();
-    }
-    set_phase(PoolPhase::ended);
+  if (phase_ == PoolPhase::asking || phase_ == PoolPhase::connecting) endpoint_.shared_->end_connect();
+  if (tunnel_counted_ && phase_ != PoolPhase::ended) {
+    endpoint_.shared_->leave_tunnel();
+  } else if (phase_ != PoolPhase::ended && phase_ != PoolPhase::asking) {
+    endpoint_.shared_->close_slot();
   }
+  set_phase(PoolPhase::ended);
   endpoint_.host_.slab().recycle(this);
 }
 
@@ -305,11 +324,12 @@ Endpoint::Endpoint(PoolHost& host, std::shared_ptr<SharedEndpoint> shared, std::
     : host_(host),
       shared_(std::move(shared)),
       weight_(weight),
-      idle_timer_(this, net::timer_call<&Endpoint::on_idle_timer>) {}
+      idle_timer_(this, net::timer_call<&Endpoint::on_idle_timer>),
+      ask_timer_(this, net::timer_call<&Endpoint::on_ask_timer>) {}
 
 Endpoint::~Endpoint() {
   CHECK(leases_ == 0);
-  for (auto* list : {&connecting_, &available_, &busy_, &ended_}) {
+  for (auto* list : {&asking_, &connecting_, &available_, &busy_, &ended_}) {
     while (Connection* const c = list->front()) c->tear_down();
   }
 }
@@ -339,7 +359,31 @@ void Endpoint::dial_for_min_idle() {
   c->start(nullptr, false);
 }
 
+Connection& Endpoint::ask(Waiter& waiter) {
+  Connection* const c = host_.slab().make(*this);
+  c->set_dialled_for(&waiter);
+  c->ask();
+  if (!ask_timer_.armed()) ask_timer_.arm(host_.loop(), ask_patience);
+  return *c;
+}
+
+// The answer may come yet: what it brings is one to spare here.
+void Endpoint::on_ask_timer() {
+  const base::Micros over = host_.loop().now() - ask_patience;
+  while (Connection* const c = asking_.front()) {
+    if (c->asked_ > over) return ask_timer_.arm(host_.loop(), round_up(c->asked_ - over));
+    host_.on_not_spared(*c);
+  }
+}
+
+Connection* Endpoint::to_spare(std::uint32_t keep) {
+  Connection* const c = available_.back();
+  if (c == nullptr || !c->spare() || count(PoolPhase::idle) <= keep) return nullptr;
+  return host_.loop().now() - c->idle_since() >= base::Micros(spare_after) ? c : nullptr;
+}
+
 bool Endpoint::adopt(Parcel& parcel) {
+  if (Connection* const waits = asking(); waits != nullptr) return waits->unpack(parcel);
   Connection* const c = host_.slab().make(*this);
   if (c->unpack(parcel)) return true;
   host_.slab().recycle(c);
@@ -399,6 +443,7 @@ void Endpoint::leave(http::CloseCause cause) {
 
 void Endpoint::close_some(std::uint32_t& budget) {
   CHECK(leaving_);
+  for (; budget > 0 && !asking_.empty(); --budget) asking_.front()->stop_asking();
   for (; budget > 0 && !connecting_.empty(); --budget) {
     CHECK(connecting_.front()->dialled_for() == nullptr);
     connecting_.front()->abandon_dial(leave_cause_);

@@ -1,5 +1,6 @@
-// Endpoint and Connection: one address as one worker sees it, with its connections. A connection is connecting, idle
-// (no stream), active (streams, maybe room for more) or a tunnel; HTTP/1 is "HTTP/2 with one slot", so only slots() and
+// Endpoint and Connection: one address as one worker sees it, with its connections. A connection is asking (another
+// worker for an idle one of its), connecting, idle (no stream), active (streams, maybe room for more) or a tunnel;
+// HTTP/1 is "HTTP/2 with one slot", so only slots() and
 // open_streams() of a session count here. The cluster owns endpoints; endpoints own their connections; a slab holds the
 // memory until the loop reaps it.
 #pragma once
@@ -39,7 +40,7 @@ struct Report {
   base::Micros took{0};
 };
 
-enum class PoolPhase : std::uint8_t { connecting, idle, active, tunnel, ended };
+enum class PoolPhase : std::uint8_t { asking, connecting, idle, active, tunnel, ended };
 inline constexpr unsigned phases = static_cast<unsigned>(PoolPhase::ended) + 1;
 
 // What endpoints and connections need from the cluster they belong to. None of the on_* calls leads to
@@ -55,9 +56,11 @@ class PoolHost {
   virtual base::Slab<Connection>& slab() = 0;
   virtual bool single_use() const = 0;  // PROXY protocol: a connection serves one client only
 
+  virtual void on_spare(SharedEndpoint& endpoint) = 0;  // one that another worker could use is idle
   virtual void on_ready(Connection& connection) = 0;  // it has a free stream slot
   virtual void on_useless(Connection& connection) = 0;  // it has no stream, and no slot for one
   virtual void on_dial_failed(Connection& connection, const DialFailure& why) = 0;
+  virtual void on_not_spared(Connection& connection) = 0;  // it asked in vain: it may connect, or end
   virtual void on_slot_freed(Endpoint& endpoint) = 0;  // one connection less counts towards the cap
   virtual void on_phase(PoolPhase from, PoolPhase to) = 0;  // for the gauges
   virtual void on_lease(std::int32_t change) = 0;  // requests in flight, +1 or -1
@@ -93,15 +96,18 @@ class Connection final : public base::ListHook<class PoolTag>,
 
   // Downcalls of its endpoint and the cluster.
   void for_min_idle() { warming_ = true; }  // before start(): nobody asked for it
+  void ask();  // it has no slot until a connection comes (unpack()), or until start()
   void start(const net::Peer* client, bool only_http1);
   http::Stream* open(http::Sink& sink);  // its session lives; nullptr if it has no slot (any more)
   bool validate(http::Borrow how);  // false: it ends by itself and is not offered again
   void close_when_idle(http::CloseCause cause);  // takes no new stream
   void abandon_dial(http::CloseCause cause);  // connecting -> ended
+  void stop_asking();  // asking -> ended
   // A spare one leaves for another worker, with its slot: it is over here. nullptr: it cannot travel, nothing changed.
   std::shared_ptr<Parcel> pack();
-  bool unpack(
-      Parcel& parcel);  // instead of start(); false: it has ended on the way, and the slot is still the parcel's
+  // Instead of start(). False: it has ended on the way, the slot is still the parcel's, and nothing changed here.
+  bool unpack(Parcel& parcel);
+  base::Micros idle_since() const { return session_->idle_since(); }  // while idle
   base::Micros expires() const;  // by the option in force; 0 = never
   bool worn_out(base::Micros now) const { return expires().count != 0 && now >= expires(); }
   void tear_down() noexcept;  // its endpoint dies: everything now, memory too
@@ -131,6 +137,7 @@ class Connection final : public base::ListHook<class PoolTag>,
   Waiter* dialled_for_ = nullptr;
   DialTimes times_{};
   base::Micros began_{};  // when it was ready
+  base::Micros asked_{};
   std::uint16_t life_permille_ = 1'000;  // of max_lifetime: jitter
   PoolPhase phase_ = PoolPhase::ended;  // until start()
   SharedEndpoint::Trial trial_ = SharedEndpoint::Trial::no;
@@ -142,6 +149,11 @@ class Connection final : public base::ListHook<class PoolTag>,
 
 class Endpoint {
  public:
+  // How long a connection asks: another worker's turn is shorter, and a connect takes longer than an answer.
+  static constexpr base::Millis ask_patience{3};
+  // Idle for so long it is to spare. One that was in use just now will be again, and would go to and fro.
+  static constexpr base::Millis spare_after{10};
+
   Endpoint(PoolHost& host, std::shared_ptr<SharedEndpoint> shared, std::uint32_t weight);
   Endpoint(const Endpoint&) = delete;
   Endpoint& operator=(const Endpoint&) = delete;
@@ -163,7 +175,10 @@ class Endpoint {
   // A new connection; its slot is already counted (SharedEndpoint::open_slot).
   Connection& dial(Waiter* waiter, const net::Peer* client, bool only_http1);
   void dial_for_min_idle();  // likewise
-  bool adopt(Parcel& parcel);  // likewise; false: it has ended on the way
+  Connection& ask(Waiter& waiter);  // likewise, without a slot
+  Connection* asking() { return asking_.front(); }  // for the longest time
+  bool adopt(Parcel& parcel);  // its slot is counted; false: it has ended on the way
+  Connection* to_spare(std::uint32_t keep);  // idle for the longest time, if it is to spare and `keep` others are idle
   Connection* least_used();  // of those that nobody uses: first without a slot, then least recently; nullptr: none
   bool may_warm() const { return warm_pause_.over(host_.loop().now()); }  // it let the last ones live
   // Idle connections close at once. Returns how many. First those without a slot, then the least recently used.
@@ -180,25 +195,26 @@ class Endpoint {
   std::uint32_t open_connections() const {
     return count(PoolPhase::idle) + count(PoolPhase::active) + count(PoolPhase::tunnel);
   }
-  bool unused() { return leases_ == 0 && available_.empty() && busy_.empty() && connecting_.empty() && ended_.empty(); }
+  bool unused() {
+    return leases_ == 0 && asking_.empty() && connecting_.empty() && available_.empty() && busy_.empty() &&
+           ended_.empty();
+  }
   // Connects under way end; their waiters are handed out first: `orphan` is called with each.
   template <class Orphan>
   void abandon_dials(http::CloseCause cause, Orphan&& orphan) {
-    while (Connection* const c = connecting_.front()) {
-      if (Waiter* const w = c->dialled_for(); w != nullptr) {
-        c->set_dialled_for(nullptr);
-        orphan(*w);
-      }
-      c->abandon_dial(cause);
-    }
+    orphan_dials(orphan);
+    while (Connection* const c = asking_.front()) c->stop_asking();
+    while (Connection* const c = connecting_.front()) c->abandon_dial(cause);
   }
   // Connects under way are for nobody any more: `orphan` is called with each waiter.
   template <class Orphan>
   void orphan_dials(Orphan&& orphan) {
-    for (Connection* c = connecting_.front(); c != nullptr; c = connecting_.next(*c)) {
-      if (Waiter* const w = c->dialled_for(); w != nullptr) {
-        c->set_dialled_for(nullptr);
-        orphan(*w);
+    for (auto* list : {&asking_, &connecting_}) {
+      for (Connection* c = list->front(); c != nullptr; c = list->next(*c)) {
+        if (Waiter* const w = c->dialled_for(); w != nullptr) {
+          c->set_dialled_for(nullptr);
+          orphan(*w);
+        }
       }
     }
   }
@@ -232,6 +248,7 @@ class Endpoint {
   friend class Connection;
   std::uint32_t close_spare(base::List<Connection, PoolTag>& among, http::CloseCause cause, std::uint32_t at_most);
   void on_idle_timer();
+  void on_ask_timer();
   void closed_by_peer(base::Micros idle_for);
   void note_idle(base::Micros deadline);  // the timer fires at the earliest deadline, or before it
 
@@ -245,11 +262,13 @@ class Endpoint {
   http::CloseCause leave_cause_ = http::CloseCause::reload;
   std::uint32_t counts_[phases] = {};
   tls::SessionSlot tls_sessions_;
+  base::List<Connection, PoolTag> asking_;  // the oldest in front
   base::List<Connection, PoolTag> connecting_;
   base::List<Connection, PoolTag> available_;  // free slots; the most recently used in front
   base::List<Connection, PoolTag> busy_;  // no free slot (idle ones too, if the peer allows none), or closing
   base::List<Connection, PoolTag> ended_;  // until reaped
   net::Timer idle_timer_;
+  net::Timer ask_timer_;  // while one asks
   WarmPause warm_pause_;
   IdleLimit idle_limit_;
   std::uint32_t passed_places_ = 0;

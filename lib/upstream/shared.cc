@@ -2,6 +2,7 @@
 #include "upstream/shared.h"
 
 #include <algorithm>
+#include <bit>
 #include <map>
 #include <tuple>
 #include <utility>
@@ -57,6 +58,13 @@ SharedEndpoint::Change SharedEndpoint::apply(const Event& event, base::Micros no
     change.after = note(change.before, event, now);
   } while (change.any() && !standing_.compare_exchange_weak(change.before, change.after, std::memory_order_relaxed));
   return change;
+}
+
+std::optional<std::uint32_t> SharedEndpoint::spare_elsewhere(std::uint32_t worker) const {
+  const std::uint64_t others = spares_.load(std::memory_order_relaxed) & ~spare_bit(worker);
+  if (others == 0) return std::nullopt;
+  const std::uint64_t after = worker < 63 ? others & (~std::uint64_t{0} << (worker + 1)) : 0;
+  return static_cast<std::uint32_t>(std::countr_zero(after != 0 ? after : others));
 }
 
 SharedEndpoint::Trial SharedEndpoint::claim_trial(base::Micros now, base::Millis at_most) {

@@ -56,6 +56,15 @@ class alignas(64) SharedEndpoint {
   // connection.
   bool enter_tunnel(std::uint32_t cap);
   void leave_tunnel();
+  // Which workers may have an idle connection that another one could use: a hint, of the first 64 of them. Set when one
+  // becomes idle, taken back when somebody has asked in vain; so in a calm pool nobody writes it.
+  void may_spare(std::uint32_t worker) {
+    const std::uint64_t bit = spare_bit(worker);
+    if ((spares_.load(std::memory_order_relaxed) & bit) != bit) spares_.fetch_or(bit, std::memory_order_relaxed);
+  }
+  void spares_none(std::uint32_t worker) { spares_.fetch_and(~spare_bit(worker), std::memory_order_relaxed); }
+  // The next such worker after `worker`, in a circle.
+  std::optional<std::uint32_t> spare_elsewhere(std::uint32_t worker) const;
   std::uint32_t tunnels() const { return tunnels_.load(std::memory_order_relaxed); }
 
   // Load that the balancer compares: requests in flight and connects under way.
@@ -146,6 +155,7 @@ class alignas(64) SharedEndpoint {
   };
   static_assert(std::atomic<Penalty>::is_always_lock_free && std::atomic<Standing>::is_always_lock_free);
   static std::uint32_t decayed(Penalty penalty, base::Micros now, base::Micros half_life);
+  static std::uint64_t spare_bit(std::uint32_t worker) { return worker < 64 ? std::uint64_t{1} << worker : 0; }
   // A line of its own for what every pick reads. Every request here writes it: with requests in flight counted per
   // worker, two workers would both think an endpoint idle. The rest of the line changes seldom.
   std::atomic<std::uint32_t> in_flight_{0};
@@ -156,6 +166,7 @@ class alignas(64) SharedEndpoint {
   std::atomic<Penalty> penalty_{};
   std::atomic<std::uint32_t> connections_{0};
   std::atomic<std::uint32_t> tunnels_{0};
+  std::atomic<std::uint64_t> spares_{0};
   mutable std::atomic<std::uint32_t> stream_limit_{0};
   std::atomic<bool> lacks_connect_{false};
   std::atomic<std::int64_t> idle_limit_{0};

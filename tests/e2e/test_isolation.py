@@ -3,10 +3,11 @@
 import contextlib
 import random
 import signal
+import threading
 
 import pytest
 
-from harness.base import wait_for
+from harness.base import TIMEOUT, wait_for
 from harness.certs import certificate_lines
 from harness.client import Client, Closed, ProtocolError, build, dial, reset
 from harness.load import Load
@@ -120,6 +121,39 @@ def test_a_stuck_backend_does_not_stop_the_others(start):
     load.check()
     for client in clients:
         client.close()
+
+
+def test_a_slowed_backend_keeps_its_trouble_to_itself(start):
+    """Its own clients get a 503 when their budget is over, and why; those of another upstream notice nothing."""
+    release = threading.Event()
+    slowed = start.origin(lambda c, r: (release.wait(TIMEOUT), c.send(ok())))
+    good = start.origin(lambda c, r: c.send(ok()))
+    extra = f"""[[upstream]]
+name = "slowed"
+endpoints = ["{slowed.address}"]
+[upstream.pool]
+max_connections = 4
+acquire_timeout = "200ms"
+"""
+    route = '[[route]]\nname = "slow"\npath = "/slow"\nupstream = "slowed"\ntimeout = "60s"\n'
+    sluice = start.sluice(config(good.address, before=route, extra=extra, workers=2))
+    with Load(sluice.address(), rate=100, threads=2) as load:
+        clients = [sluice.client() for _ in range(24)]
+        for client in clients:
+            client.send(build(path="/slow"))
+        slowed.wait_heads(4)
+        wait_for(lambda: load.served > 20)
+        sluice.wait_metric(20, "sluice_upstream_pool_timeouts_total", upstream="slowed")
+        served = load.served
+        wait_for(lambda: load.served > served + 20, what="the other upstream's requests go on")
+        release.set()
+        answers = [client.response() for client in clients]
+    load.check()
+    assert sorted(answer.status for answer in answers) == [200] * 4 + [503] * 20
+    refused = [answer for answer in answers if answer.status == 503]
+    assert all(answer.reason == "pool_timeout" for answer in refused)
+    assert all(int(answer.header("retry-after")) >= 1 for answer in refused)
+    assert slowed.heads == 4  # who had left the queue never got there
 
 
 def test_sigpipe_and_other_signals_are_harmless(start):

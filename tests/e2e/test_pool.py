@@ -1,8 +1,9 @@
 """The pool of upstream connections: caps, the queue, reuse, races, health, and what may be sent twice."""
 
-import select
 import concurrent.futures
 import ctypes
+import select
+import ssl
 import subprocess
 import threading
 import time
@@ -10,6 +11,7 @@ import time
 import pytest
 
 from harness.base import TIMEOUT, free_address, limit, refused_address, wait_for
+from harness.certs import server_context
 from harness.client import build
 from harness.origin import Origin, ok
 from harness.proxy import Sluice, config
@@ -99,6 +101,30 @@ def test_at_the_cap_connections_go_from_worker_to_worker(start, workers):
     assert origin.open_max <= 6
     assert sluice.metric("sluice_upstream_connections_closed_total", upstream="app", cause="given_up") == 0
     assert len(origin.connections) <= 6
+
+
+@pytest.mark.parametrize("version", ["clear", "TLSv1_2", "TLSv1_3"])
+def test_below_the_cap_idle_connections_go_from_worker_to_worker(start, version):
+    """Clients on all of four workers, one request at a time: what one worker has idle serves another, keys and all."""
+    tls, upstream_tls = None, ""
+    if version != "clear":
+        ca = start.authority()
+        tls = server_context(*ca.issue("backend.test"))
+        tls.minimum_version = tls.maximum_version = ssl.TLSVersion[version]
+        upstream_tls = f'server_name = "backend.test"\nca = "{ca.cert}"'
+    origin = start.origin(tls=tls)
+    sluice = start.sluice(config(origin.address, upstream_tls=upstream_tls, workers=4))
+    clients = [sluice.client() for _ in range(16)]
+
+    def handed_over():
+        for client in clients:
+            assert client.request().status == 200
+            time.sleep(0.012)  # so long it is idle before it is to spare
+        return sluice.metric("sluice_upstream_connections_handed_over_total", upstream="app") >= 8
+
+    wait_for(handed_over, what="idle connections change workers")
+    assert origin.open_max <= 16
+    assert sluice.metric("sluice_upstream_connections_closed_total", upstream="app", cause="given_up") == 0
 
 
 def in_namespace(body):

@@ -213,7 +213,7 @@ class PipeTransport final : public net::Transport,
   enum class State : uint8_t { connecting, open, lingering, ended };
 
   PipeTransport(SimLoop& sim, std::shared_ptr<Wire> wire, Wire::From side, const PipeAddresses& addresses, State state)
-      : loop_(sim.loop()), wire_(std::move(wire)), side_(side), state_(state) {
+      : sim_(sim), loop_(sim.loop()), wire_(std::move(wire)), side_(side), state_(state) {
     peer_.remote = peer_.socket_remote = addresses.far;
     peer_.local = addresses.near;
     if (state == State::open) wire_->attach(side_, this);
@@ -244,6 +244,7 @@ class PipeTransport final : public net::Transport,
     peer_.local = local;
   }
   std::string_view end_detail() const override { return state_ == State::ended ? detail_ : ""; }
+  std::unique_ptr<net::Packed> pack() override;
   void retire() noexcept override;
 
   bool ready_to_read() const override {
@@ -272,6 +273,7 @@ class PipeTransport final : public net::Transport,
   }
   void stalled();
 
+  SimLoop& sim_;
   net::Loop& loop_;
   std::shared_ptr<Wire> wire_;
   Wire::From side_;
@@ -489,6 +491,47 @@ void PipeTransport::retire() noexcept {
 std::unique_ptr<PipeTransport> make_pipe(SimLoop& sim, const std::shared_ptr<Wire>& wire, Wire::From side,
                                          const PipeAddresses& addresses, PipeTransport::State state) {
   return std::make_unique<PipeTransport>(sim, wire, side, addresses, state);
+}
+
+// On its way; what comes meanwhile waits on the wire. The wire's events are of one loop, so it goes on in that one.
+class PackedPipe final : public net::Packed, public WireSide {
+ public:
+  PackedPipe(SimLoop& sim, std::shared_ptr<Wire> wire, Wire::From side, const PipeAddresses& addresses)
+      : sim_(sim), wire_(std::move(wire)), side_(side), addresses_(addresses) {
+    wire_->attach(side_, this);
+  }
+  PackedPipe(const PackedPipe&) = delete;
+  PackedPipe& operator=(const PackedPipe&) = delete;
+  ~PackedPipe() override {
+    if (wire_ == nullptr) return;
+    wire_->attach(side_, nullptr);
+    wire_->fin(side_);
+  }
+  net::TransportPtr unpack(net::Loop& loop) override {
+    CHECK(&loop == &sim_.loop());
+    auto pipe = make_pipe(sim_, std::exchange(wire_, nullptr), side_, addresses_, PipeTransport::State::open);
+    return net::TransportPtr(pipe.release());
+  }
+  bool ready_to_read() const override { return false; }
+  void arrive(std::string_view) override { UNREACHABLE(); }
+  void arrive_fin() override { UNREACHABLE(); }
+  void arrive_reset() override {}
+  void room_again() override {}
+
+ private:
+  SimLoop& sim_;
+  std::shared_ptr<Wire> wire_;
+  Wire::From side_;
+  PipeAddresses addresses_;
+};
+
+std::unique_ptr<net::Packed> PipeTransport::pack() {
+  if (retired_ || !quiet_now() || !out_.empty() || owes_open_ || owes_end_ || shut_ != Shut::no) return nullptr;
+  auto packed = std::make_unique<PackedPipe>(sim_, wire_, side_, PipeAddresses{peer_.socket_remote, peer_.local});
+  user_ = nullptr;
+  state_ = State::ended;
+  stall_.disarm();
+  return packed;
 }
 
 }  // namespace

@@ -29,6 +29,62 @@ struct Dialler {
   Side user;
 };
 
+TEST_CASE("an idle client is packed, and goes on elsewhere with its keys; let go of, it is closed") {
+  for (const bool unpacked : {true, false}) {
+    CAPTURE(unpacked);
+    SimLoop sim;
+    Rig rig(sim, {.server = server_context(server_options({localhost()}), {"http/1.1"}),
+                  .client = client_context(client_options(), {"http/1.1"})});
+    REQUIRE(sim.until([&] { return rig.open(); }));
+    CHECK(rig.server.transport->pack() == nullptr);  // the server's side does not travel
+    rig.client.send("before");
+    sim.settle();
+    rig.server.send("first");
+    sim.settle();
+    REQUIRE((rig.server.got == "before" && rig.client.got == "first"));
+    std::unique_ptr<net::Packed> packed = rig.client.transport->pack();
+    REQUIRE(packed != nullptr);
+    CHECK(rig.client.transport->pack() == nullptr);  // it is gone
+    rig.client.transport.reset();
+    sim.settle();
+    if (!unpacked) {
+      packed.reset();
+      sim.settle();
+      CHECK(rig.server.eof.has_value());
+      continue;
+    }
+    Side next;
+    next.bind(packed->unpack(sim.loop()));
+    packed.reset();
+    CHECK(next.transport->open());
+    CHECK(next.transport->peer().alpn == "http/1.1");
+    const std::string much(100'000, 'x');
+    next.send("after" + much);
+    rig.server.send("second" + much);
+    sim.settle();
+    CHECK(rig.server.got == "beforeafter" + much);
+    CHECK(next.got == "second" + much);
+    CHECK(next.opens == 0);  // it was open
+    CHECK(!next.end);
+    next.transport->close(net::Close::after_flush);
+    sim.settle();
+    CHECK(rig.server.eof == true);  // with a close_notify under the keys that it knows
+  }
+}
+
+TEST_CASE("a client with bytes under way is not packed") {
+  SimLoop sim;
+  Rig rig(sim);
+  REQUIRE(sim.until([&] { return rig.open(); }));
+  sim.settle();
+  rig.server.send("something");
+  sim.until([&] { return rig.wire->in_flight(support::Wire::From::b) != 0; });
+  CHECK(rig.client.transport->pack() == nullptr);
+  sim.settle();
+  CHECK(rig.client.got == "something");
+  CHECK(rig.client.transport->pack() != nullptr);
+}
+
 TEST_CASE("a client waits for the lower transport to connect, and hears why it could not") {
   struct Case {
     std::function<void(support::SimNetwork&)> set_up;

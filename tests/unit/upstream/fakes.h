@@ -67,7 +67,8 @@ class FakeSession final : public http::ClientSession, public net::Runnable, publ
     host_.on_session_end(*this, cause);
   }
   std::unique_ptr<http::PackedSession> pack() override;
-  bool travels = false;
+  bool travels() const override { return goes; }
+  bool goes = false;  // from worker to worker
   void become_tunnel() {
     tunnel_ = true;
     host_.on_slots(*this);
@@ -143,7 +144,7 @@ class FakePacked final : public http::PackedSession {
   http::ClientSessionPtr unpack(net::Loop& loop, http::ClientHost& host) override {
     if (dies) return nullptr;
     auto* const session = new FakeSession(loop, host, limit_, live_);
-    session->travels = true;
+    session->goes = true;
     session->set_opened(opened_);
     return http::ClientSessionPtr(session);
   }
@@ -155,7 +156,7 @@ class FakePacked final : public http::PackedSession {
   std::uint64_t opened_;
 };
 inline std::unique_ptr<http::PackedSession> FakeSession::pack() {
-  if (!travels || slots() == 0 || open_ != 0) return nullptr;
+  if (!goes || slots() == 0 || open_ != 0) return nullptr;
   ended_ = true;
   return std::make_unique<FakePacked>(limit_, live_, opened_);
 }
@@ -229,7 +230,7 @@ inline void FakeDial::succeed() {
   std::erase(home_.hanging, this);
   auto session = std::make_unique<FakeSession>(loop_, host_, home_.streams_per_connection, home_.live_);
   home_.sessions.push_back(session.get());
-  session->travels = home_.travels;
+  session->goes = home_.travels;
   user_.on_dialled(http::ClientSessionPtr(session.release()), DialTimes{base::Micros{300}, base::Micros{}});
 }
 inline void FakeDial::retire() noexcept {
@@ -360,25 +361,33 @@ class World {
     }
     void pass_connection(const SharedUpstream&, std::uint32_t worker, std::shared_ptr<Parcel> parcel) override {
       ++world.parcels;
-      if (world.lose_slots) return;
-      World* const w = &world;
-      world.sim.post(base::Micros{5}, [w, worker, parcel] { w->clusters[worker]->accept_connection(parcel); });
+      send(worker, [parcel](ClusterImpl& c) { c.accept_connection(parcel); });
     }
     void pass_slot(const SharedUpstream&, std::uint32_t worker, std::shared_ptr<PassedSlot> slot) override {
       ++world.passed;
-      if (world.lose_slots) return;
-      World* const w = &world;
-      world.sim.post(base::Micros{5}, [w, worker, slot] { w->clusters[worker]->accept_slot(slot); });
+      send(worker, [slot](ClusterImpl& c) { c.accept_slot(slot); });
+    }
+    void ask_spare(const SharedUpstream&, std::uint32_t worker, std::uint64_t id) override {
+      ++world.spares_asked;
+      send(worker, [id, from = me](ClusterImpl& c) { c.spare_one(id, from); });
+    }
+    void spares_none(const SharedUpstream&, std::uint32_t worker, std::uint64_t id) override {
+      send(worker, [id](ClusterImpl& c) { c.asked_in_vain(id); });
     }
     void endpoint_down(const SharedUpstream&, std::uint64_t id) override {
       each([id](ClusterImpl& c) { c.endpoint_down(id); });
     }
     void each(std::function<void(ClusterImpl&)> message) {
       for (std::uint32_t w = 0; w < world.clusters.size(); ++w) {
-        if (w == me) continue;
-        World* const home = &world;
-        world.sim.post(base::Micros{5}, [home, w, message] { message(*home->clusters[w]); });
+        if (w != me) deliver(w, message);
       }
+    }
+    void send(std::uint32_t worker, std::function<void(ClusterImpl&)> message) {
+      if (!world.lose_slots) deliver(worker, std::move(message));
+    }
+    void deliver(std::uint32_t worker, std::function<void(ClusterImpl&)> message) {
+      World* const home = &world;
+      world.sim.post(world.delay, [home, worker, message] { message(*home->clusters[worker]); });
     }
     World& world;
     std::uint32_t me;
@@ -396,7 +405,9 @@ class World {
   std::uint32_t asks = 0;
   std::uint32_t passed = 0;
   std::uint32_t parcels = 0;
+  std::uint32_t spares_asked = 0;
   bool lose_slots = false;
+  base::Micros delay{5};  // of a message
 };
 
 }  // namespace sluice::upstream::fakes

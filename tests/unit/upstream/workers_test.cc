@@ -278,6 +278,136 @@ TEST_CASE("a connection that ends, is lost or is not wanted on its way gives its
   }
 }
 
+namespace {
+
+// Below the cap: worker 0 has one idle connection.
+void fill_one(World& w) {
+  w.some_endpoints(1);
+  w.start();
+  for (fakes::FakeConnector* c : w.connectors) c->travels = true;
+  Request& first = w.ask(0);
+  w.sim.settle();
+  REQUIRE(first.served());
+  first.finish();
+  w.sim.run_for(Endpoint::spare_after);
+}
+
+}  // namespace
+
+TEST_CASE("below the cap a worker takes over a connection that is idle elsewhere") {
+  World w(3);
+  fill_one(w);
+  for (const std::uint32_t worker : {1u, 2u, 0u, 2u}) {
+    Request& other = w.ask(worker);
+    w.sim.until([&] { return other.served(); }, Endpoint::ask_patience);
+    REQUIRE(other.served());
+    CHECK(other.grant.reused);
+    other.finish();
+    w.sim.run_for(Endpoint::spare_after);
+  }
+  CHECK(w.dials() == 1);
+  CHECK(w.endpoint(0).connections() == 1);
+  CHECK(w.endpoint(0).load() == 0);
+  CHECK(w.gauge(metrics::Name::upstream_connections_handed_over_total) == 4);
+}
+
+TEST_CASE("what was in use just now, or is kept for min_idle, stays; who asked connects at once") {
+  for (const bool min_idle : {false, true}) {
+    CAPTURE(min_idle);
+    World w(2);
+    fill_one(w);
+    if (min_idle) {
+      w.options = std::make_shared<UpstreamOptions>(*w.options);
+      w.options->pool.min_idle = 2;
+      for (auto& c : w.clusters) c->configure(w.options, w.shared->endpoints(), nullptr);
+    } else {
+      Request& again = w.ask(0);
+      w.sim.settle();
+      again.finish();
+      w.sim.settle();
+    }
+    const base::Micros asked = w.sim.now();
+    const std::uint32_t before = w.dials();
+    Request& other = w.ask(1);
+    w.sim.until([&] { return other.served(); }, base::Millis{50});
+    REQUIRE(other.served());
+    CHECK(w.spares_asked == 1);
+    CHECK(w.parcels == 0);
+    CHECK_FALSE(other.grant.reused);
+    CHECK(w.dials() > before);
+    CHECK(w.sim.now() - asked < base::Micros(Endpoint::ask_patience));
+    other.finish();
+  }
+}
+
+TEST_CASE("who is asked and says nothing is waited for no longer than for a turn") {
+  World w(2);
+  fill_one(w);
+  w.lose_slots = true;
+  const base::Micros asked = w.sim.now();
+  Request& other = w.ask(1);
+  Request& left = w.ask(1);
+  left.unlink();
+  w.sim.until([&] { return other.served(); }, base::Millis{50});
+  REQUIRE(other.served());
+  CHECK(w.dials() == 2);  // none for who left
+  CHECK(w.sim.now() - asked <= base::Micros(Endpoint::ask_patience) + base::Micros{1'000});
+  CHECK(w.endpoint(0).connections() == 2);
+  other.finish();
+}
+
+TEST_CASE("a connection that comes late is an idle one more") {
+  World w(2);
+  fill_one(w);
+  w.delay = base::Millis{5};
+  Request& other = w.ask(1);
+  w.sim.run_for(base::Millis{20});
+  REQUIRE(other.served());
+  CHECK_FALSE(other.grant.reused);
+  CHECK(w.endpoint(0).connections() == 2);
+  Request& next = w.ask(1);
+  CHECK(next.served());
+  CHECK(next.grant.reused);
+  CHECK(w.dials() == 2);
+  next.finish();
+  other.finish();
+}
+
+TEST_CASE("who asks while the caps fill up waits in the queue") {
+  World w(2);
+  w.options->pool.max_connections = 2;
+  fill_one(w);
+  Request& busy = w.ask(0);
+  w.sim.settle();
+  w.lose_slots = true;
+  Request& asks = w.ask(1);
+  Request& fills = w.ask(0);  // the last place
+  w.sim.settle();
+  CHECK((busy.served() && fills.served()));
+  w.lose_slots = false;
+  w.sim.run_for(base::Millis{10});
+  CHECK_FALSE(asks.served());
+  CHECK(w.shared->waiting() == 1);
+  busy.finish();
+  w.sim.run_for(base::Millis{50});
+  REQUIRE(asks.served());
+  asks.finish();
+  fills.finish();
+}
+
+TEST_CASE("who asks while its endpoint leaves is served elsewhere") {
+  World w(2);
+  fill_one(w);
+  w.lose_slots = true;
+  Request& asks = w.ask(1);
+  w.endpoints({{"10.9.9.9:80", 1}});
+  w.publish(http::CloseCause::dns_removed);
+  w.sim.run_for(base::Millis{50});
+  REQUIRE(asks.served());
+  CHECK(asks.endpoint() == "10.9.9.9:80");
+  asks.finish();
+}
+
 TEST_CASE("min_idle is shared out among the workers") {
   World w(3);
   w.options->pool.min_idle = 4;
