@@ -12,7 +12,7 @@ struct Reader {
   void operator()(const GiveUpIdle& what) const { worker.give_up_idle(what.upstream, what.wanted, what.worker); }
   void operator()(const TakeSlot& what) const { worker.accept_slot(what.upstream, what.slot); }
   void operator()(const TakeConnection& what) const { worker.accept_connection(what.upstream, what.parcel); }
-  void operator()(const AskSpare& what) const { worker.spare_one(what.upstream, what.endpoint, what.worker); }
+  void operator()(const AskSpare& what) const { worker.spare_one(what.upstream, what.wanted); }
   void operator()(const SparesNone& what) const { worker.asked_in_vain(what.upstream, what.endpoint); }
   void operator()(const EndpointDown& what) const { worker.endpoint_is_down(what.upstream, what.endpoint); }
   void operator()(const MakeRoom& what) const { worker.clients().make_room_for(what.worker); }

@@ -31,10 +31,9 @@ struct TakeConnection {  // lost: it ends, and its slot goes back
   const upstream::SharedUpstream* upstream;
   std::shared_ptr<upstream::Parcel> parcel;
 };
-struct AskSpare {  // lost: who asks waits for ask_patience only, likewise for the answer
+struct AskSpare {  // lost: who needs one waits for ask_patience only, likewise for the answer
   const upstream::SharedUpstream* upstream;
-  uint64_t endpoint;
-  uint32_t worker;  // who asks
+  upstream::SpareWanted wanted;
 };
 struct SparesNone {
   const upstream::SharedUpstream* upstream;

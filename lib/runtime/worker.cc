@@ -359,9 +359,9 @@ void Worker::accept_connection(const upstream::SharedUpstream* upstream,
   if (auto* cluster = find(upstream)) cluster->accept_connection(parcel);
 }
 
-void Worker::spare_one(const upstream::SharedUpstream* upstream, uint64_t endpoint_id, uint32_t worker) {
-  if (auto* cluster = find(upstream)) return cluster->spare_one(endpoint_id, worker);
-  peers_.post(worker, SparesNone{upstream, endpoint_id});
+void Worker::spare_one(const upstream::SharedUpstream* upstream, const upstream::SpareWanted& wanted) {
+  if (auto* cluster = find(upstream)) return cluster->spare_one(wanted);
+  peers_.post(wanted.worker, SparesNone{upstream, wanted.endpoint_id});
 }
 
 void Worker::asked_in_vain(const upstream::SharedUpstream* upstream, uint64_t endpoint_id) {
@@ -448,8 +448,8 @@ void Worker::pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker
   peers_.post(worker, TakeSlot{&upstream, std::move(slot)});
 }
 
-void Worker::ask_spare(const upstream::SharedUpstream& upstream, uint32_t worker, uint64_t endpoint_id) {
-  peers_.post(worker, AskSpare{&upstream, endpoint_id, index_});
+void Worker::ask_spare(const upstream::SharedUpstream& upstream, uint32_t worker, const upstream::SpareWanted& wanted) {
+  peers_.post(worker, AskSpare{&upstream, wanted});
 }
 
 void Worker::spares_none(const upstream::SharedUpstream& upstream, uint32_t worker, uint64_t endpoint_id) {

@@ -65,7 +65,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t endpoint_id);
   void give_up_idle(const upstream::SharedUpstream* upstream, uint32_t wanted, uint32_t worker);
   void accept_connection(const upstream::SharedUpstream* upstream, const std::shared_ptr<upstream::Parcel>& parcel);
-  void spare_one(const upstream::SharedUpstream* upstream, uint64_t endpoint_id, uint32_t worker);  // who asks
+  void spare_one(const upstream::SharedUpstream* upstream, const upstream::SpareWanted& wanted);
   void asked_in_vain(const upstream::SharedUpstream* upstream, uint64_t endpoint_id);
   void accept_slot(const upstream::SharedUpstream* upstream, const std::shared_ptr<upstream::PassedSlot>& slot);
   // Drain: listeners close after what stands in their queues (then `closed` is called, once), connections end as they
@@ -138,7 +138,8 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void ask_give_up(const upstream::SharedUpstream& upstream, uint32_t wanted) override;
   void pass_connection(const upstream::SharedUpstream& upstream, uint32_t worker,
                        std::shared_ptr<upstream::Parcel> parcel) override;
-  void ask_spare(const upstream::SharedUpstream& upstream, uint32_t worker, uint64_t endpoint_id) override;
+  void ask_spare(const upstream::SharedUpstream& upstream, uint32_t worker,
+                 const upstream::SpareWanted& wanted) override;
   void spares_none(const upstream::SharedUpstream& upstream, uint32_t worker, uint64_t endpoint_id) override;
   void pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker,
                  std::shared_ptr<upstream::PassedSlot> slot) override;

@@ -228,8 +228,8 @@ void ClusterImpl::on_ready(Connection& connection) {
     connection.set_dialled_for(nullptr);
     queue_.set_undialled(*waiter);
   }
-  const bool nothing_to_do = queue_.empty() && !retired_ && !single_use() && !shared_->anyone_waiting() &&
-                             !shut(connection.endpoint());
+  const bool nothing_to_do =
+      queue_.empty() && !retired_ && !single_use() && !shared_->anyone_waiting() && !shut(connection.endpoint());
   if (nothing_to_do || connection.base::ListHook<ReadyTag>::linked()) return;
   ready_.push_back(connection);
   loop_.run_later(*this);

@@ -28,8 +28,8 @@ class PeerWorkers {
   // Worker `worker`: accept_connection(parcel); likewise.
   virtual void pass_connection(const SharedUpstream& upstream, std::uint32_t worker,
                                std::shared_ptr<Parcel> parcel) = 0;
-  // Worker `worker`: spare_one(endpoint_id, me), which answers with pass_connection() or this.
-  virtual void ask_spare(const SharedUpstream& upstream, std::uint32_t worker, std::uint64_t endpoint_id) = 0;
+  // Worker `worker`: spare_one(wanted), which leads to pass_connection() or this.
+  virtual void ask_spare(const SharedUpstream& upstream, std::uint32_t worker, const SpareWanted& wanted) = 0;
   virtual void spares_none(const SharedUpstream& upstream, std::uint32_t worker, std::uint64_t endpoint_id) = 0;
   // Every other worker: endpoint_down(endpoint_id).
   virtual void endpoint_down(const SharedUpstream& upstream, std::uint64_t endpoint_id) = 0;
@@ -113,7 +113,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   // Messages
   void give_up_idle(std::uint32_t wanted, std::uint32_t worker);  // who asks
   void accept_connection(const std::shared_ptr<Parcel>& parcel);
-  void spare_one(std::uint64_t endpoint_id, std::uint32_t worker);  // who asks
+  void spare_one(const SpareWanted& wanted);
   void asked_in_vain(std::uint64_t endpoint_id);
   void accept_slot(const std::shared_ptr<PassedSlot>& slot);
   void endpoint_down(std::uint64_t endpoint_id);

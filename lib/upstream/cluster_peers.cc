@@ -78,23 +78,26 @@ Connection* ClusterImpl::ask_for_spare(Endpoint& endpoint, const Want& want, Wai
   const SharedEndpoint& shared = endpoint.shared();
   if (peers_ == nullptr || shared.connections() >= options_->pool.max_connections) return nullptr;
   if (shared.standing().why() != Away::no) return nullptr;
-  const std::optional<std::uint32_t> worker = shared.spare_elsewhere(worker_);
+  const std::optional<std::uint32_t> worker = shared.spare_elsewhere(worker_, 0);
   if (!worker.has_value() || wants_fresh(want, endpoint)) return nullptr;
   Connection& asking = endpoint.ask(waiter);
-  peers_->ask_spare(*shared_, *worker, shared.id());
+  peers_->ask_spare(*shared_, *worker, {shared.id(), worker_, 0});
   return &asking;
 }
 
-// Not below this worker's share of min_idle.
-void ClusterImpl::spare_one(std::uint64_t endpoint_id, std::uint32_t worker) {
-  Endpoint* const endpoint = retired_ ? nullptr : here(endpoint_id);
-  Connection* const spare = endpoint == nullptr ? nullptr : endpoint->to_spare(share_of_min_idle());
+// Not below this worker's share of min_idle. Who has none to spare asks the next one that may, on behalf of who asked.
+void ClusterImpl::spare_one(const SpareWanted& wanted) {
+  Endpoint* const endpoint = retired_ ? nullptr : here(wanted.endpoint_id);
+  if (endpoint == nullptr) return peers_->spares_none(*shared_, wanted.worker, wanted.endpoint_id);
+  Connection* const spare = endpoint->to_spare(share_of_min_idle());
   std::shared_ptr<Parcel> parcel = spare == nullptr ? nullptr : spare->pack();
-  if (endpoint != nullptr && endpoint->count(PoolPhase::idle) <= share_of_min_idle()) {
-    endpoint->shared().spares_none(worker_);
-  }
-  if (parcel != nullptr) return peers_->pass_connection(*shared_, worker, std::move(parcel));
-  peers_->spares_none(*shared_, worker, endpoint_id);
+  SharedEndpoint& shared = endpoint->shared();
+  if (endpoint->count(PoolPhase::idle) <= share_of_min_idle()) shared.spares_none(worker_);
+  if (parcel != nullptr) return peers_->pass_connection(*shared_, wanted.worker, std::move(parcel));
+  const std::uint64_t asked = wanted.asked | SharedEndpoint::spare_bit(worker_);
+  const auto next = shared.spare_elsewhere(worker_, asked | SharedEndpoint::spare_bit(wanted.worker));
+  if (next.has_value()) return peers_->ask_spare(*shared_, *next, {wanted.endpoint_id, wanted.worker, asked});
+  peers_->spares_none(*shared_, wanted.worker, wanted.endpoint_id);
 }
 
 void ClusterImpl::asked_in_vain(std::uint64_t endpoint_id) {

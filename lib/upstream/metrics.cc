@@ -57,9 +57,9 @@ void declare_pool(metrics::Registry& registry, std::string_view upstream) {
     registry.declare(Name::upstream_ejections_total, {upstream, cause});
   }
   for (const Name name :
-       {Name::upstream_connections_opened_total, Name::upstream_connections_handed_over_total, Name::upstream_connect_seconds, Name::upstream_pool_wait_seconds,
-        Name::upstream_pool_waiting, Name::upstream_pool_timeouts_total, Name::upstream_pauses_total,
-        Name::upstream_pool_shed_total}) {
+       {Name::upstream_connections_opened_total, Name::upstream_connections_handed_over_total,
+        Name::upstream_connect_seconds, Name::upstream_pool_wait_seconds, Name::upstream_pool_waiting,
+        Name::upstream_pool_timeouts_total, Name::upstream_pauses_total, Name::upstream_pool_shed_total}) {
     registry.declare(name, {upstream});
   }
 }

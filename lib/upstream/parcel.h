@@ -13,6 +13,13 @@
 
 namespace sluice::upstream {
 
+// One is asked for.
+struct SpareWanted {
+  std::uint64_t endpoint_id = 0;
+  std::uint32_t worker = 0;  // who needs it
+  std::uint64_t asked = 0;  // who had none: see SharedEndpoint::spare_bit
+};
+
 struct Parcel {
   PassedSlot slot;  // first: dies after the connection, so a cap is never passed
   WayPtr way;  // one that was made in another way is not taken

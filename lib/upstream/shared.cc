@@ -60,8 +60,8 @@ SharedEndpoint::Change SharedEndpoint::apply(const Event& event, base::Micros no
   return change;
 }
 
-std::optional<std::uint32_t> SharedEndpoint::spare_elsewhere(std::uint32_t worker) const {
-  const std::uint64_t others = spares_.load(std::memory_order_relaxed) & ~spare_bit(worker);
+std::optional<std::uint32_t> SharedEndpoint::spare_elsewhere(std::uint32_t worker, std::uint64_t but) const {
+  const std::uint64_t others = spares_.load(std::memory_order_relaxed) & ~spare_bit(worker) & ~but;
   if (others == 0) return std::nullopt;
   const std::uint64_t after = worker < 63 ? others & (~std::uint64_t{0} << (worker + 1)) : 0;
   return static_cast<std::uint32_t>(std::countr_zero(after != 0 ? after : others));

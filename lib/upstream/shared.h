@@ -63,8 +63,9 @@ class alignas(64) SharedEndpoint {
     if ((spares_.load(std::memory_order_relaxed) & bit) != bit) spares_.fetch_or(bit, std::memory_order_relaxed);
   }
   void spares_none(std::uint32_t worker) { spares_.fetch_and(~spare_bit(worker), std::memory_order_relaxed); }
-  // The next such worker after `worker`, in a circle.
-  std::optional<std::uint32_t> spare_elsewhere(std::uint32_t worker) const;
+  // The next such worker after `worker`, in a circle; none of `but`, a set of them.
+  std::optional<std::uint32_t> spare_elsewhere(std::uint32_t worker, std::uint64_t but) const;
+  static std::uint64_t spare_bit(std::uint32_t worker) { return worker < 64 ? std::uint64_t{1} << worker : 0; }
   std::uint32_t tunnels() const { return tunnels_.load(std::memory_order_relaxed); }
 
   // Load that the balancer compares: requests in flight and connects under way.
@@ -155,7 +156,6 @@ class alignas(64) SharedEndpoint {
   };
   static_assert(std::atomic<Penalty>::is_always_lock_free && std::atomic<Standing>::is_always_lock_free);
   static std::uint32_t decayed(Penalty penalty, base::Micros now, base::Micros half_life);
-  static std::uint64_t spare_bit(std::uint32_t worker) { return worker < 64 ? std::uint64_t{1} << worker : 0; }
   // A line of its own for what every pick reads. Every request here writes it: with requests in flight counted per
   // worker, two workers would both think an endpoint idle. The rest of the line changes seldom.
   std::atomic<std::uint32_t> in_flight_{0};

@@ -1,4 +1,4 @@
-"""Endpoints that do wrong get no more requests for a while, and are tried with one; those that ask for it, get a pause."""
+"""Endpoints that do wrong get no more requests for a while and are tried with one; who asks for it, gets a pause."""
 
 import time
 

@@ -367,9 +367,9 @@ class World {
       ++world.passed;
       send(worker, [slot](ClusterImpl& c) { c.accept_slot(slot); });
     }
-    void ask_spare(const SharedUpstream&, std::uint32_t worker, std::uint64_t id) override {
+    void ask_spare(const SharedUpstream&, std::uint32_t worker, const SpareWanted& wanted) override {
       ++world.spares_asked;
-      send(worker, [id, from = me](ClusterImpl& c) { c.spare_one(id, from); });
+      send(worker, [wanted](ClusterImpl& c) { c.spare_one(wanted); });
     }
     void spares_none(const SharedUpstream&, std::uint32_t worker, std::uint64_t id) override {
       send(worker, [id](ClusterImpl& c) { c.asked_in_vain(id); });

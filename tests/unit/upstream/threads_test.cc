@@ -45,8 +45,8 @@ struct Other final : PeerWorkers {
   void pass_slot(const SharedUpstream&, std::uint32_t, std::shared_ptr<PassedSlot> slot) override {
     inbox.push([slot = std::move(slot)](ClusterImpl& c) { c.accept_slot(slot); });
   }
-  void ask_spare(const SharedUpstream&, std::uint32_t, std::uint64_t id) override {
-    inbox.push([id, from = me](ClusterImpl& c) { c.spare_one(id, from); });
+  void ask_spare(const SharedUpstream&, std::uint32_t, const SpareWanted& wanted) override {
+    inbox.push([wanted](ClusterImpl& c) { c.spare_one(wanted); });
   }
   void spares_none(const SharedUpstream&, std::uint32_t, std::uint64_t id) override {
     inbox.push([id](ClusterImpl& c) { c.asked_in_vain(id); });

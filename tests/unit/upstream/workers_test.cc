@@ -311,6 +311,36 @@ TEST_CASE("below the cap a worker takes over a connection that is idle elsewhere
   CHECK(w.gauge(metrics::Name::upstream_connections_handed_over_total) == 4);
 }
 
+TEST_CASE("who has none to spare asks the next one that may") {
+  World w(4);
+  fill_one(w);
+  w.endpoint(0).may_spare(1);  // hints that are not true any more
+  w.endpoint(0).may_spare(2);
+  Request& other = w.ask(3);  // asks 0 first, in a circle
+  w.sim.until([&] { return other.served(); }, Endpoint::ask_patience);
+  REQUIRE(other.served());
+  other.finish();
+  w.sim.run_for(Endpoint::spare_after);
+  w.endpoint(0).may_spare(1);
+  w.endpoint(0).may_spare(2);
+  w.spares_asked = 0;
+  Request& next = w.ask(0);  // 1, 2, then 3 has it
+  w.sim.until([&] { return next.served(); }, Endpoint::ask_patience);
+  REQUIRE(next.served());
+  CHECK(w.spares_asked == 3);
+  CHECK(w.dials() == 1);
+  next.finish();
+  w.sim.settle();
+  for (const std::uint32_t worker : {1u, 2u, 3u}) w.endpoint(0).may_spare(worker);
+  w.spares_asked = 0;
+  Request& last = w.ask(2);  // 3, 0 (in use just now), 1: nobody; each was asked once
+  w.sim.until([&] { return last.served(); }, Endpoint::ask_patience);
+  REQUIRE(last.served());
+  CHECK(w.spares_asked == 3);
+  CHECK(w.dials() == 2);
+  last.finish();
+}
+
 TEST_CASE("what was in use just now, or is kept for min_idle, stays; who asked connects at once") {
   for (const bool min_idle : {false, true}) {
     CAPTURE(min_idle);
