@@ -21,7 +21,7 @@ constexpr Row table[] = {
     {Feature::grpc_health, Built::yes, "the gRPC health check"},
     {Feature::dns, Built::yes, "DNS discovery"},
     {Feature::outlier, Built::yes, "outlier ejection"},
-    {Feature::ring_hash, Built::no, "ring hash"},
+    {Feature::ring_hash, Built::yes, "ring hash"},
     {Feature::slow_start, Built::yes, "slow start"},
     {Feature::circuit, Built::yes, "the circuit breaker"},
     {Feature::early_data, Built::no, "TLS early data"},

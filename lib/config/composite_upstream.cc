@@ -1,6 +1,7 @@
 // Codecs of addresses, certificates and the settings of upstreams; see composite.h.
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 #include "base/text.h"
 #include "config/composite.h"
@@ -282,33 +283,42 @@ std::string UpstreamHost::print() const {
   return "";
 }
 
+namespace {
+
+struct HashPrefix {
+  std::string_view words;
+  upstream::HashOn on;
+};
+constexpr HashPrefix hash_prefixes[] = {
+    {"header:", upstream::HashOn::header}, {"cookie:", upstream::HashOn::cookie}, {"query:", upstream::HashOn::query}};
+
+}  // namespace
+
 void HashKey::read(const Node& node, Reader& reader) {
-  constexpr std::string_view wanted = "\"client_ip\", \"header:NAME\" or \"cookie:NAME\"";
+  constexpr std::string_view wanted = "\"client_ip\", \"header:NAME\", \"cookie:NAME\", \"query:NAME\" or \"path\"";
   const auto text = read_text(node, reader, wanted);
   if (!text) return;
-  if (*text == "client_ip") {
-    to_.hash_on = upstream::HashOn::client_ip;
+  if (*text == "client_ip" || *text == "path") {
+    to_.hash_on = *text == "path" ? upstream::HashOn::path : upstream::HashOn::client_ip;
     to_.hash_name.clear();
     return;
   }
-  const bool header = text->starts_with("header:");
-  if (!header && !text->starts_with("cookie:")) {
-    return reader.error(node.at, concat({"takes ", wanted}), std::string(nearest(*text, {"client_ip"})));
+  const auto found = std::ranges::find_if(hash_prefixes, [&](const auto& p) { return text->starts_with(p.words); });
+  if (found == std::end(hash_prefixes)) {
+    return reader.error(node.at, concat({"takes ", wanted}), std::string(nearest(*text, {"client_ip", "path"})));
   }
-  const std::string_view name = text->substr(7);
+  const std::string_view name = std::string_view(*text).substr(found->words.size());
   if (const std::string wrong = field_name(name); !wrong.empty())
-    return reader.error(node.at, concat({"names ", text->substr(0, 6), ": ", wrong}));
-  to_.hash_on = header ? upstream::HashOn::header : upstream::HashOn::cookie;
-  to_.hash_name = header ? base::to_lower(name) : std::string(name);
+    return reader.error(node.at, concat({"names ", found->words.substr(0, found->words.size() - 1), ": ", wrong}));
+  to_.hash_on = found->on;
+  to_.hash_name = found->on == upstream::HashOn::header ? base::to_lower(name) : std::string(name);
 }
 
 std::string HashKey::print() const {
-  switch (to_.hash_on) {
-    case upstream::HashOn::client_ip: return "\"client_ip\"";
-    case upstream::HashOn::header: return quoted(concat({"header:", to_.hash_name}));
-    case upstream::HashOn::cookie: return quoted(concat({"cookie:", to_.hash_name}));
-  }
-  return "";
+  if (to_.hash_on == upstream::HashOn::client_ip) return "\"client_ip\"";
+  if (to_.hash_on == upstream::HashOn::path) return "\"path\"";
+  const auto found = std::ranges::find_if(hash_prefixes, [&](const auto& p) { return p.on == to_.hash_on; });
+  return quoted(concat({found->words, to_.hash_name}));
 }
 
 void ExpectedStatus::read(const Node& node, Reader& reader) {

@@ -18,6 +18,7 @@ constexpr Word protocols[] = {{"http/1.1", n(upstream::Protocol::http1)},
                               {"h2", n(upstream::Protocol::http2), Feature::http2},
                               {"auto", n(upstream::Protocol::any), Feature::http2}};
 constexpr Word balances[] = {{"p2c", n(upstream::Balance::p2c)},
+                             {"p2c_ewma", n(upstream::Balance::p2c_ewma)},
                              {"round_robin", n(upstream::Balance::round_robin)},
                              {"least_requests", n(upstream::Balance::least_requests)},
                              {"ring_hash", n(upstream::Balance::ring_hash), Feature::ring_hash}};
@@ -255,12 +256,12 @@ void visit_upstream(Visitor& v, upstream::UpstreamOptions& o) {
        "applications build links from the name the client used"},
       UpstreamHost(o));
   key(v,
-      {"balance", Takes::now, "p2c, round_robin, least_requests, ring_hash",
+      {"balance", Takes::now, "p2c, p2c_ewma, round_robin, least_requests, ring_hash",
        "p2c: the less busy of two drawn by weight follows slow endpoints without herding"},
       Choice(o.balance, balances));
   key(v,
-      {"hash_on", Takes::now, "ring_hash: client_ip, \"header:NAME\", \"cookie:NAME\"", "it is there for every client",
-       Feature::ring_hash},
+      {"hash_on", Takes::now, "ring_hash: client_ip, \"header:NAME\", \"cookie:NAME\", \"query:NAME\", path",
+       "it is there for every client", Feature::ring_hash},
       HashKey(o));
   key(v,
       {"slow_start", Takes::now, "the weight of a new or recovered endpoint grows over this time; 0 = at once",

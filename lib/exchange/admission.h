@@ -10,13 +10,9 @@
 
 namespace sluice::exchange {
 
-// Whose bucket a request draws on: bytes that stand for a client's address (of version 6 its /64, which is what one
-// customer has), the value of a field or a cookie, or nothing for the whole route. All requests of clients that nobody
+// Whose bucket a request draws on: its client (client_key), the value of a field or a cookie, or nothing for the whole route. All requests of clients that nobody
 // knows share one; so do those without the field or the cookie. Views into `client` and `fields`.
 std::string_view rate_key(const route::RateLimit& limit, const Client& client, const http::Fields& fields);
-
-// The value of a cookie (RFC 6265 5.4; HTTP/2 may send them in several fields, RFC 9113 8.2.3); "" if it is not there.
-std::string_view cookie_value(const http::Fields& fields, std::string_view name);
 
 // RateLimit-Policy and RateLimit of a refusal (draft-ietf-httpapi-ratelimit-headers-10).
 void add_rate_fields(http::Fields& to, const RateLimiter& limiter, uint32_t wait_seconds);

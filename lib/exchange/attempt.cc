@@ -53,6 +53,7 @@ void Attempt::on_head(http::Head& head, http::End end) {
     outcome_ = outcome_of(head);
     if (outcome_ == upstream::Outcome::refused) pause_ = pause_of(head, user_.attempt_wall());
     grpc_ = http::is_grpc(head.fields);
+    lease_.head(outcome_);
   }
   if (head.status == 101) lease_.leave_circuit();
   user_.attempt_head(head, end);

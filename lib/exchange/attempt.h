@@ -33,6 +33,7 @@ class Attempt final : public http::Sink, public upstream::Waiter {
   // Leaves the queue, or cancels the stream. Nothing more comes. Idempotent.
   void abandon(const http::Failure& why);
 
+  void request_ended() { lease_.request_ended(); }  // the client has sent all of it
   bool waiting() const { return waiting_; }
   http::Stream* stream() { return stream_; }
   const upstream::Lease& lease() const { return lease_; }

@@ -158,6 +158,7 @@ class Exchange final : public http::Sink,
   base::Micros first_byte_{-1};
   base::Micros queue_{0}, connect_{0}, tls_{0};
   uint64_t bytes_in_ = 0, bytes_out_ = 0;
+  uint64_t ring_key_ = 0;  // of the head as the client sent it; 0 = none
   uint64_t consumed_ = 0;  // of the client's body: credit given back so far
   uint64_t sent_in_try_ = 0;  // of the client's body: what this try's upstream has taken
   http::Failure failure_{};  // why the request did not end well, for the log

@@ -4,6 +4,7 @@
 #include "exchange/access_log.h"
 #include "exchange/exchange.h"
 #include "exchange/local_reply.h"
+#include "exchange/request_key.h"
 #include "http/grpc.h"
 #include "route/rewrite.h"
 
@@ -47,6 +48,7 @@ void Exchange::proxy() {
   if (grpc_)
     deadlines_.set(Limit::call,
                    http::parse_grpc_timeout(head_->fields.value(http::Token::grpc_timeout)).value_or(base::Millis{0}));
+  ring_key_ = ring_key(cluster_->options(), client_, *head_, normal_path_);
   edit_request();
   if (request_ended_) request_ended();
   if (must_hold_back()) return hold_back();
@@ -118,6 +120,7 @@ void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
   want.until = patience();
   want.lane = options().priority;
   want.client = &downstream_->peer();
+  want.key = ring_key_;
   if (!head_->upgrade.empty()) want.upgrade = by_http1_ ? upstream::Upgrade::by_http1 : upstream::Upgrade::by_any;
   attempt_.start(*cluster_, want);
   leave_if_queued();
@@ -197,6 +200,7 @@ void Exchange::bound_replay() {
 void Exchange::request_ended() {
   request_ended_ = true;
   if (answer_ != Answer::none) return;
+  attempt_.request_ended();
   deadlines_.set(Limit::answer, options().timeout);
   if (attempt_.waiting()) attempt_.set_until(patience());
   if (attempt_.stream() != nullptr) deadlines_.set(Limit::one_try, cluster_->options().retry.per_try_timeout);

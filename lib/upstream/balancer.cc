@@ -1,12 +1,20 @@
 // Which tier takes requests, and the full pass when a picker met only unusable endpoints. See balancer.h.
 #include "upstream/balancer.h"
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
 #include "base/check.h"
 
 namespace sluice::upstream {
+namespace {
+
+// How old the count of what is usable may be; with up to `few` endpoints it is taken for each pick.
+constexpr base::Micros usable_for{10'000};
+constexpr std::size_t few = 16;
+
+}  // namespace
 
 Balancer::Balancer(std::uint64_t seed, Turns& turns)
     : random_(seed), turns_(turns), set_(std::make_shared<const EndpointSet>()), picker_(&Picker::of(set_->balance)) {}
@@ -17,6 +25,7 @@ void Balancer::use(EndpointSetPtr set, base::Millis slow_start) {
   picker_ = &Picker::of(set_->balance);
   slow_start_ = slow_start;
   witnesses_.assign(set_->tiers.size(), 0);
+  usable_ = {};
   live_at_ = base::Micros{-1};
 }
 
@@ -56,9 +65,30 @@ bool Balancer::in_use(std::uint32_t i, const Pick& how) {
 
 std::uint32_t Balancer::pick(const Pick& how) {
   if (set_->entries.empty()) return none;
-  const Field field(*set_, how, slow_start_, random_, turns_);
-  const std::uint32_t picked = picker_->pick(field, set_->tiers[live_tier(how.now)]);
-  return picked != none ? picked : full_pass(field);
+  const std::uint32_t tier = live_tier(how.now);
+  const Field now = field(tier, how);
+  const std::uint32_t picked = picker_->pick(now, set_->tiers[tier]);
+  return picked != none ? picked : full_pass(now);
+}
+
+bool Balancer::prefers(std::uint32_t i, const Pick& how) {
+  const std::uint32_t tier = live_tier(how.now);
+  return picker_->prefers(field(tier, how), set_->tiers[tier], i);
+}
+
+Field Balancer::field(std::uint32_t tier, const Pick& how) {
+  return {*set_, how, slow_start_, random_, turns_, usable_weight(tier, how)};
+}
+
+std::uint64_t Balancer::usable_weight(std::uint32_t tier, const Pick& how) {
+  const Tier& of = set_->tiers[tier];
+  if (of.ring.empty()) return 0;
+  const bool fresh = usable_.tier == tier && how.now.count - usable_.at.count < usable_for.count;
+  if (fresh && of.members.size() > few) return usable_.weight;
+  const Field all(*set_, how, slow_start_, random_, turns_, 0);
+  usable_ = {.tier = tier, .at = how.now, .weight = 0};
+  for (const std::uint32_t i : of.members) usable_.weight += all.good(i) ? all.weight(i) : 0;
+  return usable_.weight = std::max<std::uint64_t>(usable_.weight, 1);
 }
 
 // One pass over all, drawing by weight among the best class that has a member: good ones; else those to avoid; else
@@ -75,6 +105,8 @@ std::uint32_t Balancer::full_pass(const Field& field) {
   std::array<Class, classes> best;
   const base::Micros now = field.how().now;
   const std::uint32_t from = live_tier(now);
+  Random of_key(field.how().key);
+  Random& random = field.how().key != 0 ? of_key : random_;  // a key meets the same one as long as nothing changes
   for (std::uint32_t i = 0; i < size(); ++i) {
     const std::uint32_t tier = set_->tier_of[i];
     if (tier < from || !field.healthy(i)) continue;
@@ -83,7 +115,7 @@ std::uint32_t Balancer::full_pass(const Field& field) {
     if (tier < of.tier) of = Class{none, tier, 0};
     const std::uint64_t weight = field.weight(i);
     of.sum += weight;
-    if (random_.next() % of.sum < weight) of.chosen = i;
+    if (random.next() % of.sum < weight) of.chosen = i;
   }
   for (const Class& of : best) {
     if (of.chosen != none) return of.chosen;

@@ -34,6 +34,9 @@ class Balancer {
   enum class Standard : std::uint8_t { good, avoided, aside };
   Standard standard_of(std::uint32_t picked, const Pick& how) const;
   bool meets(Standard standard, std::uint32_t i, std::uint32_t picked, const Pick& how) const;
+  // Is endpoint i, which has become free, as good as any for this request? Under ring_hash not while the key's own is
+  // usable and within its bound.
+  bool prefers(std::uint32_t i, const Pick& how);
   // Is the endpoint's priority in use, or one before it? Others take no request that waits, but one that avoids the
   // last good endpoint of those before.
   bool in_use(std::uint32_t i, const Pick& how);
@@ -54,6 +57,8 @@ class Balancer {
   bool live(std::uint32_t i, base::Micros now) const { return at(i).healthy() && !at(i).aside(now); }
   bool tier_live(std::uint32_t tier, base::Micros now);
   std::uint32_t live_tier(base::Micros now);  // 0 if none is
+  Field field(std::uint32_t tier, const Pick& how);
+  std::uint64_t usable_weight(std::uint32_t tier, const Pick& how);
   std::uint32_t full_pass(const Field& field);
 
   Random random_;
@@ -64,6 +69,12 @@ class Balancer {
   std::vector<std::uint32_t> witnesses_;  // by tier, of its members: was live when last looked at
   std::uint32_t live_tier_ = 0;  // as of live_at_
   base::Micros live_at_{-1};
+  struct Usable {  // ring_hash: the weight of a tier's good endpoints, counted now and then
+    std::uint32_t tier = none;
+    base::Micros at{};
+    std::uint64_t weight = 0;
+  };
+  Usable usable_;
   std::uint64_t full_passes_ = 0;
 };
 

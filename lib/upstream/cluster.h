@@ -28,6 +28,10 @@ class Lease {
   ~Lease();
   // `pause`: it asks not to be asked again for so long; 0 = it does not.
   void done(Outcome outcome, base::Millis pause = {});
+  // For the endpoint's time to head, from the grant or, where that was later, from the request's end: what the client
+  // takes to send it is not the endpoint's. request_ended() before the head, if at all; head() once.
+  void request_ended();
+  void head(Outcome so_far);
   void leave_circuit() { pass_.give_back(); }  // it became a tunnel, which no longer counts
   Endpoint* endpoint() const { return endpoint_; }
 
@@ -35,6 +39,7 @@ class Lease {
   void let_go();
   Endpoint* endpoint_ = nullptr;
   base::Micros since_{};
+  base::Micros asked_{};  // since when the endpoint has all it needs for a head
   bool counted_ = false;
   bool trial_ = false;  // it is the one request that says whether an ejected endpoint is well again
   Circuit::Pass pass_;
@@ -53,7 +58,7 @@ struct Want {
   base::Millis budget{0};  // longest wait; 0 = the pool's acquire_timeout
   base::Micros until{};  // from then on nobody waits for the answer: it gets no place any more; 0 = no such time
   const net::Peer* client = nullptr;  // for proxy_protocol towards the upstream
-  uint64_t hash = 0;  // ring_hash
+  uint64_t key = 0;  // ring_hash: upstream::ring_hash() of what `hash_on` names; 0 = the request has none
   http::Lane lane = http::Lane::normal;  // who goes first of those that wait
   Upgrade upgrade = Upgrade::none;
 };

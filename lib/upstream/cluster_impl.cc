@@ -51,8 +51,14 @@ struct ClusterImpl::Order {
 
 class ClusterImpl::Free final : public Offer {
  public:
-  Free(ClusterImpl& cluster, const Connection& connection, const Endpoint& endpoint)
-      : Offer(Place::ready), cluster_(cluster), connection_(connection), endpoint_(endpoint) {
+  // all: whoever waits; own: whose key has its place here; queued: who has no connect under way.
+  enum class For : std::uint8_t { all, own, queued };
+  Free(ClusterImpl& cluster, const Connection& connection, const Endpoint& endpoint, For whom)
+      : Offer(whom == For::queued ? Place::connect : Place::ready),
+        cluster_(cluster),
+        connection_(connection),
+        endpoint_(endpoint),
+        whom_(whom) {
     const Balancer::Pick pick{cluster_.loop_.now(), cluster_.shared_->panic(), Balancer::none};
     backup_ = endpoint_.in_set() && !cluster_.balancer_.in_use(endpoint_.index(), pick);
     another_ = endpoint_.in_set() && cluster_.balancer_.another_usable(endpoint_.index(), pick);
@@ -63,7 +69,9 @@ class ClusterImpl::Free final : public Offer {
     if (backup_ && !cluster_.balancer_.in_use(endpoint_.index(), cluster_.how(want))) return false;
     if (connection_.used() && cluster_.wants_fresh(want, endpoint_)) return false;
     if (!connection_.only_http1() && cluster_.needs_http1(want, endpoint_)) return false;
-    return want.avoid != &endpoint_ || !another_;
+    if (want.avoid == &endpoint_ && another_) return false;
+    return whom_ != For::own || !endpoint_.in_set() ||
+           cluster_.balancer_.prefers(endpoint_.index(), cluster_.how(want));
   }
 
  private:
@@ -72,6 +80,7 @@ class ClusterImpl::Free final : public Offer {
   const Endpoint& endpoint_;
   bool backup_;
   bool another_;  // usable
+  For whom_;
 };
 
 class ClusterImpl::Kept final : public Offer {
@@ -90,6 +99,11 @@ Balancer::Pick ClusterImpl::how(const Want& want) const {
     for (std::uint32_t i = 0; i < endpoints_.size(); ++i) {
       if (endpoints_[i].get() == want.avoid) pick.avoid = i;
     }
+  }
+  pick.usual_head = service_time_.usual_head();
+  if (want.key != 0) {
+    pick.key = want.key;
+    pick.in_flight = shared_->busy();
   }
   return pick;
 }
@@ -166,7 +180,9 @@ ClusterImpl::Placed ClusterImpl::place(Order& order, Grant& grant) {
   if (placed != Placed::full) return placed;
   const auto n = static_cast<std::uint32_t>(endpoints_.size());
   const Balancer::Standard standard = balancer_.standard_of(chosen, pick);
-  std::uint32_t i = balancer_.random().below(n);
+  // By key: what one endpoint has no room for is spread over the others, each key to the same.
+  std::uint32_t i =
+      order.want.key != 0 ? static_cast<std::uint32_t>(Maglev::mix(order.want.key) % n) : balancer_.random().below(n);
   for (std::uint32_t looked = 0; looked < n; ++looked, i = i + 1 == n ? 0 : i + 1) {
     if (i == chosen || !balancer_.meets(standard, i, chosen, pick)) continue;
     placed = place_at(i, order, grant);
@@ -298,6 +314,7 @@ void ClusterImpl::on_phase(PoolPhase from, PoolPhase to) {
     }
     UNREACHABLE();
   };
+  count_busy((to == PoolPhase::connecting ? 1 : 0) - (from == PoolPhase::connecting ? 1 : 0));
   connections_ += (from == PoolPhase::ended ? 1u : 0u) - (to == PoolPhase::ended ? 1u : 0u);
   if (metrics::Gauge* const g = gauge(from); g != nullptr) g->add(-1);
   if (metrics::Gauge* const g = gauge(to); g != nullptr) g->add(1);
@@ -310,7 +327,21 @@ void ClusterImpl::count_request() {
   tell_load_soon();
 }
 
+void ClusterImpl::on_head(Endpoint& endpoint, base::Micros took, Outcome outcome) {
+  if (set_->balance != Balance::p2c_ewma) return;
+  const bool well = outcome == Outcome::answered;
+  endpoint.shared().note_head(took, well, loop_.now());
+  if (well) service_time_.add_head(took);
+}
+
+// For the bound of ring_hash.
+void ClusterImpl::count_busy(std::int32_t change) {
+  busy_ += static_cast<std::uint32_t>(change);
+  if (by_key()) shared_->tell_busy(worker_, busy_);
+}
+
 void ClusterImpl::on_lease(std::int32_t change) {
+  count_busy(change);
   change > 0 ? load_.began(loop_.now()) : load_.ended(loop_.now());
   tell_load_soon();
 }
@@ -356,7 +387,13 @@ Waiter* ClusterImpl::next_for(Connection& connection) {
     return waiter != nullptr && !waiter->past(loop_.now()) ? waiter : nullptr;
   }
   if (queue_.empty()) return nullptr;
-  return queue_.next_for(Free{*this, connection, connection.endpoint()});
+  const auto next = [&](Free::For whom) {
+    return queue_.next_for(Free{*this, connection, connection.endpoint(), whom});
+  };
+  if (!by_key()) return next(Free::For::all);
+  // First whose key has its place here; a place that none of them wants is not kept from those who only wait.
+  Waiter* const own = next(Free::For::own);
+  return own != nullptr ? own : next(Free::For::queued);
 }
 
 Waiter* ClusterImpl::next_for_connect(const Endpoint& endpoint, Avoided avoided) {

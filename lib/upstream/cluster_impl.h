@@ -158,6 +158,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void on_lease(std::int32_t change) override;
   void on_request_ended(Endpoint& endpoint) override;
   void on_outcome(Endpoint& endpoint, const Report& report) override;
+  void on_head(Endpoint& endpoint, base::Micros took, Outcome outcome) override;
   void on_unused() override;
   // WaitQueue::User
   void on_queue_work() override { loop_.run_later(*this); }
@@ -167,6 +168,8 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void run() override;
 
   Balancer::Pick how(const Want& want) const;
+  bool by_key() const { return set_ != nullptr && set_->balance == Balance::ring_hash; }
+  void count_busy(std::int32_t change);
   bool wants_fresh(const Want& want, const Endpoint& endpoint) const;
   bool needs_http1(const Want& want, const Endpoint& endpoint) const;
   Placed place(Order& order, Grant& grant);
@@ -227,6 +230,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   EndpointSetPtr set_;
   base::Micros announced_{};  // what announce_waiting() was last told
   SharedUpstream::Own announced_own_ = SharedUpstream::Own::some;
+  std::uint32_t busy_ = 0;  // requests in flight and connects under way of this worker
   std::uint32_t connections_ = 0;  // of this worker, connecting ones too
   LoadMeter load_;
   base::Micros judged_at_{-1};  // multiplexes_ is as of this turn

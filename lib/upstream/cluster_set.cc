@@ -93,6 +93,7 @@ void ClusterImpl::set_endpoints(EndpointSetPtr set, http::CloseCause why) {
     endpoints_.push_back(std::move(kept));
   }
   balancer_.use(set_, options_->slow_start);
+  count_busy(0);
   for (auto& [shared, endpoint] : known) {
     if (endpoint == nullptr) continue;   // kept
     endpoint->orphan_dials([this](Waiter& w) { queue_.set_undialled(w); });

@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "upstream/maglev.h"
 #include "upstream/options.h"
 #include "upstream/weights.h"
 
@@ -25,6 +26,7 @@ struct Tier {
   std::vector<std::uint32_t> members;
   AliasTable by_weight;  // over members
   std::vector<std::uint32_t> sequence;  // round_robin: whose turn follows whose
+  Maglev ring;  // ring_hash: whose a key is
 };
 
 struct EndpointSet {

@@ -19,7 +19,7 @@ namespace sluice::upstream {
 enum class Protocol : std::uint8_t { http1, http2, any };
 
 // `balance`.
-enum class Balance : std::uint8_t { p2c, round_robin, least_requests, ring_hash };
+enum class Balance : std::uint8_t { p2c, p2c_ewma, round_robin, least_requests, ring_hash };
 
 // `host`: what Host or :authority carries. `literal` takes UpstreamOptions::host_name.
 enum class HostMode : std::uint8_t { preserve, endpoint, literal };
@@ -27,8 +27,8 @@ enum class HostMode : std::uint8_t { preserve, endpoint, literal };
 // Weights are relative.
 inline constexpr std::uint32_t weight_max = 65'535;
 
-// `hash_on`: what ring_hash hashes; `header` and `cookie` take UpstreamOptions::hash_name.
-enum class HashOn : std::uint8_t { client_ip, header, cookie };
+// `hash_on`: what ring_hash hashes; `header`, `cookie` and `query` take UpstreamOptions::hash_name.
+enum class HashOn : std::uint8_t { client_ip, header, cookie, query, path };
 
 // One endpoint. As the configuration states it: `name` is the text as written ("127.0.0.1:3000", "unix:/run/app.sock",
 // "app.internal:80") and `address` is empty for a name that DNS must resolve. As discovery found it: `name` is the

@@ -2,6 +2,7 @@
 #include "upstream/picker.h"
 
 #include "base/check.h"
+#include "upstream/picker_ring.h"
 
 namespace sluice::upstream {
 
@@ -23,9 +24,12 @@ std::uint32_t Field::draw_good(const Tier& tier, std::uint32_t other_than) const
   return ramping;
 }
 
+bool Picker::prefers(const Field& /*field*/, const Tier& /*tier*/, std::uint32_t /*i*/) const { return true; }
+
 namespace {
 
-// The lighter of two drawn by weight.
+// The better of two drawn by weight.
+template <bool (Field::*better)(std::uint32_t, std::uint32_t) const>
 class TwoChoices final : public Picker {
  public:
   std::uint32_t pick(const Field& field, const Tier& tier) const override {
@@ -34,11 +38,11 @@ class TwoChoices final : public Picker {
     if (first == no_endpoint || members.size() == 1) return first;
     if (members.size() > 2) {
       const std::uint32_t second = field.draw_good(tier, first);
-      return second != no_endpoint && field.lighter(second, first) ? second : first;
+      return second != no_endpoint && (field.*better)(second, first) ? second : first;
     }
     // Of two there is nothing to draw: a heavy one would be drawn again and again.
     const std::uint32_t other = first == members[0] ? members[1] : members[0];
-    return field.good(other) && field.lighter(other, first) ? other : first;
+    return field.good(other) && (field.*better)(other, first) ? other : first;
   }
 };
 
@@ -80,18 +84,21 @@ class Least final : public Picker {
   }
 };
 
-constexpr TwoChoices two_choices;
+constexpr TwoChoices<&Field::lighter> by_load;
+constexpr TwoChoices<&Field::quicker> by_time;
 constexpr InTurn in_turn;
 constexpr Least least;
+constexpr RingHash by_key;
 
 }  // namespace
 
 const Picker& Picker::of(Balance balance) {
   switch (balance) {
-    case Balance::p2c: return two_choices;
+    case Balance::p2c: return by_load;
+    case Balance::p2c_ewma: return by_time;
     case Balance::round_robin: return in_turn;
     case Balance::least_requests: return least;
-    case Balance::ring_hash: break;
+    case Balance::ring_hash: return by_key;
   }
   UNREACHABLE();
 }

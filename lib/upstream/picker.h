@@ -21,6 +21,9 @@ struct Pick {
   bool panic = false;  // health bits and ejections are ignored
   std::uint32_t avoid = no_endpoint;  // taken only if nothing else is usable
   base::Micros half_life = ServiceTime{}.half_life();  // of what failures count as load
+  float usual_head = 0;  // p2c_ewma: microseconds to a head, for endpoints without a measure; 0 = not known
+  std::uint64_t key = 0;  // ring_hash: of the request (upstream::ring_hash()); 0 = it has none
+  std::uint32_t in_flight = 0;  // ring_hash: requests and connects of all workers here, this one not counted
 };
 
 // Slow start: an endpoint that is new or has recovered begins with this share of its weight (with none it would never
@@ -33,8 +36,10 @@ class Field {
  public:
   static constexpr std::uint32_t draws_most = 8;  // redraws that may meet an unusable endpoint before the full pass
 
-  Field(const EndpointSet& set, const Pick& how, base::Micros slow_start, Random& random, Turns& turns)
-      : set_(set), how_(how), slow_start_(slow_start), random_(random), turns_(turns) {}
+  // `usable_weight`: of the tier's endpoints that are good, shares counted; 0 where the set has no ring.
+  Field(const EndpointSet& set, const Pick& how, base::Micros slow_start, Random& random, Turns& turns,
+        std::uint64_t usable_weight)
+      : set_(set), how_(how), slow_start_(slow_start), random_(random), turns_(turns), usable_weight_(usable_weight) {}
 
   const Pick& how() const { return how_; }
   Random& random() const { return random_; }
@@ -45,9 +50,18 @@ class Field {
   // Percent of its weight that it takes now.
   std::uint32_t share(std::uint32_t i) const { return slow_start_.count == 0 ? full_share : ramp(i); }
   std::uint64_t weight(std::uint32_t i) const { return std::uint64_t{set_.entries[i].weight} * share(i); }
+  std::uint64_t usable_weight() const { return usable_weight_; }
   std::uint64_t load(std::uint32_t i) const { return at(i).load_units(how_.now, how_.half_life); }
   // Less load per weight, failures included?
   bool lighter(std::uint32_t a, std::uint32_t b) const { return load(a) * weight(b) < load(b) * weight(a); }
+
+  // Will a request be answered sooner there, by the time to head of both and what each has to do?
+  bool quicker(std::uint32_t a, std::uint32_t b) const {
+    const float time_a = head_time(a);
+    const float time_b = head_time(b);
+    const auto work = [this](std::uint32_t i) { return static_cast<float>(load(i) + SharedEndpoint::load_unit); };
+    return time_a * work(a) * static_cast<float>(weight(b)) < time_b * work(b) * static_cast<float>(weight(a));
+  }
 
   std::uint32_t draw(const Tier& tier) const { return tier.members[tier.by_weight.draw(random_)]; }
   // Does a draw by full weights stand, as it may ramp? Half of the draws of one at half of its weight do.
@@ -55,23 +69,36 @@ class Field {
     const std::uint32_t its = share(i);
     return its >= full_share || random_.below(full_share) < its;
   }
+  // The same for a key: always the same keys, and more of them while its share grows.
+  bool stands(std::uint32_t i, std::uint64_t key) const {
+    const std::uint32_t its = share(i);
+    return its >= full_share || Maglev::mix(key ^ Maglev::mix(i)) % full_share < its;
+  }
   // By weight, a good one; no_endpoint: draws_most draws met none.
   std::uint32_t draw_good(const Tier& tier, std::uint32_t other_than) const;
 
  private:
   std::uint32_t ramp(std::uint32_t i) const;
+  float head_time(std::uint32_t i) const {
+    const float own = at(i).head_time().faded(how_.now);
+    return std::max(own > 0 ? own : how_.usual_head, 1.0f);
+  }
 
   const EndpointSet& set_;
   const Pick& how_;
   base::Micros slow_start_;
   Random& random_;
   Turns& turns_;
+  std::uint64_t usable_weight_;
 };
 
 class Picker {
  public:
   // A good endpoint, or no_endpoint: it met only others (the balancer then looks at all).
   virtual std::uint32_t pick(const Field& field, const Tier& tier) const = 0;
+
+  // Is endpoint i, which has become free, as good as any for this request, or does it wait for its own?
+  virtual bool prefers(const Field& field, const Tier& tier, std::uint32_t i) const;
 
   static const Picker& of(Balance balance);
 

@@ -27,6 +27,7 @@ http::CloseCause cause_of(const DialFailure& why) {
 Lease::Lease(Endpoint& endpoint, Circuit::Pass pass)
     : endpoint_(&endpoint),
       since_(endpoint.now()),
+      asked_(since_),
       counted_(true),
       trial_(endpoint.take_trial()),
       pass_(std::move(pass)) {
@@ -37,6 +38,7 @@ Lease::Lease(Endpoint& endpoint, Circuit::Pass pass)
 Lease::Lease(Lease&& o) noexcept
     : endpoint_(std::exchange(o.endpoint_, nullptr)),
       since_(o.since_),
+      asked_(o.asked_),
       counted_(std::exchange(o.counted_, false)),
       trial_(o.trial_),
       pass_(std::move(o.pass_)) {}
@@ -46,6 +48,7 @@ Lease& Lease::operator=(Lease&& o) noexcept {
     let_go();
     endpoint_ = std::exchange(o.endpoint_, nullptr);
     since_ = o.since_;
+    asked_ = o.asked_;
     counted_ = std::exchange(o.counted_, false);
     trial_ = o.trial_;
     pass_ = std::move(o.pass_);
@@ -54,6 +57,14 @@ Lease& Lease::operator=(Lease&& o) noexcept {
 }
 
 Lease::~Lease() { let_go(); }
+
+void Lease::request_ended() {
+  if (counted_) asked_ = endpoint_->now();
+}
+
+void Lease::head(Outcome so_far) {
+  if (counted_) endpoint_->head_came(so_far, asked_);
+}
 
 void Lease::done(Outcome outcome, base::Millis pause) {
   if (!counted_) return;

@@ -66,6 +66,7 @@ class PoolHost {
   virtual void on_lease(std::int32_t change) = 0;  // requests in flight, +1 or -1
   virtual void on_request_ended(Endpoint& endpoint) = 0;  // one less counts towards max_in_flight
   virtual void on_outcome(Endpoint& endpoint, const Report& report) = 0;  // what it means for the endpoint's standing
+  virtual void on_head(Endpoint& endpoint, base::Micros took, Outcome outcome) = 0;  // of an answer that has begun
   virtual void on_unused() = 0;  // an endpoint that left the set is held by nothing any more
 
  protected:
@@ -236,6 +237,7 @@ class Endpoint {
   bool claim_trial();  // false: another one is the trial
   bool take_trial() { return std::exchange(trial_claimed_, false); }
   void leave_trial();  // nobody took it
+  void head_came(Outcome outcome, base::Micros since) { host_.on_head(*this, now() - since, outcome); }
   base::Micros now() const;
 
   // A connect to it failed, through its own doing. Until it answers a request it is known to fail: who takes it all the

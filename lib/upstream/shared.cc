@@ -106,6 +106,7 @@ SharedUpstream::SharedUpstream(std::string name, std::uint32_t workers, std::uin
     : name_(std::move(name)),
       workers_(workers),
       announcements_(std::make_unique<Announcement[]>(workers)),
+      busy_(std::make_unique<Busy[]>(workers)),
       turns_(first_turn),
       retries_(workers),
       advisor_(workers),
@@ -169,6 +170,12 @@ Capacity SharedUpstream::capacity(const EndpointSet& set, std::uint32_t max_conn
     const std::uint32_t streams = std::max(e.endpoint->stream_limit().load(std::memory_order_relaxed), 1u);
     all.requests += static_cast<double>(max_connections) * streams;
   }
+  return all;
+}
+
+std::uint32_t SharedUpstream::busy() const {
+  std::uint32_t all = 0;
+  for (std::uint32_t w = 0; w < workers_; ++w) all += busy_[w].count.load(std::memory_order_relaxed);
   return all;
 }
 

@@ -18,6 +18,7 @@
 #include "upstream/circuit.h"
 #include "upstream/ejections.h"
 #include "upstream/endpoint_set.h"
+#include "upstream/head_time.h"
 #include "upstream/load.h"
 #include "upstream/options.h"
 #include "upstream/retry_budget.h"
@@ -88,6 +89,15 @@ class alignas(64) SharedEndpoint {
   // Load and penalty, in 1 / load_unit of a request.
   std::uint64_t load_units(base::Micros now, base::Micros half_life) const {
     return std::uint64_t{load()} * load_unit + penalty(now, half_life);
+  }
+
+  // Time to the head of an answer, written under p2c_ewma alone: all workers' answers make one measure, so who is asked
+  // seldom is known as soon as one of them asked. Two that write at once may lose one answer of many.
+  HeadTime head_time() const { return head_time_.load(std::memory_order_relaxed); }
+  void note_head(base::Micros took, bool well, base::Micros now) {
+    const HeadTime before = head_time();
+    if (const HeadTime after = before.after(took, well, now); !(after == before))
+      head_time_.store(after, std::memory_order_relaxed);
   }
 
   // Its standing. What changes nothing writes nothing: a request that a healthy endpoint answers reads one word.
@@ -164,6 +174,8 @@ class alignas(64) SharedEndpoint {
   std::atomic<std::int64_t> race_at_{0};
   std::atomic<std::int64_t> ramp_since_{0};
   std::atomic<Penalty> penalty_{};
+  static_assert(std::atomic<HeadTime>::is_always_lock_free);
+  std::atomic<HeadTime> head_time_{};
   std::atomic<std::uint32_t> connections_{0};
   std::atomic<std::uint32_t> tunnels_{0};
   std::atomic<std::uint64_t> spares_{0};
@@ -245,6 +257,12 @@ class SharedUpstream {
   const Circuit& circuit() const { return circuit_; }
   ServiceRate& service_rate() { return service_rate_; }
 
+  // ring_hash: requests and connects of `worker`, told by that worker; and those of all.
+  void tell_busy(std::uint32_t worker, std::uint32_t busy) {
+    busy_[worker].count.store(busy, std::memory_order_relaxed);
+  }
+  std::uint32_t busy() const;
+
   bool enter_queue(std::uint32_t max_waiting);  // false: full
   void count_waiting() { waiting_.fetch_add(1, std::memory_order_relaxed); }  // past the limit: it was let in before
   void leave_queue() { waiting_.fetch_sub(1, std::memory_order_relaxed); }
@@ -265,12 +283,17 @@ class SharedUpstream {
     std::atomic<std::int64_t> since{0};  // microseconds; the lowest bit is Own::bare
   };
 
+  struct alignas(64) Busy {
+    std::atomic<std::uint32_t> count{0};
+  };
+
   std::string name_;
   std::uint32_t workers_;
   // Read by every pick or release, written when something changes.
   Ejections ejections_;
   std::atomic<std::uint32_t> waiting_workers_{0};
   std::unique_ptr<Announcement[]> announcements_;
+  std::unique_ptr<Busy[]> busy_;
   // Written by requests that wait at the caps, and only by those: max_waiting holds to the request.
   alignas(64) std::atomic<std::uint32_t> waiting_{0};
   Turns turns_;

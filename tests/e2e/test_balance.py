@@ -46,7 +46,7 @@ def send_all(sluice, total):
     assert not any(t.is_alive() for t in threads) and not errors, errors
 
 
-@pytest.mark.parametrize("balance", ["p2c", "least_requests", "round_robin"])
+@pytest.mark.parametrize("balance", ["p2c", "p2c_ewma", "least_requests", "round_robin", "ring_hash"])
 @pytest.mark.parametrize("status", ["500 Internal Server Error", "429 Too Many Requests"])
 def test_what_fails_at_once_gets_no_more_than_its_share(start, status, balance):
     total = max(1200, int(3000 * scale()))

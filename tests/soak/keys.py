@@ -76,7 +76,8 @@ OUTLIER = {
 CIRCUIT = {"max_requests": ["0", "100000"]}
 SPREAD = {
     "host": ['"preserve"', '"app.internal"'],
-    "balance": ['"p2c"', '"round_robin"', '"least_requests"'],
+    "balance": ['"p2c"', '"p2c_ewma"', '"round_robin"', '"least_requests"', '"ring_hash"'],
+    "hash_on": ['"client_ip"', '"path"', '"query:key"', '"cookie:session"', '"header:x-key"'],
     "slow_start": ['"0s"', '"1s"'],
     "panic_threshold": ["50", "0", "100"],
     "server_limit": ["0", "1000"],

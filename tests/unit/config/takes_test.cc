@@ -47,6 +47,7 @@ const std::map<std::string, std::string, std::less<>> others = {
     {"upstream.protocol", "\"h2\""},
     {"upstream.host", "\"endpoint\""},
     {"upstream.balance", "\"round_robin\""},
+    {"upstream.hash_on", "\"query:user\""},
     {"upstream.source_addresses", "[\"127.0.0.1\"]"},
     {"upstream.proxy_protocol", "\"v1\""},
     {"upstream.tls.server_name", "\"app.test\""},

@@ -118,6 +118,7 @@ TEST_CASE("true and false") {
 TEST_CASE("words of a closed list") {
   CHECK(good(in_upstream("balance = \"round_robin\"")).upstreams[0].balance == upstream::Balance::round_robin);
   CHECK_HAS(bad(in_upstream("balance = \"round-robin\"")), "did you mean \"round_robin\"?");
+  CHECK(good(in_upstream("balance = \"p2c_ewma\"")).upstreams[0].balance == upstream::Balance::p2c_ewma);
   CHECK_HAS(bad(in_upstream("balance = 1")), "balance takes text in quotes, not a number");
   CHECK_HAS(bad(in_listener("protocols = []")), "protocols must name at least one");
   CHECK_HAS(bad(in_listener("protocols = [\"http/1.1\", \"http/1.1\"]")), "protocols is named twice");

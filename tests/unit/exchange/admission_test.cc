@@ -1,5 +1,6 @@
 // Whose bucket a request draws on: keys of addresses, fields and cookies.
 #include "exchange/admission.h"
+#include "exchange/request_key.h"
 
 #include "base/arena.h"
 

@@ -201,7 +201,7 @@ TEST_CASE("least_requests looks at all of a few, and spreads ties") {
 }
 
 TEST_CASE("what is down, set aside or avoided is passed over while there is another") {
-  for (const Balance kind : {Balance::p2c, Balance::round_robin, Balance::least_requests}) {
+  for (const Balance kind : {Balance::p2c, Balance::p2c_ewma, Balance::round_robin, Balance::least_requests}) {
     CAPTURE(static_cast<int>(kind));
     Field f({1, 1, 1}, kind);
     f.shared.set_health(f.at(0), Health::down);
@@ -260,7 +260,7 @@ TEST_CASE("a reload of `balance` alone makes the other tables; the endpoints, wi
 }
 
 TEST_CASE("slow start in every picker: a tenth at first, half at half time, all in the end; nobody builds a table") {
-  for (const Balance kind : {Balance::p2c, Balance::round_robin, Balance::least_requests}) {
+  for (const Balance kind : {Balance::p2c, Balance::p2c_ewma, Balance::round_robin, Balance::least_requests}) {
     CAPTURE(static_cast<int>(kind));
     Field f({2, 1, 1}, kind);
     f.balancer.use(f.set, base::Millis{10'000});
@@ -280,7 +280,7 @@ TEST_CASE("slow start in every picker: a tenth at first, half at half time, all 
 }
 
 TEST_CASE("slow start: where all begin anew together they share alike, and draws decide") {
-  for (const Balance kind : {Balance::p2c, Balance::round_robin, Balance::least_requests}) {
+  for (const Balance kind : {Balance::p2c, Balance::p2c_ewma, Balance::round_robin, Balance::least_requests}) {
     CAPTURE(static_cast<int>(kind));
     Field f(std::vector<std::uint32_t>(20, 1), kind);
     f.balancer.use(f.set, base::Millis{10'000});
@@ -300,7 +300,7 @@ TEST_CASE("an empty set picks nothing") {
 
 // Cost as a count, not as time: a pick looks at draws_most + 1 endpoints at most twice, unless a full pass is needed.
 TEST_CASE("a thousand endpoints, a tenth of them down: draws decide, and stay fair") {
-  for (const Balance kind : {Balance::p2c, Balance::round_robin, Balance::least_requests}) {
+  for (const Balance kind : {Balance::p2c, Balance::p2c_ewma, Balance::round_robin, Balance::least_requests}) {
     CAPTURE(static_cast<int>(kind));
     Field f(std::vector<std::uint32_t>(1'000, 1), kind);
     for (std::size_t i = 0; i < 1'000; i += 10) f.shared.set_health(f.at(i), Health::down);

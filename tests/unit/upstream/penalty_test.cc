@@ -24,6 +24,7 @@ struct Story {
   std::uint32_t clients = 12;
   base::Micros service{20'000};
   std::uint64_t seed = 1;
+  std::uint32_t keys = 0;  // ring_hash: that many different ones
 };
 
 std::vector<std::uint32_t> shares(const Story& story, std::uint32_t requests) {
@@ -47,7 +48,11 @@ std::vector<std::uint32_t> shares(const Story& story, std::uint32_t requests) {
   std::multimap<std::int64_t, Request> ends;
   base::Micros now = start;
   const auto send = [&] {
-    const std::uint32_t i = balancer.pick({now, false, Balancer::none, usual.half_life()});
+    const std::uint32_t i = balancer.pick({.now = now,
+                                           .half_life = usual.half_life(),
+                                           .usual_head = usual.usual_head(),
+                                           .key = story.keys == 0 ? 0 : Maglev::mix(1 + random.below(story.keys)),
+                                           .in_flight = static_cast<std::uint32_t>(ends.size())});
     ++counts[i];
     set->entries[i].endpoint->begin_request();
     const auto took = static_cast<std::int64_t>(
@@ -62,6 +67,8 @@ std::vector<std::uint32_t> shares(const Story& story, std::uint32_t requests) {
     ends.erase(next);
     SharedEndpoint& endpoint = *set->entries[done.at].endpoint;
     endpoint.end_request();
+    endpoint.note_head(now - done.since, done.at != failing, now);
+    if (done.at != failing) usual.add_head(now - done.since);
     if (done.at == failing) {
       endpoint.penalise(now, usual.half_life());
     } else {
@@ -73,14 +80,16 @@ std::vector<std::uint32_t> shares(const Story& story, std::uint32_t requests) {
 }
 
 TEST_CASE("an endpoint that fails at once gets no more than its share") {
-  for (const Balance kind : {Balance::p2c, Balance::least_requests, Balance::round_robin}) {
+  for (const Balance kind :
+       {Balance::p2c, Balance::p2c_ewma, Balance::least_requests, Balance::round_robin, Balance::ring_hash}) {
     for (const std::uint32_t clients : {1u, 2u, 4u, 12u, 60u}) {
       for (const std::int64_t service : {1'000, 20'000, 500'000}) {
         for (const std::uint64_t seed : {1u, 2u, 3u}) {
           CAPTURE(static_cast<int>(kind));
           CAPTURE(clients);
           CAPTURE(service);
-          const std::vector<std::uint32_t> got = shares({kind, clients, base::Micros{service}, seed}, 6'000);
+          const std::vector<std::uint32_t> got =
+              shares({kind, clients, base::Micros{service}, seed, kind == Balance::ring_hash ? 5'000u : 0u}, 6'000);
           CHECK(got[0] <= 6'000 * 35 / 100);
           CHECK(got[0] > 0);  // asked now and then: it may be well again
         }

@@ -39,7 +39,7 @@ struct Tiers {
 };
 
 TEST_CASE("only the lowest priority is used, whatever the order of the set, and its weights count") {
-  for (const Balance kind : {Balance::p2c, Balance::round_robin, Balance::least_requests}) {
+  for (const Balance kind : {Balance::p2c, Balance::p2c_ewma, Balance::round_robin, Balance::least_requests}) {
     CAPTURE(static_cast<int>(kind));
     Tiers t({spec(1, 20), spec(2, 10, 3), spec(3, 30), spec(4, 10, 1)}, kind);
     const std::vector<int> counts = t.picks();
@@ -51,7 +51,7 @@ TEST_CASE("only the lowest priority is used, whatever the order of the set, and 
 }
 
 TEST_CASE("the next priority takes over when all of one are unusable, and gives back at the first that recovers") {
-  for (const Balance kind : {Balance::p2c, Balance::round_robin, Balance::least_requests}) {
+  for (const Balance kind : {Balance::p2c, Balance::p2c_ewma, Balance::round_robin, Balance::least_requests}) {
     CAPTURE(static_cast<int>(kind));
     Tiers t({spec(1, 1), spec(2, 1), spec(3, 2), spec(4, 2), spec(5, 3)}, kind);
     t.shared.set_health(t.at(0), Health::down);
