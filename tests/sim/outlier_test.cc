@@ -19,7 +19,7 @@ enum class How : std::uint8_t { well, error_500, gateway_502, gateway_503, reset
 class Origins {
  public:
   explicit Origins(unsigned n, const std::string& outlier = "", const std::string& more = "")
-      : n_(n), rig(toml(n, outlier, more)) {
+      : rig(toml(n, outlier, more)) {
     for (unsigned i = 0; i < n; ++i) set(i, How::well);
   }
   ~Origins() { rig.network.hush(); }
@@ -75,7 +75,6 @@ class Origins {
     }
   }
 
-  unsigned n_;
   std::array<How, 8> how_{};
 
  public:
