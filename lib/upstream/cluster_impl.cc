@@ -331,7 +331,7 @@ void ClusterImpl::on_head(Endpoint& endpoint, base::Micros took, Outcome outcome
   if (set_->balance != Balance::p2c_ewma) return;
   const bool well = outcome == Outcome::answered;
   endpoint.shared().note_head(took, well, loop_.now());
-  if (well) service_time_.add_head(took);
+  if (well) service_time_.add_head(endpoint.shared().head_time().micros);
 }
 
 // For the bound of ring_hash.

@@ -17,11 +17,9 @@ class ServiceTime {
   static constexpr base::Micros most{10'000'000};  // a tunnel of hours counts as this
   void add(base::Micros took) { usual_ += (std::clamp(took.count, least.count, most.count) - usual_) / 8; }
   base::Micros usual() const { return base::Micros{usual_}; }
-  // Times to the head of answers, of one in 32; 0 = none yet. Where an endpoint without a measure begins (p2c_ewma).
-  void add_head(base::Micros took) {
-    const auto micros = static_cast<float>(std::min(took.count, most.count));
-    usual_head_ += usual_head_ == 0 ? micros : (micros - usual_head_) / 32;
-  }
+  // The measure (HeadTime) of who has just answered, in microseconds, averaged over about 32; 0 = none yet. What an
+  // endpoint without a measure counts as under p2c_ewma: as the others are measured, by their peaks, not as they are.
+  void add_head(float micros) { usual_head_ += usual_head_ == 0 ? micros : (micros - usual_head_) / 32; }
   float usual_head() const { return usual_head_; }
   // Something that decays by half in this time weighs, over all time, as much as if it stayed whole for usual().
   base::Micros half_life() const { return base::Micros{usual_ * 693 / 1'000}; }

@@ -68,7 +68,7 @@ std::vector<std::uint32_t> shares(const Story& story, std::uint32_t requests) {
     SharedEndpoint& endpoint = *set->entries[done.at].endpoint;
     endpoint.end_request();
     endpoint.note_head(now - done.since, done.at != failing, now);
-    if (done.at != failing) usual.add_head(now - done.since);
+    if (done.at != failing) usual.add_head(endpoint.head_time().micros);
     if (done.at == failing) {
       endpoint.penalise(now, usual.half_life());
     } else {
