@@ -76,6 +76,12 @@ void visit_pool(Visitor& v, upstream::PoolOptions& o) {
        "2 ms instead of a second"},
       Duration(o.queue_interval, above_zero));
   key(v,
+      {"max_client_share", Takes::now,
+       "percent of the connections in use that requests of one client address (IPv6: its /64) may have while others "
+       "wait, and only then; 100 = no limit",
+       "one client alone has them all; a second one gets answers beside it"},
+      Number(o.max_client_share, 1, 100));
+  key(v,
       {"connect_timeout", Takes::now,
        "TCP and TLS together; a connection of HTTP/2 that is asked whether it lives has as long",
        "within a data centre a connect takes a millisecond; a lost SYN is sent again after one second"},

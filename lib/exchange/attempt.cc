@@ -30,6 +30,7 @@ void Attempt::abandon(const http::Failure& why) {
     stream_ = nullptr;
     stream->cancel(why);
   }
+  over();
   lease_.done(outcome_, pause_);  // a head that said it stands, whoever leaves now
 }
 
@@ -55,7 +56,7 @@ void Attempt::on_head(http::Head& head, http::End end) {
     grpc_ = http::is_grpc(head.fields);
     lease_.head(outcome_);
   }
-  if (head.status == 101) lease_.leave_circuit();
+  if (head.status == 101) lease_.became_tunnel();
   user_.attempt_head(head, end);
 }
 
@@ -75,6 +76,7 @@ void Attempt::on_malformed(http::Head&, const http::Failure&) { UNREACHABLE(); }
 
 void Attempt::on_closed(const http::Failure& why) {
   stream_ = nullptr;
+  over();
   if (why.clean()) {
     lease_.done(outcome_, pause_);
     user_.attempt_done();

@@ -20,6 +20,8 @@ class Attempt final : public http::Sink, public upstream::Waiter {
     virtual void attempt_failed(const http::Failure& why, const upstream::Endpoint* endpoint) = 0;
     virtual void attempt_done() = 0;
     virtual base::Micros attempt_wall() = 0;  // the time of day
+    virtual base::Micros attempt_stalled_since() const = 0;  // see Waiter::stalled_since()
+    virtual void attempt_gives_way() = 0;
 
    protected:
     ~User() = default;
@@ -43,6 +45,8 @@ class Attempt final : public http::Sink, public upstream::Waiter {
  private:
   void on_stream(upstream::Grant&& grant) override;
   void on_refused(const http::Failure& why, const upstream::Endpoint* endpoint) override;
+  base::Micros stalled_since() const override { return user_.attempt_stalled_since(); }
+  void on_give_way() override { user_.attempt_gives_way(); }
   void on_head(http::Head& head, http::End end) override;
   void on_body(net::ByteQueue&& bytes, http::End end) override;
   void on_trailers(http::Fields& trailers) override;

@@ -224,6 +224,7 @@ void Exchange::on_malformed(http::Head& head, const Failure& why) {
 void Exchange::on_sent(size_t bytes) {
   bytes_out_ += bytes;
   moved();
+  taken_at_ = last_byte_;
   if (attempt_.stream() != nullptr) attempt_.stream()->consume(bytes);
 }
 

@@ -74,6 +74,8 @@ class Exchange final : public http::Sink,
   void attempt_failed(const http::Failure& why, const upstream::Endpoint* endpoint) override;
   void attempt_done() override;
   base::Micros attempt_wall() override { return env_.loop.wall(); }
+  base::Micros attempt_stalled_since() const override;
+  void attempt_gives_way() override;
   void on_deadline(Limit which) override;
   void reclaim() noexcept override { home_.recycle(this); }
 
@@ -146,6 +148,7 @@ class Exchange final : public http::Sink,
   net::ByteQueue held_body_;  // request body kept until it has a stream, and for a further try
   const http::Fields* trailers_ = nullptr;  // request trailers, kept likewise
   Client client_{};
+  uint32_t client_mark_ = 0;  // see upstream::client_mark()
   RequestIds ids_{};
   std::string_view normal_path_{};  // as the route matched it
   std::string_view upstream_target_{};  // path and query as they go upstream
@@ -159,6 +162,8 @@ class Exchange final : public http::Sink,
   base::Micros queue_{0}, connect_{0}, tls_{0};
   uint64_t bytes_in_ = 0, bytes_out_ = 0;
   uint64_t ring_key_ = 0;  // of the head as the client sent it; 0 = none
+  uint64_t bytes_offered_ = 0;  // of the answer to the client, which took bytes_out_ of them
+  base::Micros taken_at_{};  // when it took the last ones, or was offered the first of those it did not
   uint64_t consumed_ = 0;  // of the client's body: credit given back so far
   uint64_t sent_in_try_ = 0;  // of the client's body: what this try's upstream has taken
   http::Failure failure_{};  // why the request did not end well, for the log

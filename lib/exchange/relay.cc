@@ -45,6 +45,7 @@ void Exchange::proxy() {
   upstream_index_ = route::pick_target(options(), env_.random.next());
   cluster_ = &site_.cluster(upstream_index_);
   cluster_->count_request();
+  client_mark_ = upstream::client_mark(client_.address);
   if (grpc_)
     deadlines_.set(Limit::call,
                    http::parse_grpc_timeout(head_->fields.value(http::Token::grpc_timeout)).value_or(base::Millis{0}));
@@ -119,6 +120,7 @@ void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
   want.budget = options().wait_budget;
   want.until = patience();
   want.lane = options().priority;
+  want.client_mark = client_mark_;
   want.client = &downstream_->peer();
   want.key = ring_key_;
   if (!head_->upgrade.empty()) want.upgrade = by_http1_ ? upstream::Upgrade::by_http1 : upstream::Upgrade::by_any;
@@ -307,6 +309,8 @@ void Exchange::release_request() {
 
 void Exchange::attempt_body(net::ByteQueue&& bytes, End end) {
   moved();
+  if (bytes_offered_ == bytes_out_) taken_at_ = last_byte_;
+  bytes_offered_ += bytes.size();
   downstream_->send_body(std::move(bytes), end);
   if (end == End::yes) answer_ended();
 }
@@ -340,6 +344,13 @@ void Exchange::answer_ended() {
     consumed_ = bytes_in_;
   }
 }
+
+base::Micros Exchange::attempt_stalled_since() const {
+  return tunnel_ || bytes_offered_ == bytes_out_ ? base::Micros{} : taken_at_;
+}
+
+// The client takes nothing, and others wait for the place that its answer holds.
+void Exchange::attempt_gives_way() { fail({Kind::request_timeout, Where::downstream, Detail::slow_read, false}); }
 
 void Exchange::attempt_done() {
   if (downstream_closed_ || answer_ == Answer::ended) return;

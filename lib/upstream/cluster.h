@@ -10,6 +10,7 @@
 #include "http/stream.h"
 #include "net/timer.h"
 #include "upstream/circuit.h"
+#include "upstream/client_shares.h"
 #include "upstream/options.h"
 #include "upstream/standing.h"
 
@@ -17,12 +18,18 @@ namespace sluice::upstream {
 
 class Endpoint;  // one address as this worker sees it; stays alive while a Lease holds it
 
+// What else counts one request, from its grant to its end.
+struct Counts {
+  Circuit::Pass circuit;
+  ClientShares::Hold client;
+};
+
 // Counts one request in flight at one endpoint, from the grant to done() (or its own end: Outcome::unknown). Keeps the
 // endpoint alive until it dies or is assigned to, so endpoint() may be read after done().
 class Lease {
  public:
   Lease() = default;
-  explicit Lease(Endpoint& endpoint, Circuit::Pass pass = {});  // counted already: Endpoint::reserve()
+  explicit Lease(Endpoint& endpoint, Counts counts = {});  // counted already: Endpoint::reserve()
   Lease(Lease&& o) noexcept;
   Lease& operator=(Lease&& o) noexcept;
   ~Lease();
@@ -32,7 +39,7 @@ class Lease {
   // takes to send it is not the endpoint's. request_ended() before the head, if at all; head() once.
   void request_ended();
   void head(Outcome so_far);
-  void leave_circuit() { pass_.give_back(); }  // it became a tunnel, which no longer counts
+  void became_tunnel() { counts_ = {}; }  // which no longer counts
   Endpoint* endpoint() const { return endpoint_; }
 
  private:
@@ -42,7 +49,7 @@ class Lease {
   base::Micros asked_{};  // since when the endpoint has all it needs for a head
   bool counted_ = false;
   bool trial_ = false;  // it is the one request that says whether an ejected endpoint is well again
-  Circuit::Pass pass_;
+  Counts counts_;
 };
 
 // A request that asks for an upgrade. by_any: over HTTP/2 if the endpoint is not known to lack it (RFC 8441); by_http1:
@@ -61,6 +68,7 @@ struct Want {
   uint64_t key = 0;  // ring_hash: upstream::ring_hash() of what `hash_on` names; 0 = the request has none
   http::Lane lane = http::Lane::normal;  // who goes first of those that wait
   Upgrade upgrade = Upgrade::none;
+  std::uint32_t client_mark = 0;  // client_mark(): whose share it counts in; 0 = nobody's
 };
 
 // A stream that was opened for the try.
@@ -93,6 +101,10 @@ class Waiter : public base::ListHook<class WaitTag> {
   // connect_failed, connect_timeout, tls_failed, no_endpoint, pool_timeout, ...; `endpoint` is the one that failed, or
   // nullptr.
   virtual void on_refused(const http::Failure& why, const Endpoint* endpoint) = 0;
+  // From its on_stream() to over(): since when its client has taken nothing of an answer that is here; 0 = it takes it.
+  virtual base::Micros stalled_since() const { return {}; }
+  // At the loop: it has stalled longest, others wait, and its stream is to end now.
+  virtual void on_give_way() {}
   // Gives up: no upcall follows. Nothing happens if it does not wait. (Hides ListHook::unlink, which would leave counts
   // behind.)
   void unlink();
@@ -109,12 +121,19 @@ class Waiter : public base::ListHook<class WaitTag> {
 
  protected:
   ~Waiter();
+  void over() { held_.unlink(); }  // it has no stream any more
 
  private:
   friend class WaitQueue;  // nobody else: where a waiter stands is the queue's to say
+  friend class Holders;
   // In the queue's second list while no connection is being made for it.
   struct Undialled : base::ListHook<class UndialledTag> {
     explicit Undialled(Waiter& w) : waiter(w) {}
+    Waiter& waiter;
+  };
+  // In the list of those that were served.
+  struct Held : base::ListHook<class HeldTag> {
+    explicit Held(Waiter& w) : waiter(w) {}
     Waiter& waiter;
   };
   void on_timer();
@@ -128,6 +147,7 @@ class Waiter : public base::ListHook<class WaitTag> {
   bool was_dialled_ = false;  // a connect was made for it, now or before
   bool made_room_ = false;  // an idle connection was closed so that a fresh one fits below the cap
   Undialled undialled_{*this};
+  Held held_{*this};
   net::Timer timer_;
   Circuit::Pass pass_;  // until it is refused, or its Lease has it
   http::Failure refusal_{};  // not clean: refused, the upcall is under way

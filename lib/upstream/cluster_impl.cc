@@ -1,4 +1,5 @@
-// Requests and connections: acquire, waiters, connects. Endpoint sets, other workers and status: cluster_set.cc.
+// Requests and connections: acquire, waiters, connects. Endpoint sets, other workers and status: cluster_set.cc. What
+// those who wait may hope for: cluster_share.cc.
 #include "upstream/cluster_impl.h"
 
 #include <algorithm>
@@ -145,11 +146,6 @@ bool ClusterImpl::acquire(const Want& want, Waiter& waiter, http::Sink& sink, Gr
   UNREACHABLE();
 }
 
-std::uint32_t ClusterImpl::retry_after() {
-  const double rate = shared_->service_rate().per_second(loop_.now());
-  return stay_away_seconds(shared_->waiting(), rate, balancer_.random().next());
-}
-
 bool ClusterImpl::multiplexes() {
   if (options_->protocol != Protocol::any) return options_->protocol == Protocol::http2;
   if (judged_at_ == loop_.now()) return multiplexes_;
@@ -207,7 +203,7 @@ ClusterImpl::Placed ClusterImpl::place_at(std::uint32_t index, Order& order, Gra
 ClusterImpl::Placed ClusterImpl::place_admitted(Endpoint& endpoint, Order& order, Grant& grant) {
   if (!wants_fresh(order.want, endpoint) && endpoint.reserve()) {
     if (http::Stream* const stream = endpoint.take(order.want.borrow, order.sink, order.from); stream != nullptr) {
-      fill(grant, order.waiter, *order.from, *stream, order.since);
+      fill(grant, order.waiter, order.want, *order.from, *stream, order.since);
       return Placed::stream;
     }
     endpoint.unreserve();
@@ -224,10 +220,14 @@ bool ClusterImpl::has_place(const Endpoint& endpoint) const {
   return limit == 0 || endpoint.shared().load() < limit;
 }
 
-void ClusterImpl::fill(Grant& grant, Waiter& waiter, Connection& connection, http::Stream& stream, base::Micros since) {
+void ClusterImpl::fill(Grant& grant, Waiter& waiter, const Want& want, Connection& connection, http::Stream& stream,
+                       base::Micros since) {
   shared_->service_rate().count(worker_, loop_.now());
   grant.stream = &stream;
-  grant.lease = Lease(connection.endpoint(), WaitQueue::take_pass(waiter));
+  grant.lease = Lease(connection.endpoint(),
+                      {WaitQueue::take_pass(waiter),
+                       shared_->clients().hold(options_->pool.max_client_share < 100 ? want.client_mark : 0)});
+  holders_.add(waiter);
   grant.reused = stream.reused();
   grant.queue_wait = loop_.now() - since;
   const bool waited_for_it = !grant.reused && grant.queue_wait.count > 0;
@@ -379,6 +379,7 @@ void ClusterImpl::run() {
   place_waiting();
   close_leaving();
   drop_unused_endpoints();
+  make_way();
 }
 
 Waiter* ClusterImpl::next_for(Connection& connection) {
@@ -436,7 +437,7 @@ bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
     if (http::Stream* const stream = connection.open(waiter.sink()); stream != nullptr) {
       if (connection.dialled_for() == &waiter) connection.set_dialled_for(nullptr);
       Grant grant;
-      fill(grant, waiter, connection, *stream, waiter.since());
+      fill(grant, waiter, waiter.want(), connection, *stream, waiter.since());
       queue_.take(waiter, &connection);
       metrics_.wait_seconds.observe(grant.queue_wait);
       waiter.on_stream(std::move(grant));

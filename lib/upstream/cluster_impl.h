@@ -9,6 +9,7 @@
 
 #include "upstream/cluster.h"
 #include "upstream/connector.h"
+#include "upstream/holders.h"
 #include "upstream/metrics.h"
 #include "upstream/pool.h"
 #include "upstream/queue.h"
@@ -87,6 +88,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   // connect.
   static constexpr base::Millis handover_margin{5};
   static constexpr base::Millis ask_every{10};  // how often the others are asked for idle connections
+  static constexpr base::Millis share_every{10};  // how often a client's share is worked out anew
   static constexpr base::Millis warm_every{250};  // how often missing min_idle connections are tried again
   static constexpr base::Millis load_told_every{1'000};  // to Advisor, while requests come
   static constexpr base::Millis load_steady_every{10'000};  // while what there is stays (tunnels)
@@ -164,6 +166,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void on_queue_work() override { loop_.run_later(*this); }
   WaitQueue::Turn on_turn(Waiter& waiter) override;
   void on_dial_orphaned(Connection& dial) override;
+  bool over_share(const Want& want) override;
   // Runnable: refusals, free slots to waiters, connects for the rest
   void run() override;
 
@@ -175,13 +178,15 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   Placed place(Order& order, Grant& grant);
   Placed place_at(std::uint32_t index, Order& order, Grant& grant);
   Placed place_admitted(Endpoint& endpoint, Order& order, Grant& grant);
-  void fill(Grant& grant, Waiter& waiter, Connection& connection, http::Stream& stream, base::Micros since);
+  void fill(Grant& grant, Waiter& waiter, const Want& want, Connection& connection, http::Stream& stream,
+            base::Micros since);
   void serve(Connection& connection);
   Waiter* next_for(Connection& connection);
   Waiter* next_for_connect(const Endpoint& endpoint, Avoided avoided);
   bool hand_to(Waiter& waiter, Connection& connection);  // false: the connection is no good after all
   void place_waiting();  // connects for undialled waiters
   void dial_for(Waiter& waiter, Endpoint& endpoint);  // its slot is counted already
+  void make_way();  // others wait: a stalled one ends
   void announce();
   // A slot was freed, of connections or of requests: does another worker wait longer?
   bool pass_on(Endpoint& endpoint, PassedSlot::Of of);
@@ -207,6 +212,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   std::uint32_t share_of_min_idle() const;
   void keep_warm();
   void on_ask_timer() { loop_.run_later(*this); }
+  void on_way_timer() { loop_.run_later(*this); }
   void on_load_timer();
   void tell_load_soon();
 
@@ -224,6 +230,11 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   std::vector<std::unique_ptr<Endpoint>> leaving_;
   base::List<Connection, ReadyTag> ready_;  // free slots that the queue has not been offered yet
   WaitQueue queue_;
+  Holders holders_;
+  net::Timer way_timer_;
+  base::Micros way_after_{};  // when the next one may be asked to give way
+  base::Micros share_at_{-1};  // share_ is as of then
+  std::uint32_t share_ = 0;  // requests that one client may have in flight
   net::Timer ask_timer_;
   net::Timer warm_timer_;
   net::Timer load_timer_;

@@ -53,6 +53,7 @@ bool ClusterImpl::pass_on(Endpoint& endpoint, PassedSlot::Of of) {
 
 // Half of the idle ones at most, as the next burst may be ours; a single one goes.
 void ClusterImpl::give_up_idle(std::uint32_t wanted, std::uint32_t worker) {
+  if (loop_.now() >= way_after_) loop_.run_later(*this);  // make_way()
   for (const auto& e : endpoints_) {
     if (wanted == 0) return;
     if (e->shared().connections() < options_->pool.max_connections) continue;

@@ -44,6 +44,7 @@ ClusterImpl::ClusterImpl(const ClusterSetup& setup)
       metrics_(setup.registry, setup.shared->name(), setup.worker),
       balancer_(setup.seed, setup.shared->turns()),
       queue_(setup.loop, *setup.shared, metrics_, *this),
+      way_timer_(this, net::timer_call<&ClusterImpl::on_way_timer>),
       ask_timer_(this, net::timer_call<&ClusterImpl::on_ask_timer>),
       warm_timer_(this, net::timer_call<&ClusterImpl::keep_warm>),
       load_timer_(this, net::timer_call<&ClusterImpl::on_load_timer>) {

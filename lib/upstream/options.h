@@ -50,6 +50,7 @@ struct PoolOptions {
   std::uint32_t max_waiting = 1'024;  // per upstream, whole process; above it 503 at once
   base::Millis queue_target{5};  // a queue in which somebody has waited longer is not calm; 0 = never shed
   base::Millis queue_interval{100};  // one that was not calm for so long stands; see Sojourn
+  std::uint32_t max_client_share = 50;  // percent of the places in use that one client may have while others wait
   base::Millis connect_timeout{1'000};  // TCP and TLS together
   base::Millis idle_timeout{50'000};
   base::Millis max_lifetime{600'000};  // +-20 % jitter; 0 = none

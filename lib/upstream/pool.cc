@@ -24,13 +24,13 @@ http::CloseCause cause_of(const DialFailure& why) {
 
 // ---- Lease
 
-Lease::Lease(Endpoint& endpoint, Circuit::Pass pass)
+Lease::Lease(Endpoint& endpoint, Counts counts)
     : endpoint_(&endpoint),
       since_(endpoint.now()),
       asked_(since_),
       counted_(true),
       trial_(endpoint.take_trial()),
-      pass_(std::move(pass)) {
+      counts_(std::move(counts)) {
   endpoint.hold();
   endpoint.begin_request();
 }
@@ -41,7 +41,7 @@ Lease::Lease(Lease&& o) noexcept
       asked_(o.asked_),
       counted_(std::exchange(o.counted_, false)),
       trial_(o.trial_),
-      pass_(std::move(o.pass_)) {}
+      counts_(std::move(o.counts_)) {}
 
 Lease& Lease::operator=(Lease&& o) noexcept {
   if (this != &o) {
@@ -51,7 +51,7 @@ Lease& Lease::operator=(Lease&& o) noexcept {
     asked_ = o.asked_;
     counted_ = std::exchange(o.counted_, false);
     trial_ = o.trial_;
-    pass_ = std::move(o.pass_);
+    counts_ = std::move(o.counts_);
   }
   return *this;
 }
@@ -69,7 +69,7 @@ void Lease::head(Outcome so_far) {
 void Lease::done(Outcome outcome, base::Millis pause) {
   if (!counted_) return;
   counted_ = false;
-  pass_.give_back();
+  counts_ = {};
   endpoint_->end_request({outcome, pause, trial_, endpoint_->now() - since_});
 }
 

@@ -12,6 +12,8 @@ namespace {
 
 constexpr http::Failure full{http::Kind::pool_full, http::Where::proxy, http::Detail::none, true};
 
+constexpr base::Millis share_memory{10};
+
 // It takes any connection, so where there is none for it there is none for those after it.
 bool takes_any(const Want& want) {
   return !want.fresh && want.borrow == http::Borrow::quick && want.upgrade == Upgrade::none;
@@ -83,8 +85,10 @@ void WaitQueue::join_dialled(Waiter& waiter, const Want& want, http::Sink& sink,
 void WaitQueue::join_undialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
                                std::uint32_t max_waiting) {
   sojourn_.comes(loop_.now(), oldest());
+  if (all_over_share_.count >= 0 && !user_.over_share(want)) all_over_share_ = base::Micros{-1};
   if (!shared_.enter_queue(max_waiting)) {
-    Waiter* const other = sojourn_.newest_first() ? oldest_from_below(want.lane) : youngest_below(want.lane);
+    Waiter* other = sojourn_.newest_first() ? oldest_from_below(want.lane) : youngest_below(want.lane);
+    if (other == nullptr && !user_.over_share(want)) other = youngest_over_share();
     if (other == nullptr) return refuse(waiter, full, nullptr);
     shared_.count_waiting();  // before the other's place is given back, so that nobody else takes it
     refuse(*other, full, nullptr);
@@ -221,18 +225,25 @@ void WaitQueue::count_turn(const Waiter& served) {
   for (Queue* q = &its + 1; q != lanes_.data() + lanes_.size(); ++q) q->passed_over += q->all.empty() ? 0 : 1;
 }
 
-Waiter* WaitQueue::first_in(Queue& queue, const Offer& offer) const {
+bool WaitQueue::has_turn(const Waiter& waiter, Share share) {
+  if (waiter.past(loop_.now())) return false;
+  if (share == Share::ignored) return true;
+  const bool over = user_.over_share(waiter.want_);
+  (over ? saw_over_share_ : saw_within_share_) = true;
+  return !over;
+}
+
+Waiter* WaitQueue::first_in(Queue& queue, const Offer& offer, Share share) {
   const bool newest = sojourn_.newest_first();
-  const base::Micros now = loop_.now();
   if (offer.place() == Offer::Place::ready) {
     auto& all = queue.all;
     for (Waiter* w = newest ? all.back() : all.front(); w != nullptr; w = newest ? all.prev(*w) : all.next(*w)) {
-      if (!w->past(now) && offer.suits(w->want_)) return w;
+      if (has_turn(*w, share) && offer.suits(w->want_)) return w;
     }
     return nullptr;
   }
   for (Waiter::Undialled* u = first_of(queue); u != nullptr; u = next_of(queue, *u)) {
-    if (!u->waiter.past(now) && offer.suits(u->waiter.want_)) return &u->waiter;
+    if (has_turn(u->waiter, share) && offer.suits(u->waiter.want_)) return &u->waiter;
   }
   return nullptr;
 }
@@ -245,12 +256,37 @@ Waiter::Undialled* WaitQueue::next_of(Queue& queue, Waiter::Undialled& one) cons
   return sojourn_.newest_first() ? queue.undialled.prev(one) : queue.undialled.next(one);
 }
 
+// False soon after all were found to be over their share, so that a queue of one client is not walked for each place.
+bool WaitQueue::share_matters() {
+  return all_over_share_.count < 0 || loop_.now() - all_over_share_ >= base::Micros(share_memory);
+}
+
 Waiter* WaitQueue::next_for(const Offer& offer) {
+  if (share_matters()) {
+    saw_within_share_ = saw_over_share_ = false;
+    if (Waiter* const w = next_by(offer, Share::kept); w != nullptr) return w;
+    if (!saw_over_share_) return nullptr;
+    if (!saw_within_share_) all_over_share_ = loop_.now();
+  }
+  return next_by(offer, Share::ignored);
+}
+
+Waiter* WaitQueue::next_by(const Offer& offer, Share share) {
   if (Queue* const q = due(); q != nullptr) {
-    if (Waiter* const w = first_in(*q, offer); w != nullptr) return w;
+    if (Waiter* const w = first_in(*q, offer, share); w != nullptr) return w;
   }
   for (Queue& q : lanes_) {
-    if (Waiter* const w = first_in(q, offer); w != nullptr) return w;
+    if (Waiter* const w = first_in(q, offer, share); w != nullptr) return w;
+  }
+  return nullptr;
+}
+
+Waiter* WaitQueue::youngest_over_share() {
+  for (unsigned i = http::lanes; i > 0; --i) {
+    auto& undialled = lanes_[i - 1].undialled;
+    for (Waiter::Undialled* u = undialled.back(); u != nullptr; u = undialled.prev(*u)) {
+      if (!u->waiter.want_.fresh && user_.over_share(u->waiter.want_)) return &u->waiter;
+    }
   }
   return nullptr;
 }
@@ -277,27 +313,32 @@ Waiter* WaitQueue::oldest_from_below(http::Lane lane) {
 }
 
 void WaitQueue::place_all() {
-  while (place_some()) {
+  Placed placed = Placed::upcalled;
+  while (placed == Placed::upcalled) {
+    saw_over_share_ = false;
+    placed = share_matters() ? place_some(Share::kept) : Placed::some;
+    if (placed == Placed::some) placed = place_some(Share::ignored);
   }
 }
 
-bool WaitQueue::place_some() {
+WaitQueue::Placed WaitQueue::place_some(Share share) {
   if (Queue* const q = due(); q != nullptr && !q->undialled.empty()) {
     Waiter& waiter = first_of(*q)->waiter;
     const bool any = takes_any(waiter.want_);
-    const Turn turn = waiter.past(loop_.now()) ? Turn::settled : user_.on_turn(waiter);
-    if (turn == Turn::upcalled) return true;
-    if (turn == Turn::full && any) return false;
+    const Turn turn = has_turn(waiter, share) ? user_.on_turn(waiter) : Turn::settled;
+    if (turn == Turn::upcalled) return Placed::upcalled;
+    if (turn == Turn::full && any) return Placed::full;
   }
   for (Waiter *w = first_undialled(), *next = nullptr; w != nullptr; w = next) {
     next = next_undialled(*w);
-    if (w->past(loop_.now())) continue;
+    if (!has_turn(*w, share)) continue;
     const bool any = takes_any(w->want_);
     const Turn turn = user_.on_turn(*w);
-    if (turn == Turn::upcalled) return true;
-    if (turn == Turn::full && any) return false;  // else: who needs a fresh one may be stuck where others are not
+    if (turn == Turn::upcalled) return Placed::upcalled;
+    if (turn == Turn::full && any)
+      return Placed::full;  // else: who needs a fresh one may be stuck where others are not
   }
-  return false;
+  return share == Share::kept && saw_over_share_ ? Placed::some : Placed::all;
 }
 
 std::optional<base::Micros> WaitQueue::undialled_since() {

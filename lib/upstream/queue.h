@@ -52,6 +52,7 @@ class WaitQueue {
    public:
     virtual void on_queue_work() = 0;  // at the loop: deliver_refusals(), and look who waits now
     virtual Turn on_turn(Waiter& waiter) = 0;  // of place_all(): find it a connection, or room for one
+    virtual bool over_share(const Want& want) = 0;  // its client has all that one may have while others wait
     virtual void on_dial_orphaned(Connection& dial) = 0;  // the waiter it was made for is served, refused or gone
 
    protected:
@@ -114,7 +115,13 @@ class WaitQueue {
   };
   Queue& queue_of(const Waiter& waiter) { return lanes_[static_cast<unsigned>(waiter.want_.lane)]; }
   Queue* due();  // the highest that was passed over often enough
-  Waiter* first_in(Queue& queue, const Offer& offer) const;
+  // Who has more than its share waits until nobody else does.
+  enum class Share : std::uint8_t { kept, ignored };
+  bool has_turn(const Waiter& waiter, Share share);
+  Waiter* next_by(const Offer& offer, Share share);
+  Waiter* first_in(Queue& queue, const Offer& offer, Share share);
+  bool share_matters();
+  Waiter* youngest_over_share();
   Waiter::Undialled* first_of(Queue& queue) const;  // whose turn is first
   Waiter::Undialled* next_of(Queue& queue, Waiter::Undialled& one) const;
   std::optional<base::Micros> oldest();  // of any lane
@@ -124,7 +131,8 @@ class WaitQueue {
   Waiter* youngest_below(http::Lane lane);
   Waiter* first_undialled();
   Waiter* next_undialled(Waiter& waiter);  // its own lane, then the lower ones
-  bool place_some();  // true: up to an upcall
+  enum class Placed : std::uint8_t { all, some, full, upcalled };  // some: who is over its share was not asked
+  Placed place_some(Share share);
 
   net::Loop& loop_;
   SharedUpstream& shared_;
@@ -133,6 +141,9 @@ class WaitQueue {
   std::array<Queue, http::lanes> lanes_;
   std::uint32_t undialled_ = 0;
   Sojourn sojourn_;
+  bool saw_within_share_ = false;  // of the last walk
+  bool saw_over_share_ = false;
+  base::Micros all_over_share_{-1};  // when all that wait were found to be; negative: not so
   base::List<Waiter, WaitTag> refused_;
 };
 

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "net/address.h"
 #include "upstream/circuit.h"
+#include "upstream/client_shares.h"
 #include "upstream/ejections.h"
 #include "upstream/endpoint_set.h"
 #include "upstream/head_time.h"
@@ -256,6 +257,7 @@ class SharedUpstream {
   Circuit& circuit() { return circuit_; }
   const Circuit& circuit() const { return circuit_; }
   ServiceRate& service_rate() { return service_rate_; }
+  ClientShares& clients() { return clients_; }
 
   // ring_hash: requests and connects of `worker`, told by that worker; and those of all.
   void tell_busy(std::uint32_t worker, std::uint32_t busy) {
@@ -301,6 +303,7 @@ class SharedUpstream {
   Advisor advisor_;
   ServiceRate service_rate_;
   Circuit circuit_;
+  ClientShares clients_;
   EndpointSetPtr set_;
   std::optional<OutlierOptions> outlier_;
 };

@@ -86,3 +86,28 @@ def test_a_queue_that_stands_sheds_the_oldest_low_ones_and_serves_the_newest(sta
     gate.open()
     assert all(c.response().status == 200 for c in held + waiting)
     assert [r.target for r in origin.requests][1] == last
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_one_client_that_reads_nothing_does_not_take_the_pool(start, workers):
+    """200 downloads that nobody reads, 20 connections: another client has its answers, as the longest-stalled go."""
+
+    def serve(connection, request):
+        if request.target != "/large":
+            return connection.send(ok())
+        connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n")
+        connection.send_large(67108864)
+
+    origin = start.origin(serve)
+    pool = 'max_connections = 20\nacquire_timeout = "20s"'
+    sluice = start.sluice(config(origin.address, pool=pool, workers=workers))
+    stalled = [sluice.client(source="127.0.0.9", rcvbuf=4096) for _ in range(200)]
+    for client in stalled:
+        client.send(build(path="/large"))
+    origin.wait_heads(20)
+    sluice.wait_metric(lambda v: v > 0, "sluice_upstream_pool_waiting", upstream="app")
+    for i in range(5):
+        assert sluice.client(source="127.0.0.10").request(path=f"/quick/{i}").status == 200
+    assert sluice.metric("sluice_upstream_connections_closed_total", upstream="app", cause="client_stalled") >= 1
+    line = sluice.wait_log(lambda r: r.get("detail") == "slow_read")[0]
+    assert (line["path"], line["reason"]) == ("/large", "request_timeout")

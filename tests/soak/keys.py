@@ -34,6 +34,7 @@ POOL = {
     "min_idle": ["0", "1", "2"],
     "acquire_timeout": ['"10s"', '"5s"'],
     "max_waiting": ["1024", "256"],
+    "max_client_share": ["50", "100", "80"],
     "queue_target": ['"5ms"', '"0ms"', '"1ms"'],
     "queue_interval": ['"100ms"', '"20ms"'],
     "connect_timeout": ['"5s"', '"3s"'],

@@ -79,7 +79,7 @@ TEST_CASE("a replay was let in before; a tunnel leaves") {
   Request& replay = w.asked(0, {.fresh = true});
   CHECK(replay.served());
   CHECK(w.in_flight() == 2);
-  a.grant.lease.leave_circuit();
+  a.grant.lease.became_tunnel();
   replay.finish();
   CHECK(w.in_flight() == 0);
   a.finish();

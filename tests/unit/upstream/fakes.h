@@ -253,6 +253,11 @@ class Request final : public Waiter, public http::Sink {
     refused_by = endpoint == nullptr ? "" : std::string(endpoint_name(*endpoint));
     ++upcalls;
   }
+  base::Micros stalled_since() const override { return stalled; }
+  void on_give_way() override {
+    gave_way = true;
+    finish();
+  }
   // Sink
   void on_head(http::Head&, http::End) override {}
   void on_body(net::ByteQueue&&, http::End) override {}
@@ -268,6 +273,7 @@ class Request final : public Waiter, public http::Sink {
   void finish(Outcome outcome = Outcome::answered, base::Millis pause = {}) {
     FakeSession& s = session();
     grant.stream = nullptr;
+    over();
     grant.lease.done(outcome, pause);
     s.finish_stream();
   }
@@ -277,6 +283,8 @@ class Request final : public Waiter, public http::Sink {
   Grant grant;
   http::Failure refused;
   std::string refused_by;
+  base::Micros stalled{};  // for the test
+  bool gave_way = false;
   int upcalls = 0;
 };
 

@@ -37,6 +37,7 @@ struct Room : WaitQueue::User {
     queue.refuse(waiter, {http::Kind::no_endpoint, http::Where::proxy, http::Detail::none, true}, nullptr);
     return WaitQueue::Turn::settled;
   }
+  bool over_share(const Want& want) override { return std::ranges::find(over, want.client_mark) != over.end(); }
   void on_dial_orphaned(Connection&) override { FAIL("nobody was dialled for"); }
 
   Request& join(const Want& want = {}, base::Millis budget = base::Millis{1'000}, std::uint32_t most = 1'000) {
@@ -63,6 +64,7 @@ struct Room : WaitQueue::User {
   WaitQueue queue{sim.loop(), shared, metrics, *this};
   std::vector<Request*> turns;
   std::uint32_t places = 0;
+  std::vector<std::uint32_t> over;  // their share
   int works = 0;
 
   ~Room() { made.clear(); }  // waiters leave before their queue dies
@@ -382,6 +384,49 @@ TEST_CASE("past its time: nothing that is free is taken, nor what was dialled fo
     CHECK(r.refused.kind == http::Kind::pool_timeout);
     CHECK(late.refused.kind == http::Kind::pool_timeout);
   }
+}
+
+constexpr Want of(std::uint32_t client) { return Want{.client_mark = client}; }
+
+TEST_CASE("who is over its share has its turn when nobody else waits, in any lane; then in order") {
+  Room q;
+  q.over = {7};
+  Request& a = q.join(Want{.lane = http::Lane::high, .client_mark = 7});
+  Request& b = q.join(of(7));
+  Request& c = q.join(of(8));
+  Request& d = q.join(Want{.lane = http::Lane::low, .client_mark = 9});
+  for (Request* const next : {&c, &d, &a, &b}) CHECK(q.serve(fresh_ready) == next);
+  q.join(of(7));
+  CHECK(q.serve(fresh_connect) != nullptr);
+  q.join(of(7));
+  Request& e = q.join(of(8));  // is seen at once, though all that waited a moment ago were over theirs
+  CHECK(q.serve(fresh_connect) == &e);
+}
+
+TEST_CASE("turns: who is over its share has its own after the others") {
+  Room q;
+  q.over = {7};
+  Request& a = q.join(of(7));
+  Request& b = q.join(of(8));
+  q.places = 1;
+  q.queue.place_all();
+  CHECK(q.turns == std::vector<Request*>{&b, &a});
+  q.queue.deliver_refusals();
+}
+
+TEST_CASE("at max_waiting the youngest that is over its share gives way to one that is not, and to no other") {
+  Room q;
+  q.over = {7};
+  constexpr base::Millis long_enough{1'000};
+  Request& a = q.join(of(7), long_enough, 2);
+  Request& b = q.join(of(7), long_enough, 2);
+  Request& c = q.join(of(7), long_enough, 2);
+  Request& d = q.join(of(8), long_enough, 2);
+  q.queue.deliver_refusals();
+  CHECK(c.refused.kind == http::Kind::pool_full);
+  CHECK(b.refused.kind == http::Kind::pool_full);
+  CHECK(a.upcalls + d.upcalls == 0);
+  CHECK(q.shared.waiting() == 2);
 }
 
 }  // namespace
