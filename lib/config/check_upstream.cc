@@ -160,7 +160,7 @@ void check_limits(const upstream::UpstreamOptions& o, const Node* node, Report& 
   if (o.outlier && o.outlier->max_ejection < o.outlier->ejection) {
     report.error(place(node, {"outlier"}), "outlier.max_ejection must not be shorter than outlier.ejection");
   }
-  if (o.balance != upstream::Balance::ring_hash && look(node, {"hash_on"}) != nullptr) {
+  if (o.balance != upstream::Balance::ring_hash && o.hash_on != upstream::HashOn::client_ip) {
     report.warning(place(node, {"hash_on"}), "hash_on has no effect without balance = \"ring_hash\"");
   }
 }

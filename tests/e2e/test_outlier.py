@@ -1,8 +1,4 @@
-<<<<<<< ours
-"""Endpoints that do wrong get no more requests for a while and are tried with one; who asks for it, gets a pause."""
-=======
 """Endpoints that fail get nothing for a while, and are tried with one request; those that ask for a pause have it."""
->>>>>>> theirs
 
 import time
 
