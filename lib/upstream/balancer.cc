@@ -25,7 +25,7 @@ void Balancer::use(EndpointSetPtr set, base::Millis slow_start) {
   picker_ = &Picker::of(set_->balance);
   slow_start_ = slow_start;
   witnesses_.assign(set_->tiers.size(), 0);
-  usable_ = {};
+  counted_tier_ = none;
   live_at_ = base::Micros{-1};
 }
 
@@ -77,18 +77,24 @@ bool Balancer::prefers(std::uint32_t i, const Pick& how) {
 }
 
 Field Balancer::field(std::uint32_t tier, const Pick& how) {
-  return {*set_, how, slow_start_, random_, turns_, usable_weight(tier, how)};
+  return {*set_, how, slow_start_, random_, turns_, usable(tier, how)};
 }
 
-std::uint64_t Balancer::usable_weight(std::uint32_t tier, const Pick& how) {
+Field::Usable Balancer::usable(std::uint32_t tier, const Pick& how) {
   const Tier& of = set_->tiers[tier];
-  if (of.ring.empty()) return 0;
-  const bool fresh = usable_.tier == tier && how.now.count - usable_.at.count < usable_for.count;
-  if (fresh && of.members.size() > few) return usable_.weight;
-  const Field all(*set_, how, slow_start_, random_, turns_, 0);
-  usable_ = {.tier = tier, .at = how.now, .weight = 0};
-  for (const std::uint32_t i : of.members) usable_.weight += all.good(i) ? all.weight(i) : 0;
-  return usable_.weight = std::max<std::uint64_t>(usable_.weight, 1);
+  if (of.ring.empty()) return {};
+  const bool fresh = counted_tier_ == tier && how.now.count - counted_at_.count < usable_for.count;
+  if (fresh && of.members.size() > few) return usable_;
+  counted_tier_ = tier;
+  counted_at_ = how.now;
+  const Field all(*set_, how, slow_start_, random_, turns_, {});
+  std::uint64_t weight = 0;
+  std::uint64_t penalties = 0;
+  for (const std::uint32_t i : of.members) {
+    weight += all.good(i) ? all.weight(i) : 0;
+    penalties += at(i).penalty(how.now, how.half_life);
+  }
+  return usable_ = {std::max<std::uint64_t>(weight, 1), penalties / SharedEndpoint::load_unit};
 }
 
 // One pass over all, drawing by weight among the best class that has a member: good ones; else those to avoid; else

@@ -58,7 +58,7 @@ class Balancer {
   bool tier_live(std::uint32_t tier, base::Micros now);
   std::uint32_t live_tier(base::Micros now);  // 0 if none is
   Field field(std::uint32_t tier, const Pick& how);
-  std::uint64_t usable_weight(std::uint32_t tier, const Pick& how);
+  Field::Usable usable(std::uint32_t tier, const Pick& how);
   std::uint32_t full_pass(const Field& field);
 
   Random random_;
@@ -69,12 +69,9 @@ class Balancer {
   std::vector<std::uint32_t> witnesses_;  // by tier, of its members: was live when last looked at
   std::uint32_t live_tier_ = 0;  // as of live_at_
   base::Micros live_at_{-1};
-  struct Usable {  // ring_hash: the weight of a tier's good endpoints, counted now and then
-    std::uint32_t tier = none;
-    base::Micros at{};
-    std::uint64_t weight = 0;
-  };
-  Usable usable_;
+  std::uint32_t counted_tier_ = none;  // ring_hash: what of a tier is usable, counted now and then
+  base::Micros counted_at_{};
+  Field::Usable usable_;
   std::uint64_t full_passes_ = 0;
 };
 

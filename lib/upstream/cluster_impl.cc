@@ -247,7 +247,8 @@ void ClusterImpl::on_ready(Connection& connection) {
   const bool nothing_to_do =
       queue_.empty() && !retired_ && !single_use() && !shared_->anyone_waiting() && !shut(connection.endpoint());
   if (nothing_to_do || connection.base::ListHook<ReadyTag>::linked()) return;
-  ready_.push_back(connection);
+  // By key one that was made for a request is offered first: it would have gone elsewhere otherwise.
+  by_key() && !connection.used() ? ready_.push_front(connection) : ready_.push_back(connection);
   loop_.run_later(*this);
 }
 

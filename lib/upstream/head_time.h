@@ -37,11 +37,8 @@ struct HeadTime {
     const auto since = static_cast<std::int32_t>(static_cast<std::uint32_t>(now.count / 1'000) - at);
     return static_cast<std::uint32_t>(std::max(since, 0));  // another worker's clock may be ahead of ours
   }
-  // Half after each half-life, along a straight line within one.
   static float left(std::uint32_t age) {
-    constexpr auto half = static_cast<std::uint32_t>(half_life.count);
-    const float within = static_cast<float>(age % half) / static_cast<float>(half);
-    return std::ldexp(1 - within / 2, -static_cast<int>(std::min(age / half, 100u)));
+    return std::exp2(-static_cast<float>(age) / static_cast<float>(half_life.count));
   }
 };
 

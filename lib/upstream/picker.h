@@ -36,10 +36,15 @@ class Field {
  public:
   static constexpr std::uint32_t draws_most = 8;  // redraws that may meet an unusable endpoint before the full pass
 
-  // `usable_weight`: of the tier's endpoints that are good, shares counted; 0 where the set has no ring.
+  // Of a tier, for the bound of ring_hash: the weight of the endpoints that are good, shares counted, and what failures
+  // count as at all of them, in requests.
+  struct Usable {
+    std::uint64_t weight = 0;
+    std::uint64_t penalties = 0;
+  };
   Field(const EndpointSet& set, const Pick& how, base::Micros slow_start, Random& random, Turns& turns,
-        std::uint64_t usable_weight)
-      : set_(set), how_(how), slow_start_(slow_start), random_(random), turns_(turns), usable_weight_(usable_weight) {}
+        const Usable& usable)
+      : set_(set), how_(how), slow_start_(slow_start), random_(random), turns_(turns), usable_(usable) {}
 
   const Pick& how() const { return how_; }
   Random& random() const { return random_; }
@@ -50,17 +55,19 @@ class Field {
   // Percent of its weight that it takes now.
   std::uint32_t share(std::uint32_t i) const { return slow_start_.count == 0 ? full_share : ramp(i); }
   std::uint64_t weight(std::uint32_t i) const { return std::uint64_t{set_.entries[i].weight} * share(i); }
-  std::uint64_t usable_weight() const { return usable_weight_; }
+  const Usable& usable() const { return usable_; }
   std::uint64_t load(std::uint32_t i) const { return at(i).load_units(how_.now, how_.half_life); }
   // Less load per weight, failures included?
   bool lighter(std::uint32_t a, std::uint32_t b) const { return load(a) * weight(b) < load(b) * weight(a); }
 
-  // Will a request be answered sooner there, by the time to head of both and what each has to do?
+  // Will a request be answered sooner there, by the time to head of both and what each has to do for its weight? The
+  // request itself counts alike for both, as draws go by weight: of two that are idle the time alone decides.
   bool quicker(std::uint32_t a, std::uint32_t b) const {
-    const float time_a = head_time(a);
-    const float time_b = head_time(b);
-    const auto work = [this](std::uint32_t i) { return static_cast<float>(load(i) + SharedEndpoint::load_unit); };
-    return time_a * work(a) * static_cast<float>(weight(b)) < time_b * work(b) * static_cast<float>(weight(a));
+    const auto weight_a = static_cast<float>(weight(a));
+    const auto weight_b = static_cast<float>(weight(b));
+    const float itself = 2.0f * SharedEndpoint::load_unit / (weight_a + weight_b);
+    return head_time(a) * (static_cast<float>(load(a)) / weight_a + itself) <
+           head_time(b) * (static_cast<float>(load(b)) / weight_b + itself);
   }
 
   std::uint32_t draw(const Tier& tier) const { return tier.members[tier.by_weight.draw(random_)]; }
@@ -89,7 +96,7 @@ class Field {
   base::Micros slow_start_;
   Random& random_;
   Turns& turns_;
-  std::uint64_t usable_weight_;
+  Usable usable_;
 };
 
 class Picker {

@@ -6,8 +6,8 @@ namespace sluice::upstream {
 
 // Requests that the endpoint may have in flight.
 std::uint64_t RingHash::room(const Field& field, std::uint32_t i) {
-  const std::uint64_t whole = field.usable_weight() * 100;
-  const std::uint64_t all = std::uint64_t{field.how().in_flight} + 1;
+  const std::uint64_t whole = field.usable().weight * 100;
+  const std::uint64_t all = field.how().in_flight + field.usable().penalties + 1;
   return std::max(room_least, (all * field.weight(i) * bound_percent + whole - 1) / whole);
 }
 

@@ -101,8 +101,9 @@ bool plot(const std::string& directory, const Table& table) {
     cold.push_back({pickers[p].name, table[p][3].over_time});
     warm.push_back({pickers[p].name, table[p][4].over_time});
   }
-  return write(directory + "/balance-wait.svg", bars("Waiting at a server, p99", "ms", groups, waits)) &&
-         write(directory + "/balance-share.svg", bars("What the odd one gets", "1 = a fair share", groups, shares)) &&
+  return write(directory + "/balance-wait.svg", bars("Waiting at a server, p99", "ms", groups, waits, 50)) &&
+         write(directory + "/balance-share.svg",
+               bars("Requests of server 0", "1 = a fair share", groups, shares, 1.2)) &&
          write(directory + "/balance-return.svg", lines("Answers over time, p99: away, then back cold", "ms", cold)) &&
          write(directory + "/balance-slow-start.svg", lines("The same with slow start", "ms", warm));
 }

@@ -52,9 +52,8 @@ double y_of(double value, double most) { return bottom - (bottom - top) * value 
 }  // namespace
 
 std::string bars(const std::string& title, const std::string& unit, const std::vector<std::string>& groups,
-                 const std::vector<Series>& series) {
+                 const std::vector<Series>& series, double most) {
   std::string svg = frame(title, unit, series);
-  const double most = highest(series);
   const double group = (width - 20.0 - left) / static_cast<double>(groups.size());
   const double bar = group * 0.85 / static_cast<double>(series.size());
   for (std::size_t g = 0; g < groups.size(); ++g) {
@@ -62,7 +61,7 @@ std::string bars(const std::string& title, const std::string& unit, const std::v
     svg += text("<text x=\"%.1f\" y=\"%d\">%s</text>\n", x0, bottom + 16, groups[g].c_str());
     for (std::size_t s = 0; s < series.size(); ++s) {
       const double value = series[s].values[g];
-      const double y = y_of(value, most);
+      const double y = y_of(std::min(value, most), most);
       const double x = x0 + static_cast<double>(s) * bar;
       svg += text("<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>", x, y, bar - 1, bottom - y,
                   colour(s));
