@@ -310,6 +310,13 @@ void visit_upstream(Visitor& v, upstream::UpstreamOptions& o) {
                      "once; 0 = no limit",
                      "the pool bounds it already", Feature::circuit},
                     Number(c.max_requests, 0, count_max));
+                key(inner,
+                    {"adaptive", Takes::now,
+                     "requests in flight at one endpoint are limited, too, by how long its answers take to begin "
+                     "against how long they take at best",
+                     "a limit that is found out reacts to what was not foreseen, also to slow requests that are as "
+                     "they should be"},
+                    Flag(c.adaptive));
               });
 }
 

@@ -156,12 +156,12 @@ bool ClusterImpl::multiplexes() {
 bool ClusterImpl::has_room() {
   if (shared_->waiting() != 0) return false;
   const Balancer::Pick now{loop_.now(), shared_->panic(), Balancer::none};
-  const std::uint32_t limit = options_->pool.max_in_flight;
-  const std::uint32_t all =
-      limit == 0 ? options_->pool.max_connections : std::min(limit, options_->pool.max_connections);
-  const std::uint32_t half = std::max(all / 2, 1U);
   return std::ranges::any_of(endpoints_, [&](const auto& e) {
     const SharedEndpoint& shared = e->shared();
+    const std::uint32_t limit = in_flight_limit(shared);
+    const std::uint32_t all =
+        limit == 0 ? options_->pool.max_connections : std::min(limit, options_->pool.max_connections);
+    const std::uint32_t half = std::max(all / 2, 1U);
     return shared.load() < half + shared.tunnels() &&
            balancer_.takes(e->index(), now);  // a tunnel has left max_connections
   });
@@ -216,7 +216,7 @@ ClusterImpl::Placed ClusterImpl::place_admitted(Endpoint& endpoint, Order& order
 }
 
 bool ClusterImpl::has_place(const Endpoint& endpoint) const {
-  const std::uint32_t limit = options_->pool.max_in_flight;
+  const std::uint32_t limit = in_flight_limit(endpoint.shared());
   return limit == 0 || endpoint.shared().load() < limit;
 }
 
@@ -329,8 +329,9 @@ void ClusterImpl::count_request() {
 }
 
 void ClusterImpl::on_head(Endpoint& endpoint, base::Micros took, Outcome outcome) {
-  if (set_->balance != Balance::p2c_ewma) return;
   const bool well = outcome == Outcome::answered;
+  if (well && adapts()) learn_limit(endpoint.shared(), took);
+  if (set_->balance != Balance::p2c_ewma) return;
   endpoint.shared().note_head(took, well, loop_.now());
   if (well) service_time_.add_head(endpoint.shared().head_time().micros);
 }
@@ -348,7 +349,7 @@ void ClusterImpl::on_lease(std::int32_t change) {
 }
 
 void ClusterImpl::on_request_ended(Endpoint& endpoint) {
-  if (options_->pool.max_in_flight == 0) return;
+  if (!limits_in_flight()) return;
   if (!pass_on(endpoint, PassedSlot::Of::request) && queue_.anyone_undialled()) loop_.run_later(*this);
 }
 
@@ -419,7 +420,7 @@ void ClusterImpl::serve(Connection& connection) {
   }
   if (connection.phase() != PoolPhase::idle) return;
   if (Waiter* const left = connection.dialled_for(); left != nullptr) {
-    // Single use, and max_in_flight was reached meanwhile, or it is past its time.
+    // Single use, and that limit was reached meanwhile, or it is past its time.
     connection.set_dialled_for(nullptr);
     queue_.set_undialled(*left);
   }

@@ -149,6 +149,9 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   ServiceTime& service_time() override { return service_time_; }
   Random& random() override { return balancer_.random(); }
   base::Slab<Connection>& slab() override { return slab_; }
+  std::uint32_t in_flight_limit(const SharedEndpoint& endpoint) const override;
+  bool adapts() const { return options_->circuit.adaptive; }
+  bool limits_in_flight() const { return options_->pool.max_in_flight != 0 || adapts(); }
   bool single_use() const override { return options_->proxy_protocol != net::ProxyProtocolOut::off; }
   void on_spare(SharedEndpoint& endpoint) override;
   void on_ready(Connection& connection) override;
@@ -186,11 +189,12 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   bool hand_to(Waiter& waiter, Connection& connection);  // false: the connection is no good after all
   void place_waiting();  // connects for undialled waiters
   void dial_for(Waiter& waiter, Endpoint& endpoint);  // its slot is counted already
+  void learn_limit(SharedEndpoint& endpoint, base::Micros took);  // an answer of it began
   void make_way();  // others wait: a stalled one ends
   void announce();
   // A slot was freed, of connections or of requests: does another worker wait longer?
   bool pass_on(Endpoint& endpoint, PassedSlot::Of of);
-  bool has_place(const Endpoint& endpoint) const;  // max_in_flight allows one more, connects under way counted
+  bool has_place(const Endpoint& endpoint) const;  // in_flight_limit() allows one more, connects under way counted
   void accept_place(Endpoint& endpoint);
   void give(Connection& connection, std::uint32_t worker);  // a spare one, or at least its slot
   // Asks another worker for an idle one; nullptr: none seems to be there.

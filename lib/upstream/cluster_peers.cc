@@ -42,7 +42,7 @@ bool ClusterImpl::pass_on(Endpoint& endpoint, PassedSlot::Of of) {
   const PoolOptions& pool = options_->pool;
   SharedEndpoint& shared = endpoint.shared();
   if (of == PassedSlot::Of::connection ? !shared.open_slot(pool.max_connections)
-                                       : !shared.begin_request(pool.max_in_flight)) {
+                                       : !shared.begin_request(in_flight_limit(shared))) {
     return false;
   }
   peers_->pass_slot(*shared_, *worker, std::make_shared<PassedSlot>(endpoint.shared_owner(), of));

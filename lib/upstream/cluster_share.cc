@@ -10,6 +10,19 @@ std::uint32_t ClusterImpl::retry_after() {
   return stay_away_seconds(shared_->waiting(), rate, balancer_.random().next());
 }
 
+// What has become a tunnel says nothing about what the endpoint bears.
+std::uint32_t ClusterImpl::in_flight_limit(const SharedEndpoint& endpoint) const {
+  const std::uint32_t limit = options_->pool.max_in_flight;
+  if (!adapts()) return limit;
+  const std::uint32_t found = endpoint.adaptive().limit() + endpoint.tunnels();
+  return limit == 0 ? found : std::min(limit, found);
+}
+
+void ClusterImpl::learn_limit(SharedEndpoint& endpoint, base::Micros took) {
+  const std::uint32_t all = endpoint.in_flight();
+  endpoint.adaptive().answered(took, all - std::min(all, endpoint.tunnels()), loop_.now());
+}
+
 void ClusterImpl::make_way() {
   if (shared_->waiting() == 0) return;
   if (queue_.anyone_undialled() && !way_timer_.armed()) way_timer_.arm(loop_, Holders::every);

@@ -82,6 +82,8 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
                       [e] { return static_cast<double>(e->last_idle_limit().count) / 1e6; });
     registry.computed(Name::upstream_endpoint_in_flight, {shared->name(), e->name()},
                       [e] { return static_cast<double>(e->in_flight()); });
+    registry.computed(Name::upstream_endpoint_adaptive_limit, {shared->name(), e->name()},
+                      [e] { return static_cast<double>(e->adaptive().limit()); });
   }
   const auto computed = [&](Name name, double (*value)(const Advisor::View&)) {
     registry.computed(name, {shared->name()}, [shared, value] { return value(shared->advisor().look()); });

@@ -114,6 +114,7 @@ struct RetryOptions {
 
 struct CircuitOptions {
   std::uint32_t max_requests = 0;  // in flight, whole process; 0 = no limit
+  bool adaptive = false;  // requests per endpoint, as its latency says; see Gradient
   bool operator==(const CircuitOptions&) const = default;
 };
 

@@ -510,7 +510,7 @@ void Endpoint::let_go() {
 }
 
 bool Endpoint::reserve() {
-  if (passed_places_ == 0) return shared_->begin_request(host_.pool_options().max_in_flight);
+  if (passed_places_ == 0) return shared_->begin_request(host_.in_flight_limit(*shared_));
   --passed_places_;
   return true;
 }

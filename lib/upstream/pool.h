@@ -54,6 +54,7 @@ class PoolHost {
   virtual ServiceTime& service_time() = 0;
   virtual Random& random() = 0;
   virtual base::Slab<Connection>& slab() = 0;
+  virtual std::uint32_t in_flight_limit(const SharedEndpoint& endpoint) const = 0;  // 0 = none
   virtual bool single_use() const = 0;  // PROXY protocol: a connection serves one client only
 
   virtual void on_spare(SharedEndpoint& endpoint) = 0;  // one that another worker could use is idle
@@ -226,7 +227,7 @@ class Endpoint {
   void hold() { ++leases_; }
   void let_go();
   void begin_request() { host_.on_lease(1); }  // reserved before
-  // A place among the requests in flight at max_in_flight at most, before a stream is opened; false: there is none.
+  // A place among the requests in flight at in_flight_limit() at most, before a stream is opened; false: there is none.
   bool reserve();
   void unreserve() { shared_->end_request(); }  // it was not needed after all
   // Another worker gave up a place for one that waits here: counted already, the next reserve() takes it.

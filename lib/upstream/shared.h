@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "net/address.h"
+#include "upstream/adaptive_limit.h"
 #include "upstream/circuit.h"
 #include "upstream/client_shares.h"
 #include "upstream/ejections.h"
@@ -129,6 +130,10 @@ class alignas(64) SharedEndpoint {
   bool connect_failed(base::Micros now, Trial trial);
   void connected(base::Micros now, Trial trial);  // a connect went well: nothing held against it
 
+  // Requests in flight that it bears, as far as `adaptive` has found out.
+  AdaptiveLimit& adaptive() { return adaptive_; }
+  const AdaptiveLimit& adaptive() const { return adaptive_; }
+
   // The least that SETTINGS from here have allowed a connection of HTTP/2 at once; 0 = not known.
   std::atomic<std::uint32_t>& stream_limit() const { return stream_limit_; }
 
@@ -185,6 +190,7 @@ class alignas(64) SharedEndpoint {
   std::atomic<std::int64_t> idle_limit_{0};
   std::atomic<std::int64_t> idle_limit_at_{0};
   mutable std::atomic<bool> multiplexes_{true};
+  AdaptiveLimit adaptive_;
   // What never changes, apart: every request's log line reads it.
   alignas(64) std::uint64_t id_;
   std::string name_;

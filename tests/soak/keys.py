@@ -74,7 +74,7 @@ OUTLIER = {
     "max_ejection": ['"5m"', '"1m"'],
     "max_ejected_percent": ["50", "0", "100"],
 }
-CIRCUIT = {"max_requests": ["0", "100000"]}
+CIRCUIT = {"max_requests": ["0", "100000"], "adaptive": ["false", "true"]}
 SPREAD = {
     "host": ['"preserve"', '"app.internal"'],
     "balance": ['"p2c"', '"p2c_ewma"', '"round_robin"', '"least_requests"', '"ring_hash"'],

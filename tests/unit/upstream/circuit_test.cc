@@ -97,6 +97,65 @@ TEST_CASE("one limit for all workers; no limit touches nothing") {
   CHECK(none.in_flight() == 0);
 }
 
+struct Adaptive : World {
+  explicit Adaptive(std::uint32_t max_in_flight = 0) {
+    options->circuit.adaptive = true;
+    options->pool.max_in_flight = max_in_flight;
+    some_endpoints(1);
+    start();
+    connectors[0]->streams_per_connection = 1'000;
+  }
+  Request& asked() {
+    Request& r = ask(0);
+    sim.settle();
+    return r;
+  }
+};
+
+TEST_CASE("adaptive: at the limit that was found the next one waits, and goes as one ends; a tunnel is not counted") {
+  for (const std::uint32_t most : {0u, 8u, 40u}) {
+    CAPTURE(most);
+    Adaptive w(most);
+    const std::uint32_t limit = most == 8 ? 8 : 32;
+    std::vector<Request*> made;
+    for (std::uint32_t i = 0; i < limit; ++i) made.push_back(&w.asked());
+    CHECK(made.back()->served());
+    Request& next = w.asked();
+    CHECK_FALSE(next.served());
+    made[0]->finish();
+    w.sim.settle();
+    CHECK(next.served());
+  }
+}
+
+TEST_CASE("adaptive: the heads of good answers move the limit, and nothing else does") {
+  Adaptive w;
+  const auto rounds = [&w](bool head, base::Millis took) {
+    for (int i = 0; i < 20; ++i) {
+      std::vector<Request*> made;
+      for (int k = 0; k < 20; ++k) made.push_back(&w.asked());
+      w.sim.run_for(took);
+      for (Request* const r : made) {
+        if (head && r->served()) r->grant.lease.head(Outcome::answered);
+      }
+      for (Request* const r : made) {  // who waited is served as the others end
+        r->finish();
+        w.sim.settle();
+      }
+    }
+    return w.endpoint(0).adaptive().limit();
+  };
+  CHECK(rounds(false, base::millis(10)) == 32);
+  const std::uint32_t grown = rounds(true, base::millis(10));
+  CHECK(grown > 32);
+  CHECK(rounds(true, base::millis(100)) < grown);
+  auto off = std::make_shared<UpstreamOptions>(*w.options);
+  off->circuit.adaptive = false;
+  w.clusters[0]->configure(off, w.shared->endpoints(), nullptr);
+  const std::uint32_t before = w.endpoint(0).adaptive().limit();
+  CHECK(rounds(true, base::millis(10)) == before);
+}
+
 TEST_CASE("a connect that fails gives its place back") {
   Limited w(1, 8);
   w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::refuse; };
