@@ -194,6 +194,13 @@ void visit_outlier(Visitor& v, upstream::OutlierOptions& o) {
       {"max_ejected_percent", Takes::now, "of the endpoints, at one time; one at least, unless it is alone; 0 = none",
        "the other half must be able to carry the load", needs},
       Number(o.max_ejected_percent, 0, 100));
+  key(v,
+      {"success_rate", Takes::now,
+       "also who fails, or takes, at least five times as much as the median of its siblings over 10 s; from 20 "
+       "requests "
+       "and three endpoints on",
+       "endpoints of unequal size, or that are asked for unequal things, differ without being ill", needs},
+      Flag(o.success_rate));
 }
 
 void visit_retry(Visitor& v, upstream::RetryOptions& o) {

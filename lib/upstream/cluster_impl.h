@@ -210,6 +210,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void pause(Endpoint& endpoint, base::Millis span);  // it asks for that
   void judge(Endpoint& endpoint, std::string_view cause, bool trial);  // does it have to be ejected?
   void returned(Endpoint& endpoint);
+  void compare(Endpoint& endpoint, const Report& report);
   void close_idle_everywhere(Endpoint& endpoint);
   void close_leaving();
   void drop_unused_endpoints();

@@ -45,6 +45,7 @@ void ClusterImpl::on_outcome(Endpoint& endpoint, const Report& report) {
       endpoint.shared().apply({.kind = Event::Kind::outcome, .trial = report.trial, .outcome = report.outcome}, now);
   if (change.before.ejected() && !change.after.ejected()) returned(endpoint);
   if (report.pause.count > 0 && !change.after.kept_away(now)) pause(endpoint, report.pause);
+  if (options_->outlier && options_->outlier->enabled && options_->outlier->success_rate) compare(endpoint, report);
   if (counts_against(report.outcome)) judge(endpoint, cause_of(report.outcome), report.trial);
 }
 
@@ -74,6 +75,19 @@ void ClusterImpl::judge(Endpoint& endpoint, std::string_view cause, bool trial) 
                shared.name(), seconds(*span), +standing.failures, cause);
   }
   close_idle_everywhere(endpoint);
+}
+
+void ClusterImpl::compare(Endpoint& endpoint, const Report& report) {
+  Ejections& ejections = shared_->ejections();
+  ejections.count(endpoint.shared(), report.outcome, report.took);
+  for (const Ejections::Outlier& o : ejections.compare(loop_.now())) {
+    metrics_.ejected(o.slow ? "slow" : "error_share");
+    const double unit = o.slow ? 1e-3 : 1e2;
+    base::warn("upstream {}: {} is ejected for {:.1f} s: {} {:.1f} {}, its siblings' median is {:.1f}", shared_->name(),
+               o.endpoint->name(), seconds(o.span), o.slow ? "a request takes" : "it fails", o.own * unit,
+               o.slow ? "ms" : "% of its requests", o.median * unit);
+    if (Endpoint* const mine = here(o.endpoint); mine != nullptr) close_idle_everywhere(*mine);
+  }
 }
 
 void ClusterImpl::returned(Endpoint& endpoint) {

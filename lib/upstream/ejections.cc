@@ -27,6 +27,18 @@ bool counts_as_away(const SharedEndpoint& endpoint, base::Micros now) {
   return s.ejected() ? s.ends() + overdue > now : s.why() == Away::paused && s.kept_away(now);
 }
 
+using Seen = Ejections::Seen;
+
+double median_of_others(const std::vector<Seen>& all, const Seen& but, double Seen::* what) {
+  std::vector<double> others;
+  for (const Seen& s : all) {
+    if (&s != &but) others.push_back(s.*what);
+  }
+  std::ranges::sort(others);
+  const std::size_t half = others.size() / 2;
+  return others.size() % 2 == 1 ? others[half] : (others[half - 1] + others[half]) / 2;
+}
+
 }  // namespace
 
 base::Millis next_ejection(EjectionHistory& h, const OutlierOptions& options, base::Micros now) {
@@ -68,11 +80,15 @@ std::optional<base::Millis> Ejections::eject(SharedEndpoint& endpoint, Cause cau
                                              : s.ejected() || !options_ || s.failures < options_->consecutive_failures;
   if (decided) return std::nullopt;  // by another worker
   if (!options_ || !room_for(endpoint, now)) {
-    endpoint.apply({.kind = Event::Kind::freed}, now);
+    free(endpoint, now);
     judge();
     return std::nullopt;
   }
-  const base::Millis span = next_ejection(history, *options_, now);
+  return eject_now(endpoint, now);
+}
+
+base::Millis Ejections::eject_now(SharedEndpoint& endpoint, base::Micros now) {
+  const base::Millis span = next_ejection(endpoint.ejections_, *options_, now);
   endpoint.apply({.kind = Event::Kind::ejected, .span = span}, now);
   judge();
   return span;
@@ -88,6 +104,60 @@ void Ejections::returned(SharedEndpoint& endpoint, base::Micros now) {
 bool Ejections::pause(SharedEndpoint& endpoint, base::Millis span, base::Micros now) {
   const std::lock_guard lock(mutex_);
   return room_for(endpoint, now) && endpoint.apply({.kind = Event::Kind::paused, .span = span}, now).any();
+}
+
+// ---- By comparison
+
+void Ejections::count(SharedEndpoint& endpoint, Outcome outcome, base::Micros took) {
+  Sample& sample = endpoint.sample_;
+  if (!counts_for(outcome) && !counts_against(outcome)) return;
+  sample.requests.fetch_add(1, std::memory_order_relaxed);
+  if (counts_against(outcome) || outcome == Outcome::server_error) {
+    sample.errors.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    sample.took.fetch_add(static_cast<std::uint64_t>(std::max<std::int64_t>(0, took.count)), std::memory_order_relaxed);
+  }
+}
+
+std::vector<Ejections::Seen> Ejections::take_samples() {
+  std::vector<Seen> seen;
+  for (const EndpointEntry& e : set_->entries) {
+    Sample& sample = e.endpoint->sample_;
+    const std::uint32_t requests = sample.requests.exchange(0, std::memory_order_relaxed);
+    const std::uint32_t errors = std::min(requests, sample.errors.exchange(0, std::memory_order_relaxed));
+    const auto took = static_cast<double>(sample.took.exchange(0, std::memory_order_relaxed));
+    if (requests < requests_least) continue;
+    const std::uint32_t answered = requests - errors;
+    seen.push_back({e.endpoint.get(), static_cast<double>(errors) / requests, answered == 0 ? 0 : took / answered});
+  }
+  return seen;
+}
+
+std::vector<Ejections::Outlier> Ejections::compare(base::Micros now) {
+  std::int64_t due = compare_at_.load(std::memory_order_relaxed);
+  if (due > now.count) return {};
+  if (!compare_at_.compare_exchange_strong(due, (now + compare_every).count, std::memory_order_relaxed)) return {};
+  const std::lock_guard lock(mutex_);
+  const std::vector<Seen> seen = take_samples();
+  std::vector<Outlier> found;
+  if (due == 0 || !options_ || seen.size() < endpoints_least) return found;  // what came before was no whole window
+  for (const Seen& s : seen) {
+    const double errors = median_of_others(seen, s, &Seen::errors);
+    const double time = median_of_others(seen, s, &Seen::time);
+    if (s.errors >= std::max(errors_least, times_worse * errors)) {
+      found.push_back({s.endpoint, false, s.errors, errors, {}});
+    } else if (s.time >= std::max(time_least, times_worse * time)) {
+      found.push_back({s.endpoint, true, s.time, time, {}});
+    }
+  }
+  // Errors first, as they are lost; then who is the slowest.
+  std::ranges::sort(found, {}, [](const Outlier& o) { return std::pair(o.slow, -o.own); });
+  std::erase_if(found, [this, now](Outlier& o) {
+    if (o.endpoint->standing().ejected() || !room_for(*o.endpoint, now)) return true;
+    o.span = eject_now(*o.endpoint, now);
+    return false;
+  });
+  return found;
 }
 
 void Ejections::judge_panic() {
@@ -130,7 +200,11 @@ void Ejections::free_surplus(base::Micros now) {
   }
   std::ranges::sort(ejected);
   const std::size_t most = options_ ? away_most(set_->entries.size(), options_->max_ejected_percent) : 0;
-  for (std::size_t i = 0; i + most < ejected.size(); ++i) ejected[i].second->apply({.kind = Event::Kind::freed}, now);
+  for (std::size_t i = 0; i + most < ejected.size(); ++i) free(*ejected[i].second, now);
+}
+
+void Ejections::free(SharedEndpoint& endpoint, base::Micros now) {
+  if (endpoint.apply({.kind = Event::Kind::freed}, now).before.ejected()) endpoint.ejections_.returned = now;
 }
 
 void Ejections::judge() {

@@ -53,7 +53,7 @@ void declare_pool(metrics::Registry& registry, std::string_view upstream) {
   for (const std::string_view reused : {"false", "true"}) {
     registry.declare(Name::upstream_requests_total, {upstream, reused});
   }
-  for (const std::string_view cause : {"gateway", "reset", "timeout", "connect"}) {
+  for (const std::string_view cause : {"gateway", "reset", "timeout", "connect", "error_share", "slow"}) {
     registry.declare(Name::upstream_ejections_total, {upstream, cause});
   }
   for (const Name name :

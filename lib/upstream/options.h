@@ -90,6 +90,7 @@ struct OutlierOptions {
   base::Millis ejection{30'000};  // doubles per repeat, up to max_ejection
   base::Millis max_ejection{300'000};
   std::uint32_t max_ejected_percent = 50;
+  bool success_rate = false;  // by comparison with its siblings, too
   bool operator==(const OutlierOptions&) const = default;
 };
 

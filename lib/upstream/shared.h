@@ -182,6 +182,7 @@ class alignas(64) SharedEndpoint {
   std::atomic<Penalty> penalty_{};
   static_assert(std::atomic<HeadTime>::is_always_lock_free);
   std::atomic<HeadTime> head_time_{};
+  Sample sample_;
   std::atomic<std::uint32_t> connections_{0};
   std::atomic<std::uint32_t> tunnels_{0};
   std::atomic<std::uint64_t> spares_{0};

@@ -13,7 +13,17 @@ using support::ScriptedPeer;
 
 namespace {
 
-enum class How : std::uint8_t { well, error_500, gateway_502, gateway_503, reset, black_hole, refuse };
+enum class How : std::uint8_t {
+  well,
+  every_other,
+  slowly,
+  error_500,
+  gateway_502,
+  gateway_503,
+  reset,
+  black_hole,
+  refuse
+};
 
 // `n` endpoints, each of which does as `how` says, whatever connection the request comes on.
 class Origins {
@@ -65,7 +75,15 @@ class Origins {
     if (p.take().find("\r\n\r\n") == std::string::npos) return;
     ++met[i];
     switch (how_[i]) {
+      case How::every_other:
+        if (met[i] % 2 == 0) return p.send("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+        [[fallthrough]];
       case How::well: return p.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      case How::slowly:
+        rig.sim.post(base::Millis{200}, [&p] {
+          if (!p.ended()) p.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        });
+        return;
       case How::error_500: return p.send("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
       case How::gateway_502: return p.send("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n");
       case How::gateway_503: return p.send("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
@@ -215,4 +233,24 @@ TEST_CASE("what clients do is not held against an endpoint") {
   }
   CHECK_FALSE(o.ejected(0));
   CHECK_FALSE(o.ejected(1));
+}
+
+TEST_CASE("by comparison: who fails every other request, or is slow, beside two that do well; only if asked for") {
+  const struct {
+    How how;
+    const char* cause;
+  } kinds[] = {{How::every_other, "error_share"}, {How::slowly, "slow"}};
+  for (const auto& kind : kinds) {
+    for (const bool on : {true, false}) {
+      CAPTURE(kind.cause);
+      Origins o(3, on ? "success_rate = true" : "");
+      export_series(o);
+      o.set(1, kind.how);
+      o.ask(300, "200", base::Millis{50});
+      CHECK(o.ejected(1) == on);
+      CHECK(o.ejections(kind.cause) == (on ? 1 : 0));
+      CHECK_FALSE(o.ejected(0));
+      CHECK_FALSE(o.ejected(2));
+    }
+  }
 }

@@ -73,6 +73,7 @@ OUTLIER = {
     "ejection": ['"30s"', '"1s"'],
     "max_ejection": ['"5m"', '"1m"'],
     "max_ejected_percent": ["50", "0", "100"],
+    "success_rate": ["false", "true"],
 }
 CIRCUIT = {"max_requests": ["0", "100000"], "adaptive": ["false", "true"]}
 SPREAD = {

@@ -220,6 +220,59 @@ TEST_CASE("threads that eject at once never pass the limit") {
   }
 }
 
+// What three endpoints show in one window: share of errors in percent, and milliseconds.
+struct Shown {
+  int requests;
+  int errors;
+  std::int64_t ms;
+};
+std::vector<Ejections::Outlier> compare(Set& s, const std::vector<Shown>& shown, std::int64_t window) {
+  Ejections& ejections = s.shared.ejections();
+  ejections.compare(at(window * 10'000));
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    for (int k = 0; k < shown[i].requests; ++k) {
+      ejections.count(s[i], k < shown[i].errors ? Outcome::server_error : Outcome::answered, at(shown[i].ms));
+    }
+  }
+  CHECK(ejections.compare(at(window * 10'000 + 9'999)).empty());
+  return ejections.compare(at(window * 10'000 + 10'000));
+}
+
+TEST_CASE("by comparison: five times the median of the siblings, at the limit and below it") {
+  const auto outliers = [](const std::vector<Shown>& shown) {
+    Set s(static_cast<std::uint32_t>(shown.size()), rules());
+    return compare(s, shown, 1).size();
+  };
+  CHECK(outliers({{100, 0, 1}, {100, 0, 1}, {100, 0, 1}}) == 0);
+  CHECK(outliers({{100, 10, 1}, {100, 0, 1}, {100, 0, 1}}) == 1);  // the floor
+  CHECK(outliers({{100, 9, 1}, {100, 0, 1}, {100, 0, 1}}) == 0);
+  CHECK(outliers({{100, 50, 1}, {100, 10, 1}, {100, 10, 1}}) == 1);
+  CHECK(outliers({{100, 49, 1}, {100, 10, 1}, {100, 10, 1}}) == 0);
+  CHECK(outliers({{100, 60, 1}, {100, 60, 1}, {100, 60, 1}}) == 0);  // all alike: the request is at fault
+  CHECK(outliers({{100, 0, 50}, {100, 0, 10}, {100, 0, 10}}) == 1);
+  CHECK(outliers({{100, 0, 49}, {100, 0, 10}, {100, 0, 10}}) == 0);
+  CHECK(outliers({{100, 0, 9}, {100, 0, 1}, {100, 0, 1}}) == 0);  // the floor
+  CHECK(outliers({{100, 0, 10}, {100, 0, 1}, {100, 0, 1}}) == 1);
+  CHECK(outliers({{20, 10, 1}, {20, 0, 1}, {20, 0, 1}}) == 1);
+  CHECK(outliers({{19, 19, 1}, {100, 0, 1}, {100, 0, 1}}) == 0);
+  CHECK(outliers({{100, 50, 1}, {100, 0, 1}, {19, 0, 1}}) == 0);  // two are no siblings
+  CHECK(outliers({{100, 50, 1}, {100, 0, 1}}) == 0);
+}
+
+TEST_CASE("by comparison: the limit of the set holds, the worst first; off, nobody") {
+  Set s(5, rules(20));
+  const std::vector<Shown> shown = {{100, 30, 1}, {100, 0, 1}, {100, 60, 1}, {100, 0, 1}, {100, 0, 1}};
+  const auto found = compare(s, shown, 1);
+  REQUIRE(found.size() == 1);
+  CHECK(found[0].endpoint == &s[2]);
+  CHECK_FALSE(found[0].slow);
+  CHECK(found[0].own == doctest::Approx(0.6));
+  CHECK(found[0].span == base::Millis{30'000});
+  CHECK(s[2].aside(at(20'001)));
+  s.publish(5, std::nullopt);
+  CHECK(compare(s, shown, 3).empty());
+}
+
 // ---- with workers
 
 World& with(World& w, std::uint32_t endpoints, const OutlierOptions& options = rules()) {
