@@ -240,6 +240,16 @@ class RateLimitCodec final : public Codec {
   std::optional<route::RateLimit>& to_;
 };
 
+class ConcurrencyLimitCodec final : public Codec {
+ public:
+  explicit ConcurrencyLimitCodec(std::optional<route::ConcurrencyLimit>& to) : to_(to) {}
+  void read(const Node& node, Reader& reader) override;
+  std::string print() const override;
+
+ private:
+  std::optional<route::ConcurrencyLimit>& to_;
+};
+
 // The keys of a table that stands as one value: complains about unknown ones, missing ones and a node that is no table.
 // The key found last is the one that the reader's complaints name, until the next or the end.
 class InlineTable {

@@ -4,6 +4,7 @@
 
 #include "config/composite.h"
 #include "config/schema_parts.h"
+#include "exchange/concurrency_limiter.h"
 
 namespace sluice::config {
 namespace {
@@ -292,6 +293,11 @@ void visit_listener(Visitor& v, ListenerOptions& o) {
       {"proxy_protocol", Takes::now, "off, or required (v1 and v2 are told apart)",
        "a client could name any address if it were optional"},
       Choice(o.proxy_protocol, proxy_in));
+  key(v,
+      {"max_connections_per_client", Takes::now,
+       "connections of one address (of version 6: of its /64), trusted_proxies aside; above it closed; 0 = no limit",
+       "behind one address there may be a whole office"},
+      Number(o.max_connections_per_client, 0, exchange::ConcurrencyLimiter::most_max));
   key(v,
       {"trusted_proxies", Takes::now, "addresses and blocks of proxies that are believed: see `forwarded_by`",
        "nobody: what a client says of itself is no evidence"},

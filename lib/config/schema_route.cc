@@ -113,10 +113,15 @@ void visit_limits(Visitor& v, route::RouteOptions& o) {
   key(v, {"deny", Takes::now, "addresses and blocks that may not", "[]: nobody is denied"}, Cidrs(o.deny));
   key(v,
       {"rate_limit", Takes::now,
-       "requests a key may begin, above them 429; key = \"client_ip\", \"header:NAME\", \"cookie:NAME\" or \"route\"",
+       "requests a key may begin, above them 429; key = \"client_ip\", \"header:NAME\", \"cookie:NAME\" or \"route\"; "
+       "cost = \"header:NAME\": the answer says how many this one was",
        "absent: none; dry_run only counts", Feature::rate_limit,
        "{ requests = 100, per = \"1s\", burst = 200, key = \"client_ip\", dry_run = false }"},
       RateLimitCodec(o.rate_limit));
+  key(v,
+      {"concurrency_limit", Takes::now, "requests of a key that may be open at once, above them 429; key as above",
+       "absent: none; dry_run only counts", Feature::none, "{ requests = 20, key = \"client_ip\", dry_run = false }"},
+      ConcurrencyLimitCodec(o.concurrency_limit));
 }
 
 }  // namespace

@@ -63,6 +63,7 @@ struct ListenerOptions {
   std::vector<http::Protocol> protocols;  // in order of preference, never empty
   net::ProxyProtocolIn proxy_protocol = net::ProxyProtocolIn::off;
   std::vector<net::Cidr> trusted_proxies;
+  std::uint32_t max_connections_per_client = 0;  // trusted_proxies aside; 0 = no limit
   exchange::ForwardedBy forwarded_by = exchange::ForwardedBy::x_forwarded_for;
   http::DownstreamOptions downstream;
   std::string health_path;  // "": none

@@ -152,6 +152,7 @@ void Exchange::take_route() {
   counted_in_flight_ = true;
   normal_path_ = match.path;
   if (!is_admitted(client_, options().deny, options().allow)) return fail(refused(Kind::denied));
+  if (!take_place()) return fail({Kind::rate_limited, Where::proxy, Detail::none, true});
   if (!pay_rate()) return fail(refused(Kind::rate_limited));
   if (options().max_body != 0 && head_->content_length.value_or(0) > options().max_body)
     return fail(refused(Kind::body_too_large));
@@ -160,21 +161,6 @@ void Exchange::take_route() {
     case route::Action::respond: return respond();
     case route::Action::proxy: return proxy();
   }
-}
-
-// Once for a request, however often it is tried.
-bool Exchange::pay_rate() {
-  const RateCells& rate = site_.route(route_index_).rate;
-  if (rate.limiter == nullptr) return true;
-  const route::RateLimit& limit = *options().rate_limit;
-  const RateLimiter::Verdict verdict = rate.limiter->take(rate_key(limit, client_, head_->fields), env_.loop.now());
-  if (verdict.admitted) {
-    rate.allowed->add();
-    return true;
-  }
-  (limit.dry_run ? rate.would_limit : rate.limited)->add();
-  rate_wait_ = verdict.wait_seconds;
-  return limit.dry_run;
 }
 
 // ---- the client's body, and its end -----------------------------------------------------------------------------
@@ -289,8 +275,8 @@ void Exchange::reply_locally(const Failure& why) {
   http::Head answer(downstream_->arena());
   answer.last = why.kind == Kind::bad_request;  // what is ambiguous may be followed by what is smuggled
   if (why.kind == Kind::rate_limited) {
-    reply.retry_after = rate_wait_;
-    add_rate_fields(answer.fields, *site_.route(route_index_).rate.limiter, rate_wait_);
+    reply.retry_after = std::max(rate_wait_, 1U);
+    if (rate_wait_ != 0) add_rate_fields(answer.fields, *site_.route(route_index_).rate.limiter, rate_wait_);
   }
   answer_ = Answer::ended;
   if (grpc_) {
@@ -357,6 +343,7 @@ void Exchange::finish() {
   deadlines_.clear_all();
   attempt_.abandon(Failure{Kind::client_closed, Where::downstream, Detail::none, false});
   held_body_.clear();
+  place_.release();
   write_log();
   const base::Micros took = env_.loop.now() - began_;
   const RouteCells& cells = site_.route(route_index_);
@@ -388,7 +375,7 @@ void Exchange::write_log() {
   r.status = status_;
   r.grpc_status = grpc_status_;
   r.reason = http::reason_word(failure_.kind);
-  r.detail = http::detail_word(failure_.detail);
+  r.detail = too_many_ ? "concurrency_limit" : http::detail_word(failure_.detail);
   r.fallback = http::reason_word(fell_back_);
   r.bytes_in = bytes_in_;
   r.bytes_out = bytes_out_;

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/slab.h"
 #include "exchange/attempt.h"
+#include "exchange/concurrency_limiter.h"
 #include "exchange/deadlines.h"
 #include "exchange/forwarded.h"
 #include "exchange/look.h"
@@ -85,7 +86,9 @@ class Exchange final : public http::Sink,
   bool answer_health();
   bool answer_max_forwards();
   void take_route();
+  bool take_place();
   bool pay_rate();
+  void pay_cost(const http::Fields& fields);
   void proxy();
   void edit_request();
   bool must_hold_back();
@@ -174,6 +177,8 @@ class Exchange final : public http::Sink,
   uint16_t attempts_ = 0;
   uint16_t attempts_before_ = 0;  // of them at the route's own upstream, when the fallback was asked
   http::Kind fell_back_ = http::Kind::none;  // why the fallback was asked
+  ConcurrencyLimiter::Held place_;  // at the route's concurrency_limit
+  uint64_t rate_key_ = 0;  // hashed: whose bucket it draws on
   uint32_t rate_wait_ = 0;  // seconds, of what was refused by a rate limit
   Answer answer_ = Answer::none;
   bool request_ended_ = false;
@@ -190,6 +195,8 @@ class Exchange final : public http::Sink,
   bool cut_by_try_timeout_ = false;
   bool backing_off_ = false;
   bool counted_in_flight_ = false;
+  bool too_many_ = false;  // refused by the concurrency_limit
+  bool cost_unknown_ = false;  // the answer may say what the request costs at its rate_limit
   bool about_health_ = false;
   bool cut_ = false;  // the answer ended before it was whole, through no doing of the client
   bool grpc_ = false;  // a gRPC call: failures are told as its status (docs/grpc.md)

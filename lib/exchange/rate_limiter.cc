@@ -19,9 +19,11 @@ constexpr uint64_t debt_most = uint64_t{1} << 40;
 // The clocks of two workers differ by a turn at most; a turn of a minute is none.
 constexpr base::Millis clocks_differ = base::seconds(60);
 
+uint64_t bursts_of_debt(const route::RateLimit& limit) { return limit.cost.empty() ? 1 : RateLimiter::overdraft; }
+
 uint64_t cost_of(const route::RateLimit& limit) {
   const uint64_t wanted = ticks_a_second * static_cast<uint64_t>(limit.per.count) / 1000 / limit.requests;
-  return std::clamp(std::min(wanted, debt_most / limit.burst), cost_least, cost_most);
+  return std::clamp(std::min(wanted, debt_most / (limit.burst * bursts_of_debt(limit))), cost_least, cost_most);
 }
 
 // The window in whole seconds, as the field wants it, and what is granted in it.
@@ -39,7 +41,8 @@ RateLimiter::RateLimiter(const route::RateLimit& limit, base::KeyedHash hash)
       hash_(hash),
       cost_(cost_of(limit)),
       tolerance_((limit.burst - 1) * cost_),
-      believed_(std::min(limit.burst * cost_ + ticks(clocks_differ), time_mask / 2)),
+      debt_most_(limit.burst * bursts_of_debt(limit) * cost_),
+      believed_(std::min(debt_most_ + ticks(clocks_differ), time_mask / 2)),
       sets_count_(limit.key == route::RateKey::route ? 1 : keys_max / ways),
       sets_(std::make_unique<Set[]>(sets_count_)),
       policy_(policy_of(limit)) {
@@ -53,8 +56,7 @@ bool RateLimiter::counts_as(const route::RateLimit& limit) const {
   return other == limit_;
 }
 
-RateLimiter::Verdict RateLimiter::take(std::string_view key, base::Micros now) {
-  const uint64_t hash = hash_(key);
+RateLimiter::Verdict RateLimiter::take(uint64_t hash, base::Micros now) {
   const uint64_t mark = std::max<uint64_t>(hash >> time_bits, 1);
   const uint64_t at = ticks(now) & time_mask;
   Set& set = sets_[hash & (sets_count_ - 1)];
@@ -63,6 +65,19 @@ RateLimiter::Verdict RateLimiter::take(std::string_view key, base::Micros now) {
     if (found.debt > tolerance_) return {false, seconds_of(found.debt - tolerance_)};
     const uint64_t next = mark << time_bits | ((at + found.debt + cost_) & time_mask);
     if (set.places[found.way].compare_exchange_weak(found.word, next, std::memory_order_relaxed)) return {};
+  }
+}
+
+void RateLimiter::charge(uint64_t hash, uint64_t requests, base::Micros now) {
+  const uint64_t mark = std::max<uint64_t>(hash >> time_bits, 1);
+  const uint64_t at = ticks(now) & time_mask;
+  const uint64_t more = std::min(requests, debt_most_ / cost_) * cost_;
+  Set& set = sets_[hash & (sets_count_ - 1)];
+  while (true) {
+    Found found = find(set, mark, at);
+    const uint64_t debt = std::max(found.debt, std::min(found.debt + more, debt_most_));
+    const uint64_t next = mark << time_bits | ((at + debt) & time_mask);
+    if (set.places[found.way].compare_exchange_weak(found.word, next, std::memory_order_relaxed)) return;
   }
 }
 

@@ -26,6 +26,9 @@ class RateLimiter {
   static constexpr size_t keys_max = 65'536;  // 512 KiB a limit; with the key "route" there is one
   static constexpr size_t ways = 8;  // places a key may have: one cache line
 
+  // What answers may cost beyond the burst, in bursts (`cost`): who is in debt so deep waits that long, not for ever.
+  static constexpr uint64_t overdraft = 16;
+
   struct Verdict {
     bool admitted = true;
     uint32_t wait_seconds = 0;  // refused: until a request would be admitted; 1 at least
@@ -35,7 +38,11 @@ class RateLimiter {
 
   // One request of `key` at `now`. Admitted, it is paid; refused, it costs nothing. Workers that meet a new key in the
   // same moment may give it one request too many; otherwise the limit is exact.
-  Verdict take(std::string_view key, base::Micros now);
+  Verdict take(std::string_view key, base::Micros now) { return take(hash_of(key), now); }
+  Verdict take(uint64_t hash, base::Micros now);
+  // A request of that key cost so many more than the one it paid. What it owes so is bounded: `overdraft` bursts.
+  void charge(uint64_t hash, uint64_t requests, base::Micros now);
+  uint64_t hash_of(std::string_view key) const { return hash_(key); }
 
   // The value of RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-10, 3): `"default";q=100;w=1`.
   const std::string& policy() const { return policy_; }
@@ -66,6 +73,7 @@ class RateLimiter {
   base::KeyedHash hash_;
   uint64_t cost_;  // of a request, in ticks: so no rate is rounded
   uint64_t tolerance_;  // the debt up to which a further request is admitted
+  uint64_t debt_most_;  // that charge() makes
   uint64_t believed_;  // a place that seems to owe more is one that was left very long ago
   size_t sets_count_;
   std::unique_ptr<Set[]> sets_;

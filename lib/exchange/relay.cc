@@ -266,6 +266,7 @@ void Exchange::final_head(http::Head& head, End end) {
   site_.upstream(upstream_index_).duration->observe(env_.loop.now() - sent_at_);
   tunnel_ = head.status == 101;
   if (tunnel_) held_body_.clear();
+  pay_cost(head.fields);
   route::edit(head.fields, options().response_headers);
   if (grpc_) note_grpc_status(head.fields);  // without a body it is in the head
   takes_status_ =
@@ -318,6 +319,7 @@ void Exchange::attempt_body(net::ByteQueue&& bytes, End end) {
 void Exchange::attempt_trailers(http::Fields& trailers) {
   moved();
   if (grpc_) note_grpc_status(trailers);
+  pay_cost(trailers);
   route::edit_trailers(trailers, options().response_headers);
   if (trailers.empty()) {
     downstream_->send_body({}, End::yes);

@@ -26,8 +26,8 @@ std::string_view ring_value(const upstream::UpstreamOptions& options, const Clie
 
 }  // namespace
 
-std::string_view client_key(const Client& client) {
-  std::span<const uint8_t> bytes = client.address.ip_bytes();  // none: unknown, or of a Unix socket
+std::string_view address_bytes(const net::Address& address) {
+  std::span<const uint8_t> bytes = address.ip_bytes();  // none: unknown, or of a Unix socket
   constexpr uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};  // RFC 4291 2.5.5.2
   if (bytes.size() == 16) {
     const bool is_mapped = std::ranges::equal(bytes.first(sizeof mapped), mapped);

@@ -27,6 +27,7 @@ namespace sluice::exchange {
 class HeldWatch;
 
 class AccessLog;
+class ConcurrencyLimiter;
 class RateLimiter;
 
 struct ListenerSite {
@@ -45,6 +46,15 @@ struct RateCells {
   metrics::Counter* would_limit = nullptr;
 };
 
+// Of a route with a concurrency_limit, likewise: concurrency_limit_total{route,outcome}.
+struct ConcurrencyCells {
+  ConcurrencyLimiter* limiter = nullptr;
+  metrics::Counter* allowed = nullptr;
+  metrics::Counter* limited = nullptr;
+  metrics::Counter* would_limit = nullptr;
+  metrics::Counter* uncounted = nullptr;
+};
+
 // Of a route with a fallback: fallbacks_total{route,outcome}.
 struct FallbackCells {
   metrics::Counter* served = nullptr;
@@ -56,6 +66,7 @@ struct RouteCells {
   metrics::Gauge* in_flight = nullptr;  // requests_in_flight{route}
   RateCells rate;
   FallbackCells fallback;
+  ConcurrencyCells concurrency;
 };
 
 struct UpstreamCells {

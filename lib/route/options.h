@@ -68,7 +68,8 @@ struct Fallback {
   bool operator==(const Fallback&) const = default;
 };
 
-// `rate_limit`: what separates the buckets; `header` and `cookie` take RateLimit::key_name, `route` has one for all.
+// `rate_limit`, `concurrency_limit`: what separates those who are limited; `header` and `cookie` take `key_name`, `route`
+// is one for all.
 enum class RateKey : std::uint8_t { client_ip, header, cookie, route };
 
 struct RateLimit {
@@ -77,8 +78,17 @@ struct RateLimit {
   std::uint32_t burst = 0;
   RateKey key = RateKey::client_ip;
   std::string key_name;
+  std::string cost;      // field of the answer that says how many requests this one counts for; "": each counts for one
   bool dry_run = false;  // only count what would be refused
   bool operator==(const RateLimit&) const = default;
+};
+
+struct ConcurrencyLimit {
+  std::uint32_t requests = 0;  // of one key at a time
+  RateKey key = RateKey::client_ip;
+  std::string key_name;
+  bool dry_run = false;  // as above
+  bool operator==(const ConcurrencyLimit&) const = default;
 };
 
 struct RouteOptions {
@@ -113,6 +123,7 @@ struct RouteOptions {
   std::optional<std::vector<net::Cidr>> allow;  // absent = all; never empty
   std::vector<net::Cidr> deny;            // wins over allow
   std::optional<RateLimit> rate_limit;
+  std::optional<ConcurrencyLimit> concurrency_limit;
   bool operator==(const RouteOptions&) const = default;
 };
 

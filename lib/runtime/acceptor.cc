@@ -204,6 +204,8 @@ http::Sink& Acceptor::begin_exchange(Client& client, http::Stream& stream) {
 
 void Acceptor::protocol_error(http::Detail detail) { worker_.meter().protocol_error(http::Where::downstream, detail); }
 
+void Acceptor::one_too_many() { worker_.meter().rejected_for_client(); }
+
 void Acceptor::late_request() { worker_.meter().late_request(); }
 
 void Acceptor::proxy_header_refused(const net::Peer& peer, std::string_view detail) {

@@ -102,6 +102,7 @@ class Acceptor final : private tls::TlsEvents {
   http::Sink& begin_exchange(Client& client, http::Stream& stream);
   void protocol_error(http::Detail detail);
   void late_request();
+  void one_too_many();  // a client has max_connections_per_client already
   void proxy_header_refused(const net::Peer& peer, std::string_view detail);
   void accept_failed(int error);
   void listener_stopped();

@@ -12,6 +12,8 @@ WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker, Arrivals&
       arrivals_(arrivals),
       rejected_at_cap_(&registry.counter(Name::downstream_connections_rejected_total, {"max_connections"}, worker)),
       rejected_for_memory_(&registry.counter(Name::downstream_connections_rejected_total, {"max_memory"}, worker)),
+      rejected_for_client_(
+          &registry.counter(Name::downstream_connections_rejected_total, {"max_connections_per_client"}, worker)),
       late_requests_(&registry.counter(Name::downstream_idle_races_total, {}, worker)),
       loop_lag_(&registry.histogram(Name::loop_lag_seconds, {}, worker)) {
   // Every reason stands in the scrape from the start, at zero: a rate over a series that only now appears misses its
@@ -53,6 +55,7 @@ exchange::RouteCells WorkerMeter::route(const std::string& name) const {
   return {&registry_.histogram(Name::request_duration_seconds, {name}, worker_),
           &registry_.gauge(Name::requests_in_flight, {name}, worker_),
           {},
+          {},
           {}};
 }
 
@@ -60,6 +63,14 @@ exchange::RateCells WorkerMeter::rate(const std::string& route, exchange::RateLi
   return {&limiter, &registry_.counter(Name::rate_limit_total, {route, "allowed"}, worker_),
           &registry_.counter(Name::rate_limit_total, {route, "limited"}, worker_),
           &registry_.counter(Name::rate_limit_total, {route, "would_limit"}, worker_)};
+}
+
+exchange::ConcurrencyCells WorkerMeter::concurrency(const std::string& route,
+                                                    exchange::ConcurrencyLimiter& limiter) const {
+  return {&limiter, &registry_.counter(Name::concurrency_limit_total, {route, "allowed"}, worker_),
+          &registry_.counter(Name::concurrency_limit_total, {route, "limited"}, worker_),
+          &registry_.counter(Name::concurrency_limit_total, {route, "would_limit"}, worker_),
+          &registry_.counter(Name::concurrency_limit_total, {route, "uncounted"}, worker_)};
 }
 
 exchange::FallbackCells WorkerMeter::fallback(const std::string& route) const {
@@ -87,6 +98,12 @@ void declare_route(metrics::Registry& registry, std::string_view name) {
 void declare_rate_limit(metrics::Registry& registry, std::string_view route) {
   for (const std::string_view outcome : {"allowed", "limited", "would_limit"}) {
     registry.declare(Name::rate_limit_total, {route, outcome});
+  }
+}
+
+void declare_concurrency_limit(metrics::Registry& registry, std::string_view route) {
+  for (const std::string_view outcome : {"allowed", "limited", "would_limit", "uncounted"}) {
+    registry.declare(Name::concurrency_limit_total, {route, outcome});
   }
 }
 

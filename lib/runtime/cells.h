@@ -29,12 +29,14 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   void connection_closed(http::CloseCause cause) { closed_[static_cast<size_t>(cause)]->add(); }
   void rejected_at_cap() { rejected_at_cap_->add(); }
   void rejected_for_memory() { rejected_for_memory_->add(); }
+  void rejected_for_client() { rejected_for_client_->add(); }
   void handshake_error(tls::HandshakeError why) { handshake_errors_[static_cast<size_t>(why)]->add(); }
 
   // Cells of one listener, route and upstream of a configuration.
   ListenerCells listener(const std::string& name) const;
   exchange::RouteCells route(const std::string& name) const;
   exchange::RateCells rate(const std::string& route, exchange::RateLimiter& limiter) const;
+  exchange::ConcurrencyCells concurrency(const std::string& route, exchange::ConcurrencyLimiter& limiter) const;
   exchange::FallbackCells fallback(const std::string& route) const;
   exchange::UpstreamCells upstream(const std::string& name) const;
   metrics::Counter& upstream_error(const std::string& name, http::Kind kind) const;
@@ -53,6 +55,7 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   std::array<metrics::Counter*, handshake_errors> handshake_errors_{};
   metrics::Counter* rejected_at_cap_;
   metrics::Counter* rejected_for_memory_;
+  metrics::Counter* rejected_for_client_;
   metrics::Counter* late_requests_;
   metrics::Histogram* loop_lag_;
 };
@@ -61,6 +64,7 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
 // from the start, at zero.
 void declare_route(metrics::Registry& registry, std::string_view name);
 void declare_rate_limit(metrics::Registry& registry, std::string_view route);
+void declare_concurrency_limit(metrics::Registry& registry, std::string_view route);
 void declare_fallback(metrics::Registry& registry, std::string_view route);
 void declare_upstream(metrics::Registry& registry, std::string_view name);
 

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/pages.h"
+#include "exchange/admission.h"
 #include "runtime/acceptor.h"
 #include "runtime/clients.h"
 #include "tls/transport.h"
@@ -43,7 +44,22 @@ void Client::on_proxy_failed(net::ProxyReader&, const net::Peer& peer, net::Prox
   end(why == net::ProxyReader::Failed::timeout ? http::CloseCause::timeout : http::CloseCause::protocol_error);
 }
 
+// Its address is known now. What trusted proxies connect is for many clients.
+bool Client::take_place() {
+  if (listening_->per_client == nullptr) return true;
+  const net::Address& from = peer().remote;
+  if (!from.is_ip() || net::contains(listening_->options.trusted_proxies, from)) return true;
+  auto taken =
+      listening_->per_client->take(exchange::address_key(from), listening_->options.max_connections_per_client);
+  place_ = std::move(taken.held);
+  return taken.verdict != exchange::ConcurrencyLimiter::Verdict::refused;
+}
+
 void Client::secure() {
+  if (!take_place()) {
+    acceptor_.one_too_many();
+    return refuse();
+  }
   if (listening_->tls == nullptr) return serve();
   const tls::HandshakeOptions options{listening_->options.downstream.handshake_timeout, &acceptor_.tls_events()};
   std::shared_ptr<const tls::ServerContext> context(
@@ -145,6 +161,7 @@ void Client::end(http::CloseCause cause) {
   if (ended_) return;
   ended_ = true;
   station_ = net::TransportPtr();
+  place_.release();
   acceptor_.ended(*this, cause);
 }
 

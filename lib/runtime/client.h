@@ -8,6 +8,7 @@
 
 #include "base/list.h"
 #include "base/slab.h"
+#include "exchange/concurrency_limiter.h"
 #include "http/stream.h"
 #include "net/proxy_protocol.h"
 #include "net/transport.h"
@@ -65,6 +66,7 @@ class Client final : public http::ServerHost,
     auto* const one = std::get_if<http::ServerSessionPtr>(&station_);
     return one == nullptr ? nullptr : one->get();
   }
+  bool take_place();
   net::TransportPtr take_transport() { return std::move(std::get<net::TransportPtr>(station_)); }
   void secure();
   void serve();
@@ -100,6 +102,7 @@ class Client final : public http::ServerHost,
   Acceptor& acceptor_;  // may be gone before our memory is
   base::Slab<Client>& home_;
   std::shared_ptr<const Listening> listening_;  // the settings it was accepted under
+  exchange::ConcurrencyLimiter::Held place_;  // of those of its address, which are listening_'s
   // Who has its bytes: nobody yet, or TLS that shakes hands; who awaits a PROXY header; who looks which session they
   // are for; that session.
   std::variant<net::TransportPtr, net::Owned<net::ProxyReader>, net::Owned<FirstBytes>, http::ServerSessionPtr>

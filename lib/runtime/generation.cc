@@ -41,6 +41,10 @@ class Builder {
     made->index = index;
     made->options = snapshot_.listeners[index];
     const Listening* const before = former_listener(made->options.name);
+    if (made->options.max_connections_per_client != 0) {
+      const bool kept = before != nullptr && before->per_client != nullptr;
+      made->per_client = kept ? before->per_client : limiter_of(exchange::ConcurrencyLimiter::keys_max);
+    }
     if (made->options.tls) made->tls = server_context(made->options, before);
     for (const config::ListenAddress& address : snapshot_.listeners[index].addresses) {
       if (sockets_ == Sockets::none) break;
@@ -88,6 +92,27 @@ class Builder {
     }
   }
 
+  // What is open stays counted while a route of that name tells its clients apart as it did, whatever the number.
+  void concurrency_limiters(Generation& to) {
+    std::unordered_map<std::string_view, size_t> before;
+    for (size_t i = 0; previous_ != nullptr && i < previous_->concurrency_limiters.size(); ++i) {
+      if (previous_->concurrency_limiters[i] != nullptr) before.emplace(previous_->snapshot->routes[i].name, i);
+    }
+    for (const route::RouteOptions& route : snapshot_.routes) {
+      auto& made = to.concurrency_limiters.emplace_back();
+      if (!route.concurrency_limit) continue;
+      const route::ConcurrencyLimit& limit = *route.concurrency_limit;
+      const auto it = before.find(route.name);
+      if (it != before.end()) {
+        const route::ConcurrencyLimit& former = *previous_->snapshot->routes[it->second].concurrency_limit;
+        if (former.key == limit.key && former.key_name == limit.key_name)
+          made = previous_->concurrency_limiters[it->second];
+      }
+      if (made == nullptr)
+        made = limiter_of(limit.key == route::RateKey::route ? 1 : exchange::ConcurrencyLimiter::keys_max);
+    }
+  }
+
   // Which open socket each address goes on with: one is known by its address, whatever its listener is called and where
   // it stands. An address that may be there more than once (port 0) goes first to the listener that had it.
   void keep_sockets() {
@@ -117,6 +142,12 @@ class Builder {
   Problems problems;
 
  private:
+  static std::shared_ptr<exchange::ConcurrencyLimiter> limiter_of(size_t keys) {
+    exchange::Random random = exchange::Random::from_system();
+    const base::KeyedHash hash(random.next(), random.next());
+    return std::make_shared<exchange::ConcurrencyLimiter>(keys, hash);
+  }
+
   template <class T>
   void take(base::Result<T>&& result, T& to) {
     if (result) {
@@ -250,6 +281,7 @@ std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& lo
   for (uint32_t i = 0; i < loaded.snapshot->listeners.size(); ++i) builder.listener(*made, i);
   for (uint32_t i = 0; i < loaded.snapshot->upstreams.size(); ++i) builder.upstream(*made, i);
   builder.rate_limiters(*made);
+  builder.concurrency_limiters(*made);
   if (builder.problems.empty()) builder.set_modes();
   if (!builder.problems.empty()) return std::unexpected(std::move(builder.problems));
   return made;

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "config/diff.h"
 #include "config/load.h"
+#include "exchange/concurrency_limiter.h"
 #include "exchange/rate_limiter.h"
 #include "metrics/request_counters.h"
 #include "route/router.h"
@@ -28,6 +29,7 @@ struct Listening {
   config::ListenerOptions options;
   std::shared_ptr<const tls::ServerContext> tls;  // nullptr: in the clear
   std::vector<std::shared_ptr<ListenSocket>> sockets;  // one per address
+  std::shared_ptr<exchange::ConcurrencyLimiter> per_client;  // its connections by address; nullptr: no limit
 };
 
 using UpstreamOptionsPtr = std::shared_ptr<const upstream::UpstreamOptions>;
@@ -47,6 +49,7 @@ struct Generation {
   std::vector<std::shared_ptr<const Listening>> listeners;  // by index
   std::vector<Backing> upstreams;  // by index
   std::vector<std::shared_ptr<exchange::RateLimiter>> rate_limiters;  // by route; nullptr: it has none
+  std::vector<std::shared_ptr<exchange::ConcurrencyLimiter>> concurrency_limiters;  // likewise
   std::vector<config::Waiting> waiting;  // what the file says and only a restart takes
   std::shared_ptr<const metrics::RequestLabels> labels;
   std::unordered_map<const upstream::SharedUpstream*, uint32_t> index;  // of `upstreams`

@@ -20,6 +20,7 @@ class Series::Books {
     for (const std::string_view name : routes) declare_route(registry_, name);
     for (const route::RouteOptions& route : snapshot.routes) {
       if (route.rate_limit) declare_rate_limit(registry_, route.name);
+      if (route.concurrency_limit) declare_concurrency_limit(registry_, route.name);
       if (route.fallback) declare_fallback(registry_, route.name);
     }
     const auto upstreams = publish(kinds_[2], names_of(snapshot.upstreams), now);

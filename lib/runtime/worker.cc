@@ -173,6 +173,8 @@ exchange::RouteCells Worker::make_route_cells(const exchange::Site& site, uint32
   exchange::RouteCells cells = meter_.route(name);
   const auto& limiter = generation.rate_limiters[route];
   if (limiter != nullptr) cells.rate = meter_.rate(name, *limiter);
+  const auto& in_flight = generation.concurrency_limiters[route];
+  if (in_flight != nullptr) cells.concurrency = meter_.concurrency(name, *in_flight);
   if (generation.snapshot->routes[route].fallback) cells.fallback = meter_.fallback(name);
   return cells;
 }

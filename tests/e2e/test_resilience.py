@@ -11,7 +11,7 @@ import threading
 
 import pytest
 
-from harness.base import TIMEOUT, scale, wait_for
+from harness.base import TIMEOUT, refused_address, scale, wait_for
 from harness.client import build
 from harness.origin import ok
 from harness.proxy import config
@@ -96,6 +96,21 @@ def test_all_backends_die_and_come_back(start):
         ), answer.headers
         backend.start()
     wait_for(lambda: sluice.request().status == 200, what="service")
+
+
+@pytest.mark.parametrize("way", ["refuse", "reset"])
+def test_an_outage_costs_at_most_a_quarter_more_tries(start, way):
+    total = 2000
+    if way == "refuse":
+        dead = [refused_address() for _ in range(3)]
+    else:
+        dead = [start.origin(lambda connection, request: connection.reset()).address for _ in range(3)]
+    sluice = start.sluice(config(*dead, workers=2))
+    _, codes, out = H2load(sluice, total).result()
+    assert codes == [0, 0, 0, total], out
+    tries = sluice.metric("sluice_upstream_errors_total", upstream="app")
+    assert total <= tries <= 1.25 * total
+    assert sluice.metric("sluice_upstream_retries_total", upstream="app", outcome="over_budget") > 0
 
 
 def test_a_backend_that_resets_every_other_connection(start):

@@ -27,6 +27,7 @@ TIMES = {
     "max_resets": ["200", "100"],
     "underscore_headers": ['"drop"', '"reject"', '"pass"'],
     "trusted_proxies": ["[]", '["127.0.0.0/8"]'],
+    "max_connections_per_client": ["0", "10000"],
     "forwarded_by": ['"x-forwarded-for"', '"forwarded"'],
 }
 POOL = {
@@ -101,6 +102,7 @@ ROUTE = {
         '{ requests = 10000, per = "1s", key = "client_ip" }',
         '{ requests = 1, per = "1s", dry_run = true }',
     ],
+    "concurrency_limit": [None, '{ requests = 1000 }', '{ requests = 1, dry_run = true }'],
     "allow": [None, '["127.0.0.0/8"]'],
     "deny": ["[]", '["10.0.0.0/8"]'],
 }

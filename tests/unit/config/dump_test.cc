@@ -53,7 +53,7 @@ std::string uncommented(std::string text) {
     if (live) line.erase(hash, 1);
     bool excluded = false;
     for (const char* key : {"name = \"https\"", "path = ", "path_regex = ", "split = ", "redirect = ", "respond = ",
-                            "fallback = ", "allow = ", "rate_limit = ", "path_prefix = "}) {
+                            "fallback = ", "allow = ", "rate_limit = ", "concurrency_limit = ", "path_prefix = "}) {
       excluded = excluded || line.compare(0, std::string_view(key).size(), key) == 0;
     }
     if (!excluded) result += line + "\n";

@@ -161,6 +161,26 @@ TEST_CASE("rate limits") {
   CHECK_HAS(bad(limit("requests = 0"), everything()), "rate_limit.requests must be from 1");
   CHECK_HAS(bad(limit("requests = 1, per = \"0s\""), everything()), "rate_limit.per must be at least");
   CHECK_HAS(bad(limit("requests = 1, key = \"client-ip\""), everything()), "did you mean \"client_ip\"?");
+  CHECK(good(limit("requests = 1, cost = \"header:X-Cost\"")).routes[0].rate_limit->cost == "x-cost");
+  CHECK(dump(good(limit("requests = 1, cost = \"header:X-Cost\""))).find("cost = \"header:x-cost\"") !=
+        std::string::npos);
+  CHECK_HAS(bad(limit("requests = 1, cost = \"x-cost\"")), "rate_limit.cost takes cost \"header:NAME\"");
+  CHECK_HAS(bad(limit("requests = 1, cost = \"header:\"")), "rate_limit.cost");
+}
+
+TEST_CASE("concurrency limits") {
+  const auto limit = [](std::string_view inner) { return with(concat({"concurrency_limit = { ", inner, " }"})); };
+  CHECK(*good(limit("requests = 20")).routes[0].concurrency_limit == route::ConcurrencyLimit{.requests = 20});
+  const Snapshot s = good(limit("requests = 1048574, key = \"cookie:Session\", dry_run = true"));
+  CHECK(*s.routes[0].concurrency_limit ==
+        route::ConcurrencyLimit{
+            .requests = 1'048'574, .key = route::RateKey::cookie, .key_name = "Session", .dry_run = true});
+  CHECK(dump(s).find("concurrency_limit = { requests = 1048574, key = \"cookie:Session\", dry_run = true }") !=
+        std::string::npos);
+  CHECK_HAS(bad(limit("")), "concurrency_limit needs requests");
+  CHECK_HAS(bad(limit("requests = 0")), "concurrency_limit.requests must be from 1 to 1048574");
+  CHECK_HAS(bad(limit("requests = 1048575")), "concurrency_limit.requests must be from 1 to 1048574");
+  CHECK_HAS(bad(limit("requests = 1, key = \"header:a b\"")), "concurrency_limit.key");
 }
 
 }  // namespace

@@ -71,6 +71,7 @@ const std::map<std::string, std::string, std::less<>> others = {
     {"route.upstream", "\"second\""},
     {"route.split", "[{ upstream = \"app\", weight = 95 }, { upstream = \"second\", weight = 5 }]"},
     {"route.priority", "\"high\""},
+    {"route.concurrency_limit", "{ requests = 1 }"},
     {"route.fallback", "{ upstream = \"second\" }"},
     {"route.max_body", "\"1MiB\""},
     {"route.upgrade", "[]"},

@@ -14,7 +14,7 @@ using route::RateKey;
 std::string_view key_of(const Client& client) {
   static base::Arena arena;
   static const http::Fields none(arena);
-  return rate_key({.key = RateKey::client_ip}, client, none);
+  return limit_key(RateKey::client_ip, {}, client, none);
 }
 
 Client from(const char* address) { return {.address = *net::Address::parse_ip(address, 1234)}; }
@@ -44,10 +44,10 @@ TEST_CASE("a field, a cookie, or the route") {
   fields.add("cookie", "a=1; session=s1 ;sessions=no");
   fields.add("cookie", "other=2");
   const Client client = from("192.0.2.1");
-  CHECK(rate_key({.key = RateKey::header, .key_name = "x-key"}, client, fields) == "k1");
-  CHECK(rate_key({.key = RateKey::header, .key_name = "x-none"}, client, fields).empty());
-  CHECK(rate_key({.key = RateKey::cookie, .key_name = "session"}, client, fields) == "s1");
-  CHECK(rate_key({.key = RateKey::route}, client, fields).empty());
+  CHECK(limit_key(RateKey::header, "x-key", client, fields) == "k1");
+  CHECK(limit_key(RateKey::header, "x-none", client, fields).empty());
+  CHECK(limit_key(RateKey::cookie, "session", client, fields) == "s1");
+  CHECK(limit_key(RateKey::route, {}, client, fields).empty());
   CHECK(cookie_value(fields, "other") == "2");
   CHECK(cookie_value(fields, "sess").empty());
   CHECK(cookie_value(fields, "Session").empty());

@@ -121,6 +121,34 @@ TEST_CASE("several workers together get what one would get") {
   CHECK(got == 1'000);
 }
 
+TEST_CASE("a charge is owed beyond the burst, up to sixteen of them, and a limit without cost keeps none") {
+  RateLimit limit = limit_of(10, base::seconds(10), 10);
+  limit.cost = "x-cost";
+  RateLimiter limiter(limit, hash);
+  const uint64_t key = limiter.hash_of("k");
+  CHECK(limiter.take(key, start).admitted);
+  limiter.charge(key, 14, start);  // 15 of 10
+  CHECK_FALSE(limiter.take(key, start).admitted);
+  CHECK(limiter.take(key, start).wait_seconds == 6);
+  CHECK_FALSE(limiter.take(key, start + base::millis(5'900)).admitted);
+  CHECK(limiter.take(key, start + base::millis(6'000)).admitted);
+  CHECK(admitted(limiter, "other", start, 100) == 10);
+  limiter.charge(key, UINT64_MAX, start);
+  CHECK(limiter.take(key, start).wait_seconds == 151);  // 160 owed, of which 9 may be
+  CHECK_FALSE(limiter.take(key, start + base::seconds(150)).admitted);
+  CHECK(limiter.take(key, start + base::seconds(151)).admitted);
+}
+
+TEST_CASE("charges of the largest limits do not wrap") {
+  RateLimit limit = limit_of(1'000'000'000, base::hours(24), 1'000'000'000);
+  limit.cost = "x-cost";
+  RateLimiter limiter(limit, hash);
+  const uint64_t key = limiter.hash_of("k");
+  limiter.charge(key, UINT64_MAX, start);
+  CHECK_FALSE(limiter.take(key, start).admitted);
+  CHECK(limiter.take(key, start + base::hours(24 * 17)).admitted);
+}
+
 TEST_CASE("the policy is told in whole seconds") {
   CHECK(RateLimiter(limit_of(100, base::seconds(1), 1), hash).policy() == "\"default\";q=100;w=1");
   CHECK(RateLimiter(limit_of(5, base::millis(500), 1), hash).policy() == "\"default\";q=10;w=1");

@@ -1,0 +1,51 @@
+// What a request pays at its route's limits: once, however often it is tried, and again when the answer says its cost.
+#include "base/text.h"
+#include "exchange/admission.h"
+#include "exchange/exchange.h"
+
+namespace sluice::exchange {
+
+// Its place among those of its key that are open, which it has to its end.
+bool Exchange::take_place() {
+  const ConcurrencyCells& cells = site_.route(route_index_).concurrency;
+  if (cells.limiter == nullptr) return true;
+  const route::ConcurrencyLimit& limit = *options().concurrency_limit;
+  auto taken = cells.limiter->take(limit_key(limit.key, limit.key_name, client_, head_->fields), limit.requests);
+  place_ = std::move(taken.held);
+  switch (taken.verdict) {
+    case ConcurrencyLimiter::Verdict::admitted: cells.allowed->add(); return true;
+    case ConcurrencyLimiter::Verdict::uncounted: cells.uncounted->add(); return true;
+    case ConcurrencyLimiter::Verdict::refused: break;
+  }
+  (limit.dry_run ? cells.would_limit : cells.limited)->add();
+  too_many_ = !limit.dry_run;
+  return limit.dry_run;
+}
+
+bool Exchange::pay_rate() {
+  const RateCells& rate = site_.route(route_index_).rate;
+  if (rate.limiter == nullptr) return true;
+  const route::RateLimit& limit = *options().rate_limit;
+  rate_key_ = rate.limiter->hash_of(limit_key(limit.key, limit.key_name, client_, head_->fields));
+  const RateLimiter::Verdict verdict = rate.limiter->take(rate_key_, env_.loop.now());
+  cost_unknown_ = !limit.cost.empty();
+  if (verdict.admitted) {
+    rate.allowed->add();
+    return true;
+  }
+  (limit.dry_run ? rate.would_limit : rate.limited)->add();
+  rate_wait_ = verdict.wait_seconds;
+  return limit.dry_run;
+}
+
+// Head or trailers of the answer, as the upstream sent them. One was paid at the beginning.
+void Exchange::pay_cost(const http::Fields& fields) {
+  if (!cost_unknown_) return;
+  const http::Field* const said = fields.find(options().rate_limit->cost);
+  if (said == nullptr) return;
+  cost_unknown_ = false;
+  const uint64_t cost = base::parse_u64(said->value()).value_or(1);
+  if (cost > 1) site_.route(route_index_).rate.limiter->charge(rate_key_, cost - 1, env_.loop.now());
+}
+
+}  // namespace sluice::exchange
