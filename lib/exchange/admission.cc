@@ -10,16 +10,16 @@ namespace {
 
 constexpr std::string_view nobody = "?";  // no address is of one byte
 
-}  // namespace
-
-std::string_view address_key(const net::Address& address) {
-  const std::string_view bytes = address_bytes(address);
-  return bytes.empty() ? nobody : bytes;
+std::string_view address_key(const Client& client) {
+  const std::string_view key = client_key(client);
+  return key.empty() ? nobody : key;
 }
+
+}  // namespace
 
 std::string_view limit_key(route::RateKey by, std::string_view name, const Client& client, const http::Fields& fields) {
   switch (by) {
-    case route::RateKey::client_ip: return address_key(client.address);
+    case route::RateKey::client_ip: return address_key(client);
     case route::RateKey::header: return field_value(fields, name);
     case route::RateKey::cookie: return cookie_value(fields, name);
     case route::RateKey::route: return {};

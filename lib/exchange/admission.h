@@ -11,12 +11,9 @@
 namespace sluice::exchange {
 
 // Whose bucket a request draws on: its client (client_key), the value of a field or a cookie, or nothing for the whole
-// route. All requests of clients that nobody
-// knows share one; so do those without the field or the cookie. Views into `client` and `fields`.
+// route. All requests of clients that nobody knows share one; so do those without the field or the cookie. Views into
+// `client` and `fields`.
 std::string_view limit_key(route::RateKey by, std::string_view name, const Client& client, const http::Fields& fields);
-
-// The bytes that stand for an address there.
-std::string_view address_key(const net::Address& address);
 
 // RateLimit-Policy and RateLimit of a refusal (draft-ietf-httpapi-ratelimit-headers-10).
 void add_rate_fields(http::Fields& to, const RateLimiter& limiter, uint32_t wait_seconds);

@@ -11,7 +11,7 @@ ConcurrencyLimiter::ConcurrencyLimiter(size_t keys, base::KeyedHash hash)
   CHECK(std::has_single_bit(sets_count_));
 }
 
-// A key has one place, but where two workers gave it one each in the same moment: hence the sum. Of all that are admitted
+// A key has one place, but where two workers gave it one each in the same moment: hence the sum. Of all that are let in
 // the last one has seen the others.
 uint64_t ConcurrencyLimiter::open_of(const Set& set, uint64_t mark) {
   uint64_t open = 0;

@@ -11,7 +11,8 @@
 
 namespace sluice::exchange {
 
-// Bytes that stand for a client's address (of version 6 its /64, which is what one customer has); "" if nobody knows it.
+// Bytes that stand for a client's address (of version 6 its /64, which is what one customer has); "" if nobody knows
+// it.
 std::string_view address_bytes(const net::Address& address);
 inline std::string_view client_key(const Client& client) { return address_bytes(client.address); }
 

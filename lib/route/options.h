@@ -68,8 +68,8 @@ struct Fallback {
   bool operator==(const Fallback&) const = default;
 };
 
-// `rate_limit`, `concurrency_limit`: what separates those who are limited; `header` and `cookie` take `key_name`, `route`
-// is one for all.
+// `rate_limit`, `concurrency_limit`: what separates those who are limited; `header` and `cookie` take `key_name`,
+// `route` is one for all.
 enum class RateKey : std::uint8_t { client_ip, header, cookie, route };
 
 struct RateLimit {
@@ -78,7 +78,7 @@ struct RateLimit {
   std::uint32_t burst = 0;
   RateKey key = RateKey::client_ip;
   std::string key_name;
-  std::string cost;      // field of the answer that says how many requests this one counts for; "": each counts for one
+  std::string cost;      // field of the answer: how many requests this one counts for; "": one
   bool dry_run = false;  // only count what would be refused
   bool operator==(const RateLimit&) const = default;
 };

@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "base/pages.h"
-#include "exchange/admission.h"
+#include "exchange/request_key.h"
 #include "runtime/acceptor.h"
 #include "runtime/clients.h"
 #include "tls/transport.h"
@@ -50,7 +50,7 @@ bool Client::take_place() {
   const net::Address& from = peer().remote;
   if (!from.is_ip() || net::contains(listening_->options.trusted_proxies, from)) return true;
   auto taken =
-      listening_->per_client->take(exchange::address_key(from), listening_->options.max_connections_per_client);
+      listening_->per_client->take(exchange::address_bytes(from), listening_->options.max_connections_per_client);
   place_ = std::move(taken.held);
   return taken.verdict != exchange::ConcurrencyLimiter::Verdict::refused;
 }

@@ -1,6 +1,6 @@
-// ClusterImpl and the other workers of its upstream: who waits for longer gets the place, who lacks a connection gets one
-// that is idle elsewhere. Messages may get lost: every one of them is asked again, given back, or waited for no longer
-// than Endpoint::ask_patience.
+// ClusterImpl and the other workers of its upstream: who waits for longer gets the place, who lacks a connection gets
+// one that is idle elsewhere. Messages may get lost: every one of them is asked again, given back, or waited for no
+// longer than Endpoint::ask_patience.
 #include <algorithm>
 #include <limits>
 #include <utility>

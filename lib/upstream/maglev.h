@@ -1,6 +1,6 @@
 // Maglev: which endpoint a key belongs to (Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load
-// Balancer", NSDI 2016, 3.4). A table of a prime number of places; endpoints claim places in turn, by weight, each in an
-// order of its own that only its identity decides. So every process that has the same endpoints has the same table,
+// Balancer", NSDI 2016, 3.4). A table of a prime number of places; endpoints claim places in turn, by weight, each in
+// an order of its own that only its identity decides. So every process that has the same endpoints has the same table,
 // and when one of n leaves about 1/n of the places change hands. Built by control, in 10 to 20 ms for a thousand
 // endpoints; a look-up reads one place.
 //

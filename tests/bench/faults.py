@@ -110,7 +110,7 @@ class Backend:
         self.full = []
 
     def become(self, mode):
-        """well, resets, hangs, unavailable, closes (idle connections, at 20 ms), refuses, vanishes (SYNs get no answer)."""
+        """well, resets, hangs, unavailable, closes (idle connections), refuses, vanishes (no answer to SYNs)."""
         was, self.mode = self.mode, mode
         if mode in ("refuses", "vanishes"):
             self.close()

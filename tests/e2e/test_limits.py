@@ -90,14 +90,14 @@ def test_a_reload_keeps_who_is_open(start):
 
 
 def test_what_the_answer_says_it_cost_is_paid_by_the_next(start):
-    origin = start.origin(lambda connection, request: connection.send(ok(headers=[("X-Cost", "1000")])))
+    origin = start.origin(lambda connection, request: connection.send(ok(headers=["X-Cost: 1000"])))
     route = 'rate_limit = { requests = 100, per = "1h", key = "header:x-key", cost = "header:x-cost" }'
     sluice = start.sluice(config(origin.address, route=route, workers=3))
     for key in ("a", "b"):
-        answer = sluice.request(headers=[("X-Key", key)])
+        answer = sluice.request(headers={"X-Key": key})
         assert (answer.status, answer.header("x-cost")) == (200, "1000")
         for _ in range(6):  # whichever worker they come to
-            answer = sluice.request(headers=[("X-Key", key)])
+            answer = sluice.request(headers={"X-Key": key})
             assert answer.status == 429 and int(answer.header("retry-after")) > 3600
     assert len(origin.requests) == 2
 
