@@ -493,7 +493,8 @@ std::unique_ptr<PipeTransport> make_pipe(SimLoop& sim, const std::shared_ptr<Wir
   return std::make_unique<PipeTransport>(sim, wire, side, addresses, state);
 }
 
-// On its way; what comes meanwhile waits on the wire. The wire's events are of one loop, so it goes on in that one.
+// On its way; what comes meanwhile waits on the wire. The wire's events are of one loop, so it goes on in that one, and
+// where there are several nothing is packed.
 class PackedPipe final : public net::Packed, public WireSide {
  public:
   PackedPipe(SimLoop& sim, std::shared_ptr<Wire> wire, Wire::From side, const PipeAddresses& addresses)
@@ -526,7 +527,8 @@ class PackedPipe final : public net::Packed, public WireSide {
 };
 
 std::unique_ptr<net::Packed> PipeTransport::pack() {
-  if (retired_ || !quiet_now() || !out_.empty() || owes_open_ || owes_end_ || shut_ != Shut::no) return nullptr;
+  if (!sim_.alone() || retired_ || !quiet_now()) return nullptr;
+  if (!out_.empty() || owes_open_ || owes_end_ || shut_ != Shut::no) return nullptr;
   auto packed = std::make_unique<PackedPipe>(sim_, wire_, side_, PipeAddresses{peer_.socket_remote, peer_.local});
   user_ = nullptr;
   state_ = State::ended;

@@ -36,6 +36,7 @@ class SimLoop {
   // One turn, which waits so long if nothing is to be done.
   void turn(base::Millis longest_wait) { turn(base::Micros{longest_wait}); }
 
+  bool alone() const { return &clock_ == &own_clock_; }
   // For loops on a shared clock.
   bool work_now() const;  // a turn would do something
   base::Micros until_next() const;  // until it will, if nobody else gives it work; negative: never
