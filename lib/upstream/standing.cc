@@ -4,8 +4,10 @@
 namespace sluice::upstream {
 namespace {
 
+// Never for less than `span`; and with none its time is over now, not within this millisecond.
 Standing away(Standing s, Away why, base::Micros now, base::Millis span) {
-  const std::int64_t end = (now.count + base::Micros(span).count + 999) / 1'000;
+  const std::int64_t rest = span.count == 0 ? 0 : 999;
+  const std::int64_t end = (now.count + base::Micros(span).count + rest) / 1'000;
   s.away = static_cast<std::uint64_t>(why) & 3;
   s.until = static_cast<std::uint64_t>(end) & 0xffff'ffff'ffff;
   return s;

@@ -27,7 +27,7 @@ class Moody:
         if self.mood == "well":
             return connection.send(ok())
         status, *headers = self.mood.split("; ")
-        return connection.send(ok(b"no", [tuple(h.split(": ")) for h in headers], status))
+        return connection.send(ok(b"no", headers, status))
 
 
 def text_of(origins, outlier, balance="round_robin"):
