@@ -28,11 +28,12 @@ Waiter::Waiter() : timer_(this, net::timer_call<&Waiter::on_timer>) {}
 Waiter::~Waiter() { unlink(); }
 
 void Waiter::unlink() {
-  if (queue_ != nullptr) queue_->leave(*this);
+  if (queue_ != nullptr) queue_->give_up(*this);
 }
 
 void Waiter::on_timer() {
   CHECK(queue_ != nullptr);
+  queue_->note_lost(*this);
   queue_->refuse(*this, {http::Kind::pool_timeout, http::Where::proxy, http::Detail::none, true}, nullptr);
 }
 
@@ -112,7 +113,9 @@ void WaitQueue::shed() {
   }
 }
 
-void WaitQueue::configure(const PoolOptions& pool) { sojourn_.configure(pool.queue_target, pool.queue_interval); }
+void WaitQueue::configure(const PoolOptions& pool) {
+  sojourn_.configure(pool.queue_target, pool.queue_interval, pool.acquire_timeout);
+}
 
 // The budget runs, rounded up to the wheel's milliseconds.
 void WaitQueue::count_in(Waiter& waiter) {
@@ -145,6 +148,15 @@ void WaitQueue::set_undialled(Waiter& waiter) {
   queue_of(waiter).undialled.push_front(waiter.undialled_);
   count_in(waiter);
   sojourn_.not_placed();
+}
+
+void WaitQueue::note_lost(const Waiter& waiter) {
+  if (waiter.undialled_.linked()) sojourn_.left();
+}
+
+void WaitQueue::give_up(Waiter& waiter) {
+  note_lost(waiter);
+  leave(waiter);
 }
 
 void WaitQueue::leave(Waiter& waiter) {

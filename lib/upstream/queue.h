@@ -80,6 +80,8 @@ class WaitQueue {
   // It is served by `with`: out.
   void take(Waiter& waiter, const Connection* with);
   void leave(Waiter& waiter);
+  void give_up(Waiter& waiter);  // leaves of its own: whoever waits for it is gone
+  void note_lost(const Waiter& waiter);  // it is about to leave without a place, as its time is over
 
   void set_dialled(Waiter& waiter, Connection& dial);  // undialled -> dialled
   void set_undialled(Waiter& waiter);  // dialled -> undialled; goes before the younger undialled ones

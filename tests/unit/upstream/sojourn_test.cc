@@ -21,7 +21,7 @@ using upstream::Sojourn;
 constexpr base::Micros at(std::int64_t ms) { return base::Micros{ms * 1'000}; }
 
 struct Told : Sojourn {
-  Told() { configure(base::millis(5), base::millis(100)); }
+  Told() { configure(base::millis(5), base::millis(100), base::seconds(1)); }
   void come(int count, std::int64_t ms, std::optional<std::int64_t> oldest) {
     for (int i = 0; i < count; ++i) comes(at(ms), oldest.has_value() ? std::optional(at(*oldest)) : std::nullopt);
   }
@@ -39,6 +39,42 @@ TEST_CASE("a queue that was not calm for an interval and grew has an excess; at 
     CHECK(s.newest_first() == (late == 100));
     CHECK(s.excess(64, 0) == 0);
     CHECK(s.excess(200, 1'000) == (late == 100 ? 100 : 0));  // what an interval serves is kept
+  }
+}
+
+TEST_CASE("nobody is shed while all who wait can be served within their budget, however long it stands") {
+  for (const std::uint32_t waiting : {200u, 201u}) {
+    CAPTURE(waiting);
+    Told s;
+    s.come(1, 0, std::nullopt);
+    std::int64_t ms = 0;
+    for (int interval = 0; interval < 3; ++interval) {  // 20 places in each, and a few more come
+      for (int i = 0; i < 20; ++i) s.placed();
+      ms += 100;
+      s.come(23, ms, ms - 90);
+    }
+    CHECK(s.grows());
+    CHECK(s.excess(waiting, 0) == (waiting == 201 ? 201 - 64 : 0));  // by its own count
+    CHECK(s.newest_first() == (waiting == 201));
+  }
+  Told s;
+  s.come(80, 0, std::nullopt);
+  s.come(1, 100, 0);
+  CHECK(s.excess(500, 500) == 0);  // as measured by all
+  CHECK(s.excess(501, 500) == 501 - 64);
+}
+
+TEST_CASE("if one in twenty of those who came left without a place, the budget is not what clients wait for") {
+  for (const int left : {3, 4}) {
+    CAPTURE(left);
+    Told s;
+    s.come(1, 0, std::nullopt);
+    s.come(80, 6, 0);
+    for (int i = 0; i < 20; ++i) s.placed();
+    for (int i = 0; i < left; ++i) s.left();
+    s.come(1, 100, 0);
+    CHECK(s.grows());
+    CHECK(s.excess(100, 200) == (left == 4 ? 100 - 64 : 0));
   }
 }
 
@@ -87,7 +123,7 @@ TEST_CASE("a target of 0 turns it off, also while it stands") {
   s.come(80, 0, std::nullopt);
   s.come(1, 100, 0);
   CHECK(s.excess(81, 0) != 0);
-  s.configure(base::millis(0), base::millis(100));
+  s.configure(base::millis(0), base::millis(100), base::seconds(1));
   CHECK_FALSE(s.newest_first());
   s.come(80, 500, 0);
   CHECK(s.excess(1'000, 0) == 0);
@@ -123,7 +159,7 @@ double middle(std::vector<double> v) {
 class Model {
  public:
   explicit Model(const Load& load) : load_(load) {
-    sojourn_.configure(base::millis(load.shedding ? 5 : 0), base::millis(100));
+    sojourn_.configure(base::millis(load.shedding ? 5 : 0), base::millis(100), base::seconds(1));
   }
 
   Outcome run() {
@@ -161,6 +197,7 @@ class Model {
   void expire() {
     std::erase_if(queue_, [this](const Request& r) {
       if (now_ >= r.since + acquire_timeout) told_.push_back(acquire_timeout);
+      if (now_ >= std::min(r.leaves, r.since + acquire_timeout)) sojourn_.left();
       return now_ >= std::min(r.leaves, r.since + acquire_timeout);
     });
   }
