@@ -4,15 +4,18 @@
 
 namespace sluice::upstream {
 
-// Requests that the endpoint may have in flight.
-std::uint64_t RingHash::room(const Field& field, std::uint32_t i) {
+// The least room is for requests; what failed has none there, or who fails at once would have that many again and again
+// while the others serve one.
+bool RingHash::fits(const Field& field, std::uint32_t i, std::uint64_t more) {
   const std::uint64_t whole = field.usable().weight * 100;
   const std::uint64_t all = field.how().in_flight + field.usable().penalties + 1;
-  return std::max(room_least, (all * field.weight(i) * bound_percent + whole - 1) / whole);
+  const std::uint64_t bound = (all * field.weight(i) * bound_percent + whole - 1) / whole;
+  const std::uint64_t requests = field.at(i).load() + more;
+  if (requests > std::max(room_least, bound)) return false;
+  const std::uint64_t units = field.load(i) + more * SharedEndpoint::load_unit;
+  return units <= std::max(requests, bound) * SharedEndpoint::load_unit;
 }
 
-// What failed counts as load where a key is not at home, so that nobody's overflow goes to who fails at once; its own
-// keys are no more than its share.
 std::uint32_t RingHash::pick(const Field& field, const Tier& tier) const {
   const std::uint64_t key = field.how().key;
   if (key == 0) return of(Balance::p2c).pick(field, tier);
@@ -20,10 +23,7 @@ std::uint32_t RingHash::pick(const Field& field, const Tier& tier) const {
   for (std::uint32_t probe = 0; probe < probes; ++probe) {
     const std::uint32_t i = tier.ring.at(key, probe);
     if (!field.good(i)) continue;
-    const std::uint64_t load =
-        probe == 0 ? std::uint64_t{field.at(i).load()} * SharedEndpoint::load_unit : field.load(i);
-    const bool fits = load + SharedEndpoint::load_unit <= room(field, i) * SharedEndpoint::load_unit;
-    if (fits && field.stands(i, key)) return i;
+    if (fits(field, i, 1) && field.stands(i, key)) return i;
     if (lightest == no_endpoint || field.lighter(i, lightest)) lightest = i;
   }
   return lightest;
@@ -34,7 +34,7 @@ bool RingHash::prefers(const Field& field, const Tier& tier, std::uint32_t i) co
   const std::uint64_t key = field.how().key;
   if (key == 0) return true;
   const std::uint32_t home = tier.ring.at(key, 0);
-  return home == i || !field.good(home) || !field.stands(home, key) || field.at(home).load() > room(field, home);
+  return home == i || !field.good(home) || !field.stands(home, key) || !fits(field, home, 0);
 }
 
 }  // namespace sluice::upstream

@@ -20,7 +20,7 @@ class RingHash final : public Picker {
   bool prefers(const Field& field, const Tier& tier, std::uint32_t i) const override;
 
  private:
-  static std::uint64_t room(const Field& field, std::uint32_t i);
+  static bool fits(const Field& field, std::uint32_t i, std::uint64_t more);  // may it have so many more?
 };
 
 }  // namespace sluice::upstream

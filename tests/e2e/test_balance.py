@@ -56,4 +56,6 @@ def test_what_fails_at_once_gets_no_more_than_its_share(start, status, balance):
     send_all(sluice, total)
     counts = [len(o.requests) for o in (bad, *good)]
     assert sum(counts) == total // CLIENTS * CLIENTS, counts
-    assert 0 < counts[0] <= 0.36 * total, counts
+    # All of them have one key: its endpoint has 1.25 times a share, if it is the bad one; or nothing, if it is not.
+    most, least = (0.43, 0) if balance == "ring_hash" else (0.36, 1)
+    assert least <= counts[0] <= most * total, counts
