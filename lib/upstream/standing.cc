@@ -37,9 +37,10 @@ Standing connect_failed(Standing s, bool trial, base::Micros now) {
   return away(s, Away::aside, now, base::Millis{std::min(doubled, Standing::aside_most.count)});
 }
 
-// Whoever comes next is the trial; unless another one has failed meanwhile, and it was ejected again.
+// Whoever comes next is the trial; unless another one has failed meanwhile, and it was ejected again, for longer than
+// the trial that was claimed, in this millisecond at the latest.
 Standing trial_left(Standing s, base::Micros now) {
-  if (!s.ejected() || s.ends() > now + Standing::trial_most) return s;
+  if (!s.ejected() || s.ends() > now + Standing::trial_most + base::Millis{1}) return s;
   return away(s, Away::ejected, now, base::Millis{0});
 }
 

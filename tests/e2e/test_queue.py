@@ -65,7 +65,7 @@ def test_circuit(start, gate, workers):
 def test_a_queue_that_stands_sheds_the_oldest_low_ones_and_serves_the_newest(start, gate):
     """One connection, held; 10 low ones, 54 others, and then one after the other: each of them pushes one out."""
     origin = start.origin(gate)
-    pool = 'max_connections = 1\nacquire_timeout = "60s"'
+    pool = 'max_connections = 1\nacquire_timeout = "20s"'
     low = '[[route]]\nname = "low"\npath_prefix = "/low"\nupstream = "app"\npriority = "low"'
     sluice = start.sluice(config(origin.address, pool=pool, before=low))
     held = held_clients(sluice, 1)

@@ -85,10 +85,12 @@ TEST_CASE("an ejection outlasts connects; one trial request decides") {
 TEST_CASE("a trial that was left is due at once, also within a millisecond") {
   Standing s = note(Standing{}, {.kind = Kind::ejected, .span = base::Millis{2}}, base::Micros{500});
   CHECK(s.kept_away(base::Micros{2'499}));  // never for less
-  s = note(s, {.kind = Kind::trial_claimed, .span = base::Millis{10}}, base::Micros{3'300});
-  CHECK(s.kept_away(base::Micros{3'300}));
-  s = note(s, {.kind = Kind::connected, .trial = true}, base::Micros{3'400});
-  CHECK(s.trial_due(base::Micros{3'400}));
+  for (const base::Millis span : {base::Millis{10}, Standing::trial_most}) {
+    s = note(s, {.kind = Kind::trial_claimed, .span = span}, base::Micros{3'300});
+    CHECK(s.kept_away(base::Micros{3'300}));
+    s = note(s, {.kind = Kind::connected, .trial = true}, base::Micros{3'301});
+    CHECK(s.trial_due(base::Micros{3'301}));
+  }
 }
 
 TEST_CASE("checks and what requests show do not touch each other") {
