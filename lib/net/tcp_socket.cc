@@ -393,8 +393,8 @@ void TcpSocket::look() {
 // By a second descriptor of the connection: libuv closes the first one, and has forgotten it in this turn.
 std::unique_ptr<Packed> TcpSocket::pack() {
   if (owner_ != Owner::holds || tell_ != Tell::nothing || unsent() != 0 || !quiet_now()) return nullptr;
-  // dup() and not F_DUPFD, which the thread sanitizer does not know: it would see a socket of another thread that had
-  // this number before.
+  // dup() and not F_DUPFD, which the thread sanitizer does not know: to it the taker would use a socket of whichever
+  // thread had this number before.
   Fd fd(::dup(this->fd()));
   if (!fd || ::fcntl(fd.value(), F_SETFD, FD_CLOEXEC) != 0) return nullptr;
   auto packed = std::make_unique<PackedSocket>(std::move(fd), peer_);
