@@ -6,8 +6,8 @@
 // waiters are members of attempts and leave when they die. Who takes a free place is decided here alone (next_for,
 // place_all); the cluster says what the place is and never walks the queue.
 //
-// A queue that stands and grows (Sojourn) is served newest first, and who waited longest is refused, of the lowest
-// lane.
+// A queue that stands, grows, and holds more than can be served in time (Sojourn) is served newest first, and who
+// waited longest is refused, of the lowest lane.
 #pragma once
 
 #include <array>

@@ -305,6 +305,16 @@ TEST_CASE("a check of gRPC needs HTTP/2, and each kind of check has keys of its 
             "health.host has no effect without kind = \"http\" or \"grpc\"");
 }
 
+TEST_CASE("hash_on without ring_hash has no effect, which is said; its default may stand there") {
+  const std::string_view unused = "hash_on has no effect without balance = \"ring_hash\"";
+  for (const char* on : {"path", "header:x-user", "cookie:session", "query:user"}) {
+    CAPTURE(on);
+    CHECK_HAS(warnings(with_upstream(concat({"hash_on = \"", on, "\""}))), unused);
+    CHECK(warnings(with_upstream(concat({"balance = \"ring_hash\"\nhash_on = \"", on, "\""}))).empty());
+  }
+  CHECK(warnings(with_upstream("hash_on = \"client_ip\"")).empty());
+}
+
 struct Gated {
   std::string text;
   Feature feature;
