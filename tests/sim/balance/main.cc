@@ -1,8 +1,9 @@
 // The simulation of docs/balancing.md: each picker against each trouble.
-//   sim_balance [--instances N] [--servers N] [--requests N] [--spread X] [--load X] [--plots DIR] [--check]
+//   sim_balance [--instances N] [--servers N] [--requests N] [--spread X] [--load X] [--seconds X] [--plots DIR]
+//               [--check]
 // At most 1,000 instances and 1,000 servers (about 600 MB). Prints one line a run; --plots writes the SVG files;
-// --check ends with 1 unless what the documentation says of each picker holds (short, for CI).
-// Queues: policies under an offered load above 1 are to become a second table, beside `stories`.
+// --check ends with 1 unless what the documentation says of each picker holds (short, for CI). A second table is of queues:
+// policies and limits under loads up to three times the capacity, `--seconds` each (queue_table.h).
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -12,6 +13,7 @@
 
 #include "model.h"
 #include "plot.h"
+#include "queue_table.h"
 
 namespace {
 
@@ -44,6 +46,7 @@ constexpr Setting stories[] = {{"equal", Trouble::none, base::Millis{0}},
 struct Arguments {
   Story story;
   std::string plots;
+  double queue_seconds = 60;
   bool check = false;
 };
 
@@ -67,6 +70,8 @@ bool read(int argc, char** argv, Arguments& to) {
       to.story.spread = std::strtod(value, nullptr);
     else if (key == "--load")
       to.story.load = std::strtod(value, nullptr);
+    else if (key == "--seconds")
+      to.queue_seconds = std::strtod(value, nullptr);
     else if (key == "--plots")
       to.plots = value;
     else
@@ -159,6 +164,12 @@ int main(int argc, char** argv) {
     std::fputs("cannot write the plots\n", stderr);
     return 2;
   }
-  if (arguments.check) check(table);
-  return faults == 0 ? 0 : 1;
+  int queue_faults = 0;
+  if (!queue_table(arguments.queue_seconds, arguments.plots, queue_faults)) {
+    std::fputs("cannot write the plots\n", stderr);
+    return 2;
+  }
+  if (!arguments.check) return 0;
+  check(table);
+  return faults + queue_faults == 0 ? 0 : 1;
 }
