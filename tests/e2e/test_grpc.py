@@ -5,6 +5,7 @@ import itertools
 import re
 import signal
 import threading
+import time
 
 import grpc
 import pytest
@@ -527,6 +528,48 @@ def test_health(start, serve, connect, service):
     assert {asked for asked, _ in first.service.asked} == {service}
     assert first.service.asked[0][1]["user-agent"] == "sluice-health"
     assert sluice.metric(name, endpoint=second.address) == 1
+
+
+def ask(stub, n):
+    """How n calls of Mood end, one after the other: a name, or a status."""
+    ends = []
+    for _ in range(n):
+        try:
+            ends.append(stub.unary("Mood")[0].decode())
+        except grpc.RpcError as error:
+            ends.append(error.code())
+    return ends
+
+
+def test_a_server_that_pushes_back_has_its_pause(start, serve, connect):
+    """RESOURCE_EXHAUSTED with grpc-retry-pushback-ms (gRFC A6): nobody new goes there, and it is not ejected."""
+    servers = [serve("a"), serve("b")]
+    sluice = start.sluice(text(*(s.address for s in servers), upstream='balance = "round_robin"', workers=2))
+    stub = connect(sluice)
+    busy = servers[0].service
+    busy.mood = (Code.RESOURCE_EXHAUSTED, [("grpc-retry-pushback-ms", "9000")])
+    wait_for(lambda: Code.RESOURCE_EXHAUSTED in ask(stub, 1), what="the server that pushes back was asked")
+    began = time.monotonic()
+    ends = ask(stub, 30)
+    assert ends.count("b") >= 30 - (time.monotonic() - began) / 9, ends
+    assert sluice.metric("sluice_upstream_pauses_total", upstream="app") == busy.seen("mood")
+    assert sluice.metric("sluice_upstream_ejections_total", upstream="app") == 0
+
+
+def test_a_server_that_is_unavailable_is_ejected_and_other_statuses_are_the_applications(start, serve, connect):
+    servers = [serve("a"), serve("b"), serve("c")]
+    sluice = start.sluice(text(*(s.address for s in servers), upstream='balance = "round_robin"', workers=2))
+    stub = connect(sluice)
+    bad = servers[1].service
+    bad.mood = (Code.INTERNAL, [])
+    assert ask(stub, 30).count(Code.INTERNAL) == 10
+    assert sluice.metric("sluice_upstream_ejections_total", upstream="app") == 0
+    bad.mood = (Code.UNAVAILABLE, [])
+    wait_for(lambda: ask(stub, 3) and sluice.metric("sluice_upstream_ejections_total", upstream="app") == 1)
+    asked = bad.seen("mood")
+    assert Code.UNAVAILABLE not in ask(stub, 12)
+    assert bad.seen("mood") == asked
+    sluice.wait_stderr("is ejected for 30.0 s: 5 failures in a row, the last: gateway")
 
 
 def test_health_over_tls(start, serve):

@@ -34,12 +34,14 @@ class Service(grpc.GenericRpcHandler):
         self.health = {"": SERVING}
         self.asked = []
         self.gate = threading.Event()  # Held waits for it
+        self.mood = None  # what Mood says instead of an answer: (code, trailing metadata)
         one, many = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
         self.handlers = {HEALTH: one(self.check)}
         for method, handler in {
             "Echo": one(self.echo),
             "Name": one(lambda request, context: self.name),
             "Fail": one(self.fail),
+            "Mood": one(self.say_mood),
             "Hang": one(self.hang),
             "Held": one(self.held),
             "Numbers": many(self.numbers),
@@ -98,6 +100,14 @@ class Service(grpc.GenericRpcHandler):
     def fail(self, request, context):
         context.set_trailing_metadata([("y-why-bin", b"\x01\x02")])
         context.abort(grpc.StatusCode.FAILED_PRECONDITION, "näh: 100 % no")
+
+    def say_mood(self, request, context):
+        self.note("mood")
+        if self.mood is None:
+            return self.name
+        code, metadata = self.mood
+        context.set_trailing_metadata(metadata)
+        context.abort(code, "not now")
 
     def hang(self, request, context):
         """Never answers of itself."""
