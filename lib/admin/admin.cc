@@ -17,6 +17,13 @@
 namespace sluice::admin {
 namespace {
 
+// JSON where it is asked for by name (RFC 9110 12.5.1); a person with curl gets text.
+Form form_of(const http::Head& head) {
+  const http::Field* const accept = head.fields.find("accept");
+  const bool json = accept != nullptr && accept->value().find("application/json") != std::string_view::npos;
+  return json ? Form::json : Form::text;
+}
+
 Page text_page(int status, std::string body) { return {status, "text/plain; charset=utf-8", std::move(body)}; }
 
 // One admin request. Kept alive by its connection and, while a page is being made, by the page's callback.
@@ -30,6 +37,7 @@ class Request final : public http::Sink {
  private:
   void on_head(http::Head& head, http::End) override {
     method_ = head.method;
+    form_ = form_of(head);
     if (const std::string_view why = refusal(head, stream_->peer().remote, backend_.hosts()); !why.empty()) {
       return answer(text_page(403, "403: " + std::string(why) + "\n"));
     }
@@ -77,6 +85,7 @@ class Request final : public http::Sink {
   void metrics(const Query&) { backend_.metrics(later()); }
   void status(const Query&) { backend_.status(later()); }
   void config(const Query&) { backend_.config(later()); }
+  void advice(const Query&) { backend_.advice(form_, later()); }
   template <Debug what>
   void debug(const Query& query) {
     backend_.debug(what, query, later());
@@ -148,6 +157,7 @@ class Request final : public http::Sink {
   http::Stream* stream_;
   std::weak_ptr<Request> self_;
   http::Method method_ = http::Method::get;
+  Form form_ = Form::text;
   http::Method allowed_ = http::Method::get;  // what the path is for, if there is one
   bool answered_ = false;
   static constexpr size_t piece_most = 256 << 10;
@@ -167,6 +177,7 @@ std::span<const Request::Door> Request::doors() {
       {get, "/healthz", &Request::healthz},
       {get, "/readyz", &Request::readyz},
       {get, "/config", &Request::config},
+      {get, "/advice", &Request::advice},
       {get, "/debug/connections", &Request::debug<Debug::connections>, rows},
       {get, "/debug/requests", &Request::debug<Debug::requests>, rows},
       {get, "/debug/waiting", &Request::debug<Debug::waiting>, rows},

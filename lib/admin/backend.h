@@ -22,6 +22,9 @@ struct Page {
   std::string body;
 };
 
+// What a page is to be written in.
+enum class Form : uint8_t { text, json };
+
 enum class Debug : uint8_t { connections, requests, waiting };
 
 class Query;
@@ -35,6 +38,7 @@ class Backend {
   virtual void metrics(Done done) = 0;
   virtual void status(Done done) = 0;        // JSON
   virtual void config(Done done) = 0;        // TOML, secrets hidden
+  virtual void advice(Form form, Done done) = 0;  // what an operator should do now
   virtual void debug(Debug page, const Query& query, Done done) = 0;   // JSON, or 400 for a value that is none
   // 200, or 400 with every problem of the file, or 409. `confirm`: what was in force comes back unless confirm()
   // follows within that time.

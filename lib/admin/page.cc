@@ -22,6 +22,7 @@ std::string_view status_page() {
 <body>
 <h1>sluice</h1>
 <div id="state">loading ...</div>
+<ol id="advice" aria-live="polite"></ol>
 <h2>Listeners</h2><table id="listeners"></table>
 <h2>Upstreams</h2><table id="endpoints"></table>
 <script>
@@ -47,6 +48,12 @@ async function show() {
     const s = await (await fetch("status")).json();
     state.textContent = `${s.version}, up ${Math.round(s.uptime_seconds)} s, ` +
       (s.ready ? "ready" : `not ready: ${s.reason}`);
+    document.getElementById("advice").replaceChildren(...s.advice.map((a) => {
+      const li = document.createElement("li");
+      li.className = a.grade === "warning" ? "bad" : "";
+      li.textContent = `${a.text} (for ${Math.round(a.seconds)} s)`;
+      return li;
+    }));
     fill("listeners", [["name"], ["address"], ["connections", "n"]],
       s.listeners.map((l) => [[l.name], [l.addresses.join(", ")], [l.connections, "n"]]));
     const rows = [];

@@ -36,7 +36,8 @@ Control::Control(const Setup& setup, std::shared_ptr<const config::Snapshot> fir
       registration_(env_, readiness_),
       leaving_(env_, registration_, first->drain),
       reloads_(env_, setup.reloads, *this),
-      pages_(env_, {generation_, discovery_, readiness_, registration_, leaving_, reloads_}) {
+      observer_(env_, {generation_, discovery_, leaving_, reloads_}),
+      pages_(env_, {generation_, discovery_, readiness_, registration_, leaving_, reloads_, observer_}) {
   env_.loop.watch_turns(&cells_);
   discovery_.follow(*first);
 }
@@ -53,6 +54,7 @@ void Control::publish(GenerationPtr first) {
   });
   series_.publish_first(*first);
   put_in_force(std::move(first), epoch);
+  observer_.begin();
 }
 
 void Control::publish(GenerationPtr next, std::function<void()> done) {

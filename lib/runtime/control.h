@@ -15,6 +15,7 @@
 #include "runtime/epochs.h"
 #include "runtime/generation.h"
 #include "runtime/leaving.h"
+#include "runtime/observer.h"
 #include "runtime/pages.h"
 #include "runtime/readiness.h"
 #include "runtime/registration.h"
@@ -90,6 +91,7 @@ class Control final : private Discovery::User, private Reloads::User {
   Registration registration_;
   Leaving leaving_;
   Reloads reloads_;
+  Observer observer_;
   Pages pages_;
 };
 

@@ -77,6 +77,14 @@ void Pages::config(Done done) {
   on_helper(make, done);
 }
 
+void Pages::advice(admin::Form form, Done done) {
+  const std::vector<Observer::Given> given = rooms_.observer.given();
+  const base::Micros now = env_.loop.now();
+  if (form == admin::Form::json) return done({200, "application/json", advice_json(given, now) + "\n"});
+  const std::string text = advice_text(given, now);
+  done({200, plain_text, text.empty() ? "nothing to do\n" : text});
+}
+
 void Pages::debug(admin::Debug page, const admin::Query& query, Done done) {
   const auto question = read_question(subject_of(page), query, env_.crew.size());
   if (!question) return done({400, plain_text, "400: " + question.error() + "\n"});
@@ -104,6 +112,7 @@ void Pages::status(Done done) {
                                     facts.now = env_.loop.now();
                                     facts.file_in_force = rooms_.reloads.file_in_force();
                                     facts.names = rooms_.discovery.status();
+                                    facts.advice = advice_json(rooms_.observer.given(), facts.now);
                                     facts.wall = env_.loop.wall();
                                     facts.phase = rooms_.leaving.phase();
                                     facts.uptime = env_.loop.now() - rooms_.readiness.started();

@@ -7,6 +7,7 @@
 #include "runtime/generation.h"
 #include "runtime/leaving.h"
 #include "runtime/looks.h"
+#include "runtime/observer.h"
 #include "runtime/readiness.h"
 #include "runtime/registration.h"
 #include "runtime/reloads.h"
@@ -22,6 +23,7 @@ class Pages final : public admin::Backend {
     Registration& registration;
     Leaving& leaving;
     Reloads& reloads;
+    const Observer& observer;
   };
   Pages(ControlEnv& env, const Rooms& rooms) : env_(env), rooms_(rooms), looks_(env.crew) {}
 
@@ -30,6 +32,7 @@ class Pages final : public admin::Backend {
   void metrics(Done done) override;
   void status(Done done) override;
   void config(Done done) override;
+  void advice(admin::Form form, Done done) override;
   void debug(admin::Debug page, const admin::Query& query, Done done) override;
   void reload(std::optional<base::Millis> confirm, Done done) override {
     rooms_.reloads.reload(confirm, std::move(done));

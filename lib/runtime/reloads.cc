@@ -16,6 +16,13 @@ using config::Problems;
 
 constexpr const char* plain_text = "text/plain; charset=utf-8";
 
+// Without the line of the file and the caret below it.
+std::string in_one_line(const base::Error& problem) {
+  if (problem.span.file.empty()) return problem.message;
+  if (problem.span.line == 0) return problem.span.file + ": " + problem.message;
+  return fmt::format("{}:{}: {}", problem.span.file, problem.span.line, problem.message);
+}
+
 std::string text_of(const Problems& problems) {
   std::string text;
   for (const base::Error& problem : problems) text += base::to_text(problem) + "\n";
@@ -83,6 +90,7 @@ void Reloads::take(Plan plan, const Asked& asked) {
 void Reloads::taken(const Asked& asked, const Trial::Former& former, std::string text) {
   env_.cells.reloaded(true);
   file_in_force_ = true;
+  refused_.clear();
   base::info("reloaded {}", setup_.file);
   if (asked.confirm) {
     trial_.begin(former, *asked.confirm);
@@ -164,6 +172,8 @@ void Reloads::rolled_back(bool file_is_former, const std::string& words) {
 
 void Reloads::refuse(const Problems& problems, const Backend::Done& done) {
   env_.cells.reloaded(false);
+  const auto first = std::ranges::find(problems, base::Severity::error, &base::Error::severity);
+  refused_ = first == problems.end() ? "see the log" : in_one_line(*first);
   log_all(problems);
   base::error("reload of {} failed: nothing has changed", setup_.file);
   done({400, plain_text, text_of(problems) + "nothing has changed\n"});

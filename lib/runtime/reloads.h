@@ -43,6 +43,7 @@ class Reloads final : private Trial::User {
   admin::Page confirm();
   const std::optional<Confirmation>& trial() const { return trial_.now(); }
   bool file_in_force() const { return file_in_force_; }  // false: what the file said was rolled back
+  const std::string& refused() const { return refused_; }  // what was wrong with the last one; "" = it was taken
 
  private:
   struct Asked {
@@ -70,6 +71,7 @@ class Reloads final : private Trial::User {
   Trial trial_;
   bool under_way_ = false;
   bool file_in_force_ = true;
+  std::string refused_;
   std::vector<Asked> again_;
 };
 

@@ -128,12 +128,12 @@ std::string status_json(const Generation& generation, const StatusFacts& facts) 
   return fmt::format(
       R"({{"version":{},"ready":{},"reason":{},"phase":{},"uptime_seconds":{:.3f},"drain_seconds_left":{:.3f},)"
       R"("since_deregistered":{},"confirmation_awaited":{},"file_in_force":{},)"
-      R"("connections":{},"workers":{},)"
+      R"("advice":{},"connections":{},"workers":{},)"
       R"("listeners":[{}],"upstreams":[{}],"dns":[{}]}})"
       "\n",
       quoted(version()), facts.ready.ready, quoted(facts.ready.reason), quoted(rule_of(facts.phase).name),
       facts.uptime.seconds(), facts.drain_left.seconds(), arrivals_json(facts), trial_json(facts), facts.file_in_force,
-      facts.connections, facts.workers.size(), listeners.text(), upstreams.text(), names.text());
+      facts.advice, facts.connections, facts.workers.size(), listeners.text(), upstreams.text(), names.text());
 }
 
 }  // namespace sluice::runtime

@@ -30,6 +30,7 @@ struct StatusFacts {
   std::vector<std::vector<upstream::ClusterStatus>> workers;   // [worker][upstream]
   std::vector<std::vector<uint32_t>> listener_connections;     // [worker][listener]
   std::vector<dns::NameStatus> names;
+  std::string advice = "[]";                                   // as JSON: Observer's
   base::Micros wall{};                                         // now
 };
 

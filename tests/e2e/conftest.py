@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness.base import TIMEOUT, Timeout  # noqa: E402
 from harness.certs import Authority  # noqa: E402
 from harness.nginx import Nginx  # noqa: E402
-from harness.origin import Origin  # noqa: E402
+from harness.origin import Gate, Origin  # noqa: E402
 from harness.proxy import Sluice  # noqa: E402
 
 TEST_LIMIT_S = int(TIMEOUT * 12)
@@ -80,3 +80,11 @@ def shared(tmp_path_factory):
     """The starter of one file: one process for a whole table of cases."""
     with contextlib.ExitStack() as stack:
         yield Starter(stack, tmp_path_factory)
+
+
+@pytest.fixture
+def gate():
+    """A script for an origin that holds requests to /held until it is opened, at the latest at the test's end."""
+    held = Gate()
+    yield held
+    held.open()

@@ -12,38 +12,9 @@ import pytest
 
 from harness.base import TIMEOUT, free_address, limit, refused_address, wait_for
 from harness.certs import server_context
-from harness.client import build
+from harness.client import build, held_clients
 from harness.origin import Origin, ok
 from harness.proxy import Sluice, config
-
-
-class Gate:
-    """Holds requests to /held until opened."""
-
-    def __init__(self):
-        self.event = threading.Event()
-
-    def __call__(self, connection, request):
-        if request.target.startswith("/held"):
-            assert self.event.wait(TIMEOUT * 2)
-        connection.send(ok(b"%d" % connection.number))
-
-    def open(self):
-        self.event.set()
-
-
-@pytest.fixture
-def gate():
-    held = Gate()
-    yield held
-    held.open()
-
-
-def held_clients(sluice, n, path="/held"):
-    clients = [sluice.client() for _ in range(n)]
-    for client in clients:
-        client.send(build(path=path))
-    return clients
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -6,38 +6,9 @@ import time
 import pytest
 
 from harness.base import TIMEOUT
-from harness.client import build
+from harness.client import build, held_clients
 from harness.origin import ok
 from harness.proxy import config
-
-
-class Gate:
-    """Requests to /held... are answered when the gate opens."""
-
-    def __init__(self):
-        self.event = threading.Event()
-
-    def __call__(self, connection, request):
-        if request.target.startswith("/held"):
-            assert self.event.wait(TIMEOUT * 3)
-        connection.send(ok())
-
-    def open(self):
-        self.event.set()
-
-
-@pytest.fixture
-def gate():
-    made = Gate()
-    yield made
-    made.open()
-
-
-def held_clients(sluice, count, path="/held"):
-    clients = [sluice.client() for _ in range(count)]
-    for client in clients:
-        client.send(build(path=path))
-    return clients
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -4,6 +4,7 @@ import functools
 import os
 import ssl
 import subprocess
+import time
 
 from .base import TIMEOUT
 
@@ -49,8 +50,8 @@ class Authority:
     def path(self, name):
         return os.path.join(self.directory, name)
 
-    def issue(self, *names, kind="ec", label=None, expired=False):
-        """A certificate for these names; addresses among them become IP entries."""
+    def issue(self, *names, kind="ec", label=None, expired=False, lived=None):
+        """A certificate for these names; addresses among them become IP entries. lived: of ten days it has had so many."""
         label = label or f"{names[0].replace('*', 'any')}-{kind}"
         cert, key, request, ext = (self.path(f"{label}.{end}") for end in ("pem", "key", "csr", "ext"))
         new = ["-newkey", "rsa:2048"] if kind == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
@@ -60,7 +61,11 @@ class Authority:
             f.write(f"subjectAltName={entries}\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
         self.serial += 1
         if expired:
-            self._sign_expired(request, ext, cert)
+            self._sign(request, ext, cert, "20200101000000Z", "20200201000000Z")
+        elif lived is not None:
+            began = time.time() - lived * 86_400
+            between = (time.strftime("%Y%m%d%H%M%SZ", time.gmtime(t)) for t in (began, began + 10 * 86_400))
+            self._sign(request, ext, cert, *between)
         else:
             openssl(
                 "x509",
@@ -82,8 +87,8 @@ class Authority:
             )
         return cert, key
 
-    def _sign_expired(self, request, ext, cert):
-        index, serial, conf = (self.path(f"expired{self.serial}.{end}") for end in ("index", "serial", "cnf"))
+    def _sign(self, request, ext, cert, begins, ends):
+        index, serial, conf = (self.path(f"dated{self.serial}.{end}") for end in ("index", "serial", "cnf"))
         open(index, "w", encoding="ascii").close()
         with open(serial, "w", encoding="ascii") as f:
             f.write("%04x\n" % (2000 + self.serial))
@@ -105,9 +110,9 @@ class Authority:
             "-keyfile",
             self.key,
             "-startdate",
-            "20200101000000Z",
+            begins,
             "-enddate",
-            "20200201000000Z",
+            ends,
             "-extfile",
             ext,
             "-out",

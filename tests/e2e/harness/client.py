@@ -306,3 +306,11 @@ def build(method="GET", path="/", headers=(), body=None, host="a.test", version=
 def chunked(*parts, trailers=b""):
     """A chunked body of these parts."""
     return b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in parts) + b"0\r\n" + trailers + b"\r\n"
+
+
+def held_clients(sluice, count, path="/held"):
+    """Clients that have asked and not been answered yet."""
+    clients = [sluice.client() for _ in range(count)]
+    for client in clients:
+        client.send(build(path=path))
+    return clients

@@ -50,6 +50,21 @@ def ok(body=b"ok", headers=(), status="200 OK"):
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
+class Gate:
+    """Holds requests to /held until opened."""
+
+    def __init__(self):
+        self.event = threading.Event()
+
+    def __call__(self, connection, request):
+        if request.target.startswith("/held"):
+            assert self.event.wait(TIMEOUT * 2)
+        connection.send(ok(b"%d" % connection.number))
+
+    def open(self):
+        self.event.set()
+
+
 class Connection:
     """One accepted connection, as its script sees it."""
 

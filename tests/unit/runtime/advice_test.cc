@@ -1,0 +1,112 @@
+// Advice: every sentence with its evidence, at the limit and above it; nothing without.
+#include "runtime/advice.h"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+namespace {
+
+using namespace sluice;
+using namespace sluice::runtime;
+
+constexpr std::int64_t day = 24 * 3'600;
+
+bool has(const std::string& text, std::string_view words) { return text.find(words) != std::string::npos; }
+
+TEST_CASE("all is well: nothing is said") { CHECK(advise({}).empty()); }
+
+TEST_CASE("a certificate is judged by the share of its lifetime that is left, whether it lives six days or a year") {
+  for (const std::int64_t life : {6 * day, 360 * day}) {
+    CAPTURE(life);
+    const auto with = [life](std::int64_t left) {
+      return advise({.now = life - left, .certificates = {{"a.test", "a.pem", 0, life}}});
+    };
+    CHECK(with(life / 3 + 1).empty());
+    REQUIRE(with(life / 3).size() == 1);
+    CHECK(with(life / 3)[0].grade == Grade::notice);
+    CHECK(with(life / 10 + 1)[0].grade == Grade::notice);
+    CHECK(with(life / 10)[0].grade == Grade::warning);
+    CHECK(has(with(-3 * day)[0].text, "certificate a.test ended 3 d ago: renew a.pem"));
+  }
+}
+
+TEST_CASE("a limit is near from four fifths of it on; none that is not set") {
+  const auto with = [](double used, double most) {
+    return advise({.limits = {{"client_connections", "[runtime] max_connections", used, most}}});
+  };
+  CHECK(with(79, 100).empty());
+  REQUIRE(with(80, 100).size() == 1);
+  CHECK(with(80, 100)[0].text == "80 % of client_connections are used, 80 of 100: raise [runtime] max_connections");
+  CHECK(with(5, 0).empty());
+}
+
+TEST_CASE("an upstream: who is out and why, panic, no endpoint, nobody looks after who fails") {
+  UpstreamFacts u{.name = "shop", .endpoints = 8, .out = 7, .failing = 2, .panic_threshold = 50};
+  for (const char* name : {"a", "b", "c", "d", "e"}) u.listed.push_back({name, "down (its checks fail)"});
+  std::vector<Advice> all = advise({.upstreams = {u}});
+  REQUIRE(all.size() == 2);
+  CHECK(has(all[0].text, "7 of 8 endpoints of shop get no requests: a down (its checks fail), b"));
+  CHECK(has(all[0].text, ", and 2 more"));
+  CHECK(all[1].code == "unchecked");
+  u.checked = true;
+  u.panic = true;
+  all = advise({.upstreams = {u}});
+  REQUIRE(all.size() == 2);
+  CHECK(has(all[1].text, "fewer than 50 % of the endpoints of shop are healthy"));
+  all = advise({.upstreams = {{.name = "void"}}});
+  REQUIRE(all.size() == 1);
+  CHECK(all[0].code == "no_endpoint");
+}
+
+TEST_CASE("a pool: too small told from an upstream that is slow, with the key to set") {
+  UpstreamFacts u{.name = "shop", .endpoints = 2, .waiting = 10};
+  u.load = {.offered = 4.1, .recommended = 8.15, .service = base::Micros{20'000}, .usual = base::Micros{21'000}};
+  u.capacity = {.endpoints = 2, .connections = 2, .requests = 2};
+  CHECK(advise({.upstreams = {u}}).empty());
+  u.pool = upstream::Advice::raise_max_connections;
+  std::vector<Advice> all = advise({.upstreams = {u}});
+  REQUIRE(all.size() == 1);
+  CHECK(has(all[0].text, "shop needs about 9 connections and may have 2 (10 wait): set pool.max_connections = 5"));
+  CHECK(has(all[0].text, "; it answers in 20.0 ms, as usual"));
+  u.load.service = base::Micros{0};  // none has ended yet
+  CHECK_FALSE(has(advise({.upstreams = {u}})[0].text, "answers"));
+  u.pool = upstream::Advice::upstream_slow;
+  u.load.service = base::Micros{620'000};
+  all = advise({.upstreams = {u}});
+  REQUIRE(all.size() == 1);
+  CHECK(has(all[0].text, "shop answers in 620.0 ms, usually 21.0 ms, and 10 wait"));
+}
+
+TEST_CASE("a name that does not resolve: a notice while its old addresses are young, a warning from half of stale_max") {
+  const auto with = [](bool known, std::int64_t stale_s) {
+    return advise({.names = {{"app.internal", "timeout from 10.0.0.2:53", 3, known, base::Millis{stale_s * 1'000}}},
+                   .stale_max = base::Millis{3'600'000}});
+  };
+  CHECK(with(true, 1'799)[0].grade == Grade::notice);
+  CHECK(with(true, 1'800)[0].grade == Grade::warning);
+  CHECK(has(with(true, 1'800)[0].text, "the last addresses are served for 30 min, 60 min at most (dns.stale_max)"));
+  CHECK(with(false, 0)[0].code == "name_unresolved");
+}
+
+TEST_CASE("the configuration: what waits, what was refused, what is on trial; and warnings come first") {
+  AdviceFacts facts{.waiting = {{"runtime.workers", "2"}}, .refused = "s.toml:17: unknown key \"max_conections\""};
+  facts.trial_left = base::Micros{30'000'000};
+  const std::vector<Advice> all = advise(facts);
+  REQUIRE(all.size() == 3);
+  CHECK(all[0].code == "reload_refused");
+  CHECK(has(all[0].text, "s.toml:17: unknown key"));
+  CHECK(all[1].code == "restart_pending");
+  CHECK(has(all[1].text, "the file says runtime.workers = 2"));
+  CHECK(has(all[2].text, "taken back in 30 s"));
+}
+
+TEST_CASE("a drain that waits for clients says for how many and until when; dropped log lines are told") {
+  CHECK(advise({.draining = true}).empty());
+  const auto all = advise({.log_dropped = 7, .draining = true, .drain_connections = 4, .drain_left = base::seconds(6)});
+  REQUIRE(all.size() == 2);
+  CHECK(has(all[0].text, "7 lines of the logs"));
+  CHECK(has(all[1].text, "draining: 4 connections are left, they are cut in 6 s"));
+}
+
+}  // namespace
