@@ -47,4 +47,24 @@ Result<int> open_file(const std::string& path) {
   return about(path, std::string("cannot look at the file: ") + std::strerror(error));
 }
 
+Result<std::string> read_file(const std::string& path, size_t most, std::string_view too_large) {
+  const Result<int> opened = open_file(path);
+  if (!opened) return std::unexpected(opened.error());
+  std::string text(most + 1, '\0');
+  size_t size = 0;
+  int error = 0;
+  while (size < text.size()) {
+    const ssize_t n = ::read(*opened, text.data() + size, text.size() - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) error = errno;
+    if (n <= 0) break;
+    size += static_cast<size_t>(n);
+  }
+  ::close(*opened);
+  text.resize(size);
+  if (error != 0) return about(path, std::string("cannot read it: ") + std::strerror(error));
+  if (size > most) return about(path, std::string(too_large));
+  return text;
+}
+
 }  // namespace sluice::base

@@ -137,6 +137,7 @@ void check(Snapshot& s, const Node& root, Report& report, const FileChecks& file
   check_addresses(s, root, report);
   check_upstreams(s, root, report, files);
   check_routes(s, root, report);
+  check_error_pages(s, root, report, files);
   check_arithmetic(s, root, report);
 }
 

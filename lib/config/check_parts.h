@@ -51,6 +51,8 @@ inline Position place_of_text(const Node* from, std::string_view key, std::strin
 
 void show_file_problems(Report& report, Position at, std::vector<base::Error> problems);
 void check_listeners(Snapshot& snapshot, const Node& root, Report& report, const FileChecks& files);
+// Of all listeners and routes: how many there are, and that they can be read.
+void check_error_pages(const Snapshot& snapshot, const Node& root, Report& report, const FileChecks& files);
 void check_upstreams(Snapshot& snapshot, const Node& root, Report& report, const FileChecks& files);
 void check_routes(Snapshot& snapshot, const Node& root, Report& report);
 // After all others: names are resolved.

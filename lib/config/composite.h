@@ -219,6 +219,17 @@ class FallbackCodec final : public Codec {
   std::optional<route::Fallback>& to_;
 };
 
+// `error_pages`: { 404 = "FILE", 5xx = "FILE" }.
+class ErrorPagesCodec final : public Codec {
+ public:
+  explicit ErrorPagesCodec(std::vector<route::ErrorPageFile>& to) : to_(to) {}
+  void read(const Node& node, Reader& reader) override;
+  std::string print() const override;
+
+ private:
+  std::vector<route::ErrorPageFile>& to_;
+};
+
 // `allow`: CIDRs that may be absent, but not empty.
 class AllowedClients final : public Codec {
  public:

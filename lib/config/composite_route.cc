@@ -4,6 +4,8 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "config/composite.h"
+#include "exchange/error_pages.h"
+#include "http/failure.h"
 #include "route/path.h"
 #include "route/regex.h"
 
@@ -279,6 +281,54 @@ std::string FallbackCodec::print() const {
   if (!to_) return "";
   if (to_->upstream.empty()) return concat({"{ respond = ", print_respond(to_->respond), " }"});
   return concat({"{ upstream = ", quoted(to_->upstream), " }"});
+}
+
+namespace {
+
+// 404, or 4 for "4xx"; 0 with a complaint.
+std::uint16_t read_page_status(const Member& member, Reader& reader) {
+  const std::string_view key = member.key;
+  if (key == "4xx" || key == "5xx") return key == "4xx" ? 4 : 5;
+  const auto status = base::parse_u64(key);
+  if (!status || key.size() != 3 || *status < 100 || *status > 599) {
+    reader.error(member.at, concat({"has the key ", quoted(key), ", which is no status: \"404\", \"4xx\", \"5xx\""}));
+    return 0;
+  }
+  if (http::is_told(static_cast<std::uint16_t>(*status))) return static_cast<std::uint16_t>(*status);
+  reader.error(member.at, concat({"has the key ", key,
+                                  ", which is no failure that sluice tells itself: what an upstream answers passes"}));
+  return 0;
+}
+
+std::string page_key(std::uint16_t status) {
+  return status < 10 ? concat({std::to_string(status), "xx"}) : std::to_string(status);
+}
+
+}  // namespace
+
+void ErrorPagesCodec::read(const Node& node, Reader& reader) {
+  if (node.kind != Kind::table) return reader.wrong_type(node, "a table { 404 = \"FILE\", 5xx = \"FILE\" }");
+  to_.clear();
+  for (const Member& member : node.members) {
+    route::ErrorPageFile page;
+    page.status = read_page_status(member, reader);
+    if (member.value.kind == Kind::text && member.value.text.empty()) {
+      reader.error(member.value.at, "must not be empty");
+      continue;
+    }
+    FilePath(page.file).read(member.value, reader);
+    if (page.status == 0 || page.file.empty()) continue;
+    if (exchange::page_type(page.file).empty())
+      reader.error(member.value.at, "takes files that end in .html, .json or .txt, which says their content type");
+    to_.push_back(std::move(page));
+  }
+}
+
+std::string ErrorPagesCodec::print() const {
+  std::string text = "{";
+  for (const route::ErrorPageFile& page : to_)
+    text += concat({text.size() > 1 ? ", " : " ", page_key(page.status), " = ", quoted(page.file)});
+  return text + (to_.empty() ? "}" : " }");
 }
 
 void AllowedClients::read(const Node& node, Reader& reader) {

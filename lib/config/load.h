@@ -29,6 +29,7 @@ struct FileChecks {
       certificate;  // readable, well formed, fits its key, not expired
   std::function<std::vector<base::Error>(const std::string&)> authorities;  // a file of CA certificates
   std::function<std::vector<base::Error>(const std::string&)> ticket_keys;
+  std::function<std::vector<base::Error>(const std::string&)> error_page;  // readable, not too large
 };
 
 // Whether Loaded::origins is filled: it takes as much memory as the settings themselves, and only explain reads it.

@@ -314,6 +314,12 @@ void visit_listener(Visitor& v, ListenerOptions& o) {
        "while starting, deregistered or draining; \"\" = off",
        "an upstream's path must not be taken from it unasked; balancers of clouds ask the port that they send to"},
       Text(o.health_path, optional_path));
+  key(v,
+      {"error_pages", Takes::now,
+       "files for the body of our own failures, by status or class: { 404 = \"404.html\", 5xx = \"5xx.json\" }; .html, "
+       ".json or .txt, 64 KiB each, 32 in all; read again by every reload",
+       "{}: one line of text; what an upstream answers is never touched"},
+      ErrorPagesCodec(o.error_pages));
   visit_optional(
       v, {"tls", "Its presence turns TLS on for this listener."}, o.tls, [] { return tls::ServerTlsOptions{}; },
       visit_server_tls);

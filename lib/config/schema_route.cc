@@ -99,6 +99,11 @@ void visit_limits(Visitor& v, route::RouteOptions& o) {
        "{ respond = { status = 503, body = \"back soon\" } }"},
       FallbackCodec(o.fallback));
   key(v,
+      {"error_pages", Takes::now,
+       "files for the body of our own failures on this route, by status or class; before those of the listener",
+       "{}: those of the listener, else one line of text"},
+      ErrorPagesCodec(o.error_pages));
+  key(v,
       {"max_body", Takes::now, "request body; above it 413; 0 = no limit",
        "bodies are streamed and cost no memory: the service knows what it takes"},
       Size(o.max_body));

@@ -285,7 +285,21 @@ void Exchange::reply_locally(const Failure& why) {
     status_ = 200;
     return send_grpc_reply(*downstream_, status, reply, answer);
   }
+  take_error_page(reply, answer);
   reply_with(reply, answer);
+}
+
+// Of the route, if it has one for this status, else of the listener.
+void Exchange::take_error_page(Reply& reply, http::Head& answer) {
+  const ErrorPages* const of_route = site_.route(route_index_).error_pages;
+  const ErrorPages* const of_listener = site_.listeners[listener_].error_pages;
+  const ErrorPage* page = of_route != nullptr ? of_route->find(reply.status) : nullptr;
+  if (page == nullptr && of_listener != nullptr) page = of_listener->find(reply.status);
+  if (page == nullptr) return;
+  reply.body = page->body;
+  reply.content_type = page->content_type;
+  if (!page->body.empty()) reply.counted = &site_.bytes_of(*page);
+  answer.fields.add("cache-control", "no-store");
 }
 
 Reply Exchange::reply_to(const Failure& why) const {

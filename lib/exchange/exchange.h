@@ -118,6 +118,7 @@ class Exchange final : public http::Sink,
   bool respond_instead(const http::Failure& why);
   void reply_locally(const http::Failure& why);
   Reply reply_to(const http::Failure& why) const;
+  void take_error_page(Reply& reply, http::Head& answer);
   void reply_with(const Reply& reply, http::Head& answer);
   void call_too_long();
   void note_grpc_status(const http::Fields& fields);

@@ -85,7 +85,11 @@ size_t send_reply(http::Stream& stream, http::Method method, const Reply& reply,
   }
   stream.send_head(head, http::End::no);
   net::ByteQueue bytes;
-  bytes.append_copy(reply.body);
+  if (reply.counted != nullptr) {
+    bytes.append(net::Slice(*reply.counted));
+  } else {
+    bytes.append_copy(reply.body);
+  }
   stream.send_body(std::move(bytes), http::End::yes);
   return reply.body.size();
 }

@@ -12,6 +12,7 @@ std::string_view phrase_of(uint16_t status);   // "Not Found"; "" for unknown on
 struct Reply {
   uint16_t status = 200;
   std::string_view body;                       // outlives the call
+  const net::Slice* counted = nullptr;         // the same, to be referred to; nullptr: `body` is copied
   std::string_view content_type = "text/plain";
   std::string_view location;                   // redirects
   std::string_view reason;                     // x-sluice-reason; "" = not told

@@ -8,16 +8,19 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/check.h"
 #include "exchange/answers.h"
+#include "exchange/error_pages.h"
 #include "exchange/ids.h"
 #include "exchange/options.h"
 #include "exchange/standing.h"
 #include "metrics/cell.h"
 #include "metrics/request_counters.h"
 #include "net/address.h"
+#include "net/chunk.h"
 #include "net/loop.h"
 #include "route/router.h"
 #include "upstream/cluster.h"
@@ -36,6 +39,7 @@ struct ListenerSite {
   ForwardedBy forwarded_by = ForwardedBy::x_forwarded_for;
   base::Millis body_timeout{};  // as http::DownstreamOptions
   std::string health_path;  // "": none
+  const ErrorPages* error_pages = nullptr;  // of its generation; nullptr: none
 };
 
 // Of a route with a rate_limit: its buckets, which are the process's, and rate_limit_total{route,outcome}.
@@ -67,6 +71,7 @@ struct RouteCells {
   RateCells rate;
   FallbackCells fallback;
   ConcurrencyCells concurrency;
+  const ErrorPages* error_pages = nullptr;  // of its generation; nullptr: none
 };
 
 struct UpstreamCells {
@@ -138,6 +143,8 @@ class Site {
     if (used.cluster == nullptr) used.cluster = &owner_.make_cluster(*this, index);
     return *used.cluster;
   }
+  // The body of a page, made once a site: answers refer to it and copy nothing. Not empty.
+  const net::Slice& bytes_of(const ErrorPage& page);
   // An attempt failed: upstream_errors_total{upstream,reason}.
   void count_error(uint32_t upstream, http::Kind kind) {
     std::unique_ptr<ErrorCells>& cells = upstreams_[upstream].errors;
@@ -161,6 +168,7 @@ class Site {
   Owner& owner_;
   std::vector<RouteCells> routes_;  // the last one: requests without a route
   std::vector<Used> upstreams_;
+  std::unordered_map<const ErrorPage*, net::Slice> page_bytes_;
   uint32_t count_ = 0;
 };
 

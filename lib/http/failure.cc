@@ -42,6 +42,14 @@ uint16_t status_of(Kind kind) {
   return 500;
 }
 
+bool is_told(uint16_t status) {
+  for (unsigned i = 1; i < kinds; ++i) {
+    const auto kind = static_cast<Kind>(i);
+    if (kind != Kind::client_closed && status_of(kind) == status) return true;
+  }
+  return false;
+}
+
 // By the gRPC project's mapping of HTTP statuses (doc/http-grpc-status-mapping.md), made finer where the reason says
 // more than the status: what a client may try elsewhere or later is `unavailable`, and nothing else is.
 GrpcStatus grpc_status_of(Kind kind) {

@@ -123,6 +123,7 @@ enum class GrpcStatus : uint8_t {
 };
 
 uint16_t status_of(Kind kind);  // what the client is answered; 499 for client_closed; 200 for none
+bool is_told(uint16_t status);  // is a client ever answered this for a failure?
 GrpcStatus grpc_status_of(Kind kind);  // the same for a gRPC call; docs/grpc.md says why
 std::string_view reason_word(Kind kind);  // "pool_timeout"; "" for none
 std::string_view detail_word(Detail detail);

@@ -68,6 +68,13 @@ struct Fallback {
   bool operator==(const Fallback&) const = default;
 };
 
+// One of `error_pages`: the file whose content goes out with our own answers of that status.
+struct ErrorPageFile {
+  std::uint16_t status = 0;  // 404, or 4 and 5 for all of their class
+  std::string file;
+  bool operator==(const ErrorPageFile&) const = default;
+};
+
 // `rate_limit`, `concurrency_limit`: what separates those who are limited; `header` and `cookie` take `key_name`,
 // `route` is one for all.
 enum class RateKey : std::uint8_t { client_ip, header, cookie, route };
@@ -117,6 +124,7 @@ struct RouteOptions {
   std::vector<std::string> upgrade{"websocket"};  // lower case; empty = none
   base::Millis wait_budget{0};            // 0 = the upstream's acquire_timeout
   std::optional<Fallback> fallback;
+  std::vector<ErrorPageFile> error_pages;  // no status twice; before those of the listener
   http::Lane priority = http::Lane::normal;  // who waits and is refused last where there is no connection for all
   std::uint64_t max_body = 0;             // bytes; 0 = no limit
   Replayable replayable = Replayable::no;

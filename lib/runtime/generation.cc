@@ -113,6 +113,13 @@ class Builder {
     }
   }
 
+  // Each file once, whoever names it; read anew whenever a configuration is loaded.
+  void error_pages(Generation& to) {
+    for (const config::ListenerOptions& listener : snapshot_.listeners)
+      to.listener_pages.push_back(pages_of(listener.error_pages));
+    for (const route::RouteOptions& route : snapshot_.routes) to.route_pages.push_back(pages_of(route.error_pages));
+  }
+
   // Which open socket each address goes on with: one is known by its address, whatever its listener is called and where
   // it stands. An address that may be there more than once (port 0) goes first to the listener that had it.
   void keep_sockets() {
@@ -142,6 +149,16 @@ class Builder {
   Problems problems;
 
  private:
+  exchange::ErrorPages pages_of(const std::vector<route::ErrorPageFile>& files) {
+    exchange::ErrorPages pages;
+    for (const route::ErrorPageFile& one : files) {
+      const auto [it, fresh] = pages_.try_emplace(one.file);
+      if (fresh) take(exchange::load_error_page(one.file), it->second);
+      pages.add(one.status, it->second);
+    }
+    return pages;
+  }
+
   static std::shared_ptr<exchange::ConcurrencyLimiter> limiter_of(size_t keys) {
     exchange::Random random = exchange::Random::from_system();
     const base::KeyedHash hash(random.next(), random.next());
@@ -249,6 +266,7 @@ class Builder {
     uint32_t before = 0;
     uint32_t after = 0;
   };
+  std::unordered_map<std::string_view, exchange::ErrorPagePtr> pages_;  // by file
   std::vector<Mode> modes_;  // of kept ones, that change
 };
 
@@ -282,6 +300,7 @@ std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& lo
   for (uint32_t i = 0; i < loaded.snapshot->upstreams.size(); ++i) builder.upstream(*made, i);
   builder.rate_limiters(*made);
   builder.concurrency_limiters(*made);
+  builder.error_pages(*made);
   if (builder.problems.empty()) builder.set_modes();
   if (!builder.problems.empty()) return std::unexpected(std::move(builder.problems));
   return made;
@@ -304,6 +323,10 @@ config::FileChecks file_checks(base::Micros wall) {
     auto keys = tls::Tickets::from_file(file, findings);
     if (!keys) findings.push_back(std::move(keys.error()));
     return findings;
+  };
+  checks.error_page = [](const std::string& file) {
+    const auto page = exchange::load_error_page(file);
+    return page ? Problems{} : Problems{page.error()};
   };
   return checks;
 }

@@ -12,6 +12,7 @@
 #include "config/diff.h"
 #include "config/load.h"
 #include "exchange/concurrency_limiter.h"
+#include "exchange/error_pages.h"
 #include "exchange/rate_limiter.h"
 #include "metrics/request_counters.h"
 #include "route/router.h"
@@ -50,6 +51,8 @@ struct Generation {
   std::vector<Backing> upstreams;  // by index
   std::vector<std::shared_ptr<exchange::RateLimiter>> rate_limiters;  // by route; nullptr: it has none
   std::vector<std::shared_ptr<exchange::ConcurrencyLimiter>> concurrency_limiters;  // likewise
+  std::vector<exchange::ErrorPages> listener_pages;  // by listener
+  std::vector<exchange::ErrorPages> route_pages;  // by route
   std::vector<config::Waiting> waiting;  // what the file says and only a restart takes
   std::shared_ptr<const metrics::RequestLabels> labels;
   std::unordered_map<const upstream::SharedUpstream*, uint32_t> index;  // of `upstreams`

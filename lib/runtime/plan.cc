@@ -12,9 +12,15 @@ bool has_certificates(const Generation& generation) {
   return std::ranges::any_of(generation.listeners, [](const auto& listening) { return listening->tls != nullptr; });
 }
 
+bool has_error_pages(const Generation& generation) {
+  const auto some = [](const exchange::ErrorPages& pages) { return !pages.empty(); };
+  return std::ranges::any_of(generation.listener_pages, some) || std::ranges::any_of(generation.route_pages, some);
+}
+
 std::string words_of(const config::Diff& diff, const Generation& next) {
   std::string words = config::to_text(diff);
   if (diff.empty() && has_certificates(next)) words += "; certificates were read again";
+  if (diff.empty() && has_error_pages(next)) words += "; error pages were read again";
   for (const config::Waiting& one : next.waiting) words += "; waits for a restart: " + one.key + " = " + one.value;
   return words;
 }

@@ -175,6 +175,7 @@ exchange::RouteCells Worker::make_route_cells(const exchange::Site& site, uint32
   if (limiter != nullptr) cells.rate = meter_.rate(name, *limiter);
   const auto& in_flight = generation.concurrency_limiters[route];
   if (in_flight != nullptr) cells.concurrency = meter_.concurrency(name, *in_flight);
+  cells.error_pages = &generation.route_pages[route];
   if (generation.snapshot->routes[route].fallback) cells.fallback = meter_.fallback(name);
   return cells;
 }
@@ -207,9 +208,10 @@ upstream::Cluster& Worker::make_cluster(const exchange::Site& site, uint32_t ups
 exchange::Site& Worker::place_site(const GenerationPtr& next, EndpointSetsPtr sets) {
   auto placed = std::make_unique<Placed>(*this, next, std::move(sets), epoch_);
   exchange::Site& site = placed->site;
-  for (const auto& listener : next->snapshot->listeners) {
+  for (size_t i = 0; i < next->snapshot->listeners.size(); ++i) {
+    const auto& listener = next->snapshot->listeners[i];
     site.listeners.push_back({listener.name, listener.trusted_proxies, listener.forwarded_by,
-                              listener.downstream.body_timeout, listener.health_path});
+                              listener.downstream.body_timeout, listener.health_path, &next->listener_pages[i]});
   }
   site.ref();  // ours, while it is in force
   sites_.push_back(std::move(placed));

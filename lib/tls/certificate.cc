@@ -9,10 +9,8 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <ctime>
 
@@ -141,25 +139,7 @@ base::Error file_warning(const std::string& path, std::string message) {
 }
 
 base::Result<std::string> read_file(const std::string& path) {
-  const auto opened = base::open_file(path);
-  if (!opened) return std::unexpected(opened.error());
-  const int fd = *opened;
-  std::string text(pem_file_bytes_max + 1, '\0');      // never moves, so that no second copy of a key is left behind
-  std::size_t size = 0;
-  int error = 0;
-  while (size < text.size()) {
-    const ssize_t n = ::read(fd, text.data() + size, text.size() - size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) error = errno;
-    if (n <= 0) break;
-    size += static_cast<std::size_t>(n);
-  }
-  ::close(fd);
-  text.resize(size);
-  if (error != 0) return std::unexpected(file_error(path, std::string("cannot read it: ") + std::strerror(error)));
-  if (size > pem_file_bytes_max)
-    return std::unexpected(file_error(path, "larger than 1 MiB: not a certificate or key file"));
-  return text;
+  return base::read_file(path, pem_file_bytes_max, "larger than 1 MiB: not a certificate or key file");
 }
 
 void SecretText::wipe() { OPENSSL_cleanse(text_.data(), text_.size()); }

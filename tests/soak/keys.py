@@ -28,6 +28,7 @@ TIMES = {
     "underscore_headers": ['"drop"', '"reject"', '"pass"'],
     "trusted_proxies": ["[]", '["127.0.0.0/8"]'],
     "max_connections_per_client": ["0", "10000"],
+    "error_pages": ["{}", '{ 404 = "@PAGE@" }'],
     "forwarded_by": ['"x-forwarded-for"', '"forwarded"'],
 }
 POOL = {
@@ -96,6 +97,7 @@ ROUTE = {
     "wait_budget": ['"0s"', '"10s"'],
     "priority": ['"normal"', '"high"', '"low"'],
     "fallback": [None, '{ respond = { status = 503, body = "later" } }'],
+    "error_pages": ["{}", '{ 5xx = "@PAGE@" }'],
     "max_body": ['"0"', '"1MiB"'],
     "rate_limit": [
         None,
