@@ -207,7 +207,7 @@ void visit_retry(Visitor& v, upstream::RetryOptions& o) {
   key(v,
       {"attempts", Takes::now, "tries in all; 1 = no retry",
        "a second endpoint nearly always answers; more tries only multiply an outage"},
-      Number(o.attempts, 1, 10));
+      Number(o.attempts, 1, upstream::RetryOptions::attempts_max));
   key(v,
       {"on", Takes::now,
        "connect, reset, refused_stream, \"503\", gateway_error (502, 503, 504); only where a replay is safe",

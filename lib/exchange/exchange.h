@@ -97,7 +97,7 @@ class Exchange final : public http::Sink,
   void body_pauses();
   void send_now();
   base::Millis pause() const;
-  void try_once(const upstream::Endpoint* avoid, bool fresh);
+  void try_once(bool fresh);
   void try_again(const upstream::Endpoint* failed, bool untouched);
   base::Micros patience() const;
   void send_request();
@@ -147,7 +147,7 @@ class Exchange final : public http::Sink,
   const route::RouteOptions* route_ = nullptr;
   upstream::Cluster* cluster_ = nullptr;
   Attempt attempt_{*this};
-  const upstream::Endpoint* avoid_ = nullptr;  // the next try does, which waits for its backoff; compared only
+  upstream::AvoidList avoid_;  // where it has failed: further tries go elsewhere
   Deadlines deadlines_;
   net::ByteQueue held_body_;  // request body kept until it has a stream, and for a further try
   const http::Fields* trailers_ = nullptr;  // request trailers, kept likewise

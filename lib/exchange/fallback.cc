@@ -26,7 +26,8 @@ bool Exchange::ask_spare(const http::Failure& why) {
   upstream_index_ = options().fallback->upstream_index;
   cluster_ = &site_.cluster(upstream_index_);
   cluster_->count_request();
-  try_once(nullptr, false);
+  avoid_.clear();
+  try_once(false);
   return true;
 }
 

@@ -53,7 +53,7 @@ void Exchange::proxy() {
   edit_request();
   if (request_ended_) request_ended();
   if (must_hold_back()) return hold_back();
-  try_once(nullptr, false);
+  try_once(false);
 }
 
 // Streams of HTTP/2 are not scarce, so a request goes at once where it can have one. A client that waits for 100 asks
@@ -88,7 +88,7 @@ void Exchange::body_pauses() {
 void Exchange::send_now() {
   held_back_ = false;
   deadlines_.clear(Limit::pause);
-  try_once(nullptr, false);
+  try_once(false);
 }
 
 void Exchange::edit_request() {
@@ -103,7 +103,7 @@ void Exchange::edit_request() {
   upstream_target_ = route::rewrite_target(options(), head.target, normal_path_, downstream_->arena());
 }
 
-void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
+void Exchange::try_once(bool fresh) {
   ++attempts_;
   sent_in_try_ = 0;
   asked_at_ = env_.loop.now();
@@ -116,7 +116,7 @@ void Exchange::try_once(const upstream::Endpoint* avoid, bool fresh) {
   // What may not be repeated must not meet a connection that died while idle.
   want.borrow = http::is_idempotent(head_->method) ? http::Borrow::quick : http::Borrow::surely;
   want.fresh = fresh;
-  want.avoid = avoid;
+  if (!avoid_.empty()) want.avoid = &avoid_;
   want.budget = options().wait_budget;
   want.until = patience();
   want.lane = options().priority;
@@ -389,7 +389,7 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
   if (goes_by_http1(why)) {
     by_http1_ = true;
     deadlines_.clear(Limit::one_try);
-    return try_once(nullptr, false);
+    return try_once(false);
   }
   count_upstream_error(why);
   if (sent_at_.count == 0) queue_ = queue_ + (env_.loop.now() - asked_at_);  // waited in vain
@@ -405,7 +405,7 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
     case Verdict::again_fresh:
       replayed_ = true;
       cells.retried->add(1);
-      return try_once(nullptr, true);
+      return try_once(true);
     case Verdict::again_free: break;
     case Verdict::again:
       if (!cluster_->admit_retry()) {
@@ -419,10 +419,10 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
 }
 
 void Exchange::try_again(const upstream::Endpoint* failed, bool untouched) {
+  if (failed != nullptr) avoid_.add(upstream::endpoint_id(*failed));
   const base::Millis pause =
       pause_before_retry(facts().attempts, untouched, cluster_->options().retry.backoff, env_.random.next());
-  if (pause.count == 0) return try_once(failed, false);
-  avoid_ = failed;
+  if (pause.count == 0) return try_once(false);
   backing_off_ = true;
   asked_at_ = env_.loop.now();
   deadlines_.set(Limit::backoff, pause);
@@ -454,7 +454,7 @@ void Exchange::on_deadline(Limit which) {
     case Limit::call: return call_too_long();
     case Limit::go_ahead: return send_go_ahead();
     case Limit::pause: return body_pauses();
-    case Limit::backoff: return try_once(avoid_, false);
+    case Limit::backoff: return try_once(false);
   }
 }
 

@@ -56,7 +56,7 @@ std::uint32_t Balancer::live_tier(base::Micros now) {
 bool Balancer::in_use(std::uint32_t i, const Pick& how) {
   const std::vector<std::uint32_t>& tier_of = set_->tier_of;
   if (set_->tiers.size() <= 1 || tier_of[i] <= live_tier(how.now)) return true;
-  if (how.avoid == none) return false;
+  if (how.avoid == nullptr) return false;
   for (std::uint32_t k = 0; k < size(); ++k) {
     if (tier_of[k] < tier_of[i] && good(k, how)) return false;
   }
@@ -98,14 +98,15 @@ Field::Usable Balancer::usable(std::uint32_t tier, const Pick& how) {
 }
 
 // One pass over all, drawing by weight among the best class that has a member: good ones; else those to avoid; else
-// those set aside; else the one that is both. Within a class the lowest tier, but none before the live one: in panic
-// the dead would look good.
+// those set aside; else those that are both. Of those to avoid it is the one that was tried longest ago. Within a class
+// the lowest tier, but none before the live one: in panic the dead would look good.
 std::uint32_t Balancer::full_pass(const Field& field) {
   ++full_passes_;
   struct Class {
     std::uint32_t chosen = none;
     std::uint32_t tier = ~0u;
     std::uint64_t sum = 0;
+    std::uint32_t rank = ~0u;
   };
   constexpr std::size_t classes = 4;
   std::array<Class, classes> best;
@@ -116,9 +117,15 @@ std::uint32_t Balancer::full_pass(const Field& field) {
   for (std::uint32_t i = 0; i < size(); ++i) {
     const std::uint32_t tier = set_->tier_of[i];
     if (tier < from || !field.healthy(i)) continue;
-    Class& of = best[(at(i).shunned(now, field.how().panic) ? 2u : 0u) + (i == field.how().avoid ? 1u : 0u)];
+    const std::uint32_t rank = field.avoided(i);
+    Class& of = best[(at(i).shunned(now, field.how().panic) ? 2u : 0u) + (rank != 0 ? 1u : 0u)];
     if (tier > of.tier) continue;
-    if (tier < of.tier) of = Class{none, tier, 0};
+    if (tier < of.tier) of = Class{none, tier};
+    if (rank != 0) {
+      if (rank < of.rank) of.chosen = i;
+      of.rank = std::min(of.rank, rank);
+      continue;
+    }
     const std::uint64_t weight = field.weight(i);
     of.sum += weight;
     if (random.next() % of.sum < weight) of.chosen = i;
@@ -131,14 +138,14 @@ std::uint32_t Balancer::full_pass(const Field& field) {
 
 bool Balancer::another_usable(std::uint32_t i, const Pick& how) const {
   for (std::uint32_t k = 0; k < size(); ++k) {
-    if (k != i && healthy(k, how) && !at(k).shunned(how.now, how.panic)) return true;
+    if (k != i && good(k, how)) return true;
   }
   return false;
 }
 
 Balancer::Standard Balancer::standard_of(std::uint32_t picked, const Pick& how) const {
   if (at(picked).shunned(how.now, how.panic)) return Standard::aside;  // nothing better was there
-  return picked == how.avoid ? Standard::avoided : Standard::good;
+  return avoided(picked, how) ? Standard::avoided : Standard::good;
 }
 
 // A tier that is full does not spill into the next one: requests wait for it.

@@ -37,12 +37,12 @@ class Balancer {
   // Is endpoint i, which has become free, as good as any for this request? Under ring_hash not while the key's own is
   // usable and within its bound.
   bool prefers(std::uint32_t i, const Pick& how);
-  // Is the endpoint's priority in use, or one before it? Others take no request that waits, but one that avoids the
-  // last good endpoint of those before.
+  // Is the endpoint's priority in use, or one before it? Others take no request that waits, but one that avoids all
+  // good endpoints of those before.
   bool in_use(std::uint32_t i, const Pick& how);
   // May pick() choose it while it has nothing against better ones?
   bool takes(std::uint32_t i, const Pick& how) { return good(i, how) && in_use(i, how); }
-  // Is another endpoint than i usable and not set aside?
+  // Is another endpoint than i usable, not set aside and not to be avoided?
   bool another_usable(std::uint32_t i, const Pick& how) const;
   Random& random() { return random_; }
   std::uint64_t full_passes() const { return full_passes_; }  // picks that the picker could not decide
@@ -51,7 +51,10 @@ class Balancer {
   const SharedEndpoint& at(std::uint32_t i) const { return *set_->entries[i].endpoint; }
   bool healthy(std::uint32_t i, const Pick& how) const { return how.panic || at(i).healthy(); }
   bool good(std::uint32_t i, const Pick& how) const {
-    return i != how.avoid && healthy(i, how) && !at(i).shunned(how.now, how.panic);
+    return !avoided(i, how) && healthy(i, how) && !at(i).shunned(how.now, how.panic);
+  }
+  bool avoided(std::uint32_t i, const Pick& how) const {
+    return how.avoid != nullptr && how.avoid->rank(at(i).id()) != 0;
   }
   // As the tiers see it: panic does not make a dead tier live while another one has a healthy endpoint.
   bool live(std::uint32_t i, base::Micros now) const { return at(i).healthy() && !at(i).aside(now); }

@@ -9,6 +9,7 @@
 #include "http/lane.h"
 #include "http/stream.h"
 #include "net/timer.h"
+#include "upstream/avoid_list.h"
 #include "upstream/circuit.h"
 #include "upstream/client_shares.h"
 #include "upstream/options.h"
@@ -61,7 +62,7 @@ struct Want {
   http::Borrow borrow =
       http::Borrow::quick;  // surely: the request may not be replayed (POST): newest connection, looked at
   bool fresh = false;  // only a connection of its own: a replay after a dead reused one
-  const Endpoint* avoid = nullptr;  // just failed; taken only if nothing else is usable
+  const AvoidList* avoid = nullptr;  // taken only if nothing else is usable; stays as it is while the try waits
   base::Millis budget{0};  // longest wait; 0 = the pool's acquire_timeout
   base::Micros until{};  // from then on nobody waits for the answer: it gets no place any more; 0 = no such time
   const net::Peer* client = nullptr;  // for proxy_protocol towards the upstream
@@ -179,7 +180,9 @@ class Cluster {
 std::string_view endpoint_name(const Endpoint& endpoint);
 // For the Host field: what it is asked for as ("app.internal:3000" if DNS found the address); valid likewise.
 std::string_view endpoint_host(const Endpoint& endpoint);
-// Since when connects to it fail, with no answer between; the end of time if they do not. In the upcall that names it.
+// For an AvoidList. In the upcall that names it, or while a Lease holds it; likewise the next one.
+std::uint64_t endpoint_id(const Endpoint& endpoint);
+// Since when connects to it fail, with no answer between; the end of time if they do not.
 base::Micros failing_since(const Endpoint& endpoint);
 
 }  // namespace sluice::upstream

@@ -60,17 +60,17 @@ class ClusterImpl::Free final : public Offer {
         connection_(connection),
         endpoint_(endpoint),
         whom_(whom) {
-    const Balancer::Pick pick{cluster_.loop_.now(), cluster_.shared_->panic(), Balancer::none};
+    const Balancer::Pick pick{cluster_.loop_.now(), cluster_.shared_->panic()};
     backup_ = endpoint_.in_set() && !cluster_.balancer_.in_use(endpoint_.index(), pick);
     another_ = endpoint_.in_set() && cluster_.balancer_.another_usable(endpoint_.index(), pick);
   }
   bool suits(const Want& want) const override {
-    // A priority that is not in use is so for a retry that avoids the last good endpoint of the one in use. If it were
+    // A priority that is not in use is so for a retry that avoids all good endpoints of the one in use. If it were
     // not given the connection that was made for it, it would have one made after the other.
     if (backup_ && !cluster_.balancer_.in_use(endpoint_.index(), cluster_.how(want))) return false;
     if (connection_.used() && cluster_.wants_fresh(want, endpoint_)) return false;
     if (!connection_.only_http1() && cluster_.needs_http1(want, endpoint_)) return false;
-    if (want.avoid == &endpoint_ && another_) return false;
+    if (another_ && cluster_.avoids(want, endpoint_)) return false;
     return whom_ != For::own || !endpoint_.in_set() ||
            cluster_.balancer_.prefers(endpoint_.index(), cluster_.how(want));
   }
@@ -87,7 +87,10 @@ class ClusterImpl::Free final : public Offer {
 class ClusterImpl::Kept final : public Offer {
  public:
   Kept(const Endpoint& endpoint, Avoided avoided) : Offer(Place::connect), endpoint_(endpoint), avoided_(avoided) {}
-  bool suits(const Want& want) const override { return want.avoid != &endpoint_ || avoided_ == Avoided::taken; }
+  bool suits(const Want& want) const override {
+    const bool failed = want.avoid != nullptr && want.avoid->rank(endpoint_.shared().id()) != 0;
+    return !failed || avoided_ == Avoided::taken;
+  }
 
  private:
   const Endpoint& endpoint_;
@@ -95,18 +98,19 @@ class ClusterImpl::Kept final : public Offer {
 };
 
 Balancer::Pick ClusterImpl::how(const Want& want) const {
-  Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none, service_time_.half_life()};
-  if (want.avoid != nullptr) {  // compared, never looked into: it may be gone
-    for (std::uint32_t i = 0; i < endpoints_.size(); ++i) {
-      if (endpoints_[i].get() == want.avoid) pick.avoid = i;
-    }
-  }
+  Balancer::Pick pick{loop_.now(), shared_->panic(), want.avoid, service_time_.half_life()};
   pick.usual_head = service_time_.usual_head();
   if (want.key != 0) {
     pick.key = want.key;
     pick.in_flight = shared_->busy();
   }
   return pick;
+}
+
+// Did the request fail there, and is there one that is as good at which it did not?
+bool ClusterImpl::avoids(const Want& want, const Endpoint& endpoint) const {
+  if (want.avoid == nullptr || want.avoid->rank(endpoint.shared().id()) == 0) return false;
+  return balancer_.another_usable(endpoint.index(), how(want));
 }
 
 // Over a connection that is made for it: they are rare, and take it whole.
@@ -155,7 +159,7 @@ bool ClusterImpl::multiplexes() {
 
 bool ClusterImpl::has_room() {
   if (shared_->waiting() != 0) return false;
-  const Balancer::Pick now{loop_.now(), shared_->panic(), Balancer::none};
+  const Balancer::Pick now{loop_.now(), shared_->panic()};
   return std::ranges::any_of(endpoints_, [&](const auto& e) {
     const SharedEndpoint& shared = e->shared();
     const std::uint32_t limit = in_flight_limit(shared);
@@ -279,7 +283,7 @@ void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why)
     http::Failure failure = refusal(why.kind, http::Where::upstream);
     if (why.fault == DialFailure::Fault::ours) {
       // Ports are counted for each destination; of anything else another place has no more than this one.
-      const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
+      const Balancer::Pick pick{loop_.now(), shared_->panic()};
       failure.where = http::Where::proxy;
       failure.untouched = why.kind == http::Kind::no_local_port && endpoint.in_set() &&
                           balancer_.another_usable(endpoint.index(), pick);

@@ -177,6 +177,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   bool by_key() const { return set_ != nullptr && set_->balance == Balance::ring_hash; }
   void count_busy(std::int32_t change);
   bool wants_fresh(const Want& want, const Endpoint& endpoint) const;
+  bool avoids(const Want& want, const Endpoint& endpoint) const;
   bool needs_http1(const Want& want, const Endpoint& endpoint) const;
   Placed place(Order& order, Grant& grant);
   Placed place_at(std::uint32_t index, Order& order, Grant& grant);

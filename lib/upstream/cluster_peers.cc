@@ -36,7 +36,7 @@ std::optional<std::uint32_t> ClusterImpl::another_waiting(std::optional<base::Mi
 
 bool ClusterImpl::pass_on(Endpoint& endpoint, PassedSlot::Of of) {
   if (!endpoint.in_set() || shut(endpoint)) return false;
-  if (!balancer_.in_use(endpoint.index(), {loop_.now(), shared_->panic(), Balancer::none})) return false;
+  if (!balancer_.in_use(endpoint.index(), {loop_.now(), shared_->panic()})) return false;
   const std::optional<std::uint32_t> worker = another_waiting(queue_.undialled_since());
   if (!worker.has_value()) return false;
   const PoolOptions& pool = options_->pool;

@@ -26,13 +26,13 @@ bool ClusterImpl::admits(Endpoint& endpoint) {
   if (standing.why() == Away::no || standing.why() == Away::aside) return true;
   const base::Micros now = loop_.now();
   if (standing.trial_due(now) && endpoint.claim_trial()) return true;
-  const Balancer::Pick pick{now, shared_->panic(), Balancer::none};
+  const Balancer::Pick pick{now, shared_->panic()};
   return !endpoint.shared().shunned(now, pick.panic) || !endpoint.in_set() ||
          !balancer_.another_usable(endpoint.index(), pick);
 }
 
 bool ClusterImpl::shut(Endpoint& endpoint) {
-  const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
+  const Balancer::Pick pick{loop_.now(), shared_->panic()};
   if (!endpoint.shared().healthy()) return !pick.panic;
   return endpoint.shared().standing().ejected() && endpoint.shared().shunned(pick.now, pick.panic) &&
          endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick);
@@ -97,7 +97,7 @@ void ClusterImpl::returned(Endpoint& endpoint) {
 
 // Unless it has to serve anyhow.
 void ClusterImpl::close_idle_everywhere(Endpoint& endpoint) {
-  const Balancer::Pick pick{loop_.now(), shared_->panic(), Balancer::none};
+  const Balancer::Pick pick{loop_.now(), shared_->panic()};
   if (!endpoint.in_set() || !balancer_.another_usable(endpoint.index(), pick)) return;
   endpoint.close_idle(http::CloseCause::health);
   if (peers_ != nullptr) peers_->endpoint_down(*shared_, endpoint.shared().id());

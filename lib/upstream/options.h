@@ -105,6 +105,7 @@ struct RetryOn {
 };
 
 struct RetryOptions {
+  static constexpr std::uint32_t attempts_max = 10;
   std::uint32_t attempts = 2;  // tries in all; 1 = no retry
   RetryOn on;
   double budget = 0.2;  // retries / requests over 10 s, floor 3 a second; 0..1

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "base/clock.h"
+#include "upstream/avoid_list.h"
 #include "upstream/endpoint_set.h"
 #include "upstream/random.h"
 #include "upstream/service_time.h"
@@ -19,7 +20,7 @@ inline constexpr std::uint32_t no_endpoint = ~0u;
 struct Pick {
   base::Micros now{};
   bool panic = false;  // health bits and ejections are ignored
-  std::uint32_t avoid = no_endpoint;  // taken only if nothing else is usable
+  const AvoidList* avoid = nullptr;  // taken only if nothing else is usable; nullptr: none
   base::Micros half_life = ServiceTime{}.half_life();  // of what failures count as load
   float usual_head = 0;  // p2c_ewma: microseconds to a head, for endpoints without a measure; 0 = not known
   std::uint64_t key = 0;  // ring_hash: of the request (upstream::ring_hash()); 0 = it has none
@@ -51,7 +52,11 @@ class Field {
   Turns& turns() const { return turns_; }
   const SharedEndpoint& at(std::uint32_t i) const { return *set_.entries[i].endpoint; }
   bool healthy(std::uint32_t i) const { return how_.panic || at(i).healthy(); }
-  bool good(std::uint32_t i) const { return i != how_.avoid && healthy(i) && !at(i).shunned(how_.now, how_.panic); }
+  // From 1, where it failed longest ago; 0: not to be avoided.
+  std::uint32_t avoided(std::uint32_t i) const { return how_.avoid == nullptr ? 0 : how_.avoid->rank(at(i).id()); }
+  bool good(std::uint32_t i) const {
+    return avoided(i) == 0 && healthy(i) && !at(i).shunned(how_.now, how_.panic);
+  }
   // Percent of its weight that it takes now.
   std::uint32_t share(std::uint32_t i) const { return slow_start_.count == 0 ? full_share : ramp(i); }
   std::uint64_t weight(std::uint32_t i) const { return std::uint64_t{set_.entries[i].weight} * share(i); }

@@ -80,6 +80,7 @@ void Lease::let_go() {
 
 std::string_view endpoint_name(const Endpoint& endpoint) { return endpoint.shared().name(); }
 std::string_view endpoint_host(const Endpoint& endpoint) { return endpoint.shared().host(); }
+std::uint64_t endpoint_id(const Endpoint& endpoint) { return endpoint.shared().id(); }
 base::Micros failing_since(const Endpoint& endpoint) { return endpoint.failing_since(); }
 
 // ---- Connection

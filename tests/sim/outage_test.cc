@@ -179,3 +179,63 @@ TEST_CASE("gateway_error: 502, 503 and 504 of an upstream are asked again, other
     CHECK(client.received().starts_with(again ? "HTTP/1.1 200 " : "HTTP/1.1 " + std::to_string(status)));
   }
 }
+
+TEST_CASE("of three endpoints two fail: three tries always find the third, in whatever way the two fail and are picked") {
+  struct Case {
+    const char* what;
+    const char* keys;
+    support::SimNetwork::OnPeer peer;
+  };
+  const auto answers = [](const char* answer) { return sim::answering(answer); };
+  const Case cases[] = {
+      {"reset when asked", "", reset_when_asked},
+      {"reset at once", "", reset_at_once},
+      {"502", "on = [\"gateway_error\"]", answers("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")},
+      {"503, and no connection is kept", "on = [\"503\"]",
+       answers("HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")},
+      {"silence", "per_try_timeout = \"50ms\"", [](support::ScriptedPeer&) {}}};
+  for (const Case& way : cases) {
+    for (const char* balance : {"p2c", "p2c_ewma", "round_robin", "least_requests", "ring_hash"}) {
+      CAPTURE(way.what);
+      CAPTURE(balance);
+      // Nothing is ejected or paused, and no budget runs out: the list alone finds the third.
+      std::string text = three("attempts = 3\nbudget = 1.0\n" + std::string(way.keys) + "\n[upstream.outlier]\nenabled = false");
+      text.insert(text.find("[upstream.retry]"), "balance = \"" + std::string(balance) + "\"\n");
+      Rig rig(text);
+      rig.network.serve(endpoints[0], way.peer);
+      rig.network.serve(endpoints[1], way.peer);
+      rig.network.serve(endpoints[2], sim::answering(ok));
+      for (int i = 0; i < 40; ++i) {
+        support::ScriptedPeer& client = rig.client();
+        client.send(get);
+        rig.sim.run_for(base::seconds(1));
+        CHECK(client.take().ends_with("hello"));
+      }
+    }
+  }
+}
+
+TEST_CASE("all have failed: the fourth try goes to the endpoint that was tried first, and gets through there") {
+  Rig rig(three("attempts = 4\nbudget = 1.0\n[upstream.outlier]\nenabled = false"));
+  std::vector<int> order;
+  for (int i = 0; i < 3; ++i) {
+    rig.network.serve(endpoints[i], [&order, i](support::ScriptedPeer& peer) {
+      peer.on_event = [&order, i](support::ScriptedPeer& p) {
+        if (p.take().empty()) return;
+        order.push_back(i);
+        if (order.size() % 4 != 0) return p.reset();
+        p.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello");  // no idle one dies
+      };
+    });
+  }
+  for (int n = 0; n < 20; ++n) {
+    order.clear();
+    support::ScriptedPeer& client = rig.client();
+    client.send(get);
+    rig.sim.run_for(base::seconds(1));
+    CHECK(client.take().ends_with("hello"));
+    REQUIRE(order.size() == 4);
+    CHECK(order[0] + order[1] + order[2] == 3);
+    CHECK(order[3] == order[0]);
+  }
+}

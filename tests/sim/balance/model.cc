@@ -152,14 +152,14 @@ class Model {
   void send(std::uint32_t number) {
     Request& request = requests_[number];
     Instance& from = *instances_[request.instance];
-    std::uint32_t avoid = upstream::no_endpoint;
+    upstream::AvoidList avoid;
     std::int64_t lost = 0;
     for (std::uint32_t tries = 0; tries < 3; ++tries) {
       ++tries_;
       const std::uint64_t key = upstream::Maglev::mix(1 + number % story_.keys * 0x9e37'79b9u);
       const std::uint32_t i = from.balancer.pick({.now = now_,
                                                   .panic = from.shared.panic(),
-                                                  .avoid = avoid,
+                                                  .avoid = &avoid,
                                                   .half_life = from.usual.half_life(),
                                                   .usual_head = from.usual.usual_head(),
                                                   .key = key,
@@ -167,7 +167,7 @@ class Model {
       const SharedEndpoint::Trial trial = from.at(i).claim_trial(now_, base::Millis{1'000});
       if (i == 0 && away_) {
         from.at(i).connect_failed(now_, trial);
-        avoid = i;
+        avoid.add(from.at(i).id());
         lost += refused_after;
         continue;
       }

@@ -30,7 +30,12 @@ struct Field {
     balancer.use(set, base::Millis{0});
   }
   SharedEndpoint& at(std::size_t i) { return *set->entries[i].endpoint; }
-  std::uint32_t pick(std::uint32_t avoid = Balancer::none) { return balancer.pick({now, shared.panic(), avoid}); }
+  // `failed`: by index, in the order of the failures.
+  std::uint32_t pick(const std::vector<std::uint32_t>& failed = {}) {
+    AvoidList avoid;
+    for (const std::uint32_t i : failed) avoid.add(at(i).id());
+    return balancer.pick({now, shared.panic(), &avoid});
+  }
   std::vector<int> picks(int n) {
     std::vector<int> counts(set->entries.size());
     for (int i = 0; i < n; ++i) ++counts[pick()];
@@ -122,7 +127,7 @@ struct Workers {
       each.back().use(field.set, base::Millis{0});
     }
   }
-  std::uint32_t pick(std::uint32_t worker) { return each[worker].pick({now, field.shared.panic(), Balancer::none}); }
+  std::uint32_t pick(std::uint32_t worker) { return each[worker].pick({now, field.shared.panic()}); }
   // By workers drawn at random.
   std::vector<int> picks(int n) {
     std::vector<int> counts(field.set->entries.size());
@@ -208,11 +213,50 @@ TEST_CASE("what is down, set aside or avoided is passed over while there is anot
     CHECK(f.picks(300)[0] == 0);
     f.set_aside(1);
     CHECK(f.picks(300) == std::vector<int>{0, 0, 300});
-    for (int i = 0; i < 50; ++i) CHECK(f.pick(2) == 2);   // avoided, but the only usable one that is not set aside
+    for (int i = 0; i < 50; ++i) CHECK(f.pick({2}) == 2);   // avoided, but the only usable one that is not set aside
     f.set_aside(2);
-    for (int i = 0; i < 50; ++i) CHECK(f.pick(2) == 1);   // both set aside: the other than the one to avoid
+    for (int i = 0; i < 50; ++i) CHECK(f.pick({2}) == 1);   // both set aside: the other than the one to avoid
     for (int i = 0; i < 50; ++i) CHECK(f.pick() != 0);
   }
+}
+
+TEST_CASE("what has failed is passed over, however many; when all have, the one that failed longest ago is next") {
+  for (const Balance kind : {Balance::p2c, Balance::p2c_ewma, Balance::round_robin, Balance::least_requests,
+                             Balance::ring_hash}) {
+    CAPTURE(static_cast<int>(kind));
+    Field f({1, 100, 1, 100}, kind);
+    for (int i = 0; i < 50; ++i) {
+      CHECK(f.pick({1, 0, 3}) == 2);
+      CHECK(f.pick({2, 1, 3}) == 0);
+      CHECK(f.pick({3, 1, 0, 2}) == 3);
+      CHECK(f.pick({3, 1, 0, 2, 3}) == 1);  // tried again: it is the last one now
+    }
+    f.set_aside(2);
+    for (int i = 0; i < 50; ++i) {
+      CHECK(f.pick({3, 1, 0}) == 3);   // rather than one that is set aside
+      CHECK(f.pick({2, 3, 1, 0}) == 3);
+    }
+    for (const std::size_t i : {0u, 1u, 3u}) f.shared.set_health(f.at(i), Health::down);
+    if (!f.shared.panic()) CHECK(f.pick({2}) == 2);
+  }
+}
+
+TEST_CASE("an avoid-list holds as many as tries can fail; above that the oldest is forgotten") {
+  AvoidList list;
+  CHECK(list.empty());
+  for (std::uint64_t id = 1; id <= AvoidList::most; ++id) list.add(id);
+  for (std::uint64_t id = 1; id <= AvoidList::most; ++id) CHECK(list.rank(id) == id);
+  list.add(3);
+  CHECK(list.rank(3) == AvoidList::most);
+  CHECK(list.rank(4) == 3);
+  CHECK(list.rank(1) == 1);
+  list.add(100);
+  CHECK(list.rank(1) == 0);
+  CHECK(list.rank(2) == 1);
+  CHECK(list.rank(100) == AvoidList::most);
+  list.clear();
+  CHECK(list.empty());
+  CHECK(list.rank(2) == 0);
 }
 
 TEST_CASE("below the panic threshold health is ignored, at it not") {
@@ -269,7 +313,7 @@ TEST_CASE("slow start in every picker: a tenth at first, half at half time, all 
     const auto share = [&](std::int64_t after) {
       const base::Micros then{now.count + after};
       int n = 0;
-      for (int i = 0; i < 40'000; ++i) n += f.balancer.pick({then, false, Balancer::none}) == 0 ? 1 : 0;
+      for (int i = 0; i < 40'000; ++i) n += f.balancer.pick({then, false}) == 0 ? 1 : 0;
       return n / 40'000.0;
     };
     CHECK(share(0) == doctest::Approx(0.2 / 2.2).epsilon(0.1));
@@ -331,7 +375,7 @@ TEST_CASE("nearly all down without panic: the full pass shares among the rest by
     if (i != 499 && i != 500) f.shared.set_health(f.at(i), Health::down);
   }
   std::vector<int> counts(1'000);
-  for (int i = 0; i < 4'000; ++i) ++counts[f.balancer.pick({now, false, Balancer::none})];
+  for (int i = 0; i < 4'000; ++i) ++counts[f.balancer.pick({now, false})];
   CHECK(counts[499] + counts[500] == 4'000);
   CHECK(counts[500] == doctest::Approx(3'000).epsilon(0.08));
   CHECK(f.balancer.full_passes() > 3'000);

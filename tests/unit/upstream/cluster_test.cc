@@ -256,12 +256,14 @@ TEST_CASE("avoid: the retry goes elsewhere, or back if there is nothing else") {
     Request& first = w.ask();
     w.sim.settle();
     REQUIRE(first.served());
+    AvoidList avoid;
+    avoid.add(endpoint_id(*first.grant.lease.endpoint()));
     Want want;
-    want.avoid = first.grant.lease.endpoint();
+    want.avoid = &avoid;
     Request& second = w.ask(0, want);
     w.sim.settle();
     REQUIRE(second.served());
-    CHECK(second.grant.lease.endpoint() != want.avoid);
+    CHECK(second.grant.lease.endpoint() != first.grant.lease.endpoint());
     first.finish();
     second.finish();
   }
@@ -269,7 +271,9 @@ TEST_CASE("avoid: the retry goes elsewhere, or back if there is nothing else") {
   Want want;
   Request& first = w.ask();
   w.sim.settle();
-  want.avoid = first.grant.lease.endpoint();
+  AvoidList avoid;
+  avoid.add(endpoint_id(*first.grant.lease.endpoint()));
+  want.avoid = &avoid;
   Request& second = w.ask(0, want);
   w.sim.settle();
   CHECK(second.served());

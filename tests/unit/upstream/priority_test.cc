@@ -26,10 +26,12 @@ struct Tiers {
     balancer.use(set, base::Millis{0});
   }
   SharedEndpoint& at(std::size_t i) { return *set->entries[i].endpoint; }
-  std::vector<int> picks(std::uint32_t avoid = Balancer::none, int n = 2'000) {
+  std::vector<int> picks(std::uint32_t failed = Balancer::none, int n = 2'000) {
+    AvoidList avoid;
+    if (failed != Balancer::none) avoid.add(at(failed).id());
     std::vector<int> counts(set->entries.size());
     now = now + base::Micros{1'000};  // another turn
-    for (int i = 0; i < n; ++i) ++counts[balancer.pick({now, shared.panic(), avoid})];
+    for (int i = 0; i < n; ++i) ++counts[balancer.pick({now, shared.panic(), &avoid})];
     return counts;
   }
   base::Micros now{10'000'000};
@@ -126,7 +128,9 @@ TEST_CASE("a retry that must go to the next priority is given the one connection
   REQUIRE(failed.served());
   Want want;
   want.fresh = true;  // an idle connection had died under it
-  want.avoid = failed.grant.lease.endpoint();
+  AvoidList avoid;
+  avoid.add(endpoint_id(*failed.grant.lease.endpoint()));
+  want.avoid = &avoid;
   Request& retry = w.ask(0, want);
   Request& other = w.ask();
   w.sim.settle();

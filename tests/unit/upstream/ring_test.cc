@@ -35,8 +35,10 @@ struct Ring {
     set = shared.set_endpoints(list, 0, Newcomers::at_full_weight, now, Balance::ring_hash);
     balancer.use(set, base::Millis{0});
   }
-  std::uint32_t pick(std::uint64_t key, std::uint32_t avoid = Balancer::none) {
-    return balancer.pick({.now = now, .avoid = avoid, .key = key, .in_flight = in_flight});
+  std::uint32_t pick(std::uint64_t key, std::uint32_t failed = Balancer::none) {
+    AvoidList avoid;
+    if (failed != Balancer::none) avoid.add(at(failed).id());
+    return balancer.pick({.now = now, .avoid = &avoid, .key = key, .in_flight = in_flight});
   }
   SharedEndpoint& at(std::uint32_t i) { return *set->entries[i].endpoint; }
   const std::string& owner(std::uint64_t key) { return at(pick(key)).name(); }
