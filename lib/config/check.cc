@@ -20,6 +20,10 @@ void check_process(const Snapshot& s, const Node& root, Report& report) {
                 ") must not be shorter than drain.deregister_wait (", print_duration(s.drain.deregister_wait),
                 "), which it includes"}));
   }
+  if (!s.runtime.replicas_dns.empty() && look(&root, {"runtime", "replicas"}) != nullptr) {
+    report.error(place(&root, {"runtime", "replicas_dns"}),
+                 "replicas_dns cannot stand beside replicas: one of them says how many processes there are");
+  }
   if (s.dns.max_ttl < s.dns.min_ttl) {
     report.error(place(&root, {"dns", look(&root, {"dns", "max_ttl"}) != nullptr ? "max_ttl" : "min_ttl"}),
                  "dns.max_ttl must not be shorter than dns.min_ttl");

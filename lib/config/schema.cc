@@ -40,6 +40,13 @@ constexpr DurationRange above_zero{.min = base::millis(1)};
 
 void key(Visitor& v, const Key& key, Codec&& codec) { v.key(key, codec); }
 
+std::string fleet_name(std::string_view text) {
+  if (text.empty()) return "";
+  if (net::Address::parse_ip(text) || text.find(':') != std::string_view::npos)
+    return "takes a name whose addresses are counted, without a port";
+  return bare_host(text);
+}
+
 void visit_runtime(Visitor& v, RuntimeOptions& o) {
   key(v,
       {"workers", Takes::restart, "threads that serve traffic, each with a loop of its own; \"auto\" or a number",
@@ -72,9 +79,16 @@ void visit_runtime(Visitor& v, RuntimeOptions& o) {
       Duration(o.warm_timeout));
   key(v,
       {"replicas", Takes::now,
-       "processes with this configuration that use the same upstreams: `check` multiplies by it, see `server_limit`",
+       "processes with this configuration that use the same upstreams: their connections count together, see "
+       "`server_limit`",
        "no file can count them"},
       Number(o.replicas, 1, 100'000));
+  key(v,
+      {"replicas_dns", Takes::now,
+       "a name (as of a headless service) that has an address for each of these processes; in place of `replicas`, "
+       "followed as names of upstreams are",
+       "\"\": `replicas` says it"},
+      Text(o.replicas_dns, fleet_name, Fold::lower));
 }
 
 void visit_drain(Visitor& v, DrainOptions& o) {

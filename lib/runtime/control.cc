@@ -32,6 +32,7 @@ Control::Control(const Setup& setup, std::shared_ptr<const config::Snapshot> fir
       series_(env_, epochs_),
       checks_(env_, setup.network),
       discovery_({setup.loop, setup.queries, setup.registry, setup.crew.size(), random_.next(), *this}),
+      fleet_(discovery_.directory(), setup.registry),
       readiness_(env_, discovery_, epochs_),
       registration_(env_, readiness_),
       leaving_(env_, registration_, first->drain),
@@ -74,6 +75,7 @@ Epoch Control::begin(const Generation& next) {
 void Control::put_in_force(GenerationPtr next, Epoch epoch) {
   apply_process(*next->snapshot);
   auto sets = std::make_shared<const EndpointSets>(discovery_.publish(*next));
+  fleet_.publish(*next);
   cells_.certificates(*next);
   checks_.place(*next, *sets);
   if (generation_ != nullptr) former_.push_back({std::move(generation_), {began_, epoch}});
@@ -119,6 +121,7 @@ void Control::send_endpoints(const upstream::SharedUpstream& upstream, const ups
     env_.crew.to_control(applied);
   });
   checks_.set_endpoints(upstream, set);
+  fleet_.look();
 }
 
 }  // namespace sluice::runtime

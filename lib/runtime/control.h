@@ -13,6 +13,7 @@
 #include "runtime/control_env.h"
 #include "runtime/discovery.h"
 #include "runtime/epochs.h"
+#include "runtime/fleet.h"
 #include "runtime/generation.h"
 #include "runtime/leaving.h"
 #include "runtime/observer.h"
@@ -87,6 +88,7 @@ class Control final : private Discovery::User, private Reloads::User {
   Series series_;
   Checks checks_;
   Discovery discovery_;
+  Fleet fleet_;
   Readiness readiness_;
   Registration registration_;
   Leaving leaving_;

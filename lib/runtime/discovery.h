@@ -62,6 +62,7 @@ class Discovery final : private dns::Meter, private net::Runnable {
   // resolve, one problem a name. Nothing but signals runs on the loop yet: none once `given_up` is true after a turn.
   config::Problems await_all(const std::function<bool()>& given_up);
 
+  dns::Directory& directory() { return directory_; }  // for names of nobody's endpoints; configured by publish()
   std::vector<dns::NameStatus> status() const { return directory_.status(); }
   void set_gauges();  // what control sets before a scrape: dns_stale
 

@@ -583,3 +583,17 @@ def test_an_address_that_is_dead_costs_no_request(start, site, dns):
     settled(load, 300)
     load.stop()
     load.check()
+
+
+def test_the_fleet_is_counted_by_a_name(start, dns):
+    server = dns(app_test=["127.0.0.1"], fleet_test=["10.0.0.1", "10.0.0.2"])
+    text = config(server.address, f'dns = "{NAME}:80"', upstream="server_limit = 300", pool="max_connections = 100")
+    text = text.replace("[runtime]", '[runtime]\nreplicas_dns = "fleet.test"')
+    sluice = start.sluice(text)
+    sluice.wait_metric(2, "sluice_fleet_replicas")
+    sluice.wait_metric(200, "sluice_upstream_fleet_connections", upstream="app")
+    assert sluice.metric("sluice_upstream_server_limit_connections", upstream="app") == 300
+    server.set("fleet.test", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4")
+    sluice.wait_metric(4, "sluice_fleet_replicas")
+    sluice.wait_stderr("4 replicas x 1 endpoints x max_connections 100 = 400 connections, server_limit is 300")
+    sluice.wait_stderr("set max_connections to 75")

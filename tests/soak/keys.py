@@ -113,7 +113,7 @@ ENTRIES = {
     "runtime": {
         "max_connections": ["65536", "1000", "500"],
         "max_memory": ['"auto"', '"1GiB"'],
-        "replicas": ["1", "3"],
+        "replicas+replicas_dns": [("1", None), ("3", None), (None, '"app.test"')],
     },
     "drain": {"deregister_wait": ['"0s"', '"1s"'], "deadline": ['"5s"', '"10s"']},
     "admin": {"hosts": ["[]", '["sluice.test"]']},

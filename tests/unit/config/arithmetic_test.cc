@@ -131,6 +131,19 @@ TEST_CASE("what no request waits for is not counted: answers of our own, and a r
   CHECK(warnings(with("", "timeout = \"0\"", "[drain]\ndeadline = \"6s\"")) == "");
 }
 
+TEST_CASE("replicas_dns is a name without a port, and stands alone") {
+  const auto fleet = [](std::string_view keys) { return with("", "", concat({"[runtime]\n", keys})); };
+  CHECK(good(fleet("replicas_dns = \"Sluice.internal\"")).runtime.replicas_dns == "sluice.internal");
+  CHECK(good(fleet("replicas_dns = \"\"\nreplicas = 3")).runtime.replicas == 3);
+  CHECK_HAS(bad(fleet("replicas_dns = \"a.test\"\nreplicas = 3")), "replicas_dns cannot stand beside replicas");
+  for (const char* no : {"a.test:80", "10.0.0.1", "::1", "[::1]"}) {
+    CAPTURE(no);
+    CHECK_HAS(bad(fleet(concat({"replicas_dns = \"", no, "\""}))), "takes a name whose addresses are counted");
+  }
+  CHECK_HAS(bad(fleet("replicas_dns = \"*.a.test\"")), "no wildcard");
+  CHECK_HAS(bad(fleet("replicas_dns = \"a b\"")), "is a host name");
+}
+
 TEST_CASE("replicas and server_limit have bounds") {
   CHECK(good(whole("[runtime]\nreplicas = 100000")).runtime.replicas == 100'000);
   CHECK_HAS(bad(whole("[runtime]\nreplicas = 0")), "replicas must be from 1 to 100000");

@@ -18,6 +18,7 @@ using namespace test;
 const std::map<std::string, std::string, std::less<>> others = {
     {"runtime.workers", "3"},
     {"runtime.max_memory", "\"1GiB\""},
+    {"runtime.replicas_dns", "\"sluice.test\""},
     {"admin.address", "\"127.0.0.1:9902\""},
     {"admin.unix_mode", "\"0600\""},
     {"admin.hosts", "[\"sluice.test\"]"},
@@ -86,6 +87,7 @@ const std::map<std::string, std::string, std::less<>> others = {
 };
 // Keys of which one excludes another, or that stand only with another: these are exchanged, or added, together.
 const std::map<std::string, std::string, std::less<>> with = {
+    {"runtime.replicas_dns", "replicas"},
     {"upstream.dns", "endpoints"},
     {"upstream.srv", "endpoints"},
     {"route.split", "upstream"},

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "dns_script.h"
 #include "support/sim_loop.h"
 
 #include <doctest/doctest.h>
@@ -16,46 +17,7 @@ namespace {
 using namespace sluice;
 using namespace sluice::runtime;
 using metrics::Name;
-
-// Answers after 1 ms with what stands in `zone`; a name that does not stand there fails with `outcome`.
-class Script final : public dns::Queries {
- public:
-  explicit Script(support::SimLoop& sim) : sim_(sim) {}
-  std::unique_ptr<dns::Lookup> ask(std::string_view name, dns::Type type, Asker& asker) override {
-    auto lookup = std::make_unique<Asked>();
-    dns::Reply reply;
-    reply.started = sim_.now();
-    const auto at = zone.find(std::string(name));
-    if (at == zone.end()) {
-      reply.outcome = reply.answer.outcome = missing;
-    } else if (type == dns::Type::a) {
-      reply.outcome = reply.answer.outcome = dns::Outcome::ok;
-      for (const std::string& address : at->second) reply.answer.addresses.push_back(*net::Address::parse_ip(address));
-      reply.answer.ttl = 1;
-    } else {
-      reply.outcome = reply.answer.outcome = dns::Outcome::empty;
-    }
-    reply.answer.canonical_name = name;
-    ++asked;
-    sim_.post(base::millis(1), [alive = lookup->alive, reply, &asker, this]() mutable {
-      reply.ended = sim_.now();
-      if (*alive) asker.on_reply(reply);
-    });
-    return lookup;
-  }
-  void configure(const dns::DnsOptions&) override {}
-
-  std::map<std::string, std::vector<std::string>> zone;
-  dns::Outcome missing = dns::Outcome::nxdomain;
-  int asked = 0;
-
- private:
-  struct Asked final : dns::Lookup {
-    ~Asked() override { *alive = false; }
-    std::shared_ptr<bool> alive = std::make_shared<bool>(true);
-  };
-  support::SimLoop& sim_;
-};
+using test::Script;
 
 struct Scene final : Discovery::User {
   Scene() : discovery({sim.loop(), script, registry, 2, 7, *this}) {}
