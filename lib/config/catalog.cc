@@ -10,19 +10,27 @@ class HomesVisitor final : public Visitor {
  public:
   void key(const Key& key, Codec&) override { found[std::string(key.name)].push_back(sections_.back()); }
   bool enter(const TableKey& table, Held) override {
-    const std::string& outer = sections_.back();
-    const std::string inner = outer.starts_with('[') ? outer.substr(1, outer.size() - 2) : outer;
-    if (!outer.empty()) found[std::string(table.name)].push_back(outer);
-    sections_.push_back(inner.empty() ? std::string(table.name) : concat({inner, ".", table.name}));
+    if (!sections_.back().empty()) found[std::string(table.name)].push_back(sections_.back());
+    sections_.push_back(inside(table.name));
     return true;
   }
   void leave() override { sections_.pop_back(); }
   std::size_t enter_array(const TableKey&, std::size_t) override { return 1; }
-  void item(const TableKey& table, std::size_t) override { sections_.push_back(concat({"[", table.name, "]"})); }
+  void item(const TableKey& table, std::size_t) override {
+    if (!sections_.back().empty()) found[std::string(table.name)].push_back(sections_.back());
+    sections_.push_back(concat({"[", inside(table.name), "]"}));
+  }
 
   std::map<std::string, std::vector<std::string>, std::less<>> found;
 
  private:
+  // "upstream.pool", of the innermost section.
+  std::string inside(std::string_view name) const {
+    const std::string& outer = sections_.back();
+    const std::string inner = outer.starts_with('[') ? outer.substr(1, outer.size() - 2) : outer;
+    return inner.empty() ? std::string(name) : concat({inner, ".", name});
+  }
+
   std::vector<std::string> sections_{""};
 };
 
@@ -52,8 +60,9 @@ class SettingsVisitor final : public Visitor {
   std::size_t enter_array(const TableKey&, std::size_t held) override { return held; }
   void item(const TableKey& table, std::size_t index) override {
     save();
-    path_ = concat({table.name, ".", name_of(table.name, index), "."});
-    place_ = concat({table.name, "[", std::to_string(index), "]."});
+    if (saved_.size() == 1) outermost_ = index;
+    path_ += concat({table.name, ".", name_of(table.name, index), "."});
+    place_ += concat({table.name, "[", std::to_string(index), "]."});
   }
 
  private:
@@ -66,6 +75,7 @@ class SettingsVisitor final : public Visitor {
   const std::string& name_of(std::string_view table, std::size_t index) const {
     if (table == "listener") return snapshot_.listeners[index].name;
     if (table == "upstream") return snapshot_.upstreams[index].name;
+    if (table == "pool_class") return snapshot_.upstreams[outermost_].pool_classes[index].name;
     return snapshot_.routes[index].name;
   }
 
@@ -75,6 +85,7 @@ class SettingsVisitor final : public Visitor {
   std::string path_;
   std::string place_;
   std::vector<Sizes> saved_;
+  std::size_t outermost_ = 0;  // index of the item that others are in
   std::size_t absent_ = 0;  // depth inside an absent table
 };
 

@@ -1,5 +1,5 @@
-// Cross checks of the process and of listeners; upstreams are in check_upstream.cc, routes in check_route.cc, what
-// values amount to together in check_arithmetic.cc; see check.h.
+// Cross checks of the process and of listeners; upstreams are in check_upstream.cc and check_pool_class.cc, routes in
+// check_route.cc, what values amount to together in check_arithmetic.cc; see check.h.
 #include "config/check.h"
 
 #include <map>
@@ -142,6 +142,7 @@ void check(Snapshot& s, const Node& root, Report& report, const FileChecks& file
   check_upstreams(s, root, report, files);
   check_routes(s, root, report);
   check_error_pages(s, root, report, files);
+  check_pool_classes(s, root, report);
   check_arithmetic(s, root, report);
 }
 

@@ -55,6 +55,8 @@ void check_listeners(Snapshot& snapshot, const Node& root, Report& report, const
 void check_error_pages(const Snapshot& snapshot, const Node& root, Report& report, const FileChecks& files);
 void check_upstreams(Snapshot& snapshot, const Node& root, Report& report, const FileChecks& files);
 void check_routes(Snapshot& snapshot, const Node& root, Report& report);
+// After check_routes(), which names the routes.
+void check_pool_classes(const Snapshot& snapshot, const Node& root, Report& report);
 // After all others: names are resolved.
 void check_arithmetic(const Snapshot& snapshot, const Node& root, Report& report);
 

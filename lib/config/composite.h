@@ -113,6 +113,17 @@ class HashKey final : public Codec {
   upstream::UpstreamOptions& to_;
 };
 
+// `max_connections` of a pool class: a number, or a share ("25%").
+class ClassLimit final : public Codec {
+ public:
+  explicit ClassLimit(upstream::PoolClassOptions& to) : to_(to) {}
+  void read(const Node& node, Reader& reader) override;
+  std::string print() const override;
+
+ private:
+  upstream::PoolClassOptions& to_;
+};
+
 // `expect`: "200-399" or "200,204,300-399".
 class ExpectedStatus final : public Codec {
  public:

@@ -1,4 +1,4 @@
-// Codecs of rate_limit and concurrency_limit; see composite.h.
+// Codecs of rate_limit, concurrency_limit and a pool class's limit; see composite.h.
 #include "base/check.h"
 #include "base/text.h"
 #include "config/composite.h"
@@ -8,6 +8,7 @@ namespace sluice::config {
 namespace {
 
 constexpr std::int64_t requests_max = 1'000'000'000;
+constexpr std::int64_t connections_max = 1'000'000;
 
 // The name of a field, in lower case; "" with a complaint.
 std::string read_name(std::string_view text, const Node& node, Reader& reader) {
@@ -59,6 +60,32 @@ std::string limit_key_text(const Limit& limit) {
 }
 
 }  // namespace
+
+void ClassLimit::read(const Node& node, Reader& reader) {
+  constexpr std::string_view wanted = "a whole number, or a share in quotes, such as \"25%\"";
+  if (node.kind == Kind::integer) {
+    if (const auto number = read_integer(node, reader, 1, connections_max)) {
+      to_.max_connections = static_cast<std::uint32_t>(*number);
+      to_.percent = 0;
+    }
+    return;
+  }
+  const auto text = read_text(node, reader, wanted);
+  if (!text) return;
+  const auto share = text->ends_with('%') ? base::parse_u64(text->substr(0, text->size() - 1)) : std::nullopt;
+  if (!share) {
+    const bool bare = base::parse_u64(*text).has_value();
+    return reader.error(node.at, concat({"takes ", wanted}), bare ? std::string(*text) : std::string());
+  }
+  if (*share < 1 || *share > 100) return reader.error(node.at, "must be a share from \"1%\" to \"100%\"");
+  to_.max_connections = 0;
+  to_.percent = static_cast<std::uint32_t>(*share);
+}
+
+std::string ClassLimit::print() const {
+  if (to_.percent != 0) return concat({"\"", std::to_string(to_.percent), "%\""});
+  return to_.max_connections == 0 ? "" : std::to_string(to_.max_connections);
+}
 
 void RateLimitCodec::read(const Node& node, Reader& reader) {
   InlineTable table(node, reader, {"requests", "per", "burst", "key", "cost", "dry_run"});

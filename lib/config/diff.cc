@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "base/text.h"
 #include "config/catalog.h"
 
 namespace sluice::config {
@@ -23,7 +24,7 @@ class ValueTable {
       const std::size_t bracket = setting.place.find(']');
       const bool item = bracket != std::string::npos;
       std::string owner = item ? setting.place.substr(0, bracket + 1) : std::string();
-      std::string key = item ? setting.place.substr(bracket + 2) : setting.place;
+      std::string key = item ? key_of(snapshot, setting) : setting.place;
       by_owner_[std::move(owner)].emplace(std::move(key), std::move(setting.value));
     }
   }
@@ -34,6 +35,16 @@ class ValueTable {
   const Values& process() const { return find(""); }
 
  private:
+  // What is in the item goes by name, too: "pool_class.slow.routes".
+  static std::string key_of(const Snapshot& s, const Setting& setting) {
+    const std::size_t bracket = setting.place.find(']');
+    if (setting.place.find('[', bracket) == std::string::npos) return setting.place.substr(bracket + 2);
+    const std::size_t open = setting.place.find('[') + 1;
+    const auto index = base::parse_u64(std::string_view(setting.place).substr(open, bracket - open)).value_or(0);
+    const std::string outer = concat({"upstream.", s.upstreams[index].name, "."});
+    return setting.path.substr(outer.size());
+  }
+
   const Values& find(const std::string& owner) const {
     static const Values none;
     const auto found = by_owner_.find(owner);

@@ -58,7 +58,7 @@ class DumpVisitor final : public Visitor {
   void leave() override { headings_.pop(); }
   std::size_t enter_array(const TableKey&, std::size_t held) override { return held; }
   void item(const TableKey& table, std::size_t) override {
-    text += concat({"\n[[", table.name, "]]\n"});
+    text += concat({"\n[", headings_.table(table.name), "]\n"});
     headings_.push(table.name);
   }
 
@@ -121,11 +121,14 @@ class FullVisitor final : public Visitor {
     off_ = false;
   }
   std::size_t enter_array(const TableKey& table, std::size_t) override {
-    array_ = table.name;
+    if (depth_ == 0) array_ = table.name;
     return 1;
   }
+  // One inside of another is an example: without it nothing lacks.
   void item(const TableKey& table, std::size_t) override {
-    text += concat({"\n", comment("", table.what), "[[", table.name, "]]\n"});
+    off_ = depth_ > 0;
+    text += concat({"\n", comment(next_indent(), table.what), next_indent(), off_ ? "#" : "", "[",
+                    headings_.table(table.name), "]\n"});
     headings_.push(table.name);
     ++depth_;
   }
@@ -173,7 +176,7 @@ class ReferenceVisitor final : public Visitor {
   void leave() override { headings_.pop(); }
   std::size_t enter_array(const TableKey&, std::size_t) override { return 1; }
   void item(const TableKey& table, std::size_t) override {
-    heading(concat({"[[", table.name, "]]"}), table.what);
+    heading(concat({"[", headings_.table(table.name), "]"}), table.what);
     headings_.push(table.name);
   }
 

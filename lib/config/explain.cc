@@ -207,10 +207,11 @@ std::string default_of(const Setting& setting) {
   const Availability built = Availability::built();
   defaults.listeners.push_back(default_listener(built));
   defaults.upstreams.push_back(default_upstream(built));
+  defaults.upstreams.back().pool_classes.emplace_back();
   defaults.routes.emplace_back();
   std::string place = setting.place;
-  if (const std::size_t open = place.find('['); open != std::string::npos)
-    place.replace(open, place.find(']') - open + 1, "[0]");
+  for (std::size_t open = place.find('['); open != std::string::npos; open = place.find('[', open + 1))
+    place.replace(open, place.find(']', open) - open + 1, "[0]");
   for (const Setting& one : all_settings(defaults, built)) {
     if (one.place == place) return one.key.example.empty() ? one.value : std::string();
   }

@@ -17,7 +17,7 @@ class LoadVisitor final : public Visitor {
   // `origins` may be null.
   LoadVisitor(const Node& root, Report& report, const Availability& available, Origins* origins)
       : report_(report), origins_(origins), reader_(report, available) {
-    frames_.push_back({&root, "", "", {}});
+    frames_.push_back({&root, "", "", {}, nullptr});
   }
 
   void finish() {
@@ -57,23 +57,22 @@ class LoadVisitor final : public Visitor {
 
   std::size_t enter_array(const TableKey& table, std::size_t) override {
     const Member* member = take(table.name);
-    array_ = nullptr;
     if (member == nullptr) return 0;
     if (member->value.kind != Kind::array) {
       report_.error(member->at, concat({"there may be several of ", table.name, ": it is an array of tables"}),
-                    concat({"[[", table.name, "]]"}));
+                    concat({"[[", section_of(table.name), "]]"}));
       return 0;
     }
-    array_ = &member->value.items;
-    return array_->size();
+    frames_.back().array = &member->value.items;
+    return member->value.items.size();
   }
 
   void item(const TableKey& table, std::size_t index) override {
-    // Arrays of tables stand at the top only, so one `array_` is enough; visits of items do not change it.
-    const Node& node = (*array_)[index];
+    const Node& node = (*frames_.back().array)[index];
     if (node.kind != Kind::table)
       report_.error(node.at, concat({table.name, " is an array of tables, not of ", kind_words(node.kind)}));
-    push(node, concat({table.name, "[", std::to_string(index), "]"}), concat({"[", table.name, "]"}));
+    push(node, concat({path_of(table.name), "[", std::to_string(index), "]"}),
+         concat({"[", section_of(table.name), "]"}));
   }
 
  private:
@@ -82,11 +81,12 @@ class LoadVisitor final : public Visitor {
     std::string path;  // "listener[0].tls"
     std::string section;  // "listener.tls", "[listener]" for the item itself
     std::vector<std::string_view> known;
+    const std::vector<Node>* array = nullptr;  // of tables, in this one: the one whose items are visited
   };
 
   void push(const Node& table, std::string path, std::string section) {
     if (origins_ != nullptr) origins_->emplace(path, table.at);
-    frames_.push_back({&table, std::move(path), std::move(section), {}});
+    frames_.push_back({&table, std::move(path), std::move(section), {}, nullptr});
   }
 
   const Member* take(std::string_view name) {
@@ -142,7 +142,6 @@ class LoadVisitor final : public Visitor {
   Origins* origins_;
   Reader reader_;
   std::vector<Frame> frames_;
-  const std::vector<Node>* array_ = nullptr;
 };
 
 }  // namespace

@@ -233,6 +233,35 @@ void visit_retry(Visitor& v, upstream::RetryOptions& o) {
       Duration(o.backoff));
 }
 
+void visit_circuit(Visitor& v, upstream::CircuitOptions& o) {
+  key(v,
+      {"max_requests", Takes::now,
+       "in flight, whole process, waiting ones included, tunnels not; above it 503 `circuit_open` at once; 0 = no limit",
+       "the pool bounds it already", Feature::circuit},
+      Number(o.max_requests, 0, count_max));
+  key(v,
+      {"adaptive", Takes::now,
+       "requests in flight at one endpoint are limited, too, by how long its answers take to begin against how long "
+       "they take at best",
+       "a limit that is found out reacts to what was not foreseen, also to slow requests that are as they should be"},
+      Flag(o.adaptive));
+}
+
+void visit_pool_class(Visitor& v, upstream::PoolClassOptions& o) {
+  key(v, {"name", Takes::now, "label in metrics; unique in its upstream", "needed", Feature::none, "\"slow\""},
+      Text(o.name, label_text));
+  key(v,
+      {"max_connections", Takes::now,
+       "requests in flight, whole process, tunnels not: a number, or a share of all connections that the usable "
+       "endpoints may have, as in \"25%\", one at least; who comes later waits apart from the upstream's queue",
+       "needed", Feature::none, "\"25%\""},
+      ClassLimit(o));
+  key(v,
+      {"routes", Takes::now, "names of the routes whose requests it takes; a route is in one class of an upstream",
+       "needed", Feature::none, "[\"api\"]"},
+      TextList(o.routes, label_text));
+}
+
 }  // namespace
 
 upstream::UpstreamOptions default_upstream(const Availability& available) {
@@ -309,22 +338,10 @@ void visit_upstream(Visitor& v, upstream::UpstreamOptions& o) {
       v, {"outlier", "Passive ejection.", Feature::outlier}, o.outlier, [] { return upstream::OutlierOptions{}; },
       visit_outlier);
   visit_table(v, {"retry", "Trying again where that is safe."}, o.retry, visit_retry);
-  visit_table(v, {"circuit", "A cap on what is in flight.", Feature::circuit}, o.circuit,
-              [](Visitor& inner, upstream::CircuitOptions& c) {
-                key(inner,
-                    {"max_requests", Takes::now,
-                     "in flight, whole process, waiting ones included, tunnels not; above it 503 `circuit_open` at "
-                     "once; 0 = no limit",
-                     "the pool bounds it already", Feature::circuit},
-                    Number(c.max_requests, 0, count_max));
-                key(inner,
-                    {"adaptive", Takes::now,
-                     "requests in flight at one endpoint are limited, too, by how long its answers take to begin "
-                     "against how long they take at best",
-                     "a limit that is found out reacts to what was not foreseen, also to slow requests that are as "
-                     "they should be"},
-                    Flag(c.adaptive));
-              });
+  visit_table(v, {"circuit", "A cap on what is in flight.", Feature::circuit}, o.circuit, visit_circuit);
+  visit_array(
+      v, {"pool_class", "The part of the pool that slow routes may take; 16 at most (docs/pool.md)."}, o.pool_classes,
+      [] { return upstream::PoolClassOptions{}; }, visit_pool_class);
 }
 
 }  // namespace sluice::config

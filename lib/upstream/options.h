@@ -120,6 +120,16 @@ struct CircuitOptions {
   bool operator==(const CircuitOptions&) const = default;
 };
 
+// `[[upstream.pool_class]]`: a part of the pool that the requests of some routes may have at most.
+struct PoolClassOptions {
+  static constexpr std::size_t most = 16;  // of one upstream
+  std::string name;  // unique in its upstream
+  std::uint32_t max_connections = 0;  // requests in flight, whole process; 0: `percent` says it
+  std::uint32_t percent = 0;  // 1..100, of what the pools of the usable endpoints may have together
+  std::vector<std::string> routes;
+  bool operator==(const PoolClassOptions&) const = default;
+};
+
 struct UpstreamOptions {
   std::string name;  // unique
   std::vector<EndpointSpec> endpoints;  // empty when dns or srv is set
@@ -143,6 +153,7 @@ struct UpstreamOptions {
   std::optional<OutlierOptions> outlier;  // empty while passive ejection is off or not built
   RetryOptions retry;
   CircuitOptions circuit;
+  std::vector<PoolClassOptions> pool_classes;
   bool operator==(const UpstreamOptions&) const = default;
 };
 

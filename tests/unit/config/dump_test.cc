@@ -56,6 +56,7 @@ std::string uncommented(std::string text) {
                             "fallback = ", "allow = ", "rate_limit = ", "concurrency_limit = ", "path_prefix = "}) {
       excluded = excluded || line.compare(0, std::string_view(key).size(), key) == 0;
     }
+    if (line == "name = \"\"") line = "name = \"api\"";  // of the route, which the example of a pool class names
     if (!excluded) result += line + "\n";
   }
   return result;
@@ -74,8 +75,11 @@ TEST_CASE("every key in config/full.toml has its default") {
         "endpoints = [\"127.0.0.1:3000\", { address = \"127.0.0.1:3001\", weight = 2 }]\nhealth = {}\ntls = {}\n" +
             std::string(route),
         options);
-    if (all)
+    if (all) {
       plain.listeners[0].tls = tls::ServerTlsOptions{.certificates = {{"folder/example.pem", "folder/example.key"}}};
+      plain.upstreams[0].pool_classes = {{.name = "slow", .percent = 25, .routes = {"api"}}};
+      plain.routes[0].name = "api";
+    }
     const auto expected = settings(plain, available);
     const auto found = settings(full, available);
     REQUIRE(found.size() == expected.size());
@@ -93,7 +97,7 @@ TEST_CASE("every key of the schema stands in config/full.toml and in docs/config
   const std::string docs = file("docs/configuration.md");
   Snapshot one;
   one.listeners.emplace_back();
-  one.upstreams.emplace_back();
+  one.upstreams.emplace_back().pool_classes.emplace_back();
   one.routes.emplace_back();
   const auto all = all_settings(one, Availability::everything());
   CHECK(all.size() >= 115);
@@ -122,6 +126,11 @@ TEST_CASE("what is dumped loads again to the same") {
       "[upstream.tls]\nserver_name = \"a.test\"\nca = \"/etc/ca.pem\"\n[upstream.health]\nexpect = "
       "\"200,300-302\"\n[upstream.retry]\non = "
       "[\"503\"]\nbudget = 0.125\n"
+      "[[upstream.pool_class]]\nname = \"slow\"\nmax_connections = 3\nroutes = [\"r\", \"s\"]\n"
+      "[[upstream.pool_class]]\nname = \"other\"\nmax_connections = \"25%\"\nroutes = [\"v\"]\n"
+      "[[upstream]]\nname = \"next\"\nendpoints = [\"127.0.0.1:3002\"]\n"
+      "[[upstream.pool_class]]\nname = \"slow\"\nmax_connections = \"1%\"\nroutes = [\"v\"]\n"
+      "[[route]]\nname = \"v\"\npath = \"/v\"\nsplit = [{ upstream = \"app\" }, { upstream = \"next\" }]\n"
       "[[route]]\nname = \"r\"\nhosts = [\"*.a.test\"]\npath_regex = \"^/[\\\"\\\\\\\\]\"\nheaders = { a = \"1\" "
       "}\nupstream = "
       "\"app\"\nallow = [\"127.0.0.1\"]\n"

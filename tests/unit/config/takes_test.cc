@@ -62,6 +62,9 @@ const std::map<std::string, std::string, std::less<>> others = {
     {"upstream.health.service", "\"a.B\""},
     {"upstream.health.expect", "\"204\""},
     {"upstream.retry.on", "[\"connect\"]"},
+    {"upstream.pool_class.name", "\"slower\""},
+    {"upstream.pool_class.max_connections", "\"50%\""},
+    {"upstream.pool_class.routes", "[\"aside\", \"main\"]"},
     {"route.name", "\"other\""},
     {"route.listeners", "[\"clear\"]"},
     {"route.hosts", "[\"a.test\"]"},
@@ -117,6 +120,10 @@ protocol = "auto"
 [upstream.tls]
 [upstream.health]
 [upstream.retry]
+[[upstream.pool_class]]
+name = "slow"
+max_connections = 8
+routes = ["aside"]
 [[upstream]]
 name = "second"
 endpoints = ["127.0.0.1:3001"]
@@ -124,6 +131,10 @@ protocol = "h2"
 [[route]]
 name = "main"
 upstream = "app"
+[[route]]
+name = "aside"
+upstream = "app"
+path = "/aside"
 )";
 
 // "listener[1].tls.min_version" -> "listener.tls.min_version".
@@ -170,7 +181,13 @@ class Text {
       at = end + 1;
       if (line.starts_with("[[")) {
         const std::string name = line.substr(2, line.size() - 4);
-        here = item = name + "[" + std::to_string(counts[name]++) + "].";
+        const std::size_t inner = name.find('.');
+        if (inner == std::string::npos) {
+          here = item = name + "[" + std::to_string(counts[name]++) + "].";
+        } else {
+          here = item + name.substr(inner + 1);
+          here += "[" + std::to_string(counts[here]++) + "].";
+        }
       } else if (line.starts_with("[")) {
         const std::string name = line.substr(1, line.size() - 2);
         const std::size_t inner = name.find('.');
@@ -188,8 +205,13 @@ class Text {
   std::string text_;
 };
 
-bool names(const Diff& diff, const std::string& place) {
-  const std::string path = place.substr(place.find('.') + 1);
+// What is in an item goes by name.
+bool names(const Diff& diff, const Setting& setting) {
+  const std::string& place = setting.place;
+  const std::size_t in_item = place.find('.') + 1;
+  const bool nested = place.find('[', in_item) != std::string::npos;
+  const std::string path =
+      nested ? setting.path.substr(setting.path.find('.', setting.path.find('.') + 1) + 1) : place.substr(in_item);
   const auto item = [&](const std::vector<ItemChange>& changes) {
     return std::ranges::any_of(changes, [&](const ItemChange& change) {
       return change.change != Change::changed || std::ranges::find(change.keys, path) != change.keys.end();
@@ -220,7 +242,8 @@ TEST_CASE("every key: a reload takes it, or says that it waits for a restart") {
     const auto how = with.find(path);
     std::string changed = Text(text).with_value(setting.place, value, how == with.end() ? "" : how->second);
     const std::string_view old_name = "upstream = \"app\"";
-    if (path == "upstream.name") changed.replace(changed.find(old_name), old_name.size(), "upstream = \"other\"");
+    for (std::size_t at = 0; path == "upstream.name" && (at = changed.find(old_name, at)) != std::string::npos;)
+      changed.replace(at, old_name.size(), "upstream = \"other\"");
     const Snapshot loaded = good(changed);
     Snapshot next = loaded;
     const std::vector<Waiting> waiting = keep_until_restart(running, next);
@@ -234,7 +257,7 @@ TEST_CASE("every key: a reload takes it, or says that it waits for a restart") {
     } else {
       CHECK(waiting.empty());
       CHECK(next == loaded);
-      CHECK(names(d, setting.place));
+      CHECK(names(d, setting));
     }
     seen[path] = true;
     ++tried;
