@@ -15,7 +15,8 @@ void check_keys(const upstream::PoolClassOptions& o, const Node* node, Report& r
     report.error(place(node, {}), "[[upstream.pool_class]] needs max_connections", "max_connections = \"25%\"");
   const bool refused = look(node, {"routes"}) != nullptr && !look(node, {"routes"})->items.empty();
   if (o.routes.empty() && !refused)
-    report.error(place(node, {"routes"}), "[[upstream.pool_class]] needs routes: the names of those whose requests it takes");
+    report.error(place(node, {"routes"}),
+                 "[[upstream.pool_class]] needs routes: the names of those whose requests it takes");
 }
 
 class PoolClassChecks {
@@ -29,8 +30,9 @@ class PoolClassChecks {
     const Node* array = look(node, {"pool_class"});
     if (o.pool_classes.size() > upstream::PoolClassOptions::most) {
       const Node* first_above = item_of(array, upstream::PoolClassOptions::most);
-      report_.error(place(first_above, {}), concat({"an upstream has ", std::to_string(upstream::PoolClassOptions::most),
-                                                    " pool classes at most"}));
+      report_.error(
+          place(first_above, {}),
+          concat({"an upstream has ", std::to_string(upstream::PoolClassOptions::most), " pool classes at most"}));
     }
     std::set<std::string_view> names;
     std::map<std::string_view, std::string_view> taken;  // route -> class
@@ -39,8 +41,8 @@ class PoolClassChecks {
       const Node* at = item_of(array, i);
       check_keys(one, at, report_);
       if (!one.name.empty() && !names.insert(one.name).second)
-        report_.error(place(at, {"name"}), concat({"upstream ", quoted(o.name), " has another pool class of the name ",
-                                                   quoted(one.name)}));
+        report_.error(place(at, {"name"}),
+                      concat({"upstream ", quoted(o.name), " has another pool class of the name ", quoted(one.name)}));
       for (const std::string& route : one.routes) {
         const Position where = place_of_text(at, "routes", route);
         check_route(o, route, where);

@@ -236,7 +236,8 @@ void visit_retry(Visitor& v, upstream::RetryOptions& o) {
 void visit_circuit(Visitor& v, upstream::CircuitOptions& o) {
   key(v,
       {"max_requests", Takes::now,
-       "in flight, whole process, waiting ones included, tunnels not; above it 503 `circuit_open` at once; 0 = no limit",
+       "in flight, whole process, waiting ones included, tunnels not; above it 503 `circuit_open` at once; 0 = no "
+       "limit",
        "the pool bounds it already", Feature::circuit},
       Number(o.max_requests, 0, count_max));
   key(v,

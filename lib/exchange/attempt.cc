@@ -21,6 +21,11 @@ void Attempt::start(upstream::Cluster& cluster, const upstream::Want& want) {
 }
 
 void Attempt::abandon(const http::Failure& why) {
+  abandon_try(why);
+  leave_class();
+}
+
+void Attempt::abandon_try(const http::Failure& why) {
   if (waiting_) {
     unlink();
     waiting_ = false;
@@ -56,7 +61,10 @@ void Attempt::on_head(http::Head& head, http::End end) {
     grpc_ = http::is_grpc(head.fields);
     lease_.head(outcome_);
   }
-  if (head.status == 101) lease_.became_tunnel();
+  if (head.status == 101) {
+    lease_.became_tunnel();
+    leave_class();
+  }
   user_.attempt_head(head, end);
 }
 
@@ -79,6 +87,7 @@ void Attempt::on_closed(const http::Failure& why) {
   over();
   if (why.clean()) {
     lease_.done(outcome_, pause_);
+    leave_class();
     user_.attempt_done();
     return;
   }

@@ -34,6 +34,9 @@ class Attempt final : public http::Sink, public upstream::Waiter {
   void start(upstream::Cluster& cluster, const upstream::Want& want);
   // Leaves the queue, or cancels the stream. Nothing more comes. Idempotent.
   void abandon(const http::Failure& why);
+  // Likewise, but another try may follow: the request keeps its place in its pool class until abandon(), or until a try
+  // has ended well.
+  void abandon_try(const http::Failure& why);
 
   void request_ended() { lease_.request_ended(); }  // the client has sent all of it
   bool waiting() const { return waiting_; }
@@ -62,7 +65,7 @@ class Attempt final : public http::Sink, public upstream::Waiter {
   bool grpc_ = false;  // the answer is
   upstream::Outcome outcome_ = upstream::Outcome::unknown;  // as far as the answer said it
   base::Millis pause_{0};  // that the answer asks for
-  bool reused_ = false;                      // the stream is not the first of its connection
+  bool reused_ = false;  // the stream is not the first of its connection
 };
 
 }  // namespace sluice::exchange

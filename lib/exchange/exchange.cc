@@ -389,7 +389,10 @@ void Exchange::write_log() {
   r.status = status_;
   r.grpc_status = grpc_status_;
   r.reason = http::reason_word(failure_.kind);
-  r.detail = too_many_ ? "concurrency_limit" : http::detail_word(failure_.detail);
+  const bool queued = failure_.kind == Kind::pool_timeout || failure_.kind == Kind::pool_full;
+  r.detail = too_many_                               ? "concurrency_limit"
+             : queued && attempt_.refused_by_class() ? "pool_class"
+                                                     : http::detail_word(failure_.detail);
   r.fallback = http::reason_word(fell_back_);
   r.bytes_in = bytes_in_;
   r.bytes_out = bytes_out_;

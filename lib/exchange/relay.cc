@@ -123,6 +123,7 @@ void Exchange::try_once(bool fresh) {
   want.client_mark = client_mark_;
   want.client = &downstream_->peer();
   want.key = ring_key_;
+  want.route = options().name;
   if (!head_->upgrade.empty()) want.upgrade = by_http1_ ? upstream::Upgrade::by_http1 : upstream::Upgrade::by_any;
   attempt_.start(*cluster_, want);
   leave_if_queued();
@@ -232,7 +233,7 @@ void Exchange::attempt_head(http::Head& head, End end) {
   if (judge_status(head.status, facts(), cluster_->options().retry) != Verdict::give_up && cluster_->admit_retry()) {
     site_.upstream(upstream_index_).retried->add(1);
     const upstream::Endpoint* const from = attempt_.lease().endpoint();
-    attempt_.abandon(Failure{Kind::reset, Where::proxy, Detail::none, false});
+    attempt_.abandon_try(Failure{Kind::reset, Where::proxy, Detail::none, false});
     return try_again(from, false);  // within the same `timeout`
   }
   deadlines_.clear(Limit::answer);
@@ -440,7 +441,7 @@ void Exchange::on_deadline(Limit which) {
       cut_by_try_timeout_ = true;
       const upstream::Endpoint* const endpoint = attempt_.lease().endpoint();
       attempt_.done(upstream::Outcome::timeout);
-      attempt_.abandon({Kind::timeout, Where::proxy, Detail::none, false});
+      attempt_.abandon_try({Kind::timeout, Where::proxy, Detail::none, false});
       return attempt_failed({Kind::reset, Where::upstream, Detail::none, false}, endpoint);
     }
     case Limit::idle: {

@@ -255,7 +255,7 @@ upstream::EndpointSetPtr Discovery::set(const Backing& backing, std::span<const 
   const upstream::UpstreamOptions& options = *backing.options;
   const upstream::EndpointSetPtr now =
       backing.shared->set_endpoints(specs, options.panic_threshold, newcomers, loop_.now(), options.balance);
-  upstream::export_shared(registry_, backing.shared, *before, options.pool.max_connections);
+  upstream::export_shared(registry_, backing.shared, *before, options);
   return now;
 }
 

@@ -12,6 +12,7 @@
 #include <variant>
 
 #include "upstream/parcel.h"
+#include "upstream/pool_class.h"
 
 namespace sluice::runtime {
 
@@ -26,6 +27,10 @@ struct GiveUpIdle {  // lost: asked for again, while somebody waits
 struct TakeSlot {  // lost: the slot goes back
   const upstream::SharedUpstream* upstream;
   std::shared_ptr<upstream::PassedSlot> slot;
+};
+struct TakeClassPlace {  // lost: it goes back, and who waits looks again
+  const upstream::SharedUpstream* upstream;
+  std::shared_ptr<upstream::ClassPlace> place;
 };
 struct TakeConnection {  // lost: it ends, and its slot goes back
   const upstream::SharedUpstream* upstream;
@@ -60,6 +65,7 @@ class WorkerMail {
   WorkerMail() = default;  // says nothing
   WorkerMail(GiveUpIdle what) : what_(what) {}  // NOLINT: one word for the message and its envelope
   WorkerMail(TakeSlot what) : what_(std::move(what)) {}  // NOLINT
+  WorkerMail(TakeClassPlace what) : what_(std::move(what)) {}  // NOLINT
   WorkerMail(TakeConnection what) : what_(std::move(what)) {}  // NOLINT
   WorkerMail(AskSpare what) : what_(what) {}  // NOLINT
   WorkerMail(SparesNone what) : what_(what) {}  // NOLINT
@@ -74,8 +80,8 @@ class WorkerMail {
   bool may_get_lost() const;
 
  private:
-  std::variant<std::monostate, GiveUpIdle, TakeSlot, TakeConnection, AskSpare, SparesNone, EndpointDown, MakeRoom,
-               RoomMade, ShedClients, Task>
+  std::variant<std::monostate, GiveUpIdle, TakeSlot, TakeClassPlace, TakeConnection, AskSpare, SparesNone, EndpointDown,
+               MakeRoom, RoomMade, ShedClients, Task>
       what_;
 };
 

@@ -27,7 +27,7 @@ class Series::Books {
     for (const Backing& backing : next.upstreams) {
       if (!upstreams.contains(backing.options->name)) continue;
       declare_upstream(registry_, backing.options->name);
-      upstream::export_shared(registry_, backing.shared, {}, backing.options->pool.max_connections);
+      upstream::export_shared(registry_, backing.shared, {}, *backing.options);
     }
   }
 

@@ -50,7 +50,20 @@ std::string endpoint_json(const upstream::EndpointStatus& first,
       active, idle);
 }
 
-std::string upstream_json(size_t index, const StatusFacts& facts) {
+// Of the process, as the configuration in force has them.
+std::string classes_json(const Backing& backing) {
+  const upstream::UpstreamOptions& options = *backing.options;
+  Joined classes;
+  for (const upstream::PoolClassOptions& o : options.pool_classes) {
+    const auto one = backing.shared->pool_class(o.name);
+    const auto all = backing.shared->capacity(*backing.shared->endpoints(), options.pool.max_connections);
+    classes.add(fmt::format(R"({{"name":{},"in_flight":{},"limit":{},"waiting":{}}})", quoted(o.name), one->in_flight(),
+                            upstream::class_limit(o, all.connections), one->waiting()));
+  }
+  return classes.text();
+}
+
+std::string upstream_json(const Generation& generation, size_t index, const StatusFacts& facts) {
   std::vector<const upstream::ClusterStatus*> workers;
   for (const auto& worker : facts.workers) {
     if (index < worker.size()) workers.push_back(&worker[index]);
@@ -61,8 +74,9 @@ std::string upstream_json(size_t index, const StatusFacts& facts) {
   for (const auto* w : workers) warm = warm && w->warm;
   Joined endpoints;
   for (const upstream::EndpointStatus& e : first.endpoints) endpoints.add(endpoint_json(e, workers));
-  return fmt::format(R"({{"name":{},"panic":{},"waiting":{},"warm":{},"endpoints":[{}]}})", quoted(first.name),
-                     first.panic, first.waiting, warm, endpoints.text());
+  return fmt::format(R"({{"name":{},"panic":{},"waiting":{},"warm":{},"pool_classes":[{}],"endpoints":[{}]}})",
+                     quoted(first.name), first.panic, first.waiting, warm, classes_json(generation.upstreams[index]),
+                     endpoints.text());
 }
 
 std::string list_json(const std::vector<std::string>& items) {
@@ -122,7 +136,7 @@ std::string status_json(const Generation& generation, const StatusFacts& facts) 
   Joined listeners;
   for (const auto& listening : generation.listeners) listeners.add(listener_json(*listening, facts));
   Joined upstreams;
-  for (size_t i = 0; i < generation.upstreams.size(); ++i) upstreams.add(upstream_json(i, facts));
+  for (size_t i = 0; i < generation.upstreams.size(); ++i) upstreams.add(upstream_json(generation, i, facts));
   Joined names;
   for (const dns::NameStatus& name : facts.names) names.add(name_json(name, facts.wall));
   return fmt::format(

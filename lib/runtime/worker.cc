@@ -376,6 +376,10 @@ void Worker::accept_slot(const upstream::SharedUpstream* upstream, const std::sh
   if (auto* cluster = find(upstream)) cluster->accept_slot(slot);
 }
 
+void Worker::accept_class_place(const upstream::SharedUpstream* upstream, upstream::ClassPlace& place) {
+  if (auto* cluster = find(upstream)) cluster->accept_class_place(place);
+}
+
 void Worker::leave(std::function<void()> closed) {
   if (draining_) return;
   draining_ = true;
@@ -450,6 +454,11 @@ void Worker::pass_connection(const upstream::SharedUpstream& upstream, uint32_t 
 void Worker::pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker,
                        std::shared_ptr<upstream::PassedSlot> slot) {
   peers_.post(worker, TakeSlot{&upstream, std::move(slot)});
+}
+
+void Worker::pass_class_place(const upstream::SharedUpstream& upstream, uint32_t worker,
+                              std::shared_ptr<upstream::ClassPlace> place) {
+  peers_.post(worker, TakeClassPlace{&upstream, std::move(place)});
 }
 
 void Worker::ask_spare(const upstream::SharedUpstream& upstream, uint32_t worker, const upstream::SpareWanted& wanted) {

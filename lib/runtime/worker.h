@@ -68,6 +68,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void spare_one(const upstream::SharedUpstream* upstream, const upstream::SpareWanted& wanted);
   void asked_in_vain(const upstream::SharedUpstream* upstream, uint64_t endpoint_id);
   void accept_slot(const upstream::SharedUpstream* upstream, const std::shared_ptr<upstream::PassedSlot>& slot);
+  void accept_class_place(const upstream::SharedUpstream* upstream, upstream::ClassPlace& place);
   // Drain: listeners close after what stands in their queues (then `closed` is called, once), connections end as they
   // fall idle. Asked again: nothing.
   void leave(std::function<void()> closed);
@@ -143,6 +144,8 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void spares_none(const upstream::SharedUpstream& upstream, uint32_t worker, uint64_t endpoint_id) override;
   void pass_slot(const upstream::SharedUpstream& upstream, uint32_t worker,
                  std::shared_ptr<upstream::PassedSlot> slot) override;
+  void pass_class_place(const upstream::SharedUpstream& upstream, uint32_t worker,
+                        std::shared_ptr<upstream::ClassPlace> place) override;
   void endpoint_down(const upstream::SharedUpstream& upstream, uint64_t endpoint_id) override;
   upstream::ClusterImpl* find(const upstream::SharedUpstream* upstream);
 

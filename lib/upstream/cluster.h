@@ -13,6 +13,7 @@
 #include "upstream/circuit.h"
 #include "upstream/client_shares.h"
 #include "upstream/options.h"
+#include "upstream/pool_class.h"
 #include "upstream/standing.h"
 
 namespace sluice::upstream {
@@ -70,6 +71,7 @@ struct Want {
   http::Lane lane = http::Lane::normal;  // who goes first of those that wait
   Upgrade upgrade = Upgrade::none;
   std::uint32_t client_mark = 0;  // client_mark(): whose share it counts in; 0 = nobody's
+  std::string_view route;  // by its name: it may be in a pool class; outlives the request
 };
 
 // A stream that was opened for the try.
@@ -87,7 +89,8 @@ class WaitQueue;
 
 // What a waiter says to a person who looks into the process.
 struct WaitLook {
-  std::string_view waits_for;  // a literal: "pool": all it may use is at its cap; "connect"; "refusal": under way
+  // A literal: "pool": all it may use is at its cap; "pool_class": its class is; "connect"; "refusal": under way
+  std::string_view waits_for;
   std::string_view endpoint;  // that is connected to; valid as endpoint_name()
   base::Micros since;
   base::Micros left;  // of its time in the queue, which does not run during a connect
@@ -110,7 +113,11 @@ class Waiter : public base::ListHook<class WaitTag> {
   // behind.)
   void unlink();
   // Waits at the caps: no connection was made for it.
-  bool queued() const { return undialled_.linked() && !was_dialled_; }
+  bool queued() const { return class_queue_ != nullptr || (undialled_.linked() && !was_dialled_); }
+  // Counts no longer in its pool class: it asks for nothing more, or has become a tunnel. Until then its further tries
+  // keep the place.
+  void leave_class() { class_pass_.give_back(); }
+  bool refused_by_class() const { return refused_by_class_; }  // the last refusal, if there was one
   WaitLook look(base::Micros now) const;  // while it waits
   void set_until(base::Micros until) { want_.until = until; }  // while it waits: Want::until is known, or another one
   // Nobody would wait for what it is given now. Its own time limit is about to tell its owner.
@@ -126,6 +133,7 @@ class Waiter : public base::ListHook<class WaitTag> {
 
  private:
   friend class WaitQueue;  // nobody else: where a waiter stands is the queue's to say
+  friend class ClassQueue;  // which is a part of it
   friend class Holders;
   // In the queue's second list while no connection is being made for it.
   struct Undialled : base::ListHook<class UndialledTag> {
@@ -142,11 +150,15 @@ class Waiter : public base::ListHook<class WaitTag> {
   WaitQueue* queue_ = nullptr;  // while it waits, or its refusal is under way
   http::Sink* sink_ = nullptr;
   Want want_{};
-  base::Micros since_{};
+  base::Micros asked_{};  // for a place of its class, or as since_
+  base::Micros since_{};  // in that queue
   base::Micros left_{};  // budget left; runs only while undialled (connecting has connect_timeout)
   Connection* dial_ = nullptr;  // the connect made for it
   bool was_dialled_ = false;  // a connect was made for it, now or before
   bool made_room_ = false;  // an idle connection was closed so that a fresh one fits below the cap
+  bool refused_by_class_ = false;
+  ClassQueue* class_queue_ = nullptr;  // while it waits for a place of its class
+  ClassPass class_pass_;
   Undialled undialled_{*this};
   Held held_{*this};
   net::Timer timer_;

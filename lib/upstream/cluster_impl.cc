@@ -126,10 +126,12 @@ bool ClusterImpl::wants_fresh(const Want& want, const Endpoint& endpoint) const 
 
 bool ClusterImpl::acquire(const Want& want, Waiter& waiter, http::Sink& sink, Grant& grant) {
   CHECK(options_ != nullptr && !waiter.linked());
+  WaitQueue::asks(waiter);
   const base::Millis budget = want.budget.count > 0 ? want.budget : options_->pool.acquire_timeout;
   if (const std::uint32_t limit = options_->circuit.max_requests; limit != 0) {
     if (!queue_.enter_circuit(waiter, want, limit)) return false;
   }
+  if (!class_of_route_.empty() && !enter_class(want, waiter, sink, budget)) return false;
   // Behind those who wait at the caps, and those who are about to be offered what has just become free.
   // Past its time it has no place; its owner is about to hear of it.
   const bool late = want.until.count != 0 && want.until <= loop_.now();
@@ -249,7 +251,7 @@ void ClusterImpl::on_ready(Connection& connection) {
     queue_.set_undialled(*waiter);
   }
   const bool nothing_to_do =
-      queue_.empty() && !retired_ && !single_use() && !shared_->anyone_waiting() && !shut(connection.endpoint());
+      queue_.empty() && !retired_ && !single_use() && !shared_->board().anyone() && !shut(connection.endpoint());
   if (nothing_to_do || connection.base::ListHook<ReadyTag>::linked()) return;
   // By key one that was made for a request is offered first: it would have gone elsewhere otherwise.
   by_key() && !connection.used() ? ready_.push_front(connection) : ready_.push_back(connection);
@@ -381,6 +383,7 @@ void ClusterImpl::on_load_timer() {
 
 void ClusterImpl::run() {
   queue_.deliver_refusals();
+  admit_classes();  // before connections are offered: one may be free for just them
   while (Connection* const connection = ready_.pop_front()) serve(*connection);
   place_waiting();
   close_leaving();
@@ -443,7 +446,7 @@ bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
     if (http::Stream* const stream = connection.open(waiter.sink()); stream != nullptr) {
       if (connection.dialled_for() == &waiter) connection.set_dialled_for(nullptr);
       Grant grant;
-      fill(grant, waiter, waiter.want(), connection, *stream, waiter.since());
+      fill(grant, waiter, waiter.want(), connection, *stream, WaitQueue::asked(waiter));
       queue_.take(waiter, &connection);
       metrics_.wait_seconds.observe(grant.queue_wait);
       waiter.on_stream(std::move(grant));
@@ -456,7 +459,7 @@ bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
 }
 
 WaitQueue::Turn ClusterImpl::on_turn(Waiter& waiter) {
-  Order order{waiter.want(), waiter, waiter.sink(), waiter.since()};
+  Order order{waiter.want(), waiter, waiter.sink(), WaitQueue::asked(waiter)};
   Grant grant;
   switch (place(order, grant)) {
     case Placed::stream:
@@ -485,7 +488,7 @@ void ClusterImpl::place_waiting() {
   queue_.place_all();  // who freed a slot before it could see the announcement did not pass it on
   announce();
   if (announced_.count == 0 || peers_ == nullptr || ask_timer_.armed()) return;
-  if (own() == SharedUpstream::Own::some && loop_.now() < announced_ + handover_margin) {
+  if (own() == WaitBoard::Own::some && loop_.now() < announced_ + handover_margin) {
     return ask_timer_.arm(loop_, handover_margin);  // one of ours may become free meanwhile
   }
   peers_->ask_give_up(*shared_, queue_.count_undialled(ask_most));

@@ -5,6 +5,8 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "upstream/cluster.h"
@@ -32,6 +34,9 @@ class PeerWorkers {
   // Worker `worker`: spare_one(wanted), which leads to pass_connection() or this.
   virtual void ask_spare(const SharedUpstream& upstream, std::uint32_t worker, const SpareWanted& wanted) = 0;
   virtual void spares_none(const SharedUpstream& upstream, std::uint32_t worker, std::uint64_t endpoint_id) = 0;
+  // Worker `worker`: accept_class_place(place); likewise.
+  virtual void pass_class_place(const SharedUpstream& upstream, std::uint32_t worker,
+                                std::shared_ptr<ClassPlace> place) = 0;
   // Every other worker: endpoint_down(endpoint_id).
   virtual void endpoint_down(const SharedUpstream& upstream, std::uint64_t endpoint_id) = 0;
 
@@ -81,7 +86,11 @@ struct ClusterSetup {
   std::uint64_t seed = 0;  // for picks and jitter
 };
 
-class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::User, private net::Runnable {
+class ClusterImpl final : public Cluster,
+                          private PoolHost,
+                          private WaitQueue::User,
+                          private ClassQueue::User,
+                          private net::Runnable {
  public:
   // A slot goes to another worker only if that one's oldest waiter has waited twice as long as ours, and this more; or,
   // if none waits here, at least this long (at once if that worker has no connection at all). A hand-over costs a
@@ -89,6 +98,9 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   static constexpr base::Millis handover_margin{5};
   static constexpr base::Millis ask_every{10};  // how often the others are asked for idle connections
   static constexpr base::Millis share_every{10};  // how often a client's share is worked out anew
+  static constexpr base::Millis class_limit_every{10};  // how often the limit of a share is worked out anew
+  // While somebody waits for a place of a class: a message may have been lost, and a share grows with its endpoints.
+  static constexpr base::Millis class_look_every{100};
   static constexpr base::Millis warm_every{250};  // how often missing min_idle connections are tried again
   static constexpr base::Millis load_told_every{1'000};  // to Advisor, while requests come
   static constexpr base::Millis load_steady_every{10'000};  // while what there is stays (tunnels)
@@ -118,6 +130,7 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   void spare_one(const SpareWanted& wanted);
   void asked_in_vain(std::uint64_t endpoint_id);
   void accept_slot(const std::shared_ptr<PassedSlot>& slot);
+  void accept_class_place(ClassPlace& place);
   void endpoint_down(std::uint64_t endpoint_id);
 
   bool warm();  // every endpoint that is not down has this worker's share of min_idle
@@ -170,7 +183,10 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   WaitQueue::Turn on_turn(Waiter& waiter) override;
   void on_dial_orphaned(Connection& dial) override;
   bool over_share(const Want& want) override;
-  // Runnable: refusals, free slots to waiters, connects for the rest
+  // ClassQueue::User
+  void on_class_work() override;
+  void pass_place(std::uint32_t worker, std::shared_ptr<ClassPlace> place) override;
+  // Runnable: refusals, places of classes, free slots to waiters, connects for the rest
   void run() override;
 
   Balancer::Pick how(const Want& want) const;
@@ -204,7 +220,14 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   Endpoint* here(std::uint64_t endpoint_id);  // likewise
   // The worker that a slot should go to rather than to ours who came at `mine` (empty = none waits here).
   std::optional<std::uint32_t> another_waiting(std::optional<base::Micros> mine) const;
-  SharedUpstream::Own own() const { return connections_ == 0 ? SharedUpstream::Own::bare : SharedUpstream::Own::some; }
+  WaitBoard::Own own() const { return connections_ == 0 ? WaitBoard::Own::bare : WaitBoard::Own::some; }
+  // Pool classes: cluster_class.cc
+  void configure_classes();
+  bool enter_class(const Want& want, Waiter& waiter, http::Sink& sink, base::Millis budget);  // false: it waits for it
+  ClassQueue& class_called(const std::string& name);
+  void find_class_limits();
+  void admit_classes();
+  void on_class_timer() { on_class_work(); }
   // Standing: cluster_standing.cc
   bool admits(Endpoint& endpoint);  // of one that is kept away: if nothing else is usable, or as the one trial
   bool shut(Endpoint& endpoint);  // its connections have to end
@@ -235,6 +258,10 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   std::vector<std::unique_ptr<Endpoint>> endpoints_;  // by balancer index
   std::vector<std::unique_ptr<Endpoint>> leaving_;
   base::List<Connection, ReadyTag> ready_;  // free slots that the queue has not been offered yet
+  std::vector<std::unique_ptr<ClassQueue>> classes_;  // in force, and former ones until nobody counts in them
+  std::unordered_map<std::string_view, ClassQueue*> class_of_route_;  // views of options_
+  base::Micros class_limits_at_{-1};
+  bool class_work_ = false;
   WaitQueue queue_;
   Holders holders_;
   net::Timer way_timer_;
@@ -242,11 +269,12 @@ class ClusterImpl final : public Cluster, private PoolHost, private WaitQueue::U
   base::Micros share_at_{-1};  // share_ is as of then
   std::uint32_t share_ = 0;  // requests that one client may have in flight
   net::Timer ask_timer_;
+  net::Timer class_timer_;
   net::Timer warm_timer_;
   net::Timer load_timer_;
   EndpointSetPtr set_;
-  base::Micros announced_{};  // what announce_waiting() was last told
-  SharedUpstream::Own announced_own_ = SharedUpstream::Own::some;
+  base::Micros announced_{};  // what the board was last told
+  WaitBoard::Own announced_own_ = WaitBoard::Own::some;
   std::uint32_t busy_ = 0;  // requests in flight and connects under way of this worker
   std::uint32_t connections_ = 0;  // of this worker, connecting ones too
   LoadMeter load_;

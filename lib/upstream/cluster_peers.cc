@@ -22,16 +22,16 @@ void ClusterImpl::announce() {
   if (since == announced_ && own() == announced_own_) return;
   announced_ = since;
   announced_own_ = own();
-  shared_->announce_waiting(worker_, since, announced_own_);
+  shared_->board().announce(worker_, since, announced_own_);
 }
 
 std::optional<std::uint32_t> ClusterImpl::another_waiting(std::optional<base::Micros> mine) const {
-  if (peers_ == nullptr || !shared_->anyone_waiting()) return std::nullopt;
+  if (peers_ == nullptr || !shared_->board().anyone()) return std::nullopt;
   const base::Micros now = loop_.now();
-  if (!mine.has_value()) return shared_->longest_waiting(worker_, now - handover_margin, never);
+  if (!mine.has_value()) return shared_->board().longest(worker_, now - handover_margin, never);
   // Twice as long as ours: less would have slots go to and fro between two busy workers.
   const base::Micros than = *mine - (now - *mine) - handover_margin;
-  return shared_->longest_waiting(worker_, than, than);
+  return shared_->board().longest(worker_, than, than);
 }
 
 bool ClusterImpl::pass_on(Endpoint& endpoint, PassedSlot::Of of) {

@@ -46,13 +46,14 @@ ClusterImpl::ClusterImpl(const ClusterSetup& setup)
       queue_(setup.loop, *setup.shared, metrics_, *this),
       way_timer_(this, net::timer_call<&ClusterImpl::on_way_timer>),
       ask_timer_(this, net::timer_call<&ClusterImpl::on_ask_timer>),
+      class_timer_(this, net::timer_call<&ClusterImpl::on_class_timer>),
       warm_timer_(this, net::timer_call<&ClusterImpl::keep_warm>),
       load_timer_(this, net::timer_call<&ClusterImpl::on_load_timer>) {
   CHECK(worker_ < shared_->workers());
 }
 
 ClusterImpl::~ClusterImpl() {
-  shared_->announce_waiting(worker_, {}, SharedUpstream::Own::some);
+  shared_->board().announce(worker_, {}, WaitBoard::Own::some);
   retired_ = true;   // nothing is kept warm any more
   endpoints_.clear();
   leaving_.clear();
@@ -73,6 +74,7 @@ void ClusterImpl::configure(std::shared_ptr<const UpstreamOptions> options, Endp
                                                options_->pool.max_lifetime != options->pool.max_lifetime);
   options_ = std::move(options);
   queue_.configure(options_->pool);
+  configure_classes();
   if (shorter) {
     for (const auto& e : endpoints_) e->options_changed();
   }
@@ -94,6 +96,8 @@ void ClusterImpl::set_endpoints(EndpointSetPtr set, http::CloseCause why) {
     endpoints_.push_back(std::move(kept));
   }
   balancer_.use(set_, options_->slow_start);
+  class_limits_at_ = base::Micros{-1};
+  class_work_ = !classes_.empty();
   count_busy(0);
   for (auto& [shared, endpoint] : known) {
     if (endpoint == nullptr) continue;   // kept
@@ -113,7 +117,7 @@ void ClusterImpl::retire(http::CloseCause why) {
 }
 
 bool ClusterImpl::finished() {
-  if (!retired_ || !queue_.empty() || queue_.refusals_pending() || linked()) return false;
+  if (!retired_ || !queue_.empty() || queue_.anyone_parked() || queue_.refusals_pending() || linked()) return false;
   const auto unused = [](const std::unique_ptr<Endpoint>& e) { return e->unused(); };
   return std::all_of(endpoints_.begin(), endpoints_.end(), unused) &&
          std::all_of(leaving_.begin(), leaving_.end(), unused);

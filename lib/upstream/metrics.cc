@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string_view>
 #include <unordered_set>
+#include <vector>
 
 namespace sluice::upstream {
 
@@ -64,8 +65,36 @@ void declare_pool(metrics::Registry& registry, std::string_view upstream) {
   }
 }
 
+namespace {
+
+// The limit of a share is worked out at the scrape: no request may have asked for it yet.
+void export_classes(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared,
+                    const UpstreamOptions& options) {
+  std::vector<std::string> names;
+  for (const PoolClassOptions& o : options.pool_classes) names.push_back(o.name);
+  std::vector<std::string> before = shared->swap_exported_classes(names);
+  std::unordered_set<std::string_view> left(before.begin(), before.end());
+  for (const PoolClassOptions& o : options.pool_classes) left.erase(o.name);
+  if (!left.empty()) registry.remove("upstream", shared->name(), "class", left);
+  for (const PoolClassOptions& o : options.pool_classes) {
+    const std::shared_ptr<PoolClass> one = shared->pool_class(o.name);
+    registry.computed(Name::upstream_pool_class_in_flight, {shared->name(), o.name},
+                      [one] { return static_cast<double>(one->in_flight()); });
+    registry.computed(Name::upstream_pool_class_waiting, {shared->name(), o.name},
+                      [one] { return static_cast<double>(one->waiting()); });
+    registry.computed(Name::upstream_pool_class_limit, {shared->name(), o.name},
+                      [shared, o, set = shared->endpoints(), max = options.pool.max_connections] {
+                        return static_cast<double>(class_limit(o, shared->capacity(*set, max).connections));
+                      });
+  }
+}
+
+}  // namespace
+
 void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared,
-                   const EndpointSet& before, std::uint32_t max_connections) {
+                   const EndpointSet& before, const UpstreamOptions& options) {
+  const std::uint32_t max_connections = options.pool.max_connections;
+  export_classes(registry, shared, options);
   const EndpointSetPtr now = shared->endpoints();
   // Answers of DNS replace hundreds at once, so nothing here may grow with old ones times new ones.
   std::unordered_set<std::string_view> left;

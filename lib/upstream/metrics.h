@@ -49,10 +49,10 @@ class UpstreamMetrics {
 // What UpstreamMetrics counts stands in the scrape, at zero, before a worker has a cluster for that upstream.
 void declare_pool(metrics::Registry& registry, std::string_view upstream);
 
-// Registers the computed series of `shared` as its set is now: endpoint health and load, panic, the cap. `before` is
-// the set it had (empty at first): series of endpoints that left are retired. Control thread; call after every
-// set_endpoints().
+// Registers the computed series of `shared` as its set is now: endpoint health and load, panic, the cap, pool classes.
+// `before` is the set it had (empty at first): series of endpoints and classes that left are retired. Control thread;
+// call after every set_endpoints().
 void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared,
-                   const EndpointSet& before, std::uint32_t max_connections);
+                   const EndpointSet& before, const UpstreamOptions& options);
 
 }  // namespace sluice::upstream

@@ -21,46 +21,22 @@ bool takes_any(const Want& want) {
 
 }  // namespace
 
-// ---- Waiter
-
-Waiter::Waiter() : timer_(this, net::timer_call<&Waiter::on_timer>) {}
-
-Waiter::~Waiter() { unlink(); }
-
-void Waiter::unlink() {
-  if (queue_ != nullptr) queue_->give_up(*this);
-}
-
-void Waiter::on_timer() {
-  CHECK(queue_ != nullptr);
-  queue_->note_lost(*this);
-  queue_->refuse(*this, {http::Kind::pool_timeout, http::Where::proxy, http::Detail::none, true}, nullptr);
-}
-
-bool Waiter::past(base::Micros now) const {
-  return (want_.until.count != 0 && want_.until <= now) || (timer_.armed() && timer_.due() < now);
-}
-
-WaitLook Waiter::look(base::Micros now) const {
-  if (!refusal_.clean()) return {"refusal", {}, since_, base::Micros{0}};
-  if (dial_ != nullptr) return {"connect", endpoint_name(dial_->endpoint()), since_, left_};
-  return {"pool", {}, since_, timer_.armed() ? std::max(timer_.due() - now, base::Micros{0}) : left_};
-}
-
-// ---- WaitQueue
-
 WaitQueue::WaitQueue(net::Loop& loop, SharedUpstream& shared, UpstreamMetrics& metrics, User& user)
     : loop_(loop), shared_(shared), metrics_(metrics), user_(user) {}
 
-WaitQueue::~WaitQueue() { CHECK(empty() && refused_.empty()); }
+WaitQueue::~WaitQueue() { CHECK(empty() && refused_.empty() && parked_ == 0); }
 
-void WaitQueue::enter(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget) {
+void WaitQueue::begin(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget) {
   CHECK(waiter.queue_ == nullptr && budget.count > 0);
   waiter.queue_ = this;
   waiter.sink_ = &sink;
   waiter.want_ = want;
-  waiter.since_ = loop_.now();
+  waiter.since_ = waiter.asked_ = loop_.now();
   waiter.left_ = budget;
+}
+
+void WaitQueue::enter(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget) {
+  begin(waiter, want, sink, budget);
   waiter.made_room_ = waiter.was_dialled_ = false;
   Queue& lane = queue_of(waiter);
   if (lane.all.empty()) lane.passed_over = 0;
@@ -163,6 +139,10 @@ void WaitQueue::leave(Waiter& waiter) {
   CHECK(waiter.queue_ == this);
   waiter.queue_ = nullptr;
   waiter.pass_.give_back();
+  if (waiter.class_queue_ != nullptr) {
+    waiter.timer_.disarm();
+    return unpark(waiter);
+  }
   waiter.base::ListHook<WaitTag>::unlink();
   if (!waiter.refusal_.clean()) {
     waiter.refusal_ = {};

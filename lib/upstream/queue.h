@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/list.h"
+#include "upstream/class_queue.h"
 #include "upstream/cluster.h"
 #include "upstream/metrics.h"
 #include "upstream/shared.h"
@@ -69,6 +70,14 @@ class WaitQueue {
   static Circuit::Pass take_pass(Waiter& waiter) { return std::move(waiter.pass_); }  // for its Lease
   // The waiter, which is out, joins at the end of its lane. `budget` > 0.
   void join_dialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, Connection& dial);
+  // The waiter asks (anew).
+  static void asks(Waiter& waiter) { waiter.refused_by_class_ = false; }
+  static bool in_class(const Waiter& waiter) { return static_cast<bool>(waiter.class_pass_); }
+  // It waits for a place of its class, apart from all others. At `max_waiting` of the class as join_undialled().
+  void park(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, ClassQueue& of,
+            std::uint32_t max_waiting);
+  void admit(Waiter& waiter);  // one that is parked: it has its place, and joins the end of its lane, undialled
+  static base::Micros asked(const Waiter& waiter) { return waiter.asked_; }
   // At `max_waiting` refuses with pool_full: the youngest of the lowest lane below its own (a replay stays), or itself.
   void join_undialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
                       std::uint32_t max_waiting);
@@ -95,7 +104,8 @@ class WaitQueue {
   static bool made_room(const Waiter& waiter) { return waiter.made_room_; }
   static void note_room_made(Waiter& waiter) { waiter.made_room_ = true; }
 
-  bool empty() const;
+  bool empty() const;  // but for those that are parked
+  bool anyone_parked() const { return parked_ != 0; }
   bool anyone_undialled() { return first_undialled() != nullptr; }
   std::optional<base::Micros> undialled_since();  // of the oldest in the highest lane that waits; empty: nobody does
   std::uint32_t count_undialled(std::uint32_t at_most);
@@ -107,7 +117,9 @@ class WaitQueue {
   void forget_endpoint(const Endpoint& endpoint);  // it is about to die: pending refusals no longer name it
 
  private:
+  void begin(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget);
   void enter(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget);
+  void unpark(Waiter& waiter);
   void count_in(Waiter& waiter);
   void count_out(Waiter& waiter);
   struct Queue {
@@ -142,6 +154,7 @@ class WaitQueue {
   User& user_;
   std::array<Queue, http::lanes> lanes_;
   std::uint32_t undialled_ = 0;
+  std::uint32_t parked_ = 0;
   Sojourn sojourn_;
   bool saw_within_share_ = false;  // of the last walk
   bool saw_over_share_ = false;

@@ -105,7 +105,7 @@ void SharedEndpoint::penalise(base::Micros now, base::Micros half_life) {
 SharedUpstream::SharedUpstream(std::string name, std::uint32_t workers, std::uint64_t first_turn)
     : name_(std::move(name)),
       workers_(workers),
-      announcements_(std::make_unique<Announcement[]>(workers)),
+      board_(workers),
       busy_(std::make_unique<Busy[]>(workers)),
       turns_(first_turn),
       retries_(workers),
@@ -181,27 +181,22 @@ std::uint32_t SharedUpstream::busy() const {
 
 bool SharedUpstream::enter_queue(std::uint32_t max_waiting) { return add_below(waiting_, max_waiting); }
 
-void SharedUpstream::announce_waiting(std::uint32_t worker, base::Micros since, Own own) {
-  CHECK(worker < workers_);
-  const std::int64_t value = since.count == 0 ? 0 : (since.count & ~std::int64_t{1}) | (own == Own::bare ? 1 : 0);
-  const std::int64_t before = announcements_[worker].since.exchange(value);
-  if (before == 0 && value != 0) waiting_workers_.fetch_add(1);
-  if (before != 0 && value == 0) waiting_workers_.fetch_sub(1);
+std::shared_ptr<PoolClass> SharedUpstream::pool_class(const std::string& name) {
+  const std::lock_guard lock(classes_mutex_);
+  std::shared_ptr<PoolClass> found;
+  std::erase_if(classes_, [&](const std::weak_ptr<PoolClass>& one) {
+    const std::shared_ptr<PoolClass> live = one.lock();
+    if (live != nullptr && live->name() == name) found = live;
+    return live == nullptr;
+  });
+  if (found == nullptr) classes_.emplace_back(found = std::make_shared<PoolClass>(name, workers_));
+  return found;
 }
 
-std::optional<std::uint32_t> SharedUpstream::longest_waiting(std::uint32_t me, base::Micros than,
-                                                             base::Micros than_bare) const {
-  std::optional<std::uint32_t> found;
-  std::int64_t oldest = 0;
-  for (std::uint32_t w = 0; w < workers_; ++w) {
-    const std::int64_t value = announcements_[w].since.load();
-    const std::int64_t since = value & ~std::int64_t{1};
-    const base::Micros limit = (value & 1) != 0 ? than_bare : than;
-    if (w == me || value == 0 || since >= limit.count || (found.has_value() && since >= oldest)) continue;
-    oldest = since;
-    found = w;
-  }
-  return found;
+std::vector<std::string> SharedUpstream::swap_exported_classes(std::vector<std::string> names) {
+  const std::lock_guard lock(classes_mutex_);
+  exported_classes_.swap(names);
+  return names;
 }
 
 }  // namespace sluice::upstream

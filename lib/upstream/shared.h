@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -23,10 +24,12 @@
 #include "upstream/head_time.h"
 #include "upstream/load.h"
 #include "upstream/options.h"
+#include "upstream/pool_class.h"
 #include "upstream/retry_budget.h"
 #include "upstream/service_rate.h"
 #include "upstream/standing.h"
 #include "upstream/turns.h"
+#include "upstream/wait_board.h"
 
 namespace sluice::upstream {
 
@@ -277,21 +280,14 @@ class SharedUpstream {
   void leave_queue() { waiting_.fetch_sub(1, std::memory_order_relaxed); }
   std::uint32_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
 
-  // A worker that has requests waiting at the cap says since when (0 = none any more), and whether it has no connection
-  // of its own that could become free (bare). Announce first, then try the caps once more; who frees a slot decrements
-  // first, then looks here: so one of the two always sees the other.
-  enum class Own : std::uint8_t { some, bare };
-  void announce_waiting(std::uint32_t worker, base::Micros since, Own own);
-  bool anyone_waiting() const { return waiting_workers_.load() != 0; }
-  // The worker other than `me` that has waited longest, among those that have since before `than`, or `than_bare` if
-  // bare.
-  std::optional<std::uint32_t> longest_waiting(std::uint32_t me, base::Micros than, base::Micros than_bare) const;
+  WaitBoard& board() { return board_; }  // of the workers that have requests waiting at the caps
+
+  // The pool class of that name; made if nobody counts in one. At set-up and reload: takes a lock.
+  std::shared_ptr<PoolClass> pool_class(const std::string& name);
+  // The names of classes that stand in the scrape from now on; returns those that did.
+  std::vector<std::string> swap_exported_classes(std::vector<std::string> names);
 
  private:
-  struct alignas(64) Announcement {
-    std::atomic<std::int64_t> since{0};  // microseconds; the lowest bit is Own::bare
-  };
-
   struct alignas(64) Busy {
     std::atomic<std::uint32_t> count{0};
   };
@@ -300,8 +296,7 @@ class SharedUpstream {
   std::uint32_t workers_;
   // Read by every pick or release, written when something changes.
   Ejections ejections_;
-  std::atomic<std::uint32_t> waiting_workers_{0};
-  std::unique_ptr<Announcement[]> announcements_;
+  WaitBoard board_;
   std::unique_ptr<Busy[]> busy_;
   // Written by requests that wait at the caps, and only by those: max_waiting holds to the request.
   alignas(64) std::atomic<std::uint32_t> waiting_{0};
@@ -311,6 +306,9 @@ class SharedUpstream {
   ServiceRate service_rate_;
   Circuit circuit_;
   ClientShares clients_;
+  std::mutex classes_mutex_;
+  std::vector<std::weak_ptr<PoolClass>> classes_;
+  std::vector<std::string> exported_classes_;
   EndpointSetPtr set_;
   std::optional<OutlierOptions> outlier_;
 };

@@ -101,7 +101,8 @@ class Origins {
 };
 
 void export_series(Origins& o) {
-  upstream::export_shared(o.rig.registry, o.rig.generation->upstreams[0].shared, upstream::EndpointSet{}, 128);
+  const runtime::Backing& backing = o.rig.generation->upstreams[0];
+  upstream::export_shared(o.rig.registry, backing.shared, upstream::EndpointSet{}, *backing.options);
 }
 
 }  // namespace

@@ -167,6 +167,11 @@ ENTRIES = {
     "upstream.named.circuit": CIRCUIT,
     "upstream.steady": {"name": ['"steady"', '"constant"'], "endpoints": ["[@STEADY@]"], **SPREAD},
     "upstream.steady.pool": POOL,
+    "upstream.steady.pool_class": {
+        "name": ['"most"', '"bulk"'],
+        "max_connections": ['"50%"', '"100%"', "40"],
+        "routes": ['["@ROUTE:steady@"]', '["@ROUTE:steady@", "@ROUTE:rewritten@"]'],
+    },
     "upstream.side": {
         "name": ['"side"', '"beside"'],
         "endpoints+dns+srv": [
@@ -235,6 +240,11 @@ def section(entry):
     """[upstream.pool] for "upstream.fixed.pool"."""
     parts = entry.split(".")
     return parts[0] if len(parts) < 3 else f"{parts[0]}.{parts[2]}"
+
+
+def is_array(entry):
+    """Of tables: [[upstream]], and what stands in one as [[upstream.pool_class]]."""
+    return entry.count(".") == 1 or entry.endswith(".pool_class")
 
 
 def of_schema(full_toml):

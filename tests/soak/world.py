@@ -1,6 +1,6 @@
 """The configuration of a run: one value of each key (keys.py), of which each reload changes one."""
 
-from keys import ENTRIES
+from keys import ENTRIES, is_array, section
 
 
 class World:
@@ -30,7 +30,7 @@ class World:
         """The values that the labels listener, route and upstream may have."""
         found = {"listener": {""}, "route": {""}, "upstream": {""}}
         for entry, keys in ENTRIES.items():
-            if "name" in keys:
+            if "name" in keys and entry.count(".") == 1:
                 found[entry.split(".")[0]].add(self.name(entry))
         return found
 
@@ -46,7 +46,7 @@ class World:
         parts = []
         for entry in ENTRIES:
             names = entry.split(".")
-            header = {1: f"[{names[0]}]", 2: f"[[{names[0]}]]"}.get(len(names)) or f"[{names[0]}.{names[2]}]"
+            header = f"[[{section(entry)}]]" if is_array(entry) else f"[{section(entry)}]"
             parts.append(f"{header}\n{self._table(entry)}\n".replace("@PREFIX@", names[1] if len(names) > 1 else ""))
         text = "".join(parts)
         text = text.replace("[runtime]\n", "[runtime]\nworkers = 2\n").replace(
@@ -54,8 +54,9 @@ class World:
         )
         text += '[access_log]\noutput = "off"\n'
         for entry in ENTRIES:
-            if entry.startswith("upstream.") and entry.count(".") == 1:
-                text = text.replace(f"@UP:{entry.split('.')[1]}@", self.name(entry))
+            kind, _, name = entry.partition(".")
+            if kind in ("upstream", "route") and "." not in name:
+                text = text.replace(f"@{'UP' if kind == 'upstream' else 'ROUTE'}:{name}@", self.name(entry))
         for place, value in self.places.items():
             text = text.replace(f"@{place}@", value)
         return text

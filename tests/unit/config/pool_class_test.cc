@@ -8,8 +8,9 @@ namespace {
 
 using namespace test;
 
-const std::string routes = "[[route]]\nname = \"slow\"\npath = \"/slow\"\nupstream = \"app\"\n"
-                           "[[route]]\nname = \"fast\"\nupstream = \"app\"\n";
+const std::string routes =
+    "[[route]]\nname = \"slow\"\npath = \"/slow\"\nupstream = \"app\"\n"
+    "[[route]]\nname = \"fast\"\nupstream = \"app\"\n";
 
 std::string with_classes(std::string_view classes, std::string_view more = "") {
   return concat({listener, upstream, classes, more, routes});
@@ -95,8 +96,9 @@ TEST_CASE("pool_class: names, routes and what they lack, with the place and what
 }
 
 TEST_CASE("pool_class: a route that falls back to the upstream goes to it") {
-  good(with_classes("[[upstream]]\nname = \"spare\"\nendpoints = [\"127.0.0.1:3002\"]\n" + one("a", "1", "[\"f\"]"),
-                    "[[route]]\nname = \"f\"\npath = \"/f\"\nupstream = \"app\"\nfallback = { upstream = \"spare\" }\n"));
+  good(with_classes(
+      "[[upstream]]\nname = \"spare\"\nendpoints = [\"127.0.0.1:3002\"]\n" + one("a", "1", "[\"f\"]"),
+      "[[route]]\nname = \"f\"\npath = \"/f\"\nupstream = \"app\"\nfallback = { upstream = \"spare\" }\n"));
 }
 
 TEST_CASE("pool_class: an unknown key, a single table, another type") {

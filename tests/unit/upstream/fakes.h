@@ -275,6 +275,7 @@ class Request final : public Waiter, public http::Sink {
     grant.stream = nullptr;
     over();
     grant.lease.done(outcome, pause);
+    leave_class();
     s.finish_stream();
   }
 
@@ -375,6 +376,10 @@ class World {
       ++world.passed;
       send(worker, [slot](ClusterImpl& c) { c.accept_slot(slot); });
     }
+    void pass_class_place(const SharedUpstream&, std::uint32_t worker, std::shared_ptr<ClassPlace> place) override {
+      ++world.class_places;
+      send(worker, [place](ClusterImpl& c) { c.accept_class_place(*place); });
+    }
     void ask_spare(const SharedUpstream&, std::uint32_t worker, const SpareWanted& wanted) override {
       ++world.spares_asked;
       send(worker, [wanted](ClusterImpl& c) { c.spare_one(wanted); });
@@ -413,6 +418,7 @@ class World {
   std::uint32_t asks = 0;
   std::uint32_t passed = 0;
   std::uint32_t parcels = 0;
+  std::uint32_t class_places = 0;
   std::uint32_t spares_asked = 0;
   bool lose_slots = false;
   base::Micros delay{5};  // of a message

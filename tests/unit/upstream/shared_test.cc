@@ -198,29 +198,29 @@ TEST_CASE("max_waiting is the process's") {
 }
 
 TEST_CASE("the worker that has waited longest is found") {
-  using enum SharedUpstream::Own;
+  using enum WaitBoard::Own;
   SharedUpstream u("app", 3);
   auto longest = [&u](std::uint32_t me, std::int64_t than_ms) {
-    return u.longest_waiting(me, at_ms(than_ms), at_ms(than_ms));
+    return u.board().longest(me, at_ms(than_ms), at_ms(than_ms));
   };
-  CHECK_FALSE(u.anyone_waiting());
-  u.announce_waiting(0, at_ms(30), some);
-  u.announce_waiting(1, at_ms(20), some);
-  u.announce_waiting(2, at_ms(10), some);
+  CHECK_FALSE(u.board().anyone());
+  u.board().announce(0, at_ms(30), some);
+  u.board().announce(1, at_ms(20), some);
+  u.board().announce(2, at_ms(10), some);
   CHECK(longest(0, 100) == 2);
   CHECK(longest(2, 100) == 1);
   CHECK_FALSE(longest(0, 10).has_value());
-  u.announce_waiting(2, {}, some);
+  u.board().announce(2, {}, some);
   CHECK(longest(0, 100) == 1);
   // A limit of its own for workers without any connection.
-  u.announce_waiting(1, at_ms(20), bare);
-  CHECK_FALSE(u.longest_waiting(0, at_ms(15), at_ms(15)).has_value());
-  CHECK(u.longest_waiting(0, at_ms(15), at_ms(100)) == 1);
-  CHECK_FALSE(u.longest_waiting(1, at_ms(15), at_ms(100)).has_value());
-  u.announce_waiting(0, {}, some);
-  u.announce_waiting(1, {}, bare);
-  u.announce_waiting(1, {}, some);
-  CHECK_FALSE(u.anyone_waiting());
+  u.board().announce(1, at_ms(20), bare);
+  CHECK_FALSE(u.board().longest(0, at_ms(15), at_ms(15)).has_value());
+  CHECK(u.board().longest(0, at_ms(15), at_ms(100)) == 1);
+  CHECK_FALSE(u.board().longest(1, at_ms(15), at_ms(100)).has_value());
+  u.board().announce(0, {}, some);
+  u.board().announce(1, {}, bare);
+  u.board().announce(1, {}, some);
+  CHECK_FALSE(u.board().anyone());
 }
 
 TEST_CASE("endpoints that stay keep their identity, counts and health") {

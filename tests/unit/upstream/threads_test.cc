@@ -45,6 +45,9 @@ struct Other final : PeerWorkers {
   void pass_slot(const SharedUpstream&, std::uint32_t, std::shared_ptr<PassedSlot> slot) override {
     inbox.push([slot = std::move(slot)](ClusterImpl& c) { c.accept_slot(slot); });
   }
+  void pass_class_place(const SharedUpstream&, std::uint32_t, std::shared_ptr<ClassPlace> place) override {
+    inbox.push([place = std::move(place)](ClusterImpl& c) { c.accept_class_place(*place); });
+  }
   void ask_spare(const SharedUpstream&, std::uint32_t, const SpareWanted& wanted) override {
     inbox.push([wanted](ClusterImpl& c) { c.spare_one(wanted); });
   }
@@ -63,6 +66,7 @@ struct Result {
   int refused = 0;
   int messages = 0;
   std::uint32_t most = 0;
+  std::uint32_t most_in_class = 0;
   bool finished = false;
 };
 
@@ -74,6 +78,7 @@ Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared,
   metrics::Registry registry(2);
   Other peers(other, me);
   support::Random random(me + 1);
+  const std::shared_ptr<PoolClass> bulk = shared->pool_class("bulk");
   {
     auto cluster = make_cluster({sim.loop(), shared, me, &peers, registry, me});
     auto connector = std::make_unique<fakes::FakeConnector>(sim.loop());
@@ -91,10 +96,11 @@ Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared,
       }
       sim.run_for(base::Millis{1});
       result.most = std::max(result.most, shared->endpoints()->entries[0].endpoint->connections());
+      result.most_in_class = std::max(result.most_in_class, bulk->in_flight());
       std::erase_if(open, [&](const std::unique_ptr<Request>& r) {
         if (r->served()) {
           if (!random.one_in(3)) return false;
-          sim.post({}, [q = r.get()] { q->finish(); });
+          sim.post({}, [q = r.get()] { q->finish(); });  // which leaves its class
           sim.settle();
           ++result.served;
           return true;
@@ -107,7 +113,7 @@ Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared,
       while (open.size() < 8) {
         open.push_back(std::make_unique<Request>(sim.now()));
         Request& r = *open.back();
-        cluster->acquire({}, r, r, r.grant);
+        cluster->acquire({.route = open.size() % 2 == 0 ? "slow" : "fast"}, r, r, r.grant);
       }
       turn();
       if (i % 64 == 0) std::this_thread::yield();
@@ -127,11 +133,13 @@ Result live(std::uint32_t me, const std::shared_ptr<SharedUpstream>& shared,
   return result;
 }
 
-TEST_CASE("two threads, one cap") {
+void two_threads(std::vector<PoolClassOptions> classes) {
+  const std::uint32_t class_limit = classes.empty() ? 0 : classes[0].max_connections;
   auto shared = std::make_shared<SharedUpstream>("app", 2);
   auto options = std::make_shared<UpstreamOptions>();
   options->name = "app";
   options->pool.max_connections = cap;
+  options->pool_classes = std::move(classes);
   options->endpoints = {EndpointSpec{"10.0.0.1:80", *net::Address::parse("10.0.0.1:80"), 1}};
   shared->set_endpoints(options->endpoints, 50);
   Inbox boxes[2];
@@ -144,6 +152,7 @@ TEST_CASE("two threads, one cap") {
   for (const Result& r : results) {
     CHECK(r.finished);
     CHECK(r.most <= cap);
+    CHECK(r.most_in_class <= class_limit);
     CHECK(r.messages > 0);
   }
   CHECK(results[0].served + results[1].served > 0);  // by which is up to the scheduler: the clocks run apart
@@ -151,7 +160,16 @@ TEST_CASE("two threads, one cap") {
   CHECK(e.connections() == 0);
   CHECK(e.load() == 0);
   CHECK(shared->waiting() == 0);
-  CHECK_FALSE(shared->anyone_waiting());
+  CHECK_FALSE(shared->board().anyone());
+  PoolClass& bulk = *shared->pool_class("bulk");
+  CHECK((bulk.in_flight() == 0 && bulk.waiting() == 0));
+  CHECK_FALSE(bulk.board().anyone());
+}
+
+TEST_CASE("two threads, one cap") { two_threads({}); }
+
+TEST_CASE("two threads, one cap, and a class of half of it") {
+  two_threads({{.name = "bulk", .max_connections = cap / 2, .routes = {"slow"}}});
 }
 
 }  // namespace

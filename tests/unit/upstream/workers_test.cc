@@ -543,7 +543,7 @@ TEST_CASE("no count drifts, whatever happens") {
       CHECK(e->tunnels() == 0);
     }
     CHECK(w.shared->waiting() == 0);
-    CHECK_FALSE(w.shared->anyone_waiting());
+    CHECK_FALSE(w.shared->board().anyone());
     for (auto* c : w.connectors) CHECK(c->live() == 0);
     for (const char* state : {"connecting", "active", "idle"})
       CHECK(w.gauge(metrics::Name::upstream_connections, state) == 0);
