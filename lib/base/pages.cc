@@ -83,7 +83,13 @@ size_t Pages::held() { return held_bytes.load(std::memory_order_relaxed); }
 
 void MemoryLimit::set(size_t bytes) { limit_bytes.store(bytes, std::memory_order_relaxed); }
 size_t MemoryLimit::bytes() { return limit_bytes.load(std::memory_order_relaxed); }
-bool MemoryLimit::above() { return Pages::held() > bytes(); }
+bool MemoryLimit::above(size_t eighths) {
+  const size_t held = Pages::held();
+  const size_t most = bytes();
+  const size_t eighth = most / 8;
+  if (eighths <= 8) return held > most - eighth * (8 - eighths);
+  return held > most && held - most > eighth * (eighths - 8);
+}
 bool MemoryLimit::ample() { return Pages::held() <= bytes() / 2; }
 bool MemoryLimit::far_above() {
   const size_t held = Pages::held();

@@ -22,8 +22,9 @@ class MemoryLimit {
  public:
   static void set(size_t bytes);
   static size_t bytes();
-  // Above it requests are refused, whole or not; above 5/4 of it new connections and streams.
-  static bool above();
+  // Above it requests are refused, whole or not (whole ones of low priority above 7/8, of high above 9/8); above 5/4 of
+  // it new connections and streams.
+  static bool above(size_t eighths = 8);
   static bool far_above();
   // Half of it is free: only then does a slab keep what is free, and a connection hold more body than one request may.
   static bool ample();

@@ -74,6 +74,14 @@ void visit_runtime(Visitor& v, RuntimeOptions& o) {
        "grow with traffic"},
       MemorySize(o.max_memory));
   key(v,
+      {"max_lateness", Takes::now,
+       "a worker that begins every turn for 100 ms later than this after what it handles became ready refuses new "
+       "requests that are later with 503 `overloaded`: those of low `priority` from half of it on, of high from twice; "
+       "0 = never",
+       "who is late by more than this all the time can only be later still; benchmarks with hundreds of connections and "
+       "containers that are throttled now and then stay far below"},
+      Duration(o.max_lateness));
+  key(v,
       {"warm_timeout", Takes::restart, "how long /readyz waits at most for the `min_idle` connections of upstreams",
        "an upstream that is down must not keep the whole instance out of service"},
       Duration(o.warm_timeout));

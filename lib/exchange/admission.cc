@@ -27,6 +27,15 @@ std::string_view limit_key(route::RateKey by, std::string_view name, const Clien
   UNREACHABLE();
 }
 
+size_t memory_eighths(http::Lane lane) {
+  switch (lane) {
+    case http::Lane::high: return 9;
+    case http::Lane::normal: return 8;
+    case http::Lane::low: return 7;
+  }
+  UNREACHABLE();
+}
+
 void add_rate_fields(http::Fields& to, const RateLimiter& limiter, uint32_t wait_seconds) {
   char digits[10];
   const auto end = std::to_chars(digits, digits + sizeof digits, wait_seconds).ptr;

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "base/pages.h"
 #include "base/text.h"
 #include "exchange/access_log.h"
 #include "exchange/admission.h"
@@ -93,7 +92,6 @@ bool Exchange::answer_health() {
 
 // What no route can change. RFC 9110 10.1.1: an expectation that is not known is answered 417.
 Failure Exchange::refuse_by_head() const {
-  if (base::MemoryLimit::above()) return {Kind::overloaded, Where::proxy, Detail::none, true};
   if (head_->method == http::Method::connect) return refused(Kind::method_not_allowed);
   if (head_->fields.has(http::Token::expect) && head_->version != http::Version::http_10)
     return refused(Kind::expectation);
@@ -151,6 +149,7 @@ void Exchange::take_route() {
   site_.route(route_index_).in_flight->add(1);
   counted_in_flight_ = true;
   normal_path_ = match.path;
+  if (sheds()) return fail({Kind::overloaded, Where::proxy, Detail::none, true});
   if (!is_admitted(client_, options().deny, options().allow)) return fail(refused(Kind::denied));
   if (!take_place()) return fail({Kind::rate_limited, Where::proxy, Detail::none, true});
   if (!pay_rate()) return fail(refused(Kind::rate_limited));
@@ -390,7 +389,7 @@ void Exchange::write_log() {
   r.grpc_status = grpc_status_;
   r.reason = http::reason_word(failure_.kind);
   const bool queued = failure_.kind == Kind::pool_timeout || failure_.kind == Kind::pool_full;
-  r.detail = too_many_                               ? "concurrency_limit"
+  r.detail = !refusal_.empty()                       ? refusal_
              : queued && attempt_.refused_by_class() ? "pool_class"
                                                      : http::detail_word(failure_.detail);
   r.fallback = http::reason_word(fell_back_);

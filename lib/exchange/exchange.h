@@ -86,6 +86,7 @@ class Exchange final : public http::Sink,
   bool answer_health();
   bool answer_max_forwards();
   void take_route();
+  bool sheds();
   bool take_place();
   bool pay_rate();
   void pay_cost(const http::Fields& fields);
@@ -180,6 +181,7 @@ class Exchange final : public http::Sink,
   http::Kind fell_back_ = http::Kind::none;  // why the fallback was asked
   ConcurrencyLimiter::Held place_;  // at the route's concurrency_limit
   uint64_t rate_key_ = 0;  // hashed: whose bucket it draws on
+  std::string_view refusal_{};  // a word of the log for what limit refused it: concurrency_limit, late, max_memory
   uint32_t rate_wait_ = 0;  // seconds, of what was refused by a rate limit
   Answer answer_ = Answer::none;
   bool request_ended_ = false;
@@ -196,7 +198,6 @@ class Exchange final : public http::Sink,
   bool cut_by_try_timeout_ = false;
   bool backing_off_ = false;
   bool counted_in_flight_ = false;
-  bool too_many_ = false;  // refused by the concurrency_limit
   bool cost_unknown_ = false;  // the answer may say what the request costs at its rate_limit
   bool about_health_ = false;
   bool cut_ = false;  // the answer ended before it was whole, through no doing of the client

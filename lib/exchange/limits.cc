@@ -1,9 +1,27 @@
 // What a request pays at its route's limits: once, however often it is tried, and again when the answer says its cost.
+#include "base/pages.h"
 #include "base/text.h"
 #include "exchange/admission.h"
 #include "exchange/exchange.h"
 
 namespace sluice::exchange {
+
+// There is not room for all: who matters least goes first, before it has cost much.
+bool Exchange::sheds() {
+  const http::Lane lane = options().priority;
+  if (base::MemoryLimit::above(memory_eighths(lane))) {
+    refusal_ = "max_memory";
+    env_.meter.shed(Shed::max_memory, lane);
+    return true;
+  }
+  if (env_.overload.calm()) return false;
+  const net::Loop& loop = env_.loop;
+  const Overload::Moment now{loop.now(), loop.lateness().at_turn(), loop.turn_so_far(), loop.turns()};
+  if (!env_.overload.refuses(now, lane)) return false;
+  refusal_ = "late";
+  env_.meter.shed(Shed::late, lane);
+  return true;
+}
 
 // Its place among those of its key that are open, which it has to its end.
 bool Exchange::take_place() {
@@ -18,7 +36,7 @@ bool Exchange::take_place() {
     case ConcurrencyLimiter::Verdict::refused: break;
   }
   (limit.dry_run ? cells.would_limit : cells.limited)->add();
-  too_many_ = !limit.dry_run;
+  if (!limit.dry_run) refusal_ = "concurrency_limit";
   return limit.dry_run;
 }
 

@@ -16,6 +16,7 @@
 #include "exchange/error_pages.h"
 #include "exchange/ids.h"
 #include "exchange/options.h"
+#include "exchange/overload.h"
 #include "exchange/standing.h"
 #include "metrics/cell.h"
 #include "metrics/request_counters.h"
@@ -82,10 +83,15 @@ struct UpstreamCells {
   metrics::Counter* race_lost = nullptr;
 };
 
+// Why a request was refused for want of room: requests_shed_total{reason,priority}.
+enum class Shed : uint8_t { late, max_memory };
+inline constexpr size_t shed_reasons = static_cast<size_t>(Shed::max_memory) + 1;
+
 // Counts that do not change with the configuration. Cells of this worker, filled by the runtime.
 class Meter {
  public:
   virtual void local_reply(http::Kind kind) = 0;
+  virtual void shed(Shed why, http::Lane lane) = 0;
   virtual void protocol_error(http::Where side, http::Detail detail) = 0;
   // The request that began last was a balancer's question (health_path).
   virtual void health_asked() = 0;
@@ -183,6 +189,7 @@ struct Env {
   const std::atomic<Standing>& standing;  // of the process
   Answers& answers;
   HeldWatch& held;
+  Overload& overload;
 };
 
 }  // namespace sluice::exchange

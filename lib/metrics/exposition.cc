@@ -39,11 +39,12 @@ prometheus::MetricType type_of(Type type) {
 
 double seconds(uint64_t micros) { return static_cast<double>(micros) / 1e6; }
 
-void fill_histogram(prometheus::ClientMetric::Histogram& to, const Sample& sample) {
+void fill_histogram(prometheus::ClientMetric::Histogram& to, const Sample& sample, uint64_t longest) {
   uint64_t count = 0;
   for (size_t i = 0; i < sample.buckets.size(); ++i) {
     count += sample.buckets[i];
     const bool last = i + 1 == sample.buckets.size();
+    if (!last && Histogram::bounds[i] > longest) continue;
     to.bucket.push_back({count, last ? std::numeric_limits<double>::infinity() : seconds(Histogram::bounds[i])});
   }
   to.sample_count = count;
@@ -61,7 +62,7 @@ prometheus::MetricFamily family_of(const Definition& definition, std::vector<Sam
     switch (definition.type) {
       case Type::counter: metric.counter.value = sample.value; break;
       case Type::gauge: metric.gauge.value = sample.value; break;
-      case Type::histogram: fill_histogram(metric.histogram, sample); break;
+      case Type::histogram: fill_histogram(metric.histogram, sample, definition.longest); break;
     }
   }
   return family;

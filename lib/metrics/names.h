@@ -22,6 +22,7 @@ enum class Name : uint8_t {
   rate_limit_total,
   concurrency_limit_total,
   fallbacks_total,
+  requests_shed_total,
   local_replies_total,
   protocol_errors_total,
   tls_handshakes_total,
@@ -80,7 +81,10 @@ enum class Name : uint8_t {
   memory_held_bytes,
   memory_limit_bytes,
   descriptors_share,
-  loop_lag_seconds,
+  worker_turn_seconds,
+  worker_busy_seconds_total,
+  worker_run_delay_seconds_total,
+  cpu_throttled_seconds_total,
   control_turn_seconds,
   log_dropped_total,
   metrics_series_overflow_total,
@@ -98,6 +102,10 @@ struct Definition {
   std::array<std::string_view, labels_max> labels;  // "" = none from here on
   std::string_view help;
   uint32_t series_max = 10'000;  // one more, with every label "other", takes the rest
+  uint64_t longest = UINT64_MAX;  // histogram: the last bound in the scrape, microseconds
+
+  // A counter of time has microseconds in its cells.
+  constexpr bool counts_time() const { return type == Type::counter && name.ends_with("_seconds_total"); }
 
   constexpr size_t label_count() const {
     size_t n = 0;
@@ -153,6 +161,11 @@ inline constexpr std::array<Definition, names> definitions = {{
      Type::counter,
      {"route", "outcome"},
      "Requests that came to a route's fallback: served by it, or failed there, too."},
+    {SLUICE_METRIC(requests_shed_total),
+     Type::counter,
+     {"reason", "priority"},
+     "Requests refused with 503 overloaded before they cost much, by why (late: the worker was, by max_lateness; "
+     "max_memory) and the priority of their route."},
     {SLUICE_METRIC(local_replies_total), Type::counter, {"reason"}, "Answers the proxy made itself, by reason."},
     {SLUICE_METRIC(protocol_errors_total),
      Type::counter,
@@ -335,7 +348,25 @@ inline constexpr std::array<Definition, names> definitions = {{
      Type::gauge,
      {"use"},
      "File descriptors by what they are for: clients, upstreams, reserve."},
-    {SLUICE_METRIC(loop_lag_seconds), Type::histogram, {}, "How long a turn of a worker's loop took, polling aside."},
+    {SLUICE_METRIC(worker_turn_seconds),
+     Type::histogram,
+     {},
+     "How long turns of workers' loops took, the wait for events aside: what else became ready waited for them.",
+     10'000,
+     1'000'000},
+    {SLUICE_METRIC(worker_busy_seconds_total),
+     Type::counter,
+     {"worker"},
+     "Time a worker was in its turns: its rate is the share of a CPU that the worker uses, or would."},
+    {SLUICE_METRIC(worker_run_delay_seconds_total),
+     Type::counter,
+     {"worker"},
+     "Time a worker could have run and had no CPU: other processes, too many threads, a cgroup's cpu.max."},
+    {SLUICE_METRIC(cpu_throttled_seconds_total),
+     Type::counter,
+     {},
+     "Time that the cgroup held threads back at cpu.max, summed over CPUs: of our cgroup or the one above it that was "
+     "held back most."},
     {SLUICE_METRIC(control_turn_seconds),
      Type::histogram,
      {},

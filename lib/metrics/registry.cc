@@ -354,6 +354,7 @@ std::vector<Sample> Registry::collect(Name name) const {
         });
         break;
     }
+    if (f.definition.counts_time()) sample.value /= 1e6;
     if (series.read != nullptr) sample.value = (*series.read)();
   });
   return samples;

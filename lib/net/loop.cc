@@ -10,7 +10,7 @@
 namespace sluice::net {
 
 Loop::Loop(const base::Clock& clock, std::unique_ptr<LoopDriver> driver)
-    : clock_(clock), driver_(std::move(driver)), now_(clock.now()), timers_(now_) {}
+    : clock_(clock), driver_(std::move(driver)), now_(clock.now()), lateness_(now_), timers_(now_) {}
 
 Loop::~Loop() {
   reap();
@@ -52,12 +52,15 @@ void Loop::turn(base::Micros longest_wait) {
   run_pending();
   flush();
   reap();
-  if (watch_ != nullptr) watch_->on_turn(clock_.now() - now_);
+  const base::Micros end = clock_.now();
+  lateness_.end_turn(end);
+  if (watch_ != nullptr) watch_->on_turn(end - now_);
 }
 
 void Loop::wait_over() {
   waiting_ = false;
   now_ = clock_.now();
+  lateness_.begin_turn(now_, lateness_.due(now_) ? driver_->run_delay() : base::Micros{-1});
 }
 
 void Loop::deliver_mail() {

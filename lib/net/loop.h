@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "net/lateness.h"
 #include "net/timer.h"
 
 namespace sluice::net {
@@ -57,6 +58,8 @@ class LoopDriver {
   virtual ~LoopDriver() = default;
   virtual void poll(base::Micros timeout) = 0;  // each handler is bracketed by Loop::before_event() and after_event()
   virtual void wake() noexcept = 0;  // from any thread: the current or the next poll() returns soon
+  // How long the loop's thread was runnable without a CPU, in all; from that thread. Negative: not known.
+  virtual base::Micros run_delay() { return base::Micros{-1}; }
 };
 
 class Loop {
@@ -71,6 +74,9 @@ class Loop {
 
   base::Micros now() const { return now_; }  // read once per turn, when the wait for events is over
   base::Micros wall() const { return clock_.wall(); }
+  // How late this turn handles what it does: what stood at its beginning, and so far since then (a look at the clock).
+  const Lateness& lateness() const { return lateness_; }
+  base::Micros turn_so_far() const { return clock_.now() - now_; }
   uint32_t turns() const { return turns_; }  // begun so far (it wraps): did the loop look at its sockets meanwhile?
 
   void run_later(Runnable& what);  // joins the list at most once
@@ -81,7 +87,7 @@ class Loop {
   void run();
   void turn(base::Micros longest_wait);
   void stop() { stopped_ = true; }  // from its own thread
-  void watch_turns(TurnWatch* watch) { watch_ = watch; }  // nullptr: no longer; costs one more look at the clock a turn
+  void watch_turns(TurnWatch* watch) { watch_ = watch; }  // nullptr: no longer
   // I/O trampolines (what a driver calls inside poll()) bracket each event with these two: the first event after a wait
   // reads the clock; a burst of ready sockets is flushed early, when `flush_at_dirty` transports are dirty.
   void before_event() {
@@ -106,6 +112,7 @@ class Loop {
   const base::Clock& clock_;
   std::unique_ptr<LoopDriver> driver_;
   base::Micros now_;
+  Lateness lateness_;
   TimerWheel timers_;
   base::List<Runnable, RunTag> later_;
   base::List<Flushable, FlushTag> dirty_;

@@ -10,6 +10,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "net/run_delay.h"
 #include "net/tcp_socket.h"
 
 namespace sluice::net {
@@ -59,12 +60,14 @@ class UvDriver final : public LoopDriver {
     uv_run(&loop_, UV_RUN_ONCE);
   }
   void wake() noexcept override { uv_async_send(&async_); }
+  base::Micros run_delay() override { return run_delay_.read(); }
   uv_loop_t* loop() { return &loop_; }
 
  private:
   uv_loop_t loop_;
   uv_timer_t timer_;
   uv_async_t async_;
+  RunDelay run_delay_;
   uint64_t due_ = 0;  // of timer_, while it is active
 };
 

@@ -15,7 +15,9 @@ WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker, Arrivals&
       rejected_for_client_(
           &registry.counter(Name::downstream_connections_rejected_total, {"max_connections_per_client"}, worker)),
       late_requests_(&registry.counter(Name::downstream_idle_races_total, {}, worker)),
-      loop_lag_(&registry.histogram(Name::loop_lag_seconds, {}, worker)) {
+      turns_(&registry.histogram(Name::worker_turn_seconds, {}, worker)),
+      busy_(&registry.counter(Name::worker_busy_seconds_total, {std::to_string(worker)}, worker)),
+      run_delay_(&registry.counter(Name::worker_run_delay_seconds_total, {std::to_string(worker)}, worker)) {
   // Every reason stands in the scrape from the start, at zero: a rate over a series that only now appears misses its
   // first event.
   for (size_t i = 0; i < replies_.size(); ++i) {
@@ -31,10 +33,27 @@ WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker, Arrivals&
     closed_[i] = &registry.counter(Name::downstream_connections_closed_total,
                                    {http::cause_word(cause), http::side_word(http::ended_by(cause))}, worker);
   }
+  for (const auto& [why, reason] :
+       {std::pair(exchange::Shed::late, "late"), {exchange::Shed::max_memory, "max_memory"}}) {
+    for (const auto& [lane, priority] :
+         {std::pair(http::Lane::high, "high"), {http::Lane::normal, "normal"}, {http::Lane::low, "low"}}) {
+      shed_[static_cast<size_t>(why)][static_cast<size_t>(lane)] =
+          &registry.counter(Name::requests_shed_total, {reason, priority}, worker);
+    }
+  }
   for (size_t i = 0; i < handshake_errors_.size(); ++i) {
     handshake_errors_[i] =
         &registry.counter(Name::tls_handshake_errors_total, {tls::word(static_cast<tls::HandshakeError>(i))}, worker);
   }
+}
+
+void WorkerMeter::turn(base::Micros took, const net::Lateness& lateness) {
+  turns_->observe(took);
+  busy_->add(static_cast<uint64_t>(took.count));
+  const base::Micros delay = lateness.waited() - told_delay_;
+  if (delay.count == 0) return;
+  told_delay_ = lateness.waited();
+  run_delay_->add(static_cast<uint64_t>(delay.count));
 }
 
 ListenerCells WorkerMeter::listener(const std::string& name) const {

@@ -13,7 +13,7 @@
 
 namespace sluice::runtime {
 
-class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
+class WorkerMeter final : public exchange::Meter {
  public:
   // `arrivals`: where a balancer's question does not count.
   WorkerMeter(metrics::Registry& registry, uint32_t worker, Arrivals& arrivals);
@@ -24,7 +24,11 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
       errors_[side == http::Where::upstream ? 1 : 0][static_cast<size_t>(detail)]->add();
   }
   void health_asked() override { arrivals_.take_back(); }
-  void on_turn(base::Micros took) override { loop_lag_->observe(took); }
+  void shed(exchange::Shed why, http::Lane lane) override {
+    shed_[static_cast<size_t>(why)][static_cast<size_t>(lane)]->add();
+  }
+  // A turn is over.
+  void turn(base::Micros took, const net::Lateness& lateness);
   void late_request() { late_requests_->add(); }
   void connection_closed(http::CloseCause cause) { closed_[static_cast<size_t>(cause)]->add(); }
   void rejected_at_cap() { rejected_at_cap_->add(); }
@@ -57,7 +61,11 @@ class WorkerMeter final : public exchange::Meter, public net::TurnWatch {
   metrics::Counter* rejected_for_memory_;
   metrics::Counter* rejected_for_client_;
   metrics::Counter* late_requests_;
-  metrics::Histogram* loop_lag_;
+  std::array<std::array<metrics::Counter*, http::lanes>, exchange::shed_reasons> shed_{};
+  metrics::Histogram* turns_;
+  metrics::Counter* busy_;
+  metrics::Counter* run_delay_;
+  base::Micros told_delay_{};
 };
 
 // Workers ask for the cells of a route and an upstream when the first request comes to it; in the scrape they stand

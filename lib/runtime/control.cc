@@ -104,6 +104,7 @@ void Control::apply_process(const config::Snapshot& next) {
   base::set_log(static_cast<base::LogLevel>(next.log.level), static_cast<base::LogFormat>(next.log.format));
   leaving_.set_options(next.drain);
   base::MemoryLimit::set(memory_limit(next.runtime.max_memory));
+  env_.shared.max_lateness = base::Micros{next.runtime.max_lateness}.count;
   env_.shared.places.most = fit_connections_(next.runtime.max_connections);
   if (env_.shared.places.too_many()) env_.crew.post(0, ShedClients{});
 }

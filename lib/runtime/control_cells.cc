@@ -5,6 +5,7 @@
 #include "base/log_thread.h"
 #include "base/pages.h"
 #include "exchange/access_log.h"
+#include "runtime/cpus.h"
 #include "runtime/version.h"
 
 namespace sluice::runtime {
@@ -25,6 +26,10 @@ ControlCells::ControlCells(metrics::Registry& registry)
   last_good_.set(1);
   registry.gauge(Name::build_info, {version()}, registry.control()).set(1);
   registry.computed(Name::memory_held_bytes, {}, [] { return static_cast<double>(base::Pages::held()); });
+  if (Throttling throttling; throttling.known()) {
+    registry.computed(Name::cpu_throttled_seconds_total, {},
+                      [throttling = std::move(throttling)] { return throttling.seconds(); });
+  }
   registry.computed(Name::memory_limit_bytes, {}, [] { return static_cast<double>(base::MemoryLimit::bytes()); });
 }
 

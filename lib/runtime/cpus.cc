@@ -3,11 +3,22 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 
 #include "base/text.h"
 #include "runtime/cgroup.h"
 
 namespace sluice::runtime {
+namespace {
+
+std::string all_of(const std::string& file) {
+  std::ifstream stream(file);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+}  // namespace
+
 uint32_t cpus_of_quota(std::string_view quota_and_period) {
   const size_t blank = quota_and_period.find(' ');
   if (blank == std::string_view::npos) return 0;
@@ -40,6 +51,34 @@ uint32_t usable_cpus() {
   if (sched_getaffinity(0, sizeof set, &set) == 0) count = std::max(1, CPU_COUNT(&set));
   const uint32_t quota = cgroup_cpus();
   return quota == 0 ? count : std::min(count, quota);
+}
+
+std::optional<double> throttled_seconds(std::string_view cpu_stat) {
+  while (!cpu_stat.empty()) {
+    const std::string_view line = cpu_stat.substr(0, cpu_stat.find('\n'));
+    cpu_stat.remove_prefix(std::min(line.size() + 1, cpu_stat.size()));
+    const size_t blank = line.find(' ');
+    if (blank == std::string_view::npos) continue;
+    const std::string_view key = line.substr(0, blank);
+    const double scale = key == "throttled_usec" ? 1e6 : key == "throttled_time" ? 1e9 : 0;
+    const auto count = base::parse_u64(line.substr(blank + 1));
+    if (scale != 0 && count) return static_cast<double>(*count) / scale;
+  }
+  return std::nullopt;
+}
+
+Throttling::Throttling(const std::string& root) {
+  for (const std::string_view controller : {"", "cpu"}) {
+    walk_cgroups(controller, root, [this](const std::string& folder) {
+      if (throttled_seconds(all_of(folder + "/cpu.stat"))) files_.push_back(folder + "/cpu.stat");
+    });
+  }
+}
+
+double Throttling::seconds() const {
+  double most = 0;
+  for (const std::string& file : files_) most = std::max(most, throttled_seconds(all_of(file)).value_or(0));
+  return most;
 }
 
 }  // namespace sluice::runtime

@@ -7,7 +7,7 @@ namespace {
 
 constexpr uint32_t own_of_process =
     24;  // standard streams, logs, signals, the admin listener and its clients, control's loop, c-ares
-constexpr uint32_t own_of_worker = 4;  // its loop
+constexpr uint32_t own_of_worker = 5;  // its loop, and its schedstat
 constexpr uint64_t spare_least = 8;
 constexpr uint64_t spare_most = 224;
 constexpr uint64_t spare_part = 8;  // one of so many

@@ -49,6 +49,7 @@ Worker::Worker(const Setup& setup)
       random_(setup.seed),
       meter_(setup.shared.registry, setup.index, arrivals_),
       held_watch_(setup.loop, setup.shared.registry, setup.index),
+      overload_(setup.shared.max_lateness),
       env_{setup.loop,
            random_,
            meter_,
@@ -57,12 +58,13 @@ Worker::Worker(const Setup& setup)
            setup.shared.pseudonym,
            setup.shared.standing,
            answers_,
-           held_watch_},
+           held_watch_,
+           overload_},
       clients_(setup.loop, setup.index, setup.shared.places, setup.peers, meter_),
       settle_timer_(this, net::timer_call<&Worker::settle_some>),
       sweep_timer_(this, net::timer_call<&Worker::sweep>),
       trim_timer_(this, net::timer_call<&Worker::trim>) {
-  loop_.watch_turns(&meter_);
+  loop_.watch_turns(this);
 }
 
 // The sockets go first, then requests, then what they used.
@@ -72,6 +74,11 @@ Worker::~Worker() {
   clients_.clear();
   acceptors_.clear();
   leaving_.clear();
+}
+
+void Worker::on_turn(base::Micros took) {
+  meter_.turn(took, loop_.lateness());
+  overload_.turn(loop_.now(), loop_.lateness().at_turn());
 }
 
 // ---- generations ------------------------------------------------------------------------------------------------

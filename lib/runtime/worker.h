@@ -31,6 +31,7 @@ struct Shared {
   std::string pseudonym;  // ours in Via
   Places places{registry.control()};  // for clients
   std::atomic<exchange::Standing> standing{exchange::Standing::starting};  // control writes it
+  std::atomic<int64_t> max_lateness{0};  // microseconds; 0: none. Control writes it
 };
 
 // One worker's part of /status.
@@ -40,7 +41,7 @@ struct WorkerStatus {
   Arrivals::Counts arrivals;
 };
 
-class Worker final : private exchange::Site::Owner, private upstream::PeerWorkers {
+class Worker final : private exchange::Site::Owner, private upstream::PeerWorkers, private net::TurnWatch {
  public:
   struct Setup {
     uint32_t index = 0;
@@ -119,6 +120,9 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   metrics::Counter& error_cell(const exchange::Site& site, uint32_t upstream, http::Kind kind) override;
   upstream::Cluster& make_cluster(const exchange::Site& site, uint32_t upstream) override;
 
+  // net::TurnWatch
+  void on_turn(base::Micros took) override;
+
   const Placed& placed_of(const exchange::Site& site) const;
   Placement& configure(const Backing& backing, const upstream::EndpointSetPtr& set);
   const upstream::EndpointSetPtr& set_of(uint32_t index) const;
@@ -160,6 +164,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   exchange::Answers answers_;
   WorkerMeter meter_;
   exchange::HeldWatch held_watch_;
+  exchange::Overload overload_;
   exchange::Env env_;
   base::Slab<exchange::Exchange> exchanges_;
   Clients clients_;

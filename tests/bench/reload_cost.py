@@ -29,7 +29,7 @@ from dns_moves import ASKER, BACKEND, Helper, real_time, since  # noqa: E402
 from harness.base import free_address  # noqa: E402
 from harness.proxy import Sluice, preamble  # noqa: E402
 
-HISTOGRAMS = ("control_turn_seconds", "loop_lag_seconds")
+HISTOGRAMS = ("control_turn_seconds", "worker_turn_seconds")
 
 
 def config(origin, options, generation="a", hint=0):

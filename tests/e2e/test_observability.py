@@ -76,11 +76,12 @@ def test_every_metric_of_the_contract_that_a_request_feeds(pair):
     plain = """downstream_connections downstream_connections_total requests_total requests_in_flight
         upstream_requests_total upstream_connections upstream_connections_opened_total
         upstream_pool_waiting upstream_pool_max_connections upstream_endpoint_healthy upstream_endpoint_in_flight
+        requests_shed_total worker_busy_seconds_total worker_run_delay_seconds_total
         drain_phase config_last_reload_success build_info log_dropped_total process_resident_memory_bytes
         process_cpu_seconds_total process_open_fds process_start_time_seconds""".split()
     histograms = (
         "request_duration_seconds upstream_request_duration_seconds upstream_connect_seconds "
-        "upstream_pool_wait_seconds loop_lag_seconds control_turn_seconds"
+        "upstream_pool_wait_seconds worker_turn_seconds control_turn_seconds"
     ).split()
     wanted = {n if n.startswith("process_") else "sluice_" + n for n in plain} | {
         f"sluice_{n}_{end}" for n in histograms for end in ("bucket", "sum", "count")

@@ -72,6 +72,13 @@ TEST_CASE("the limit, 5/4 of it, and the streams that are offered: at each bound
     CHECK(MemoryLimit::streams(128) == 1);
     CHECK(!MemoryLimit::far_above());
   }
+  for (const size_t eighths : {7U, 8U, 9U}) {
+    const Taken all(fill_to(most / 8 * eighths) / page * page);
+    CHECK(!MemoryLimit::above(eighths));
+    const Taken one(page);
+    CHECK(MemoryLimit::above(eighths));
+    CHECK(!MemoryLimit::above(eighths + 1));
+  }
   {
     const Taken all(up(most + most / 4 - held) - page);
     CHECK(!MemoryLimit::far_above());
@@ -116,6 +123,42 @@ TEST_CASE("above max_memory new requests get 503, above 5/4 of it new connection
   CHECK(ask(rig, early).ends_with("hello"));
   CHECK(ask(rig, rig.client()).ends_with("hello"));
   CHECK(rig.metric(Name::local_replies_total, {"overloaded"}) == 4);
+}
+
+TEST_CASE("as memory fills up requests of low priority are refused first, those of high last: around each bound") {
+  const std::string app_too = "upstream = \"app\"\npriority = ";
+  Rig rig(h1.substr(0, h1.find("[[route]]")) + "[[route]]\npath = \"/low\"\n" + app_too + "\"low\"\n" +
+          "[[route]]\npath = \"/high\"\n" + app_too + "\"high\"\n[[route]]\nupstream = \"app\"\n");
+  rig.network.serve(app, sim::answering(ok));
+  support::ScriptedPeer& peer = rig.client();
+  const auto served = [&](const char* path) {
+    peer.send("GET " + std::string(path) + " HTTP/1.1\r\nHost: a\r\n\r\n");
+    rig.sim.settle();
+    return peer.take().starts_with("HTTP/1.1 200");
+  };
+  for (const char* path : {"/low", "/", "/high"}) CHECK(served(path));  // what a connection and a pool need is there
+  const Limit limit(800 * mebibyte);
+  const auto holds = [&](size_t eighths) { return (eighths * 100 - 1) * mebibyte - Pages::held(); };
+  {
+    const Taken some(holds(7));
+    CHECK(served("/low"));
+    const Taken more(2 * mebibyte);
+    CHECK(!served("/low"));
+    CHECK(served("/"));
+  }
+  {
+    const Taken some(holds(8));
+    CHECK(served("/"));
+    const Taken more(2 * mebibyte);
+    CHECK(!served("/"));
+    CHECK(served("/high"));
+  }
+  const Taken some(holds(9));
+  CHECK(served("/high"));
+  const Taken more(2 * mebibyte);
+  CHECK(!served("/high"));
+  for (const char* priority : {"low", "normal", "high"})
+    CHECK(rig.metric(Name::requests_shed_total, {"max_memory", priority}) == 1);
 }
 
 TEST_CASE("as memory fills up a connection of HTTP/2 is offered fewer streams, and all again when it is free") {

@@ -41,6 +41,7 @@ void Rig::begin_reload(std::string_view toml) {
       runtime::build_generation(*loaded, generation.get(), 1, sim.loop().wall(), warnings, runtime::Sockets::none);
   if (!built) FAIL(base::to_text(built.error().front()));
   generation = *built;
+  shared.max_lateness = base::Micros{generation->snapshot->runtime.max_lateness}.count;
   auto sets = std::make_shared<runtime::EndpointSets>();
   for (size_t i = 0; i < generation->upstreams.size(); ++i) {
     const auto& options = generation->snapshot->upstreams[i];

@@ -42,6 +42,7 @@ size_t Wire::send(From from, std::string_view bytes) {
   if (l.end != Lane::End::none) return bytes.size();  // into the void
   const size_t room = l.window > l.bytes.size() ? l.window - l.bytes.size() : 0;
   const size_t n = room < l.least_room ? 0 : std::min(room, bytes.size());
+  if (l.bytes.empty() && n != 0) l.sent_at = sim_.now();
   l.bytes.append(bytes.substr(0, n));
   if (lost_at_.count >= 0 && n != 0 && l.lost_at.count < 0) l.lost_at = sim_.loop().now();
   schedule(from);
@@ -359,6 +360,7 @@ void PipeTransport::shut_write() {
 
 // As TcpSocket does: bytes go behind those that are unread, in the same chunk while it has room.
 void PipeTransport::arrive(std::string_view bytes) {
+  sim_.burn(wire_->costs.read);
   while (!bytes.empty()) {
     net::Chunk* home = nullptr;
     if (!in_.empty()) {
@@ -410,6 +412,7 @@ void PipeTransport::flush() {
 
 void PipeTransport::write(Given given) {
   const bool had = !out_.empty();
+  if (had) sim_.burn(wire_->costs.write);
   while (!out_.empty()) {
     const std::string_view front = out_.front().view();
     const size_t taken = wire_->send(side_, front);

@@ -45,6 +45,11 @@ class Wire : public std::enable_shared_from_this<Wire> {
   enum class From : uint8_t { a, b };
   static constexpr size_t window_default = 256 * 1024;
 
+  // CPU time of its transport for each read and write.
+  struct Costs {
+    base::Micros read{0}, write{0};
+  } costs;
+
   explicit Wire(SimLoop& sim) : sim_(sim) {}
   void attach(From which, WireSide* side) { side_[at(which)] = side; }  // nullptr: that process is gone
   // What the sending side's kernel does. send() returns how many bytes there was room for.
@@ -65,12 +70,14 @@ class Wire : public std::enable_shared_from_this<Wire> {
   void lose();  // from now on nothing arrives, either way, and nothing is acknowledged
   void find();  // what was lost arrives after all
   net::Acks acks(From from) const;
+  base::Micros sent_at(From from) const { return lanes_[at(from)].sent_at; }  // the oldest bytes under way, or the last
   size_t in_flight(From from) const { return lanes_[at(from)].bytes.size(); }
 
  private:
   struct Lane {
     std::string bytes;
     uint64_t delivered = 0;
+    base::Micros sent_at{0};
     size_t window = window_default;
     size_t least_room = 1;
     Tear tear = tear_nowhere();

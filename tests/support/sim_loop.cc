@@ -19,6 +19,7 @@ class SimLoop::Driver final : public net::LoopDriver {
       const base::Micros wait = next_first ? next() - clock_.now() : timeout;
       if (wait.count > 0) clock_.advance(wait);
     }
+    clock_.advance(std::exchange(starved_, base::Micros{0}));
     size_t due = 0;  // what the events post is for a later poll, also if it is for now
     for (auto it = events_.begin(); it != events_.end() && it->first <= clock_.now(); ++it) ++due;
     for (; due != 0; --due) {
@@ -30,6 +31,11 @@ class SimLoop::Driver final : public net::LoopDriver {
     }
   }
   void wake() noexcept override { woken_ = true; }
+  base::Micros run_delay() override { return run_delay_; }
+  void starve(base::Micros span) {
+    starved_ = starved_ + span;
+    run_delay_ = run_delay_ + span;
+  }
 
   void post(base::Micros at, std::function<void()> event) { events_.emplace(at, std::move(event)); }
   base::Micros until_next() const {
@@ -45,6 +51,8 @@ class SimLoop::Driver final : public net::LoopDriver {
   net::Loop* loop_ = nullptr;
   std::multimap<base::Micros, std::function<void()>> events_;  // equal times keep their order
   bool woken_ = false;
+  base::Micros starved_{0};  // still to come: when the next wait is over
+  base::Micros run_delay_{0};
 };
 
 SimLoop::SimLoop() : SimLoop(own_clock_) {}
@@ -61,6 +69,10 @@ SimLoop::~SimLoop() = default;
 void SimLoop::post(base::Micros after, std::function<void()> event) {
   driver_->post(clock_.now() + after, std::move(event));
 }
+
+void SimLoop::burn(base::Micros span) { clock_.advance(span); }
+
+void SimLoop::starve(base::Micros span) { driver_->starve(span); }
 
 bool SimLoop::work_now() const {
   return loop_->work_left() || driver_->has_due() || loop_->timers().until_next(clock_.now()) == base::Micros{0};

@@ -26,6 +26,10 @@ class SimLoop {
   // `event` runs at the loop, as if a socket had become ready, `after` from now and in a turn of its own or a later
   // one.
   void post(base::Micros after, std::function<void()> event);
+  // For what runs at the loop: it costs so much CPU time. (A turn takes none by itself.)
+  void burn(base::Micros span);
+  // When the next wait for events is over the thread has no CPU for so long.
+  void starve(base::Micros span);
   // Turns until nothing more happens unless time passes. Aborts after a million turns: something spins.
   void settle();
   // Lets `span` pass, with everything that happens on the way.

@@ -40,6 +40,7 @@ net::TransportPtr SimNetwork::dial(net::Loop& loop, const net::Address& to, cons
   addresses.near.set_port(next_port_++);
   auto wire = std::make_shared<Wire>(sim_);
   wire->set_latency(latency_);
+  wire->costs = costs_;
   if (make_tear_) {
     wire->set_tear(Wire::From::a, make_tear_());
     wire->set_tear(Wire::From::b, make_tear_());

@@ -31,6 +31,7 @@ class SimNetwork final : public net::Network {
   void fail_from(const net::Address& source, net::EndReason why) { bad_sources_[source.ip_text()] = why; }
   void black_hole(const net::Address& at);  // never answers: connect_timeout at its time
   void set_latency(base::Micros latency) { latency_ = latency; }  // of connecting, and one way of every later wire
+  void set_costs(Wire::Costs costs) { costs_ = costs; }  // of every later wire
   // Applied to both directions of every later wire.
   void set_tear(std::function<Tear()> make) { make_tear_ = std::move(make); }
 
@@ -57,6 +58,7 @@ class SimNetwork final : public net::Network {
   std::map<std::string, net::EndReason> bad_sources_;
   std::vector<std::unique_ptr<ScriptedPeer>> peers_;
   base::Micros latency_{0};
+  Wire::Costs costs_;
   std::function<Tear()> make_tear_;
   uint16_t next_port_ = 30000;
 };

@@ -39,6 +39,7 @@ class Tree {
   }
   uint32_t cpus() const { return runtime::cgroup_cpus(root_); }
   uint64_t memory() const { return runtime::cgroup_memory(root_); }
+  const std::string& root() const { return root_; }
 
  private:
   std::string root_;
@@ -133,4 +134,23 @@ TEST_CASE("this machine") {
   const uint32_t limit = runtime::cgroup_cpus();
   CHECK(runtime::usable_cpus() >= 1);
   CHECK((limit == 0 || runtime::usable_cpus() <= limit));
+}
+
+TEST_CASE("how long we were throttled: of both versions, of the cgroup that held back most, read anew each time") {
+  CHECK(runtime::throttled_seconds("usage_usec 7\nnr_throttled 50\nthrottled_usec 6100000\n") == 6.1);
+  CHECK(runtime::throttled_seconds("nr_periods 2\nnr_throttled 1\nthrottled_time 250000000") == 0.25);
+  CHECK(!runtime::throttled_seconds("usage_usec 7\n"));        // the controller is off
+  CHECK(!runtime::throttled_seconds("throttled_usec -1\n"));
+  Tree none;
+  none.proc("0::/\n", v1_mounts);
+  CHECK(!runtime::Throttling(none.root()).known());
+  Tree tree;
+  tree.proc("5:cpu,cpuacct:/a/b\n", v1_mounts);
+  const std::string mount = "/sys/fs/cgroup/cpu,cpuacct";
+  tree.file(mount + "/a/cpu.stat", "throttled_time 2000000000\n").file(mount + "/a/b/cpu.stat", "throttled_time 1\n");
+  const runtime::Throttling throttling(tree.root());
+  CHECK(throttling.known());
+  CHECK(throttling.seconds() == 2);
+  tree.file(mount + "/a/b/cpu.stat", "throttled_time 3000000000\n");
+  CHECK(throttling.seconds() == 3);
 }
