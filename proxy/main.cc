@@ -14,6 +14,7 @@
 #include "options.h"
 #include "runtime/process.h"
 #include "runtime/version.h"
+#include "top.h"
 
 namespace {
 
@@ -77,6 +78,7 @@ struct Act {
   int operator()(const proxy::ExplainKeyCommand& c) const {
     return show(config::explain_command(c.file, c.key, load_options()));
   }
+  int operator()(const proxy::TopCommand& c) const { return proxy::top(c); }
   int operator()(const proxy::VersionCommand&) const {
     print(stdout, runtime::version_text());
     return proxy::exit_good;

@@ -15,6 +15,7 @@ constexpr std::string_view help_all =
     "  sluice check FILE [--strict]        load and cross-check a configuration; print every problem\n"
     "  sluice explain FILE --url URL       which listener, route, upstream and limits a request would meet\n"
     "  sluice explain FILE --key KEY       a value, where it comes from, and why its default is what it is\n"
+    "  sluice top [--once]                 what a running sluice does, and what there is to do; from its admin listener\n"
     "  sluice version                      version, compiler, libraries\n\n"
     "--help after a command says more. Exit codes: 0 good, 1 failed while running, 2 wrong command line or "
     "configuration.\n";
@@ -35,6 +36,12 @@ constexpr std::string_view help_explain =
     "comes\n"
     "from; or the value of one key (upstream.app.pool.idle_timeout), where it comes from and why its default is what "
     "it is.\n";
+constexpr std::string_view help_top =
+    "sluice top [--admin IP:PORT] [--once]\n\n"
+    "Draws the state of a running sluice anew each second: what there is to do, rates and times by route, upstreams, their\n"
+    "endpoints and why each is used or not, names. `q` ends it.\n"
+    "  --admin    its [admin] address; 127.0.0.1:9901\n"
+    "  --once     prints it once, for a ticket; exit code 1 if nobody answers\n";
 constexpr std::string_view help_version =
     "sluice version\n\nPrints the version, the compiler and the versions of the linked libraries.\n";
 
@@ -42,6 +49,7 @@ std::string_view help_of(std::string_view command) {
   if (command == "run") return help_run;
   if (command == "check") return help_check;
   if (command == "explain") return help_explain;
+  if (command == "top") return help_top;
   if (command == "version") return help_version;
   return help_all;
 }
@@ -180,6 +188,26 @@ Parsed parse_explain(Arguments arguments) {
   return ExplainUrlCommand{std::move(*file), std::move(question)};
 }
 
+Parsed parse_top(Arguments arguments) {
+  TopCommand command{.admin = *net::Address::parse("127.0.0.1:9901")};
+  while (arguments.next()) {
+    if (arguments.current() == "--once" && !arguments.has_value()) {
+      command.once = true;
+      continue;
+    }
+    if (arguments.current() != "--admin") {
+      if (arguments.is_option()) return arguments.unknown({"--admin", "--once", "--help"});
+      return wrong("top", {"top takes an address as --admin ", arguments.current()});
+    }
+    const auto value = arguments.value();
+    if (!value) return std::unexpected(value.error());
+    const auto address = net::Address::parse(*value);
+    if (!address) return wrong("top", {"--admin: ", address.error().message});
+    command.admin = *address;
+  }
+  return command;
+}
+
 }  // namespace
 
 Parsed parse_command_line(std::span<const char* const> arguments) {
@@ -190,7 +218,7 @@ Parsed parse_command_line(std::span<const char* const> arguments) {
   const bool known = !help_of(command).empty() && help_of(command) != help_all;
   if (!known && command == "--version") return VersionCommand{};
   if (!known) {
-    const std::string_view near = config::nearest(command, {"run", "check", "explain", "version"});
+    const std::string_view near = config::nearest(command, {"run", "check", "explain", "top", "version"});
     return wrong(
         "", {"there is no command ", command, near.empty() ? "" : ": did you mean ", near, near.empty() ? "" : "?"});
   }
@@ -201,6 +229,7 @@ Parsed parse_command_line(std::span<const char* const> arguments) {
   if (command == "run") return parse_run({command, rest});
   if (command == "check") return parse_check({command, rest});
   if (command == "explain") return parse_explain({command, rest});
+  if (command == "top") return parse_top({command, rest});
   if (!rest.empty()) return wrong(command, {"version takes no arguments"});
   return VersionCommand{};
 }

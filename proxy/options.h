@@ -1,4 +1,4 @@
-// The command line: arguments to one of five commands, or to the reason why they are none. Pure; main acts on the
+// The command line: arguments to one of six commands, or to the reason why they are none. Pure; main acts on the
 // result.
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "config/commands.h"
+#include "net/address.h"
 
 namespace sluice::proxy {
 
@@ -32,13 +33,17 @@ struct ExplainKeyCommand {
   std::string file;
   std::string key;
 };
+struct TopCommand {
+  net::Address admin;
+  bool once = false;
+};
 struct VersionCommand {};
 struct HelpCommand {
   std::string_view text;  // for stdout; exit_good
 };
 
 using Command =
-    std::variant<RunCommand, CheckCommand, ExplainUrlCommand, ExplainKeyCommand, VersionCommand, HelpCommand>;
+    std::variant<RunCommand, CheckCommand, ExplainUrlCommand, ExplainKeyCommand, TopCommand, VersionCommand, HelpCommand>;
 
 // `arguments` without the program's name. The error is for stderr, with a newline at its end; then exit_usage.
 std::expected<Command, std::string> parse_command_line(std::span<const char* const> arguments);

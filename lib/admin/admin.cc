@@ -17,11 +17,13 @@
 namespace sluice::admin {
 namespace {
 
-// JSON where it is asked for by name (RFC 9110 12.5.1); a person with curl gets text.
+// What is asked for by name (RFC 9110 12.5.1); else the page decides.
 Form form_of(const http::Head& head) {
   const http::Field* const accept = head.fields.find("accept");
-  const bool json = accept != nullptr && accept->value().find("application/json") != std::string_view::npos;
-  return json ? Form::json : Form::text;
+  const auto asks = [accept](std::string_view type) {
+    return accept != nullptr && accept->value().find(type) != std::string_view::npos;
+  };
+  return asks("application/json") ? Form::json : asks("text/plain") ? Form::text : Form::other;
 }
 
 Page text_page(int status, std::string body) { return {status, "text/plain; charset=utf-8", std::move(body)}; }
@@ -83,9 +85,9 @@ class Request final : public http::Sink {
   void healthz(const Query&) { answer(text_page(200, "ok\n")); }
   void page(const Query&) { answer({200, "text/html; charset=utf-8", std::string(status_page())}); }
   void metrics(const Query&) { backend_.metrics(later()); }
-  void status(const Query&) { backend_.status(later()); }
+  void status(const Query&) { backend_.status(form_ == Form::other ? Form::json : form_, later()); }
   void config(const Query&) { backend_.config(later()); }
-  void advice(const Query&) { backend_.advice(form_, later()); }
+  void advice(const Query&) { backend_.advice(form_ == Form::other ? Form::text : form_, later()); }
   template <Debug what>
   void debug(const Query& query) {
     backend_.debug(what, query, later());
@@ -157,7 +159,7 @@ class Request final : public http::Sink {
   http::Stream* stream_;
   std::weak_ptr<Request> self_;
   http::Method method_ = http::Method::get;
-  Form form_ = Form::text;
+  Form form_ = Form::other;
   http::Method allowed_ = http::Method::get;  // what the path is for, if there is one
   bool answered_ = false;
   static constexpr size_t piece_most = 256 << 10;

@@ -22,8 +22,8 @@ struct Page {
   std::string body;
 };
 
-// What a page is to be written in.
-enum class Form : uint8_t { text, json };
+// What a page is to be written in; other: nobody said.
+enum class Form : uint8_t { other, text, json };
 
 enum class Debug : uint8_t { connections, requests, waiting };
 
@@ -36,7 +36,7 @@ class Backend {
   virtual std::span<const std::string> hosts() = 0;   // `[admin] hosts`, as they are now
   // These answer later, at the control loop; `done` may be called inside the call.
   virtual void metrics(Done done) = 0;
-  virtual void status(Done done) = 0;        // JSON
+  virtual void status(Form form, Done done) = 0;
   virtual void config(Done done) = 0;        // TOML, secrets hidden
   virtual void advice(Form form, Done done) = 0;  // what an operator should do now
   virtual void debug(Debug page, const Query& query, Done done) = 0;   // JSON, or 400 for a value that is none

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <memory>
 
 #include "base/log.h"
 #include "base/log_thread.h"
@@ -80,6 +81,18 @@ void Observer::begin() { timer_.arm(env_.loop, every); }
 void Observer::tick() {
   timer_.arm(env_.loop, every);
   keep(advise(look()));
+  count();
+}
+
+// Thousands of routes take the helper longer than control's loop may wait; a count that is late is one that counts more.
+void Observer::count() {
+  if (counting_) return;
+  const auto counted = std::make_shared<std::pair<base::Micros, Counted>>(env_.loop.now(), Counted{});
+  const auto work = [counted, &registry = env_.registry] { counted->second = count_routes(registry); };
+  counting_ = env_.helper.submit(work, [this, counted] {
+    counting_ = false;
+    rates_.add(counted->first, std::move(counted->second));
+  });
 }
 
 AdviceFacts Observer::look() {

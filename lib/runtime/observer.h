@@ -15,6 +15,7 @@
 #include "runtime/discovery.h"
 #include "runtime/generation.h"
 #include "runtime/leaving.h"
+#include "runtime/rates.h"
 #include "runtime/reloads.h"
 
 namespace sluice::runtime {
@@ -44,10 +45,12 @@ class Observer {
   void begin();
   // What holds now, warnings first, the oldest of them first.
   std::vector<Given> given() const;
+  const Rates& rates() const { return rates_; }
 
  private:
   using Key = std::pair<std::string_view, std::string>;  // code, subject
   void tick();
+  void count();
   AdviceFacts look();
   void keep(std::vector<Advice> all);
   void say(Given& given);
@@ -57,6 +60,8 @@ class Observer {
   Rooms rooms_;
   net::Timer timer_;
   std::map<Key, Given> given_;
+  Rates rates_;
+  bool counting_ = false;
   double dropped_ = 0;  // lines of logs, when looked at last
 };
 

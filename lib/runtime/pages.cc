@@ -8,6 +8,7 @@
 #include "metrics/exposition.h"
 #include "runtime/look_page.h"
 #include "runtime/status.h"
+#include "runtime/status_text.h"
 
 namespace sluice::runtime {
 namespace {
@@ -96,30 +97,40 @@ void Pages::debug(admin::Debug page, const admin::Query& query, Done done) {
 }
 
 // Asks every worker for its part. They all have what is in force now: a generation and this question go the same way.
-void Pages::status(Done done) {
-  env_.crew.ask_all<WorkerStatus>([](Worker& worker) { return worker.status(); },
-                                  [this, generation = rooms_.in_force, done](std::vector<WorkerStatus> workers) {
-                                    StatusFacts facts;
-                                    for (WorkerStatus& of : workers) {
-                                      facts.workers.push_back(std::move(of.clusters));
-                                      facts.listener_connections.push_back(std::move(of.listener_connections));
-                                      facts.arrivals.add(of.arrivals);
-                                    }
-                                    facts.ready = ready();
-                                    facts.registered = rooms_.registration.registered();
-                                    facts.deregistered_for = rooms_.registration.deregistered_for();
-                                    facts.trial = rooms_.reloads.trial();
-                                    facts.now = env_.loop.now();
-                                    facts.file_in_force = rooms_.reloads.file_in_force();
-                                    facts.names = rooms_.discovery.status();
-                                    facts.advice = advice_json(rooms_.observer.given(), facts.now);
-                                    facts.wall = env_.loop.wall();
-                                    facts.phase = rooms_.leaving.phase();
-                                    facts.uptime = env_.loop.now() - rooms_.readiness.started();
-                                    facts.drain_left = rooms_.leaving.time_left();
-                                    facts.connections = env_.shared.places.taken.load();
-                                    done({200, "application/json", status_json(*generation, facts)});
-                                  });
+void Pages::status(admin::Form form, Done done) {
+  env_.crew.ask_all<WorkerStatus>(
+      [](Worker& worker) { return worker.status(); },
+      [this, form, generation = rooms_.in_force, done](std::vector<WorkerStatus> workers) {
+        const StatusFacts facts = status_facts(std::move(workers));
+        if (form != admin::Form::text) return done({200, "application/json", status_json(*generation, facts)});
+        const Rates& rates = rooms_.observer.rates();
+        const TextFacts more{rooms_.observer.given(), rates.all(), rates.routes(TextFacts::routes_most),
+                             env_.shared.places.most.load(std::memory_order_relaxed)};
+        done({200, plain_text, status_text(*generation, facts, more)});
+      });
+}
+
+StatusFacts Pages::status_facts(std::vector<WorkerStatus> workers) {
+  StatusFacts facts;
+  for (WorkerStatus& of : workers) {
+    facts.workers.push_back(std::move(of.clusters));
+    facts.listener_connections.push_back(std::move(of.listener_connections));
+    facts.arrivals.add(of.arrivals);
+  }
+  facts.ready = ready();
+  facts.registered = rooms_.registration.registered();
+  facts.deregistered_for = rooms_.registration.deregistered_for();
+  facts.trial = rooms_.reloads.trial();
+  facts.now = env_.loop.now();
+  facts.file_in_force = rooms_.reloads.file_in_force();
+  facts.names = rooms_.discovery.status();
+  facts.advice = advice_json(rooms_.observer.given(), facts.now);
+  facts.wall = env_.loop.wall();
+  facts.phase = rooms_.leaving.phase();
+  facts.uptime = env_.loop.now() - rooms_.readiness.started();
+  facts.drain_left = rooms_.leaving.time_left();
+  facts.connections = env_.shared.places.taken.load();
+  return facts;
 }
 
 }  // namespace sluice::runtime

@@ -11,6 +11,7 @@
 #include "runtime/readiness.h"
 #include "runtime/registration.h"
 #include "runtime/reloads.h"
+#include "runtime/status.h"
 
 namespace sluice::runtime {
 
@@ -30,7 +31,7 @@ class Pages final : public admin::Backend {
   admin::Readiness ready() override;
   std::span<const std::string> hosts() override;
   void metrics(Done done) override;
-  void status(Done done) override;
+  void status(admin::Form form, Done done) override;
   void config(Done done) override;
   void advice(admin::Form form, Done done) override;
   void debug(admin::Debug page, const admin::Query& query, Done done) override;
@@ -43,6 +44,7 @@ class Pages final : public admin::Backend {
   void register_again(Done done) override;
 
  private:
+  StatusFacts status_facts(std::vector<WorkerStatus> workers);
   void on_helper(std::function<admin::Page()> make, const Done& done);
 
   ControlEnv& env_;

@@ -101,7 +101,7 @@ struct SlowBackend final : admin::Backend {
   admin::Readiness ready() override { return {true, ""}; }
   std::span<const std::string> hosts() override { return {}; }
   void metrics(Done done) override { waiting.push_back(std::move(done)); }
-  void status(Done done) override { waiting.push_back(std::move(done)); }
+  void status(admin::Form, Done done) override { waiting.push_back(std::move(done)); }
   void config(Done done) override { waiting.push_back(std::move(done)); }
   void advice(admin::Form, Done done) override { waiting.push_back(std::move(done)); }
   void debug(admin::Debug, const admin::Query&, Done done) override { waiting.push_back(std::move(done)); }

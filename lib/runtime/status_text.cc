@@ -1,0 +1,163 @@
+#include "runtime/status_text.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "runtime/version.h"
+
+namespace sluice::runtime {
+namespace {
+
+using upstream::ClusterStatus;
+using upstream::EndpointStatus;
+
+std::string span_text(base::Micros span) {
+  const std::int64_t s = span.count / 1'000'000;
+  if (s >= 2 * 86'400) return fmt::format("{} d {} h", s / 86'400, s % 86'400 / 3'600);
+  if (s >= 2 * 3'600) return fmt::format("{} h {} min", s / 3'600, s % 3'600 / 60);
+  return s >= 120 ? fmt::format("{} min", s / 60) : fmt::format("{} s", s);
+}
+
+std::string time_text(base::Micros span) {
+  const double ms = static_cast<double>(span.count) / 1e3;
+  return ms >= 10'000 ? fmt::format("{:.1f} s", ms / 1e3) : ms >= 10 ? fmt::format("{:.0f} ms", ms) : fmt::format("{:.1f} ms", ms);
+}
+
+std::string percent(double share) { return fmt::format("{:.1f}%", 100 * share); }
+
+// One endpoint over all workers.
+struct Row {
+  const EndpointStatus* of = nullptr;  // as one of the workers says; what the process shares is the same in each
+  std::uint64_t connecting = 0, active = 0, idle = 0;
+};
+
+std::vector<Row> rows_of(const std::vector<const ClusterStatus*>& workers) {
+  std::vector<Row> rows;
+  for (const EndpointStatus& e : workers.front()->endpoints) rows.push_back({&e});
+  for (const ClusterStatus* cluster : workers) {
+    for (std::size_t i = 0; i < cluster->endpoints.size(); ++i) {
+      const EndpointStatus& e = cluster->endpoints[i];
+      // Mostly in the same order: an endpoint that leaves may stand elsewhere.
+      const auto same = [&e](const Row& r) {
+        return r.of->name == e.name && r.of->address == e.address && r.of->leaving == e.leaving;
+      };
+      auto it = i < rows.size() && same(rows[i]) ? rows.begin() + static_cast<std::ptrdiff_t>(i)
+                                                 : std::ranges::find_if(rows, same);
+      if (it == rows.end()) it = rows.insert(rows.end(), {&e});  // leaving, and known to this worker alone
+      it->connecting += e.connecting;
+      it->active += e.active;
+      it->idle += e.idle;
+    }
+  }
+  return rows;
+}
+
+// No green without evidence: who is not checked is in use, and nothing more is known of it.
+std::string state_of(const EndpointStatus& e, bool checked) {
+  if (e.leaving) return "LEAVING";
+  if (!e.healthy) return "DOWN (its checks fail)";
+  if (e.ejected)
+    return e.ejected_left.count > 0 ? fmt::format("EJECTED, tried again in {}", span_text(e.ejected_left))
+                                    : std::string("EJECTED, its trial is due");
+  if (e.aside_left.count > 0) return fmt::format("SET ASIDE (a connect failed), {}", span_text(e.aside_left));
+  if (e.paused_left.count > 0) return fmt::format("PAUSED (it asked for it), {}", span_text(e.paused_left));
+  return checked ? "in use" : "in use, unchecked";
+}
+
+void put_upstream(std::string& text, const Backing& backing, const std::vector<const ClusterStatus*>& workers,
+                  std::size_t& left) {
+  const upstream::UpstreamOptions& options = *backing.options;
+  const upstream::Advisor::View load = backing.shared->advisor().look();
+  const upstream::Capacity capacity =
+      backing.shared->capacity(*backing.shared->endpoints(), options.pool.max_connections);
+  std::vector<Row> rows = rows_of(workers);
+  std::uint64_t connections = 0;
+  for (const Row& r : rows) connections += r.of->connections;
+  text += fmt::format("{:<20} {:>6}/{:<6} {:>5}  {:>7.1f} {:>5.0f}  {:>8} / {}{}\n", options.name, connections,
+                      capacity.connections, workers.front()->waiting, load.offered,
+                      load.recommended / capacity.requests_each(), time_text(load.service), time_text(load.usual),
+                      workers.front()->panic ? "  PANIC" : "");
+  const bool checked = options.health.has_value();
+  const auto ill = [checked](const Row& r) { return state_of(*r.of, checked).starts_with("in use"); };
+  std::ranges::stable_sort(rows, {}, ill);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (left == 0) {
+      text += fmt::format("  and {} more\n", rows.size() - i);
+      return;
+    }
+    --left;
+    const Row& r = rows[i];
+    text += fmt::format("  {:<24} {:<32} in flight {:<5} connections {}/{}/{}{}\n", r.of->name,
+                        state_of(*r.of, checked), r.of->in_flight, r.active, r.idle, r.connecting,
+                        r.of->tunnels == 0 ? "" : fmt::format(", {} tunnels", r.of->tunnels));
+  }
+}
+
+void put_upstreams(std::string& text, const Generation& generation, const StatusFacts& facts) {
+  text += "\nUPSTREAM                open/limit  waits  offered needs  now / usual      endpoints: active/idle/connecting\n";
+  std::size_t left = TextFacts::rows_most;
+  for (std::size_t i = 0; i < generation.upstreams.size(); ++i) {
+    std::vector<const ClusterStatus*> workers;
+    for (const auto& worker : facts.workers) {
+      if (i < worker.size()) workers.push_back(&worker[i]);
+    }
+    if (workers.empty()) continue;
+    if (left == 0) {
+      text += fmt::format("and {} more\n", generation.upstreams.size() - i);
+      return;
+    }
+    put_upstream(text, generation.upstreams[i], workers, left);
+  }
+}
+
+void put_routes(std::string& text, const TextFacts& more) {
+  if (more.routes.empty()) return;
+  text += "\nROUTE (last 10 s)           rate    5xx   left       p50       p99\n";
+  for (const auto& [name, rate] : more.routes) {
+    text += fmt::format("{:<24} {:>7.1f} {:>6} {:>6} {:>9} {:>9}\n", name.empty() ? "(none)" : name, rate.per_second,
+                        percent(rate.failed), percent(rate.left), time_text(rate.p50), time_text(rate.p99));
+  }
+}
+
+void put_names(std::string& text, const StatusFacts& facts) {
+  if (facts.names.empty()) return;
+  text += "\nNAME\n";
+  std::size_t left = TextFacts::rows_most;
+  for (const dns::NameStatus& name : facts.names) {
+    if (left-- == 0) {
+      text += "and more\n";
+      return;
+    }
+    std::string addresses;
+    std::string error;
+    for (const dns::RecordStatus& record : name.records) {
+      for (const std::string& one : record.records) addresses += (addresses.empty() ? "" : ", ") + one;
+      if (!record.last_error.empty())
+        error = fmt::format("; {} ({} times in a row)", record.last_error, record.failures);
+    }
+    text += fmt::format("{:<24} {} -> {}{}\n", name.name, dns::state_name(name.state),
+                        addresses.empty() ? "nothing" : addresses, error);
+    if (name.history.empty()) continue;
+    text += fmt::format("  changed {} ago\n", span_text(facts.wall - name.history.back().wall));
+  }
+}
+
+}  // namespace
+
+std::string status_text(const Generation& generation, const StatusFacts& facts, const TextFacts& more) {
+  std::string text = fmt::format("sluice {}  up {}  {}{}\n", version(), span_text(facts.uptime),
+                                 rule_of(facts.phase).name, facts.ready.ready ? "" : " (" + facts.ready.reason + ")");
+  if (facts.phase != DrainPhase::serving) text += fmt::format("DRAIN  at most {}\n", span_text(facts.drain_left));
+  text += more.advice.empty() ? "nothing to do\n" : advice_text(more.advice, facts.now);
+  text += fmt::format("\n{:.1f} requests/s  5xx {}  clients left {}  p50 {}  p99 {}  connections {} of {}\n",
+                      more.all.per_second, percent(more.all.failed), percent(more.all.left), time_text(more.all.p50),
+                      time_text(more.all.p99), facts.connections, more.connections_most);
+  put_routes(text, more);
+  put_upstreams(text, generation, facts);
+  put_names(text, facts);
+  return text;
+}
+
+}  // namespace sluice::runtime

@@ -1,0 +1,26 @@
+// GET /status for people, and what `sluice top` shows: one screen of plain text. Pure.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/observer.h"
+#include "runtime/rates.h"
+#include "runtime/status.h"
+
+namespace sluice::runtime {
+
+struct TextFacts {
+  static constexpr std::size_t routes_most = 20;  // the busiest
+  static constexpr std::size_t rows_most = 200;  // of upstreams, endpoints and names each; those with trouble first
+
+  std::vector<Observer::Given> advice;
+  Rate all;
+  std::vector<std::pair<std::string, Rate>> routes;
+  std::uint32_t connections_most = 0;
+};
+
+std::string status_text(const Generation& generation, const StatusFacts& facts, const TextFacts& more);
+
+}  // namespace sluice::runtime
