@@ -59,10 +59,13 @@ class Directory::Impl final : public Hosts, net::Runnable {
     return all;
   }
 
-  std::vector<Staleness> staleness() const {
-    std::vector<Staleness> all;
-    for (const auto& [key, node] : nodes_)
-      if (node->followers != 0) all.push_back({node->name(), node->stale_for()});
+  std::vector<Gauges> gauges() const {
+    std::vector<Gauges> all;
+    for (const auto& [key, node] : nodes_) {
+      if (node->followers == 0) continue;
+      const base::Micros changed = node->history().empty() ? base::Micros{} : node->history().back().wall;
+      all.push_back({node->name(), node->stale_for(), node->served(), node->answered(), changed});
+    }
     return all;
   }
 
@@ -129,6 +132,6 @@ base::Result<Subscription> Directory::follow(const Target& target, Follower& fol
 }
 
 std::vector<NameStatus> Directory::status() const { return impl_->status(); }
-std::vector<Directory::Staleness> Directory::staleness() const { return impl_->staleness(); }
+std::vector<Directory::Gauges> Directory::gauges() const { return impl_->gauges(); }
 
 }  // namespace sluice::dns

@@ -159,12 +159,15 @@ class Directory {
   base::Result<Subscription> follow(const Target& target, Follower& follower);
 
   std::vector<NameStatus> status() const;  // by name; every name, also targets of services
-  // dns_stale{name}: for each followed name, how long what it serves is past its TTL; 0 when fresh. For the scrape.
-  struct Staleness {
+  // Of each followed name, for the scrape: status() without its texts.
+  struct Gauges {
     std::string_view name;  // good until the next downcall or turn
-    base::Micros stale_for;
+    base::Micros stale_for;  // what it serves is past its TTL for; 0 when fresh
+    std::size_t served = 0;  // addresses, or records of a service
+    base::Micros answered;  // on the loop's clock: the last answer with records; 0 = never
+    base::Micros changed_wall;  // since the Unix epoch; 0 = never
   };
-  std::vector<Staleness> staleness() const;
+  std::vector<Gauges> gauges() const;
 
  private:
   class Impl;

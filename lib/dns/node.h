@@ -40,6 +40,8 @@ class Node {
   virtual bool tried() const = 0;  // the first round of lookups has ended
   virtual std::string trouble() const = 0;  // the last failure
   virtual base::Micros stale_for() const = 0;
+  virtual base::Micros answered() const = 0;  // when the last answer with records arrived; 0 = never
+  virtual std::size_t served() const = 0;  // addresses, or records of a service
   virtual std::vector<Endpoint> endpoints(std::uint16_t port) const = 0;  // sorted
   virtual std::vector<RecordStatus> records() const = 0;
   virtual void options_changed() = 0;
@@ -69,6 +71,8 @@ class Host final : public Node, Entry::Owner {
   bool tried() const override { return published_ || (a_.tried() && aaaa_.tried()); }
   std::string trouble() const override;
   base::Micros stale_for() const override { return std::max(a_.stale_for(), aaaa_.stale_for()); }
+  base::Micros answered() const override { return std::max(a_.answered(), aaaa_.answered()); }
+  std::size_t served() const override { return a_.addresses().size() + aaaa_.addresses().size(); }
   std::vector<Endpoint> endpoints(std::uint16_t port) const override;
   std::vector<RecordStatus> records() const override { return {a_.status(), aaaa_.status()}; }
   void options_changed() override;
@@ -105,6 +109,8 @@ class Service final : public Node, Entry::Owner, net::Runnable {
   bool tried() const override;
   std::string trouble() const override;
   base::Micros stale_for() const override;
+  base::Micros answered() const override { return srv_.answered(); }
+  std::size_t served() const override { return served_.records.size(); }
   std::vector<Endpoint> endpoints(std::uint16_t port) const override;
   std::vector<RecordStatus> records() const override { return {srv_.status()}; }
   void options_changed() override { srv_.options_changed(); }

@@ -76,7 +76,7 @@ void Control::put_in_force(GenerationPtr next, Epoch epoch) {
   apply_process(*next->snapshot);
   auto sets = std::make_shared<const EndpointSets>(discovery_.publish(*next));
   fleet_.publish(*next);
-  cells_.certificates(*next);
+  cells_.in_force(*next, env_.loop.wall());
   checks_.place(*next, *sets);
   if (generation_ != nullptr) former_.push_back({std::move(generation_), {began_, epoch}});
   generation_ = std::move(next);

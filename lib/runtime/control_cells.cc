@@ -22,6 +22,9 @@ ControlCells::ControlCells(metrics::Registry& registry)
       reload_bad_(registry.counter(Name::config_reloads_total, {"failed"}, registry.control())),
       rolled_back_(registry.counter(Name::config_reloads_total, {"rolled_back"}, registry.control())),
       last_good_(registry.gauge(Name::config_last_reload_success, {}, registry.control())),
+      loaded_at_(registry.gauge(Name::config_last_load_timestamp_seconds, {}, registry.control())),
+      tried_at_(registry.gauge(Name::config_last_attempt_timestamp_seconds, {}, registry.control())),
+      restart_pending_(registry.gauge(Name::config_restart_pending, {}, registry.control())),
       turn_(registry.histogram(Name::control_turn_seconds, {}, registry.control())) {
   last_good_.set(1);
   registry.gauge(Name::build_info, {version()}, registry.control()).set(1);
@@ -41,7 +44,8 @@ void ControlCells::drain(DrainPhase phase, base::Micros left, uint64_t connectio
 
 void ControlCells::deregistered(bool on) { deregistered_.set(on ? 1 : 0); }
 
-void ControlCells::reloaded(bool good) {
+void ControlCells::reloaded(bool good, base::Micros wall) {
+  tried_at_.set(wall.seconds());
   (good ? reload_good_ : reload_bad_).add();
   last_good_.set(good ? 1 : 0);
 }
@@ -51,18 +55,32 @@ void ControlCells::rolled_back() {
   last_good_.set(0);
 }
 
+void ControlCells::in_force(const Generation& generation, base::Micros wall) {
+  loaded_at_.set(wall.seconds());
+  if (generations_ == 0) tried_at_.set(wall.seconds());
+  restart_pending_.set(static_cast<double>(generation.waiting.size()));
+  if (generations_ != 0) registry_.remove(Name::config_info, {hash_, std::to_string(generations_)});
+  hash_ = generation.hash;
+  ++generations_;
+  registry_.gauge(Name::config_info, {hash_, std::to_string(generations_)}, registry_.control()).set(1);
+  certificates(generation);
+}
+
+// Of this one, and no others, in the scrape.
 void ControlCells::certificates(const Generation& generation) {
-  const std::set<std::string> before = std::exchange(certificates_, {});
+  const std::set<std::pair<std::string, std::string>> before = std::exchange(certificates_, {});
   for (const auto& listening : generation.listeners) {
     if (listening->tls == nullptr) continue;
     for (const tls::CertificateFacts& facts : listening->tls->certificates()) {
-      registry_.gauge(Name::certificate_expiry_seconds, {facts.name}, registry_.control())
+      registry_.gauge(Name::certificate_expiry_timestamp_seconds, {listening->options.name, facts.name},
+                      registry_.control())
           .set(static_cast<double>(facts.not_after));
-      certificates_.insert(facts.name);
+      certificates_.emplace(listening->options.name, facts.name);
     }
   }
-  for (const std::string& name : before) {
-    if (!certificates_.contains(name)) registry_.remove(Name::certificate_expiry_seconds, {name});
+  for (const auto& one : before) {
+    if (!certificates_.contains(one))
+      registry_.remove(Name::certificate_expiry_timestamp_seconds, {one.first, one.second});
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 
 #include "metrics/registry.h"
 #include "net/loop.h"
@@ -20,13 +21,15 @@ class ControlCells : public net::TurnWatch {
   explicit ControlCells(metrics::Registry& registry);
   void drain(DrainPhase phase, base::Micros left, uint64_t connections);
   void deregistered(bool on);
-  void reloaded(bool good);
+  void reloaded(bool good, base::Micros wall);
+  void in_force(const Generation& generation, base::Micros wall);  // from now on
   void rolled_back();
   void on_turn(base::Micros took) override { turn_.observe(took); }
-  void certificates(const Generation& generation);   // of this one, and no others, in the scrape
   void log_dropped(const exchange::AccessLog* access);   // computed at each scrape; nullptr: there is no access log
 
  private:
+  void certificates(const Generation& generation);
+
   metrics::Registry& registry_;
   metrics::Gauge& phase_;
   metrics::Gauge& seconds_left_;
@@ -36,8 +39,13 @@ class ControlCells : public net::TurnWatch {
   metrics::Counter& reload_bad_;
   metrics::Counter& rolled_back_;
   metrics::Gauge& last_good_;
+  metrics::Gauge& loaded_at_;
+  metrics::Gauge& tried_at_;
+  metrics::Gauge& restart_pending_;
   metrics::Histogram& turn_;
-  std::set<std::string> certificates_;            // that have a series
+  std::set<std::pair<std::string, std::string>> certificates_;  // that have a series: listener, name
+  uint64_t generations_ = 0;
+  std::string hash_;                                            // of what is in force: a label of config_info
 };
 
 }  // namespace sluice::runtime

@@ -273,9 +273,18 @@ void Discovery::on_ignored(std::string_view name, dns::Ignored, std::uint32_t co
 }
 
 void Discovery::set_gauges() {
-  for (const dns::Directory::Staleness& s : directory_.staleness()) {
-    metered_.emplace(s.name);
-    registry_.gauge(metrics::Name::dns_stale, {s.name}, registry_.control()).set(s.stale_for.seconds());
+  using metrics::Name;
+  const auto set = [this](Name gauge, std::string_view name, double value) {
+    registry_.gauge(gauge, {name}, registry_.control()).set(value);
+  };
+  for (const dns::Directory::Gauges& g : directory_.gauges()) {
+    metered_.emplace(g.name);
+    set(Name::dns_stale_seconds, g.name, g.stale_for.seconds());
+    set(Name::dns_addresses, g.name, static_cast<double>(g.served));
+    // Of what never was there is no time.
+    if (g.changed_wall.count != 0) set(Name::dns_last_change_timestamp_seconds, g.name, g.changed_wall.seconds());
+    if (g.answered.count != 0)
+      set(Name::dns_last_success_timestamp_seconds, g.name, (loop_.wall() - (loop_.now() - g.answered)).seconds());
   }
 }
 
@@ -290,7 +299,10 @@ void Discovery::prune_series() {
       registry_.remove(metrics::Name::dns_lookups_total, {name, dns::outcome_name(static_cast<dns::Outcome>(i))});
     }
     registry_.remove(metrics::Name::dns_lookups_total, {name, ignored});
-    registry_.remove(metrics::Name::dns_stale, {name});
+    for (const metrics::Name gauge :
+         {metrics::Name::dns_stale_seconds, metrics::Name::dns_addresses,
+          metrics::Name::dns_last_change_timestamp_seconds, metrics::Name::dns_last_success_timestamp_seconds})
+      registry_.remove(gauge, {name});
     return true;
   });
 }

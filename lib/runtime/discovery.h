@@ -64,7 +64,7 @@ class Discovery final : private dns::Meter, private net::Runnable {
 
   dns::Directory& directory() { return directory_; }  // for names of nobody's endpoints; configured by publish()
   std::vector<dns::NameStatus> status() const { return directory_.status(); }
-  void set_gauges();  // what control sets before a scrape: dns_stale
+  void set_gauges();  // what control sets before a scrape: dns_stale_seconds and the like
 
  private:
   class Name;

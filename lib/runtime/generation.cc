@@ -10,6 +10,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "config/dump.h"
 #include "exchange/ids.h"
 #include "runtime/acceptor.h"
 #include "runtime/sources.h"
@@ -279,6 +280,13 @@ std::shared_ptr<const metrics::RequestLabels> labels_of(const config::Snapshot& 
   return labels;
 }
 
+// FNV-1a: not against anybody, but alike everywhere.
+std::string hash_of(const config::Snapshot& snapshot) {
+  std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
+  for (const char c : config::dump(snapshot)) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100'0000'01b3;
+  return fmt::format("{:016x}", hash);
+}
+
 }  // namespace
 
 std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& loaded, const Generation* previous,
@@ -288,6 +296,7 @@ std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& lo
   made->waiting = std::move(waiting);
   made->snapshot = loaded.snapshot;
   made->labels = labels_of(*loaded.snapshot);
+  made->hash = hash_of(*loaded.snapshot);
   Builder builder(*loaded.snapshot, previous, workers, wall, warnings, sockets);
   auto router = route::Router::build(loaded.snapshot->routes);
   if (router) {

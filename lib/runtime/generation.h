@@ -53,6 +53,7 @@ struct Generation {
   std::vector<std::shared_ptr<exchange::ConcurrencyLimiter>> concurrency_limiters;  // likewise
   std::vector<exchange::ErrorPages> listener_pages;  // by listener
   std::vector<exchange::ErrorPages> route_pages;  // by route
+  std::string hash;  // of the configuration without its secrets, as 16 hex digits: the same in every process and build
   std::vector<config::Waiting> waiting;  // what the file says and only a restart takes
   std::shared_ptr<const metrics::RequestLabels> labels;
   std::unordered_map<const upstream::SharedUpstream*, uint32_t> index;  // of `upstreams`

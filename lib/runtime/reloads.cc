@@ -88,7 +88,7 @@ void Reloads::take(Plan plan, const Asked& asked) {
 }
 
 void Reloads::taken(const Asked& asked, const Trial::Former& former, std::string text) {
-  env_.cells.reloaded(true);
+  env_.cells.reloaded(true, env_.loop.wall());
   file_in_force_ = true;
   refused_.clear();
   base::info("reloaded {}", setup_.file);
@@ -153,7 +153,7 @@ void Reloads::finish_way_back(WayBack way) {
   }
   if (!way.plan) {
     log_all(way.plan.error());
-    env_.cells.reloaded(false);
+    env_.cells.reloaded(false, env_.loop.wall());
     base::error("the configuration before the last reload does not come back: what runs stays");
   } else {
     base::warn("draining: what was reloaded last stays to the end");
@@ -171,7 +171,7 @@ void Reloads::rolled_back(bool file_is_former, const std::string& words) {
 }
 
 void Reloads::refuse(const Problems& problems, const Backend::Done& done) {
-  env_.cells.reloaded(false);
+  env_.cells.reloaded(false, env_.loop.wall());
   const auto first = std::ranges::find(problems, base::Severity::error, &base::Error::severity);
   refused_ = first == problems.end() ? "see the log" : in_one_line(*first);
   log_all(problems);

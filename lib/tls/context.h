@@ -27,7 +27,7 @@ struct CertificateFacts {
   std::string name;  // first DNS name, else common name, else the file's name
   std::string file;
   std::int64_t not_before = 0;  // Unix seconds
-  std::int64_t not_after = 0;  // Unix seconds: certificate_expiry_seconds
+  std::int64_t not_after = 0;  // Unix seconds: certificate_expiry_timestamp_seconds
   bool kept = false;  // the file holds an expired one, so the valid one of before the reload is still served
 };
 

@@ -117,11 +117,14 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
   const auto computed = [&](Name name, double (*value)(const Advisor::View&)) {
     registry.computed(name, {shared->name()}, [shared, value] { return value(shared->advisor().look()); });
   };
-  computed(Name::upstream_offered_load, [](const Advisor::View& v) { return v.offered; });
+  computed(Name::upstream_pool_offered_load, [](const Advisor::View& v) { return v.offered; });
   computed(Name::upstream_service_seconds,
            [](const Advisor::View& v) { return static_cast<double>(v.service.count) / 1e6; });
-  computed(Name::upstream_service_usual_seconds,
+  computed(Name::upstream_service_seconds_usual,
            [](const Advisor::View& v) { return static_cast<double>(v.usual.count) / 1e6; });
+  computed(Name::upstream_slowdown_ratio, [](const Advisor::View& v) {
+    return v.usual.count == 0 ? 0.0 : static_cast<double>(v.service.count) / static_cast<double>(v.usual.count);
+  });
   registry.computed(Name::upstream_pool_recommended_connections, {shared->name()}, [shared, now, max_connections] {
     return std::ceil(shared->advisor().look().recommended / shared->capacity(*now, max_connections).requests_each());
   });

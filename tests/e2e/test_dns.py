@@ -246,11 +246,12 @@ def test_answers_that_say_nothing_keep_the_last_good_one(start, site, scripted, 
     sluice = start.sluice(config(scripted.address, f'dns = "{NAME}:{site.port}"'))
     load = loaded(start, sluice)
     settled(load)
+    began = time.time()
     if trouble == "servfail":
         scripted.code = SERVFAIL
     else:
         scripted.silent = True
-    sluice.wait_metric(lambda v: v > 1, "sluice_dns_stale", name=NAME)
+    sluice.wait_metric(lambda v: v > 1, "sluice_dns_stale_seconds", name=NAME)
     record = next(r for r in name_of(sluice)["records"] if r["type"] == "A")
     assert record["stale"] and record["last_error"] and record["records"] == [one], record
     settled(load)
@@ -260,7 +261,11 @@ def test_answers_that_say_nothing_keep_the_last_good_one(start, site, scripted, 
     scripted.code, scripted.silent = 0, False
     scripted.set(NAME, two)
     wait_for(lambda: site.asked(two) > 20, timeout=TIMEOUT * 2, what="the next good answer is taken")
-    sluice.wait_metric(0, "sluice_dns_stale", name=NAME)
+    sluice.wait_metric(0, "sluice_dns_stale_seconds", name=NAME)
+    assert sluice.metric("sluice_dns_addresses", name=NAME) == 1
+    changed = sluice.metric("sluice_dns_last_change_timestamp_seconds", name=NAME)
+    answered = sluice.metric("sluice_dns_last_success_timestamp_seconds", name=NAME)
+    assert began < changed <= answered + 1 and answered <= time.time() + 1  # of two clocks
     load.stop()
     load.check()
     assert (
@@ -276,7 +281,7 @@ def test_the_server_stops_and_starts(start, site, dns):
     load = loaded(start, sluice)
     settled(load)
     server.stop()
-    sluice.wait_metric(lambda v: v > 0, "sluice_dns_stale", name=NAME)
+    sluice.wait_metric(lambda v: v > 0, "sluice_dns_stale_seconds", name=NAME)
     server.hosts[NAME] = (two,)
     server.start()
     wait_for(lambda: site.asked(two) > 20, timeout=TIMEOUT * 2, what="the new address is found")
@@ -568,7 +573,7 @@ def test_status_shows_what_is_known(start, site, dns):
     assert sorted(name["history"][0]["added"]) == sorted(site.addresses)
     assert sluice.metric("sluice_dns_lookups_total", name=NAME, outcome="ok") >= 1
     assert sluice.metric("sluice_dns_lookup_seconds_count") >= 1
-    assert sluice.metric("sluice_dns_stale", name=NAME) == 0
+    assert sluice.metric("sluice_dns_stale_seconds", name=NAME) == 0
     endpoint = sluice.status()["upstreams"][0]["endpoints"][0]
     assert endpoint["host"] == f"{NAME}:{site.port}"
 

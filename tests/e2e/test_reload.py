@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 
 import pytest
 
@@ -262,7 +263,33 @@ def test_changing_workers_needs_a_restart_and_says_so(start):
     sluice.signal(signal.SIGHUP)
     sluice.wait_metric(lambda v: v > total, "sluice_config_reloads_total")
     assert "restart" in sluice.stderr() and "workers" in sluice.stderr()
+    assert sluice.metric("sluice_config_restart_pending") == 1
     assert sluice.request().status == 200
+
+
+def test_what_is_in_force_has_a_hash_a_number_and_a_time(start):
+    """Two processes with the same configuration show the same hash; a file that is refused changes the last try only."""
+
+    def info():
+        ((labels, one),) = sluice.metrics().series("sluice_config_info").items()
+        assert one == 1
+        return dict(labels)
+
+    origin = start.origin()
+    sluice = start.sluice(text_for(origin))
+    first = info()
+    loaded = sluice.metric("sluice_config_last_load_timestamp_seconds")
+    assert first["generation"] == "1" and abs(loaded - time.time()) < 3600
+    sluice.reload(text_for(origin, "29s"))
+    second = info()
+    assert second["generation"] == "2" and second["hash"] != first["hash"]
+    sluice.reload(text_for(origin))
+    assert info() == {"hash": first["hash"], "generation": "3"}
+    tried = sluice.metric("sluice_config_last_attempt_timestamp_seconds")
+    sluice.reload("nonsense", outcome="failed")
+    assert info()["generation"] == "3"
+    assert sluice.metric("sluice_config_last_attempt_timestamp_seconds") > tried
+    assert sluice.metric("sluice_config_last_load_timestamp_seconds") <= tried
 
 
 def test_many_reloads_do_not_grow_the_process(start):

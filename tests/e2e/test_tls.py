@@ -275,7 +275,7 @@ def test_expired_certificate_is_a_warning_and_is_served(start, ca):
     sluice = start.sluice(text)
     assert sluice.request(tls=blind_context(), host="old.test").status == 200
     assert os.path.basename(cert) in sluice.stderr() and "expired" in sluice.stderr()
-    assert list(sluice.metrics().series("sluice_certificate_expiry_seconds").values()) == [1580515200]  # 2020-02-01
+    assert list(sluice.metrics().series("sluice_certificate_expiry_timestamp_seconds").values()) == [1580515200]  # 2020-02-01
 
 
 def test_a_certificate_that_left_leaves_the_scrape(start, ca):
@@ -286,11 +286,11 @@ def test_a_certificate_that_left_leaves_the_scrape(start, ca):
         f'certificates = [{{ cert = "{cert}", key = "{key}" }}]\n'
     )
     sluice = start.sluice(config(origin.address, extra=tls))
-    assert len(sluice.metrics().series("sluice_certificate_expiry_seconds")) == 1
+    assert len(sluice.metrics().series("sluice_certificate_expiry_timestamp_seconds")) == 1
     sluice.reload(config(origin.address))
-    assert not sluice.metrics().series("sluice_certificate_expiry_seconds")
+    assert not sluice.metrics().series("sluice_certificate_expiry_timestamp_seconds")
     sluice.reload(config(origin.address, extra=tls))
-    assert len(sluice.metrics().series("sluice_certificate_expiry_seconds")) == 1
+    assert len(sluice.metrics().series("sluice_certificate_expiry_timestamp_seconds")) == 1
 
 
 def broken_files(ca, directory):

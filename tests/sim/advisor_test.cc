@@ -54,7 +54,7 @@ class World {
 TEST_CASE("the load of a pool stands in the scrape beside what it may have, from the first second") {
   World w(base::millis(100));
   w.load(20, 2);
-  CHECK(w.value(Name::upstream_offered_load) == doctest::Approx(2).epsilon(0.2));
+  CHECK(w.value(Name::upstream_pool_offered_load) == doctest::Approx(2).epsilon(0.2));
   CHECK(w.value(Name::upstream_pool_recommended_connections) == 5);
   CHECK(w.value(Name::upstream_pool_limit_connections) == 8);
   CHECK(w.value(Name::upstream_service_seconds) == doctest::Approx(0.1).epsilon(0.1));
@@ -64,11 +64,11 @@ TEST_CASE("the same load, of more requests or of slower ones: only the second is
   World w(base::millis(20));
   w.load(20, 20);
   CHECK(w.value(Name::upstream_pool_recommended_connections) <= 3);
-  const double usual = w.value(Name::upstream_service_usual_seconds);
+  const double usual = w.value(Name::upstream_service_seconds_usual);
   SUBCASE("slower ones") {
     w.think(base::millis(500));
     w.load(20, 8);
-    CHECK(w.value(Name::upstream_service_seconds) > 2 * w.value(Name::upstream_service_usual_seconds));
+    CHECK(w.value(Name::upstream_service_seconds) > 2 * w.value(Name::upstream_service_seconds_usual));
   }
   SUBCASE("more requests") {
     w.load(500, 8);

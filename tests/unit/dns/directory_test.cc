@@ -227,13 +227,13 @@ TEST_CASE("no such name any more: the addresses serve until it has repeated for 
     w.run(seconds(25));
     CHECK(w.follower.resolutions == 1);
     CHECK(w.state() == RecordState::stale);
-    CHECK(w.directory.staleness()[0].stale_for >= base::Micros{seconds(24)});
+    CHECK(w.directory.gauges()[0].stale_for >= base::Micros{seconds(24)});
     REQUIRE(w.sim.until([&] { return w.follower.resolutions == 2; }, seconds(10)));
     CHECK(w.follower.last.endpoints.empty());
     CHECK(w.state() == RecordState::gone);
     CHECK(w.sim.now() - held <= base::Micros{millis(30'100)});
     CHECK(w.status().history.back().why == (outcome == Outcome::nxdomain ? "no such name" : "no such records"));
-    CHECK(w.directory.staleness()[0].stale_for.count == 0);
+    CHECK(w.directory.gauges()[0].stale_for.count == 0);
   }
 }
 

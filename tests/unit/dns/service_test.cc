@@ -234,9 +234,9 @@ TEST_CASE("the SRV answer that fails, and the one that is taken back") {
   w.run(seconds(100));
   CHECK(w.follower.resolutions == 1);
   CHECK(w.state() == RecordState::stale);
-  CHECK(w.directory.staleness().size() == 1);
-  CHECK(w.directory.staleness()[0].name == web);
-  CHECK(w.directory.staleness()[0].stale_for > base::Micros{seconds(80)});
+  CHECK(w.directory.gauges().size() == 1);
+  CHECK(w.directory.gauges()[0].name == web);
+  CHECK(w.directory.gauges()[0].stale_for > base::Micros{seconds(80)});
   w.script.at(web, Type::srv).outcome = Outcome::nxdomain;
   w.run(seconds(25));
   CHECK(w.follower.resolutions == 1);

@@ -254,15 +254,15 @@ TEST_CASE("computed values are read at each scrape, never after retire") {
   Registry registry(1);
   double now = 1.5;
   int calls = 0;
-  registry.computed(Name::certificate_expiry_seconds, {"a.pem"}, [&] {
+  registry.computed(Name::certificate_expiry_timestamp_seconds, {"https", "a.pem"}, [&] {
     ++calls;
     return now;
   });
-  CHECK(value_of(registry, Name::certificate_expiry_seconds, {"a.pem"}) == 1.5);
+  CHECK(value_of(registry, Name::certificate_expiry_timestamp_seconds, {"https", "a.pem"}) == 1.5);
   now = 2.5;
-  CHECK(value_of(registry, Name::certificate_expiry_seconds, {"a.pem"}) == 2.5);
+  CHECK(value_of(registry, Name::certificate_expiry_timestamp_seconds, {"https", "a.pem"}) == 2.5);
   registry.retire("name", {"a.pem"});
-  CHECK(registry.collect(Name::certificate_expiry_seconds).empty());
+  CHECK(registry.collect(Name::certificate_expiry_timestamp_seconds).empty());
   CHECK(calls == 2);
 }
 
@@ -321,7 +321,7 @@ TEST_CASE("the text of a scrape") {
   CHECK(has_line(text, "sluice_upstream_connect_seconds_bucket{upstream=\"app\",le=\"60\"} 2"));
   CHECK(has_line(text, "sluice_upstream_connect_seconds_bucket{upstream=\"app\",le=\"+Inf\"} 3"));
   CHECK(has_line(text, "sluice_drain_phase 0"));
-  CHECK(text.find("sluice_dns_stale") == std::string::npos);  // no series, no family
+  CHECK(text.find("sluice_dns_stale_seconds") == std::string::npos);  // no series, no family
   CHECK(has_line(text, "# TYPE process_cpu_seconds_total counter"));
   // Each line is a comment or "name{...} value": nothing a label held has broken one.
   std::istringstream lines(text);
