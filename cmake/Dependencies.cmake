@@ -6,6 +6,7 @@ pkg_check_modules(nghttp2 REQUIRED IMPORTED_TARGET libnghttp2>=1.52)
 pkg_check_modules(cares REQUIRED IMPORTED_TARGET libcares>=1.18)
 pkg_check_modules(re2 REQUIRED IMPORTED_TARGET re2)
 pkg_check_modules(prometheus REQUIRED IMPORTED_TARGET prometheus-cpp-core)  # core only: pull and push bring a web server and curl
+find_package(ZLIB REQUIRED)
 find_package(BoringSSL REQUIRED)
 find_package(Llhttp REQUIRED)
 

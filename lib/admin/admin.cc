@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "admin/guard.h"
+#include "admin/gzip.h"
 #include "admin/page.h"
 #include "admin/query.h"
 #include "base/check.h"
@@ -23,6 +24,7 @@ Form form_of(const http::Head& head) {
   const auto asks = [accept](std::string_view type) {
     return accept != nullptr && accept->value().find(type) != std::string_view::npos;
   };
+  if (asks("application/openmetrics-text")) return Form::openmetrics;
   return asks("application/json") ? Form::json : asks("text/plain") ? Form::text : Form::other;
 }
 
@@ -40,6 +42,8 @@ class Request final : public http::Sink {
   void on_head(http::Head& head, http::End) override {
     method_ = head.method;
     form_ = form_of(head);
+    const http::Field* const encodings = head.fields.find("accept-encoding");
+    packs_ = encodings != nullptr && takes_gzip(encodings->value());
     if (const std::string_view why = refusal(head, stream_->peer().remote, backend_.hosts()); !why.empty()) {
       return answer(text_page(403, "403: " + std::string(why) + "\n"));
     }
@@ -84,7 +88,7 @@ class Request final : public http::Sink {
 
   void healthz(const Query&) { answer(text_page(200, "ok\n")); }
   void page(const Query&) { answer({200, "text/html; charset=utf-8", std::string(status_page())}); }
-  void metrics(const Query&) { backend_.metrics(later()); }
+  void metrics(const Query&) { backend_.metrics(form_, later()); }
   void status(const Query&) { backend_.status(form_ == Form::other ? Form::json : form_, later()); }
   void config(const Query&) { backend_.config(later()); }
   void advice(const Query&) { backend_.advice(form_ == Form::other ? Form::text : form_, later()); }
@@ -113,7 +117,12 @@ class Request final : public http::Sink {
   }
 
   Backend::Done later() {
-    return [self = self_.lock()](Page page) { self->answer(std::move(page)); };
+    return [self = self_.lock()](Page page) { self->answer_packed(std::move(page)); };
+  }
+
+  void answer_packed(Page page) {
+    if (!packs_ || page.body.size() < gzip_least || stream_ == nullptr) return answer(std::move(page));
+    backend_.pack(std::move(page), [self = self_.lock()](Page packed) { self->answer(std::move(packed)); });
   }
 
   void answer(Page page) {
@@ -125,6 +134,8 @@ class Request final : public http::Sink {
     head.fields.add(http::Token::content_type, stream_->arena().copy(page.type));
     head.fields.add("cache-control", "no-store");
     head.fields.add("x-content-type-options", "nosniff");
+    head.fields.add("vary", "accept, accept-encoding");
+    if (!page.encoding.empty()) head.fields.add("content-encoding", stream_->arena().copy(page.encoding));
     if (page.status == 405) head.fields.add("allow", allow());  // RFC 9110 15.5.6
     if (method_ == http::Method::head || page.body.empty()) return stream_->send_head(head, http::End::yes);
     stream_->send_head(head, http::End::no);
@@ -160,6 +171,7 @@ class Request final : public http::Sink {
   std::weak_ptr<Request> self_;
   http::Method method_ = http::Method::get;
   Form form_ = Form::other;
+  bool packs_ = false;  // the client takes gzip
   http::Method allowed_ = http::Method::get;  // what the path is for, if there is one
   bool answered_ = false;
   static constexpr size_t piece_most = 256 << 10;

@@ -20,10 +20,11 @@ struct Page {
   int status = 200;
   std::string type = "text/plain; charset=utf-8";
   std::string body;
+  std::string encoding;            // Content-Encoding; "" = none
 };
 
 // What a page is to be written in; other: nobody said.
-enum class Form : uint8_t { other, text, json };
+enum class Form : uint8_t { other, text, json, openmetrics };
 
 enum class Debug : uint8_t { connections, requests, waiting };
 
@@ -35,8 +36,9 @@ class Backend {
   virtual Readiness ready() = 0;
   virtual std::span<const std::string> hosts() = 0;   // `[admin] hosts`, as they are now
   // These answer later, at the control loop; `done` may be called inside the call.
-  virtual void metrics(Done done) = 0;
+  virtual void metrics(Form form, Done done) = 0;
   virtual void status(Form form, Done done) = 0;
+  virtual void pack(Page page, Done done) = 0;  // the page by gzip; as it is if that cannot be had now
   virtual void config(Done done) = 0;        // TOML, secrets hidden
   virtual void advice(Form form, Done done) = 0;  // what an operator should do now
   virtual void debug(Debug page, const Query& query, Done done) = 0;   // JSON, or 400 for a value that is none

@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "metrics/openmetrics.h"
 #include "metrics/process.h"
 #include "metrics/registry.h"
 
@@ -88,13 +89,19 @@ void add_process(std::vector<prometheus::MetricFamily>& to) {
 
 }  // namespace
 
-std::string exposition(const Registry& registry) {
+const char* content_type(Format format) {
+  return format == Format::openmetrics ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                       : "text/plain; version=0.0.4; charset=utf-8";
+}
+
+std::string exposition(const Registry& registry, Format format) {
   std::vector<prometheus::MetricFamily> families;
   for (const Definition& definition : definitions) {
     std::vector<Sample> samples = registry.collect(definition.id);
     if (!samples.empty()) families.push_back(family_of(definition, std::move(samples)));
   }
   add_process(families);
+  if (format == Format::openmetrics) return openmetrics_text(families);
   return prometheus::TextSerializer().Serialize(families);
 }
 

@@ -2,14 +2,16 @@
 // milliseconds with thousands of series, so it runs on a helper thread, never on a worker or the control loop.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace sluice::metrics {
 
 class Registry;
 
-inline constexpr const char* exposition_content_type = "text/plain; version=0.0.4; charset=utf-8";
+enum class Format : uint8_t { prometheus, openmetrics };  // text 0.0.4; OpenMetrics 1.0
 
-std::string exposition(const Registry& registry);
+std::string exposition(const Registry& registry, Format format = Format::prometheus);
+const char* content_type(Format format);
 
 }  // namespace sluice::metrics

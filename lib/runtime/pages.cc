@@ -3,6 +3,7 @@
 #include <memory>
 #include <utility>
 
+#include "admin/gzip.h"
 #include "base/check.h"
 #include "config/dump.h"
 #include "metrics/exposition.h"
@@ -59,10 +60,24 @@ void Pages::on_helper(std::function<admin::Page()> make, const Done& done) {
   if (!taken) done({503, plain_text, too_many});
 }
 
-void Pages::metrics(Done done) {
+void Pages::pack(admin::Page page, Done done) {
+  const auto shared = std::make_shared<admin::Page>(std::move(page));
+  const auto work = [shared] {
+    auto packed = admin::gzip(shared->body);
+    if (!packed) return;
+    shared->body = std::move(*packed);
+    shared->encoding = "gzip";
+  };
+  const bool taken = env_.helper.submit(work, [shared, done] { done(std::move(*shared)); });
+  if (!taken) done(std::move(*shared));
+}
+
+void Pages::metrics(admin::Form form, Done done) {
   rooms_.discovery.set_gauges();
-  const auto make = [&registry = env_.registry] {
-    return admin::Page{200, metrics::exposition_content_type, metrics::exposition(registry)};
+  const auto format =
+      form == admin::Form::openmetrics ? metrics::Format::openmetrics : metrics::Format::prometheus;
+  const auto make = [&registry = env_.registry, format] {
+    return admin::Page{200, metrics::content_type(format), metrics::exposition(registry, format)};
   };
   on_helper(make, done);
 }

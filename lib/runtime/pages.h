@@ -30,7 +30,8 @@ class Pages final : public admin::Backend {
 
   admin::Readiness ready() override;
   std::span<const std::string> hosts() override;
-  void metrics(Done done) override;
+  void metrics(admin::Form form, Done done) override;
+  void pack(admin::Page page, Done done) override;
   void status(admin::Form form, Done done) override;
   void config(Done done) override;
   void advice(admin::Form form, Done done) override;

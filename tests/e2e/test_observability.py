@@ -1,13 +1,16 @@
 """What others see of a request: metrics, access log, forwarded fields."""
 
+import gzip
 import ipaddress
 import os
 import re
 import shutil
 import signal
 import subprocess
+import urllib.request
 
 import pytest
+from prometheus_client.openmetrics import parser
 
 from harness.base import TIMEOUT, refused_address, wait_for
 from harness.client import Client, build
@@ -67,6 +70,49 @@ def test_promtool_takes_the_metrics(start):
     sluice.request(path="/{", host="a b")
     done = promtool(sluice.metrics().text)
     assert done.returncode == 0 and not done.stderr + done.stdout, (done.stdout + done.stderr).decode()
+
+
+def scraped(sluice, **headers):
+    """(headers, body) of GET /metrics, as they were sent."""
+    request = urllib.request.Request(f"http://{sluice.address('admin')}/metrics", headers=headers)
+    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+        return answer.headers, answer.read()
+
+
+def test_openmetrics_by_accept_says_the_same(start):
+    """What Prometheus asks for; read by the parser that its makers publish."""
+    sluice = start.sluice(config(start.origin().address, refused_address(), health='kind = "tcp"'))
+    for path in ("/", "/x?y"):
+        assert sluice.request(path=path).status == 200
+    accept = "application/openmetrics-text;version=1.0.0;q=0.8,text/plain;version=0.0.4;q=0.5"
+    headers, body = scraped(sluice, Accept=accept)
+    assert headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    assert "accept" in headers["vary"]
+    families = {f.name: f for f in parser.text_string_to_metric_families(body.decode())}
+    requests = families["sluice_requests"]
+    assert requests.type == "counter" and sum(s.value for s in requests.samples) == 2
+    assert families["sluice_request_duration_seconds"].type == "histogram"
+    plain = scraped(sluice)[1].decode()
+    # The same series, but for counters' family names.
+    names = {s.name for f in families.values() for s in f.samples}
+    assert names == {line.split("{")[0].split(" ")[0] for line in plain.splitlines() if not line.startswith("#")}
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/config"])
+def test_pages_are_packed_for_who_takes_it(pair, path):
+    sluice, _ = pair
+    url = f"http://{sluice.address('admin')}{path}"
+
+    def answer(encodings):
+        request = urllib.request.Request(url, headers={"Accept-Encoding": encodings})
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
+            return reply.headers.get("content-encoding"), reply.read()
+
+    encoding, packed = answer("gzip")
+    plain = answer("gzip;q=0")
+    assert encoding == "gzip" and plain[0] is None
+    assert len(packed) < len(plain[1])
+    assert gzip.decompress(packed)[:20] == plain[1][:20]
 
 
 def test_every_metric_of_the_contract_that_a_request_feeds(pair):

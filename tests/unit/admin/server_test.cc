@@ -100,7 +100,8 @@ http::ServerSessionPtr make_session(net::Loop&, net::TransportPtr transport, con
 struct SlowBackend final : admin::Backend {
   admin::Readiness ready() override { return {true, ""}; }
   std::span<const std::string> hosts() override { return {}; }
-  void metrics(Done done) override { waiting.push_back(std::move(done)); }
+  void pack(admin::Page page, Done done) override { done(std::move(page)); }
+  void metrics(admin::Form, Done done) override { waiting.push_back(std::move(done)); }
   void status(admin::Form, Done done) override { waiting.push_back(std::move(done)); }
   void config(Done done) override { waiting.push_back(std::move(done)); }
   void advice(admin::Form, Done done) override { waiting.push_back(std::move(done)); }

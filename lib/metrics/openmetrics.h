@@ -1,0 +1,15 @@
+// The OpenMetrics 1.0 text of families (https://prometheus.io/docs/specs/om/open_metrics_spec/), which prometheus-cpp
+// does not write. Inside lib/metrics only: its header is prometheus-cpp's. Pure.
+#pragma once
+
+#include <prometheus/metric_family.h>
+
+#include <string>
+#include <vector>
+
+namespace sluice::metrics {
+
+// HELP comes escaped, as it stands in the other format; label values do not. With the "# EOF" at its end.
+std::string openmetrics_text(const std::vector<prometheus::MetricFamily>& families);
+
+}  // namespace sluice::metrics
