@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -71,6 +72,11 @@ class Request final : public http::Sink {
       if (!query) return answer(text_page(400, "400: " + query.error() + "\n"));
       return (this->*door.open)(*query);
     }
+    if (const auto order = endpoint_order(path)) {
+      known = true;
+      allowed_ = http::Method::post;
+      if (method == http::Method::post) return switch_endpoint(target, *order);
+    }
     if (known) return answer(text_page(405, "405: this path is for " + std::string(allow()) + "\n"));
     answer(text_page(404, "404: try" + all_doors() + "\n"));
   }
@@ -83,7 +89,23 @@ class Request final : public http::Sink {
       text += door.method == http::Method::post ? " POST " : " ";
       text += door.path;
     }
-    return text;
+    return text + " POST /upstreams/NAME/endpoints/ENDPOINT/disable POST .../enable";
+  }
+
+  // Names are taken as sent: that of an endpoint may hold slashes ("unix:/run/app.sock").
+  static std::optional<EndpointOrder> endpoint_order(std::string_view path) {
+    constexpr std::string_view before = "/upstreams/", between = "/endpoints/";
+    const bool disable = path.ends_with("/disable");
+    if (!path.starts_with(before) || !(disable || path.ends_with("/enable"))) return std::nullopt;
+    const std::string_view names = path.substr(0, path.rfind('/')).substr(before.size());
+    const size_t at = names.find(between);
+    if (at == std::string_view::npos) return std::nullopt;
+    return EndpointOrder{names.substr(0, at), names.substr(at + between.size()), disable};
+  }
+  void switch_endpoint(std::string_view target, const EndpointOrder& order) {
+    const auto query = Query::read(target, {});
+    if (!query) return answer(text_page(400, "400: " + query.error() + "\n"));
+    backend_.switch_endpoint(order, later());
   }
 
   void healthz(const Query&) { answer(text_page(200, "ok\n")); }

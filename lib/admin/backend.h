@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/clock.h"
 
@@ -25,6 +26,13 @@ struct Page {
 
 // What a page is to be written in; other: nobody said.
 enum class Form : uint8_t { other, text, json, openmetrics };
+
+// POST /upstreams/UPSTREAM/endpoints/ENDPOINT/disable, .../enable. Views into the request.
+struct EndpointOrder {
+  std::string_view upstream;
+  std::string_view endpoint;  // its name, as metrics and /status have it
+  bool disable = false;
+};
 
 enum class Debug : uint8_t { connections, requests, waiting };
 
@@ -49,6 +57,8 @@ class Backend {
   virtual void deregister(Done done) = 0;  // a lame duck; 200, when every worker knows
   virtual void register_again(Done done) = 0;  // and back; 200, or 409 once a drain has begun
   virtual void drain() = 0;
+  // 200 when every worker knows: no new request goes there, or may again; 404 with the names that are known.
+  virtual void switch_endpoint(const EndpointOrder& order, Done done) = 0;
 
  protected:
   ~Backend() = default;

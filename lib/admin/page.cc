@@ -27,6 +27,8 @@ std::string_view status_page() {
 <h2>Upstreams</h2><table id="endpoints"></table>
 <script>
 const text = (v) => v === null || v === undefined ? "" : String(v);
+// Green is what a check has found well; what nobody checks has no colour.
+const tone = (e) => e.state === "in_use" && e.by === "check" ? "good" : e.state === "unchecked" ? "" : "bad";
 function fill(id, heads, rows) {
   const table = document.getElementById(id);
   table.replaceChildren();
@@ -58,10 +60,10 @@ async function show() {
       s.listeners.map((l) => [[l.name], [l.addresses.join(", ")], [l.connections, "n"]]));
     const rows = [];
     for (const u of s.upstreams) for (const e of u.endpoints) {
-      rows.push([[u.name], [e.name], [e.healthy ? "healthy" : "down", e.healthy ? "good" : "bad"],
+      rows.push([[u.name], [e.name], [e.state + (e.by === "none" ? "" : ` (${e.by})`), tone(e)],
         [e.active, "n"], [e.idle, "n"], [e.connecting, "n"], [e.in_flight, "n"], [u.waiting, "n"]]);
     }
-    fill("endpoints", [["upstream"], ["endpoint"], ["health"], ["active", "n"], ["idle", "n"],
+    fill("endpoints", [["upstream"], ["endpoint"], ["state"], ["active", "n"], ["idle", "n"],
       ["connecting", "n"], ["in flight", "n"], ["waiting", "n"]], rows);
   } catch (e) {
     state.textContent = `no answer: ${e}`;

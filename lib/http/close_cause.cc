@@ -26,6 +26,7 @@ std::string_view cause_word(CloseCause cause) {
     WORD(timeout);
     WORD(write_stalled);
     WORD(health);
+    WORD(disabled);
     WORD(dns_removed);
     WORD(reload);
     WORD(drain);
@@ -61,6 +62,7 @@ Side ended_by(CloseCause cause) {
     case CloseCause::timeout:
     case CloseCause::write_stalled:
     case CloseCause::health:
+    case CloseCause::disabled:
     case CloseCause::dns_removed:
     case CloseCause::reload:
     case CloseCause::drain:

@@ -29,6 +29,7 @@ enum class CloseCause : uint8_t {
   timeout,            // a time limit of a request or of the head
   write_stalled,
   health,             // its endpoint was found down
+  disabled,           // its endpoint was taken out by an operator
   dns_removed,        // its endpoint left the answer
   reload,             // its upstream or listener left the configuration
   drain,

@@ -11,8 +11,6 @@
 namespace sluice::metrics {
 namespace {
 
-constexpr std::string_view overflow_label = "other";
-
 std::string key_of(Labels labels) {
   std::string key;
   for (const std::string_view label : labels) {
@@ -118,8 +116,12 @@ struct Registry::Pools {
 
 // Small: a large configuration has hundreds of thousands. Its labels are its key.
 struct Registry::Series {
+  struct Computed {  // one of both
+    std::function<double()> value;
+    std::function<void(std::vector<Sample>&)> list;
+  };
   std::unique_ptr<void*[]> cells;  // by writer, of the kind that the family's type says; nullptr = none yet
-  std::unique_ptr<const std::function<double()>> read;  // computed()
+  std::unique_ptr<const Computed> read;
 
   template <class Cell, class Each>
   void each(unsigned writers, Each&& visit) const {
@@ -222,7 +224,15 @@ void Registry::declare(Name name, Labels labels) {
 
 void Registry::computed(Name name, Labels labels, std::function<double()> read) {
   CHECK(definition_of(name).type != Type::histogram);
-  auto reader = std::make_unique<const std::function<double()>>(std::move(read));
+  auto reader = std::make_unique<const Series::Computed>(Series::Computed{std::move(read), {}});
+  Family& f = family(name);
+  const std::lock_guard lock(f.mutex);
+  find(f, labels).read.swap(reader);
+}
+
+void Registry::listed(Name name, Labels labels, std::function<void(std::vector<Sample>&)> list) {
+  CHECK(definition_of(name).type == Type::gauge);
+  auto reader = std::make_unique<const Series::Computed>(Series::Computed{{}, std::move(list)});
   Family& f = family(name);
   const std::lock_guard lock(f.mutex);
   find(f, labels).read.swap(reader);
@@ -336,6 +346,7 @@ std::vector<Sample> Registry::collect(Name name) const {
   std::vector<Sample> samples;
   f.each(f.live, [&](auto here) {
     const Series& series = here->second;
+    if (series.read != nullptr && series.read->list) return series.read->list(samples);
     Sample& sample = samples.emplace_back();
     each_value(here->first, [&](size_t, std::string_view value) { sample.labels.emplace_back(value); });
     switch (f.definition.type) {
@@ -355,7 +366,7 @@ std::vector<Sample> Registry::collect(Name name) const {
         break;
     }
     if (f.definition.counts_time()) sample.value /= 1e6;
-    if (series.read != nullptr) sample.value = (*series.read)();
+    if (series.read != nullptr) sample.value = series.read->value();
   });
   return samples;
 }

@@ -22,6 +22,9 @@ namespace sluice::metrics {
 // Label values in the order of the definition; as many as it has labels.
 using Labels = std::initializer_list<std::string_view>;
 
+// The value of every label of what is too much to be told apart.
+inline constexpr std::string_view overflow_label = "other";
+
 // One series, summed over its writers, as the exposition wants it.
 struct Sample {
   std::vector<std::string> labels;
@@ -57,6 +60,10 @@ class Registry {
   // the Registry. A second call for the same labels replaces the first. After retire() has returned it is not called
   // any more.
   void computed(Name name, Labels labels, std::function<double()> read);
+
+  // Likewise several gauges of one metric, whose labels are known only at the scrape: `list` adds them, sorted, in the
+  // place of the series of these labels (those that are not known are ""). It bounds their number itself.
+  void listed(Name name, Labels labels, std::function<void(std::vector<Sample>&)> list);
 
   using Values = std::unordered_set<std::string_view>;
   // A reload dropped what `label` = one of `values` stood for ("upstream", "app"): these series leave the scrape, and

@@ -74,6 +74,7 @@ class Loop {
 
   base::Micros now() const { return now_; }  // read once per turn, when the wait for events is over
   base::Micros wall() const { return clock_.wall(); }
+  const base::Clock& clock() const { return clock_; }  // for other threads; outlives the loop
   // How late this turn handles what it does: what stood at its beginning, and so far since then (a look at the clock).
   const Lateness& lateness() const { return lateness_; }
   base::Micros turn_so_far() const { return clock_.now() - now_; }

@@ -226,6 +226,7 @@ void Discovery::publish(Followed& upstream) {
   if (latest.count != 0) changed = std::min(changed, latest);
   const upstream::EndpointSetPtr before = upstream.backing.shared->endpoints();
   const auto newcomers = complete ? upstream::Newcomers::slow : upstream::Newcomers::at_full_weight;
+  upstream.backing.shared->set_by(upstream::SharedUpstream::SetBy::dns);
   const upstream::EndpointSetPtr now = set(upstream.backing, upstream.published, newcomers);
   Departures::Endpoints left;
   for (const upstream::EndpointEntry& old : before->entries) {
@@ -255,7 +256,7 @@ upstream::EndpointSetPtr Discovery::set(const Backing& backing, std::span<const 
   const upstream::UpstreamOptions& options = *backing.options;
   const upstream::EndpointSetPtr now =
       backing.shared->set_endpoints(specs, options.panic_threshold, newcomers, loop_.now(), options.balance);
-  upstream::export_shared(registry_, backing.shared, *before, options);
+  upstream::export_shared(registry_, backing.shared, *before, options, loop_.clock());
   return now;
 }
 

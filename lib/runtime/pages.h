@@ -43,6 +43,7 @@ class Pages final : public admin::Backend {
   void drain() override { rooms_.leaving.begin(Ask::admin); }
   void deregister(Done done) override;
   void register_again(Done done) override;
+  void switch_endpoint(const admin::EndpointOrder& order, Done done) override;
 
  private:
   StatusFacts status_facts(std::vector<WorkerStatus> workers);

@@ -11,7 +11,7 @@ namespace sluice::runtime {
 // On the helper's thread.
 class Series::Books {
  public:
-  explicit Books(metrics::Registry& registry) : registry_(registry) {}
+  Books(metrics::Registry& registry, const base::Clock& clock) : registry_(registry), clock_(clock) {}
 
   void publish(const Generation& next, Epoch now) {
     const config::Snapshot& snapshot = *next.snapshot;
@@ -27,7 +27,7 @@ class Series::Books {
     for (const Backing& backing : next.upstreams) {
       if (!upstreams.contains(backing.options->name)) continue;
       declare_upstream(registry_, backing.options->name);
-      upstream::export_shared(registry_, backing.shared, {}, *backing.options);
+      upstream::export_shared(registry_, backing.shared, {}, *backing.options, clock_);
     }
   }
 
@@ -89,11 +89,12 @@ class Series::Books {
   }
 
   metrics::Registry& registry_;
+  const base::Clock& clock_;
   Kind kinds_[3] = {{"listener", {}, {}}, {"route", {}, {}}, {"upstream", {}, {}}};
 };
 
 Series::Series(ControlEnv& env, const Epochs& epochs)
-    : env_(env), epochs_(epochs), books_(std::make_shared<Books>(env.registry)) {}
+    : env_(env), epochs_(epochs), books_(std::make_shared<Books>(env.registry, env.loop.clock())) {}
 
 void Series::publish_first(const Generation& next) { books_->publish(next, epochs_.now()); }
 

@@ -29,7 +29,7 @@ std::string listener_json(const Listening& listening, const StatusFacts& facts) 
 
 // What a worker counts is summed; what the process shares is the same in each of them.
 std::string endpoint_json(const upstream::EndpointStatus& first,
-                          const std::vector<const upstream::ClusterStatus*>& workers) {
+                          const std::vector<const upstream::ClusterStatus*>& workers, base::Micros now) {
   uint64_t connecting = 0, active = 0, idle = 0;
   for (const upstream::ClusterStatus* cluster : workers) {
     for (const upstream::EndpointStatus& e : cluster->endpoints) {
@@ -40,14 +40,16 @@ std::string endpoint_json(const upstream::EndpointStatus& first,
     }
   }
   return fmt::format(
-      R"({{"name":{},"address":{},"host":{},"weight":{},"priority":{},"healthy":{},"set_aside_seconds":{:.3f},)"
+      R"({{"name":{},"address":{},"host":{},"weight":{},"priority":{},"state":{},"by":{},"state_seconds":{:.3f},)"
+      R"("healthy":{},"disabled":{},"set_aside_seconds":{:.3f},)"
       R"("ejected":{},"ejected_seconds":{:.3f},"paused_seconds":{:.3f},"failures_in_a_row":{},)"
       R"("idle_race_seen":{},"leaving":{},"in_flight":{},)"
       R"("connections":{},"tunnels":{},"connecting":{},"active":{},"idle":{}}})",
-      quoted(first.name), quoted(first.address), quoted(first.host), first.weight, first.priority, first.healthy,
-      first.aside_left.seconds(), first.ejected, first.ejected_left.seconds(), first.paused_left.seconds(),
-      first.failures, first.race_seen, first.leaving, first.in_flight, first.connections, first.tunnels, connecting,
-      active, idle);
+      quoted(first.name), quoted(first.address), quoted(first.host), first.weight, first.priority,
+      quoted(upstream::state_word(first.state.is)), quoted(upstream::by_word(first.state.by)),
+      (now - first.state.since).seconds(), first.healthy, first.disabled, first.aside_left.seconds(), first.ejected,
+      first.ejected_left.seconds(), first.paused_left.seconds(), first.failures, first.race_seen, first.leaving,
+      first.in_flight, first.connections, first.tunnels, connecting, active, idle);
 }
 
 // Of the process, as the configuration in force has them.
@@ -73,7 +75,7 @@ std::string upstream_json(const Generation& generation, size_t index, const Stat
   bool warm = true;
   for (const auto* w : workers) warm = warm && w->warm;
   Joined endpoints;
-  for (const upstream::EndpointStatus& e : first.endpoints) endpoints.add(endpoint_json(e, workers));
+  for (const upstream::EndpointStatus& e : first.endpoints) endpoints.add(endpoint_json(e, workers, facts.now));
   return fmt::format(R"({{"name":{},"panic":{},"waiting":{},"warm":{},"pool_classes":[{}],"endpoints":[{}]}})",
                      quoted(first.name), first.panic, first.waiting, warm, classes_json(generation.upstreams[index]),
                      endpoints.text());

@@ -361,6 +361,10 @@ void Worker::endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t
   if (auto* cluster = find(upstream)) cluster->endpoint_down(endpoint_id);
 }
 
+void Worker::endpoint_switched(const upstream::SharedUpstream* upstream, uint64_t endpoint_id) {
+  if (auto* cluster = find(upstream)) cluster->endpoint_switched(endpoint_id);
+}
+
 void Worker::give_up_idle(const upstream::SharedUpstream* upstream, uint32_t wanted, uint32_t worker) {
   if (auto* cluster = find(upstream)) cluster->give_up_idle(wanted, worker);
 }
@@ -435,8 +439,11 @@ WorkerStatus Worker::status() {
   for (uint32_t i = 0; i < generation_->upstreams.size(); ++i) {
     const upstream::SharedUpstream& shared = *generation_->upstreams[i].shared;
     const auto here = clusters_.find(&shared);
-    all.clusters.push_back(here != clusters_.end() ? here->second.cluster->status()
-                                                   : upstream::status_of_unused(shared, *set_of(i), loop_.now()));
+    all.clusters.push_back(here != clusters_.end()
+                               ? here->second.cluster->status()
+                               : upstream::status_of_unused(shared, *set_of(i),
+                                                            generation_->upstreams[i].options->health.has_value(),
+                                                            loop_.now()));
   }
   for (const auto& acceptor : acceptors_) {
     all.listener_connections.push_back(static_cast<uint32_t>(acceptor->connections()));

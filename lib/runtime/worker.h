@@ -64,6 +64,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   void set_endpoints(const upstream::SharedUpstream* upstream, const upstream::EndpointSetPtr& set,
                      http::CloseCause why_gone);
   void endpoint_is_down(const upstream::SharedUpstream* upstream, uint64_t endpoint_id);
+  void endpoint_switched(const upstream::SharedUpstream* upstream, uint64_t endpoint_id);
   void give_up_idle(const upstream::SharedUpstream* upstream, uint32_t wanted, uint32_t worker);
   void accept_connection(const upstream::SharedUpstream* upstream, const std::shared_ptr<upstream::Parcel>& parcel);
   void spare_one(const upstream::SharedUpstream* upstream, const upstream::SpareWanted& wanted);

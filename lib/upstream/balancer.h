@@ -49,7 +49,7 @@ class Balancer {
 
  private:
   const SharedEndpoint& at(std::uint32_t i) const { return *set_->entries[i].endpoint; }
-  bool healthy(std::uint32_t i, const Pick& how) const { return how.panic || at(i).healthy(); }
+  bool healthy(std::uint32_t i, const Pick& how) const { return at(i).may_serve(how.panic); }
   bool good(std::uint32_t i, const Pick& how) const {
     return !avoided(i, how) && healthy(i, how) && !at(i).shunned(how.now, how.panic);
   }
@@ -57,7 +57,7 @@ class Balancer {
     return how.avoid != nullptr && how.avoid->rank(at(i).id()) != 0;
   }
   // As the tiers see it: panic does not make a dead tier live while another one has a healthy endpoint.
-  bool live(std::uint32_t i, base::Micros now) const { return at(i).healthy() && !at(i).aside(now); }
+  bool live(std::uint32_t i, base::Micros now) const { return at(i).may_serve(false) && !at(i).aside(now); }
   bool tier_live(std::uint32_t tier, base::Micros now);
   std::uint32_t live_tier(base::Micros now);  // 0 if none is
   Field field(std::uint32_t tier, const Pick& how);

@@ -245,7 +245,8 @@ void ClusterImpl::fill(Grant& grant, Waiter& waiter, const Want& want, Connectio
 // ---- Connections' news
 
 void ClusterImpl::on_ready(Connection& connection) {
-  if (Waiter* const waiter = connection.dialled_for(); waiter != nullptr && !single_use()) {
+  if (Waiter* const waiter = connection.dialled_for();
+      waiter != nullptr && (!single_use() || connection.endpoint().shared().disabled())) {
     // Its connect is done; who gets the connection is a matter of age.
     connection.set_dialled_for(nullptr);
     queue_.set_undialled(*waiter);
@@ -266,7 +267,7 @@ void ClusterImpl::on_useless(Connection& connection) {
     loop_.run_later(*this);
   }
   if (retired_) return connection.close_when_idle(retire_cause_);
-  if (shut(connection.endpoint())) return connection.close_when_idle(http::CloseCause::health);
+  if (shut(connection.endpoint())) return connection.close_when_idle(shut_cause(connection.endpoint()));
   if (single_use()) connection.close_when_idle(http::CloseCause::max_requests);  // it was for one client
 }
 
@@ -413,7 +414,7 @@ Waiter* ClusterImpl::next_for_connect(const Endpoint& endpoint, Avoided avoided)
 void ClusterImpl::serve(Connection& connection) {
   Endpoint& endpoint = connection.endpoint();
   if (endpoint.leaving()) return connection.close_when_idle(endpoint.leave_cause());
-  if (shut(endpoint)) return connection.close_when_idle(http::CloseCause::health);
+  if (shut(endpoint)) return connection.close_when_idle(shut_cause(endpoint));
   while (connection.free_slot()) {
     Waiter* const waiter = next_for(connection);
     const auto since = waiter != nullptr ? std::optional(queue_.claims_since(*waiter)) : std::nullopt;

@@ -11,6 +11,7 @@
 
 #include "upstream/cluster.h"
 #include "upstream/connector.h"
+#include "upstream/endpoint_state.h"
 #include "upstream/holders.h"
 #include "upstream/metrics.h"
 #include "upstream/pool.h"
@@ -53,6 +54,8 @@ struct EndpointStatus {
   std::uint16_t priority = 0;
   // Whole process
   bool healthy = true;
+  bool disabled = false;
+  EndpointState state;
   base::Micros aside_left{};  // 0 = not set aside
   bool ejected = false;  // until a trial request went well
   base::Micros ejected_left{};  // until the trial
@@ -132,6 +135,7 @@ class ClusterImpl final : public Cluster,
   void accept_slot(const std::shared_ptr<PassedSlot>& slot);
   void accept_class_place(ClassPlace& place);
   void endpoint_down(std::uint64_t endpoint_id);
+  void endpoint_switched(std::uint64_t endpoint_id);  // an operator disabled it, or enabled it again
 
   bool warm();  // every endpoint that is not down has this worker's share of min_idle
   ClusterStatus status();
@@ -230,7 +234,8 @@ class ClusterImpl final : public Cluster,
   void on_class_timer() { on_class_work(); }
   // Standing: cluster_standing.cc
   bool admits(Endpoint& endpoint);  // of one that is kept away: if nothing else is usable, or as the one trial
-  bool shut(Endpoint& endpoint);  // its connections have to end
+  bool shut(Endpoint& endpoint);  // its connections have to end,
+  static http::CloseCause shut_cause(const Endpoint& endpoint);  // for this
   void pause(Endpoint& endpoint, base::Millis span);  // it asks for that
   void judge(Endpoint& endpoint, std::string_view cause, bool trial);  // does it have to be ejected?
   void returned(Endpoint& endpoint);
@@ -289,6 +294,6 @@ class ClusterImpl final : public Cluster,
 std::unique_ptr<ClusterImpl> make_cluster(const ClusterSetup& setup);
 
 // What ClusterImpl::status() says on a worker that has no cluster for this upstream, as nobody has asked for it there.
-ClusterStatus status_of_unused(const SharedUpstream& shared, const EndpointSet& set, base::Micros now);
+ClusterStatus status_of_unused(const SharedUpstream& shared, const EndpointSet& set, bool checks, base::Micros now);
 
 }  // namespace sluice::upstream

@@ -11,13 +11,15 @@ namespace {
 
 constexpr std::uint32_t warm_burst = 64;   // connects under way for min_idle alone
 
-EndpointStatus process_status(const SharedEndpoint& shared, base::Micros now) {
+EndpointStatus process_status(const SharedEndpoint& shared, const Ejections& ejections, bool checks, base::Micros now) {
   EndpointStatus out;
   out.id = shared.id();
   out.name = shared.name();
   out.address = shared.address().text();
   out.host = shared.host();
   out.healthy = shared.healthy();
+  out.disabled = shared.disabled();
+  out.state = state_of(shared, ejections, checks, now);
   const Standing standing = shared.standing();
   const base::Micros left = standing.kept_away(now) ? standing.ends() - now : base::Micros{};
   if (standing.why() == Away::aside) out.aside_left = left;
@@ -165,7 +167,7 @@ void ClusterImpl::keep_warm() {
   for (const auto& e : endpoints_) {
     std::uint32_t have = e->count(PoolPhase::idle) + e->count(PoolPhase::connecting);
     lacking = lacking || e->count(PoolPhase::idle) < share;
-    if (!e->shared().healthy() || e->shared().aside(loop_.now()) || !e->may_warm()) continue;
+    if (!e->shared().may_serve(false) || e->shared().aside(loop_.now()) || !e->may_warm()) continue;
     while (have < share && connecting < warm_burst && e->shared().open_slot(options_->pool.max_connections)) {
       e->dial_for_min_idle();
       ++have;
@@ -179,7 +181,7 @@ bool ClusterImpl::warm() {
   const std::uint32_t share = share_of_min_idle();
   if (share == 0) return true;
   return std::all_of(endpoints_.begin(), endpoints_.end(), [&](const std::unique_ptr<Endpoint>& e) {
-    const bool down = !e->shared().healthy() || e->shared().aside(loop_.now());
+    const bool down = !e->shared().may_serve(false) || e->shared().aside(loop_.now());
     const bool full = e->shared().connections() >= options_->pool.max_connections;
     return down || full || e->open_connections() >= share;
   });
@@ -187,13 +189,13 @@ bool ClusterImpl::warm() {
 
 // ---- Status
 
-ClusterStatus status_of_unused(const SharedUpstream& shared, const EndpointSet& set, base::Micros now) {
+ClusterStatus status_of_unused(const SharedUpstream& shared, const EndpointSet& set, bool checks, base::Micros now) {
   ClusterStatus s;
   s.name = shared.name();
   s.panic = shared.panic();
   s.waiting = shared.waiting();
   for (const EndpointEntry& entry : set.entries) {
-    EndpointStatus& out = s.endpoints.emplace_back(process_status(*entry.endpoint, now));
+    EndpointStatus& out = s.endpoints.emplace_back(process_status(*entry.endpoint, shared.ejections(), checks, now));
     out.weight = entry.weight;
     out.priority = entry.priority;
   }
@@ -208,7 +210,13 @@ ClusterStatus ClusterImpl::status() {
   s.warm = warm();
   for (const auto* list : {&endpoints_, &leaving_}) {
     for (const auto& e : *list) {
-      EndpointStatus& out = s.endpoints.emplace_back(process_status(e->shared(), loop_.now()));
+      EndpointStatus& out = s.endpoints.emplace_back(
+          process_status(e->shared(), shared_->ejections(), options_->health.has_value(), loop_.now()));
+      if (e->leaving()) {
+        const bool by_dns = e->leave_cause() == http::CloseCause::dns_removed;
+        out.state = {EndpointState::Is::leaving, by_dns ? EndpointState::By::dns : EndpointState::By::the_operator,
+                     e->shared().changed_at()};
+      }
       out.weight = e->weight();
       if (e->in_set()) out.priority = set_->entries[e->index()].priority;
       out.connecting = e->count(PoolPhase::connecting);

@@ -23,6 +23,7 @@ double seconds(base::Millis span) { return static_cast<double>(span.count) / 1e3
 
 bool ClusterImpl::admits(Endpoint& endpoint) {
   const Standing standing = endpoint.shared().standing();
+  if (standing.disabled()) return false;
   if (standing.why() == Away::no || standing.why() == Away::aside) return true;
   const base::Micros now = loop_.now();
   if (standing.trial_due(now) && endpoint.claim_trial()) return true;
@@ -31,8 +32,24 @@ bool ClusterImpl::admits(Endpoint& endpoint) {
          !balancer_.another_usable(endpoint.index(), pick);
 }
 
+http::CloseCause ClusterImpl::shut_cause(const Endpoint& endpoint) {
+  return endpoint.shared().disabled() ? http::CloseCause::disabled : http::CloseCause::health;
+}
+
+// What is under way to it ends as it would, but for connects: nobody would be served by them.
+void ClusterImpl::endpoint_switched(std::uint64_t endpoint_id) {
+  loop_.run_later(*this);  // others may have to take who waits, or this one may again
+  class_limits_at_ = base::Micros{-1};
+  class_work_ = true;
+  Endpoint* const endpoint = here(endpoint_id);
+  if (endpoint == nullptr || !endpoint->shared().disabled()) return;
+  endpoint->abandon_dials(http::CloseCause::disabled, [this](Waiter& w) { queue_.set_undialled(w); });
+  endpoint->close_idle(http::CloseCause::disabled);
+}
+
 bool ClusterImpl::shut(Endpoint& endpoint) {
   const Balancer::Pick pick{loop_.now(), shared_->panic()};
+  if (!endpoint.shared().may_serve(true)) return true;
   if (!endpoint.shared().healthy()) return !pick.panic;
   return endpoint.shared().standing().ejected() && endpoint.shared().shunned(pick.now, pick.panic) &&
          endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick);

@@ -24,6 +24,7 @@ base::Millis span_of(std::uint32_t level, const OutlierOptions& options) {
 
 bool counts_as_away(const SharedEndpoint& endpoint, base::Micros now) {
   const Standing s = endpoint.standing();
+  if (s.disabled()) return false;  // nobody counts on it
   return s.ejected() ? s.ends() + overdue > now : s.why() == Away::paused && s.kept_away(now);
 }
 
@@ -69,7 +70,7 @@ void Ejections::reset(std::shared_ptr<const EndpointSet> set, const std::optiona
   options_ = options && options->enabled ? options : std::nullopt;
   if (before && options_) follow(*before, now);
   free_surplus(now);
-  judge();
+  judge(now);
 }
 
 std::optional<base::Millis> Ejections::eject(SharedEndpoint& endpoint, Cause cause, base::Micros now) {
@@ -81,7 +82,7 @@ std::optional<base::Millis> Ejections::eject(SharedEndpoint& endpoint, Cause cau
   if (decided) return std::nullopt;  // by another worker
   if (!options_ || !room_for(endpoint, now)) {
     free(endpoint, now);
-    judge();
+    judge(now);
     return std::nullopt;
   }
   return eject_now(endpoint, now);
@@ -90,7 +91,7 @@ std::optional<base::Millis> Ejections::eject(SharedEndpoint& endpoint, Cause cau
 base::Millis Ejections::eject_now(SharedEndpoint& endpoint, base::Micros now) {
   const base::Millis span = next_ejection(endpoint.ejections_, *options_, now);
   endpoint.apply({.kind = Event::Kind::ejected, .span = span}, now);
-  judge();
+  judge(now);
   return span;
 }
 
@@ -98,7 +99,7 @@ void Ejections::returned(SharedEndpoint& endpoint, base::Micros now) {
   const std::lock_guard lock(mutex_);
   endpoint.ejections_.returned = now;
   endpoint.ramp_since_.store(now.count, std::memory_order_relaxed);
-  judge();
+  judge(now);
 }
 
 bool Ejections::pause(SharedEndpoint& endpoint, base::Millis span, base::Micros now) {
@@ -160,9 +161,9 @@ std::vector<Ejections::Outlier> Ejections::compare(base::Micros now) {
   return found;
 }
 
-void Ejections::judge_panic() {
+void Ejections::judge_panic(base::Micros now) {
   const std::lock_guard lock(mutex_);
-  judge();
+  judge(now);
 }
 
 std::size_t Ejections::away(const SharedEndpoint* but, base::Micros now) const {
@@ -176,7 +177,7 @@ bool Ejections::room_for(const SharedEndpoint& endpoint, base::Micros now) const
   if (set_ == nullptr) return false;
   const bool member = std::ranges::any_of(set_->entries, [&](const auto& e) { return e.endpoint.get() == &endpoint; });
   const std::uint32_t share = options_.value_or(OutlierOptions{}).max_ejected_percent;
-  return member && away(&endpoint, now) < away_most(set_->entries.size(), share);
+  return member && away(&endpoint, now) < away_most(in_service(), share);
 }
 
 // A trial that is under way is left alone.
@@ -199,7 +200,7 @@ void Ejections::free_surplus(base::Micros now) {
     if (s.ejected()) ejected.emplace_back(s.ends(), e.endpoint.get());
   }
   std::ranges::sort(ejected);
-  const std::size_t most = options_ ? away_most(set_->entries.size(), options_->max_ejected_percent) : 0;
+  const std::size_t most = options_ ? away_most(in_service(), options_->max_ejected_percent) : 0;
   for (std::size_t i = 0; i + most < ejected.size(); ++i) free(*ejected[i].second, now);
 }
 
@@ -207,11 +208,19 @@ void Ejections::free(SharedEndpoint& endpoint, base::Micros now) {
   if (endpoint.apply({.kind = Event::Kind::freed}, now).before.ejected()) endpoint.ejections_.returned = now;
 }
 
-void Ejections::judge() {
+std::size_t Ejections::in_service() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(set_->entries, [](const EndpointEntry& e) { return !e.endpoint->disabled(); }));
+}
+
+// Of those that an operator left in: what was disabled on purpose is no sign that checks go wrong.
+void Ejections::judge(base::Micros now) {
   const auto fit = static_cast<std::uint64_t>(std::ranges::count_if(set_->entries, [](const EndpointEntry& e) {
-    return e.endpoint->healthy() && !e.endpoint->standing().ejected();
+    return e.endpoint->may_serve(false) && !e.endpoint->standing().ejected();
   }));
-  panic_.store(fit * percent < std::uint64_t{panic_threshold_} * set_->entries.size(), std::memory_order_relaxed);
+  const bool panic = fit * percent < std::uint64_t{panic_threshold_} * in_service();
+  if (panic_.exchange(panic, std::memory_order_relaxed) != panic)
+    panic_changed_.store(now.count, std::memory_order_relaxed);
 }
 
 }  // namespace sluice::upstream

@@ -87,9 +87,10 @@ class Ejections {
   void count(SharedEndpoint& endpoint, Outcome outcome, base::Micros took);  // for the comparison
   // Once in compare_every one worker compares them all: who was ejected for it, the worst first. Empty for all others.
   std::vector<Outlier> compare(base::Micros now);
-  void judge_panic();  // the checks of one have decided
+  void judge_panic(base::Micros now);  // the checks of one have decided, or an operator has
   // Too few are healthy and not ejected: neither counts any more.
   bool panic() const { return panic_.load(std::memory_order_relaxed); }
+  base::Micros panic_changed() const { return base::Micros{panic_changed_.load(std::memory_order_relaxed)}; }
 
  private:
   // Others than `but` that nobody goes to.
@@ -100,13 +101,15 @@ class Ejections {
   void free(SharedEndpoint& endpoint, base::Micros now);
   base::Millis eject_now(SharedEndpoint& endpoint, base::Micros now);
   std::vector<Seen> take_samples();
-  void judge();
+  void judge(base::Micros now);
+  std::size_t in_service() const;  // not disabled
 
   std::mutex mutex_;
   std::shared_ptr<const EndpointSet> set_;
   std::optional<OutlierOptions> options_;  // enabled
   std::uint32_t panic_threshold_ = 0;
   std::atomic<bool> panic_{false};
+  std::atomic<std::int64_t> panic_changed_{0};
   std::atomic<std::int64_t> compare_at_{0};  // 0: with the first request it begins to count
 };
 

@@ -245,6 +245,7 @@ void HealthChecker::set_endpoints(const EndpointSetPtr& set) {
   if (!options_->health.has_value()) {
     before.clear();
     for (const EndpointEntry& e : set->entries) {
+      e.endpoint->note_checked(false, loop_.now());
       if (upstream_->set_health(*e.endpoint, Health::up, loop_.now()))
         listener_.on_health(*upstream_, *e.endpoint, Health::up);
     }
@@ -266,6 +267,7 @@ void HealthChecker::set_endpoints(const EndpointSetPtr& set) {
 }
 
 void HealthChecker::judge(Probe& probe, Health seen) {
+  if (seen == Health::up) probe.endpoint().note_checked(true, loop_.now());
   if (!probe.verdict().note(seen, *options_->health)) return;
   const Health health = probe.verdict().health();
   base::warn("upstream {}: endpoint {} is {}{}{}", upstream_->name(), probe.endpoint().name(),

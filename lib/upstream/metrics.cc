@@ -92,9 +92,10 @@ void export_classes(metrics::Registry& registry, const std::shared_ptr<SharedUps
 }  // namespace
 
 void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared,
-                   const EndpointSet& before, const UpstreamOptions& options) {
+                   const EndpointSet& before, const UpstreamOptions& options, const base::Clock& clock) {
   const std::uint32_t max_connections = options.pool.max_connections;
   export_classes(registry, shared, options);
+  export_states(registry, shared, options, clock);
   const EndpointSetPtr now = shared->endpoints();
   // Answers of DNS replace hundreds at once, so nothing here may grow with old ones times new ones.
   std::unordered_set<std::string_view> left;

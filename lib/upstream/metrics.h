@@ -53,6 +53,11 @@ void declare_pool(metrics::Registry& registry, std::string_view upstream);
 // `before` is the set it had (empty at first): series of endpoints and classes that left are retired. Control thread;
 // call after every set_endpoints().
 void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared,
-                   const EndpointSet& before, const UpstreamOptions& options);
+                   const EndpointSet& before, const UpstreamOptions& options, const base::Clock& clock);
+
+// A part of it: states of endpoints, of so many of an upstream by name. The clock outlives the registry.
+inline constexpr std::size_t endpoint_series_max = 256;
+void export_states(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared,
+                   const UpstreamOptions& options, const base::Clock& clock);
 
 }  // namespace sluice::upstream

@@ -51,7 +51,7 @@ class Field {
   Random& random() const { return random_; }
   Turns& turns() const { return turns_; }
   const SharedEndpoint& at(std::uint32_t i) const { return *set_.entries[i].endpoint; }
-  bool healthy(std::uint32_t i) const { return how_.panic || at(i).healthy(); }
+  bool healthy(std::uint32_t i) const { return at(i).may_serve(how_.panic); }
   // From 1, where it failed longest ago; 0: not to be avoided.
   std::uint32_t avoided(std::uint32_t i) const { return how_.avoid == nullptr ? 0 : how_.avoid->rank(at(i).id()); }
   bool good(std::uint32_t i) const {

@@ -5,6 +5,7 @@
 #include <bit>
 #include <map>
 #include <tuple>
+#include <unordered_set>
 #include <utility>
 
 #include "base/check.h"
@@ -57,6 +58,8 @@ SharedEndpoint::Change SharedEndpoint::apply(const Event& event, base::Micros no
   do {
     change.after = note(change.before, event, now);
   } while (change.any() && !standing_.compare_exchange_weak(change.before, change.after, std::memory_order_relaxed));
+  const Standing &a = change.before, &b = change.after;
+  if (a.away != b.away || a.down != b.down || a.off != b.off) changed_at_.store(now.count, std::memory_order_relaxed);
   return change;
 }
 
@@ -140,10 +143,19 @@ EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs
     std::shared_ptr<SharedEndpoint> endpoint = old != known.end() ? old->second : nullptr;
     if (endpoint == nullptr) {
       endpoint = std::make_shared<SharedEndpoint>(next_endpoint_id(), spec.name, *spec.address, spec.host);
+      endpoint->changed_at_.store(now.count, std::memory_order_relaxed);
       if (slow) endpoint->ramp_since_.store(now.count, std::memory_order_relaxed);
     }
     next.push_back(EndpointEntry{std::move(endpoint), std::clamp(spec.weight, 1u, weight_max), spec.priority});
   }
+  std::erase_if(left_, [](const Left& one) { return one.endpoint.expired(); });
+  std::unordered_set<const SharedEndpoint*> stay;
+  for (const EndpointEntry& e : next) stay.insert(e.endpoint.get());
+  for (const EndpointEntry& e : set_->entries) {
+    if (!stay.contains(e.endpoint.get()) && e.endpoint->connections() + e.endpoint->tunnels() != 0)
+      left_.push_back({e.endpoint, set_by_ == SetBy::dns, now});
+  }
+  set_by_ = SetBy::configuration;
   set_ = std::make_shared<const EndpointSet>(std::move(next), balance);
   ejections_.reset(set_, outlier_, panic_threshold, now);
   return set_;
@@ -156,7 +168,15 @@ bool SharedUpstream::set_health(SharedEndpoint& endpoint, Health health, base::M
   if (health == Health::up && endpoint.apply({.kind = Event::Kind::freed}, now).before.ejected()) {
     ejections_.returned(endpoint, now);
   }
-  ejections_.judge_panic();
+  ejections_.judge_panic(now);
+  return true;
+}
+
+bool SharedUpstream::set_disabled(SharedEndpoint& endpoint, bool disabled, base::Micros now) {
+  const Event::Kind kind = disabled ? Event::Kind::disabled : Event::Kind::enabled;
+  if (!endpoint.apply({.kind = kind}, now).any()) return false;
+  if (!disabled) endpoint.ramp_since_.store(now.count, std::memory_order_relaxed);
+  ejections_.judge_panic(now);
   return true;
 }
 
@@ -164,7 +184,7 @@ Capacity SharedUpstream::capacity(const EndpointSet& set, std::uint32_t max_conn
   Capacity all;
   const bool any = panic();
   for (const EndpointEntry& e : set.entries) {
-    if (!any && (!e.endpoint->healthy() || e.endpoint->standing().ejected())) continue;
+    if (!e.endpoint->may_serve(any) || (!any && e.endpoint->standing().ejected())) continue;
     ++all.endpoints;
     all.connections += max_connections;
     const std::uint32_t streams = std::max(e.endpoint->stream_limit().load(std::memory_order_relaxed), 1u);

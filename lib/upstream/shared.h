@@ -114,6 +114,26 @@ class alignas(64) SharedEndpoint {
   Change apply(const Event& event, base::Micros now);
   Standing standing() const { return standing_.load(std::memory_order_relaxed); }
   bool healthy() const { return standing().down == 0; }
+  bool disabled() const { return standing().disabled(); }
+  // May requests go there, as checks and an operator say? Panic ignores checks, and nothing ignores the operator.
+  bool may_serve(bool panic) const {
+    const Standing s = standing();
+    return !s.disabled() && (panic || s.down == 0);
+  }
+  // A check has found it well since it is checked: else nobody knows.
+  void note_checked(bool yes, base::Micros now) {
+    if (checked_.load(std::memory_order_relaxed) == yes) return;
+    checked_.store(yes, std::memory_order_relaxed);
+    changed_at_.store(now.count, std::memory_order_relaxed);
+  }
+  bool checked() const { return checked_.load(std::memory_order_relaxed); }
+  // In the set, at the latest since now.
+  void note_came(base::Micros now) {
+    std::int64_t never = 0;
+    changed_at_.compare_exchange_strong(never, now.count, std::memory_order_relaxed);
+  }
+  // When its standing, or whether it is checked, last became another in kind; at first, when it came.
+  base::Micros changed_at() const { return base::Micros{changed_at_.load(std::memory_order_relaxed)}; }
   // When it began to slow-start; 0 = it never did, or is no newcomer.
   base::Micros ramp_since() const { return base::Micros{ramp_since_.load(std::memory_order_relaxed)}; }
 
@@ -181,6 +201,8 @@ class alignas(64) SharedEndpoint {
   std::atomic<std::uint32_t> connecting_{0};
   std::atomic<Standing> standing_{};
   std::atomic<std::int64_t> race_at_{0};
+  std::atomic<std::int64_t> changed_at_{0};
+  std::atomic<bool> checked_{false};
   std::atomic<std::int64_t> ramp_since_{0};
   std::atomic<Penalty> penalty_{};
   static_assert(std::atomic<HeadTime>::is_always_lock_free);
@@ -255,10 +277,24 @@ class SharedUpstream {
   const EndpointSetPtr& endpoints() const { return set_; }
   // True if the bit changed. The endpoint is one of the set. One that is up again slow-starts from `now`.
   bool set_health(SharedEndpoint& endpoint, Health health, base::Micros now = {});
+  // An operator's word about one of the set: it gets no new request, whatever else, until it is enabled, when it
+  // slow-starts. True if that is new. Workers see it by its bit; what is under way ends as it would.
+  bool set_disabled(SharedEndpoint& endpoint, bool disabled, base::Micros now);
+  // Of the endpoints that left the set, those that still have connections. `by_dns`: an answer left them out, not a
+  // reload.
+  struct Left {
+    std::weak_ptr<const SharedEndpoint> endpoint;
+    bool by_dns = false;
+    base::Micros at{};
+  };
+  const std::vector<Left>& left() const { return left_; }
+  enum class SetBy : std::uint8_t { configuration, dns };
+  void set_by(SetBy who) { set_by_ = who; }  // of the next set_endpoints()
 
   // -- Any thread -----------------------------------------------------------------------------------------------------
   bool panic() const { return ejections_.panic(); }  // too few are healthy: health is ignored
   Ejections& ejections() { return ejections_; }
+  const Ejections& ejections() const { return ejections_; }
   Turns& turns() { return turns_; }
   RetryBudget& retries() { return retries_; }
   Advisor& advisor() { return advisor_; }
@@ -310,6 +346,8 @@ class SharedUpstream {
   std::vector<std::weak_ptr<PoolClass>> classes_;
   std::vector<std::string> exported_classes_;
   EndpointSetPtr set_;
+  std::vector<Left> left_;
+  SetBy set_by_ = SetBy::configuration;
   std::optional<OutlierOptions> outlier_;
 };
 

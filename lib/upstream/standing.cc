@@ -70,6 +70,11 @@ Standing note(Standing s, const Event& event, base::Micros now) {
     case Event::Kind::paused:
       if (s.why() == Away::aside || s.ejected()) return s;
       return away(s, Away::paused, now, std::min(event.span, Standing::pause_most));
+    case Event::Kind::disabled: s.off = 1; return s;
+    case Event::Kind::enabled:
+      if (s.disabled()) s.failures = 0;
+      s.off = 0;
+      return s;
   }
   return s;
 }

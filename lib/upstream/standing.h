@@ -57,13 +57,15 @@ struct Standing {
   std::uint64_t down : 1 = 0;  // active checks say so
   std::uint64_t aside_level : 4 = 0;  // failed connects in a row, those that fail together counted once
   std::uint64_t failures : 8 = 0;  // outcomes in a row that count against it, and set-asides; stops at 255
-  std::uint64_t spare : 1 = 0;  // every bit of the word is said, so that two equal ones compare equal
+  std::uint64_t off : 1 =
+      0;  // an operator disabled it. Every bit of the word is said, so that equal ones compare equal
 
   bool operator==(const Standing&) const = default;
   constexpr Away why() const { return static_cast<Away>(away); }
   constexpr base::Micros ends() const { return base::Micros{static_cast<std::int64_t>(until) * 1'000}; }
   // Nobody but one trial goes there, if another one is usable.
   constexpr bool kept_away(base::Micros now) const { return why() != Away::no && ends() > now; }
+  constexpr bool disabled() const { return off != 0; }
   constexpr bool ejected() const { return why() == Away::ejected; }
   // Its time is over: whoever comes next is the trial.
   constexpr bool trial_due(base::Micros now) const { return (why() == Away::aside || ejected()) && ends() <= now; }
@@ -82,6 +84,8 @@ struct Event {
     ejected,  // for `span`
     freed,  // the ejection is over, or would be one too many: failures are counted anew
     paused,  // for `span`, unless it is away for worse
+    disabled,  // by an operator, until
+    enabled,  // which counts its failures anew; what else is held against it stays
   };
   Kind kind = Kind::connected;
   bool trial = false;

@@ -58,6 +58,8 @@ def test_admin_unknown_path_and_method(pair):
             ("DELETE", "/metrics", "GET, HEAD"),
             ("POST", "/status", "GET, HEAD"),
             ("GET", "/drain", "POST"),
+            ("GET", "/upstreams/app/endpoints/127.0.0.1:1/disable", "POST"),
+            ("DELETE", "/upstreams/a/b/endpoints/unix:/run/app.sock/enable", "POST"),
         ):
             answer = client.request(method, path, host="localhost")
             assert answer.status == 405 and answer.header("allow") == allow  # RFC 9110 15.5.6

@@ -24,7 +24,7 @@ class World {
             "\"app\"\n"),
         think_(think) {
     const auto& shared = rig.generation->upstreams[0].shared;
-    upstream::export_shared(rig.registry, shared, {}, *rig.generation->upstreams[0].options);
+    upstream::export_shared(rig.registry, shared, {}, *rig.generation->upstreams[0].options, rig.sim.clock());
     rig.network.serve(app, [this](support::ScriptedPeer& peer) {
       peer.on_event = [this](support::ScriptedPeer& p) {
         if (p.take().find("\r\n\r\n") == std::string::npos) return;

@@ -102,7 +102,7 @@ class Origins {
 
 void export_series(Origins& o) {
   const runtime::Backing& backing = o.rig.generation->upstreams[0];
-  upstream::export_shared(o.rig.registry, backing.shared, upstream::EndpointSet{}, *backing.options);
+  upstream::export_shared(o.rig.registry, backing.shared, upstream::EndpointSet{}, *backing.options, o.rig.sim.clock());
 }
 
 }  // namespace

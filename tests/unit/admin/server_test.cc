@@ -26,7 +26,9 @@ struct FakeSession final : http::ServerSession, http::Stream {
   FakeSession(net::TransportPtr t, http::ServerHost& h) : transport(std::move(t)), host(h) {}
 
   // A request comes, as sessions tell of it.
-  void get(std::string_view path) {
+  void get(std::string_view path) { ask(http::Method::get, path); }
+  void ask(http::Method method, std::string_view path) {
+    head.method = method;
     sink = &host.on_stream(*this, *this);
     head.target = path;
     sink->on_head(head, http::End::yes);
@@ -111,6 +113,12 @@ struct SlowBackend final : admin::Backend {
   void drain() override {}
   void deregister(Done done) override { waiting.push_back(std::move(done)); }
   void register_again(Done done) override { waiting.push_back(std::move(done)); }
+  void switch_endpoint(const admin::EndpointOrder& order, Done done) override {
+    orders.push_back((order.disable ? "disable " : "enable ") + std::string(order.upstream) + " " +
+                     std::string(order.endpoint));
+    waiting.push_back(std::move(done));
+  }
+  std::vector<std::string> orders;
   void pages_are_ready() {
     for (Done& done : std::exchange(waiting, {})) done({200, "text/plain", text});
   }
@@ -164,6 +172,28 @@ TEST_CASE("a page is given to the request that asked for it") {
   CHECK(two.answers == "200 ");
   site.backend.pages_are_ready();
   CHECK(one.answers == "200 ");
+}
+
+TEST_CASE("an order about an endpoint: names as sent, slashes and all; what is none is 404") {
+  Site site;
+  FakeSession& client = site.client();
+  const auto post = [&](const std::string& path) {
+    site.backend.orders.clear();
+    client.ask(http::Method::post, path);
+    return site.backend.orders.empty() ? std::string() : site.backend.orders[0];
+  };
+  CHECK(post("/upstreams/app/endpoints/10.0.0.1:80/disable") == "disable app 10.0.0.1:80");
+  CHECK(post("/upstreams/a/b/endpoints/unix:/run/app.sock/enable") == "enable a/b unix:/run/app.sock");
+  CHECK(post("/upstreams/app/endpoints/[::1]:80/disable") == "disable app [::1]:80");
+  for (const char* none :
+       {"/upstreams/app/endpoints/10.0.0.1:80/drain", "/upstreams/app/disable", "/upstreams//disable", "/upstreams/",
+        "/upstreams/app/endpoints/disable", "/upstreams/app/endpoints/10.0.0.1:80/disable/",
+        "/xupstreams/app/endpoints/10.0.0.1:80/disable"}) {
+    CAPTURE(none);
+    client.answers.clear();
+    CHECK(post(none).empty());
+    CHECK(client.answers == "404 ");
+  }
 }
 
 TEST_CASE("a long page is given in pieces, the next when the client has taken of the one before") {

@@ -441,3 +441,23 @@ TEST_CASE("cells are had while others walk all series over and over") {
   for (const metrics::Sample& sample : registry.collect(Name::requests_in_flight)) sum += sample.value;
   CHECK(sum == 1'000);
 }
+
+TEST_CASE("listed: several gauges whose labels are known only at the scrape, until their name is retired") {
+  Registry registry(1);
+  const auto list = [](std::string upstream, std::string state) {
+    return [upstream, state](std::vector<metrics::Sample>& to) {
+      for (const char* endpoint : {"a", "b"}) to.push_back({{upstream, endpoint, state, "none"}, 1, {}, 0});
+    };
+  };
+  registry.listed(Name::upstream_endpoint_state, {"one", "", "", ""}, list("one", "unchecked"));
+  registry.listed(Name::upstream_endpoint_state, {"two", "", "", ""}, list("two", "unchecked"));
+  registry.listed(Name::upstream_endpoint_state, {"one", "", "", ""}, list("one", "disabled"));  // in its place
+  const auto found = registry.collect(Name::upstream_endpoint_state);
+  REQUIRE(found.size() == 4);
+  CHECK(found[0].labels == std::vector<std::string>{"one", "a", "disabled", "none"});
+  CHECK(found[3].labels == std::vector<std::string>{"two", "b", "unchecked", "none"});
+  registry.remove("upstream", "one", "endpoint", {"a"});  // what the list says is its own matter
+  CHECK(registry.collect(Name::upstream_endpoint_state).size() == 4);
+  registry.retire("upstream", {"one"});
+  CHECK(registry.collect(Name::upstream_endpoint_state).size() == 2);
+}

@@ -116,5 +116,23 @@ TEST_CASE("threads that note at once lose nothing") {
   CHECK(+e.standing().failures == 200);
 }
 
+TEST_CASE("an operator's word is a bit of its own, which no other event touches") {
+  Standing s = note(Standing{}, outcome(Outcome::reset), at(1));
+  s = note(s, {.kind = Kind::disabled}, at(2));
+  CHECK(s.disabled());
+  CHECK(note(s, {.kind = Kind::disabled}, at(3)) == s);
+  for (const Kind kind : {Kind::connect_failed, Kind::connected, Kind::trial_claimed, Kind::trial_left, Kind::outcome,
+                          Kind::checked, Kind::ejected, Kind::freed, Kind::paused}) {
+    CHECK(note(s, {.kind = kind, .span = base::Millis{10}, .outcome = Outcome::answered}, at(4)).disabled());
+  }
+  const Standing ejected = note(s, {.kind = Kind::ejected, .span = base::Millis{30'000}}, at(5));
+  const Standing enabled = note(ejected, {.kind = Kind::enabled}, at(6));
+  CHECK_FALSE(enabled.disabled());
+  CHECK(enabled.ejected());  // what requests showed still holds
+  CHECK(+note(s, {.kind = Kind::enabled}, at(6)).failures == 0);
+  const Standing failing = note(Standing{}, outcome(Outcome::reset), at(1));
+  CHECK(note(failing, {.kind = Kind::enabled}, at(2)) == failing);
+}
+
 }  // namespace
 }  // namespace sluice::upstream
