@@ -154,6 +154,7 @@ void Acceptor::take(net::TransportPtr transport) {
   Client& client = worker_.clients().make(*this, std::move(transport));
   here_.push_back(client);
   ++count_;
+  worker_.held_connections().wake();
   worker_.clients().arrive(client);
 }
 

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/slab.h"
 #include "exchange/concurrency_limiter.h"
+#include "http/options.h"
 #include "http/stream.h"
 #include "net/proxy_protocol.h"
 #include "net/transport.h"
@@ -55,6 +56,15 @@ class Client final : public http::ServerHost,
   void drain(http::CloseCause cause);
   void give_up_handshake(http::CloseCause cause);
   void abort(const http::Failure& why, http::CloseCause cause);
+  // For HeldConnections. tell_held(): once.
+  bool tell_held() {
+    const bool news = !told_held_;
+    told_held_ = true;
+    return news;
+  }
+  const std::string& listener() const;
+  const http::DownstreamOptions& accepted_under() const;
+  const http::DownstreamOptions& in_force() const;
   // For GET /debug: as it is now.
   ConnectionLook look(base::Micros now);
   http::SessionLook look_at_session();
@@ -98,6 +108,7 @@ class Client final : public http::ServerHost,
   bool newcomer_ = false;
   bool begun_ : 1 = false;
   bool ended_ : 1 = false;
+  bool told_held_ : 1 = false;
   uint32_t heard_;  // of its acceptor's news
   Acceptor& acceptor_;  // may be gone before our memory is
   base::Slab<Client>& home_;

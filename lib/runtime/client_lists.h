@@ -58,6 +58,9 @@ class ClientLists {
   void enter(ListedClient& client, ClientStage stage, base::Micros now);
   void leave(ListedClient& client);  // in no list: nothing
   ListedClient* any();  // nullptr: there are none
+  // Of one stage, the one that is in it for longest first; nullptr: no more.
+  ListedClient* front(ClientStage stage) { return of(stage).front(); }
+  ListedClient* next(ListedClient& client) { return of(client.stage()).next(client); }
   ListedClient* first_waiting() { return of(ClientStage::waiting).front(); }
   uint32_t waiting() const { return waiting_; }
   uint32_t placed() const { return placed_; }  // all but those that wait

@@ -56,6 +56,17 @@ class Clients {
   // end. One worker is enough: it asks the others. Again: harmless.
   void shed();
   uint32_t placed() const { return lists_.placed(); }
+  uint32_t open() const { return lists_.placed() + lists_.waiting(); }
+  // Those that have no request and are in their stage since before `before`; at most `most` of a stage, oldest first.
+  template <class Show>
+  void each_oldest(unsigned most, base::Micros before, Show show) {
+    for (const ClientStage stage :
+         {ClientStage::early, ClientStage::leaving, ClientStage::idle, ClientStage::waiting}) {
+      ListedClient* one = lists_.front(stage);
+      for (unsigned n = 0; one != nullptr && n < most && one->in_stage_since() < before; ++n, one = lists_.next(*one))
+        show(static_cast<Client&>(*one));
+    }
+  }
   // A part of GET /debug/...: at most Question::limit rows, of at most Looked::clients_max clients.
   Looked look(const Question& question);
 

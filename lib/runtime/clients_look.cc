@@ -104,6 +104,12 @@ http::SessionLook Client::look_at_session() {
   return {"", "tls_handshake", since};
 }
 
+const std::string& Client::listener() const { return listening_->options.name; }
+
+const http::DownstreamOptions& Client::accepted_under() const { return listening_->options.downstream; }
+
+const http::DownstreamOptions& Client::in_force() const { return acceptor_.in_force(); }
+
 void Client::show_sinks(http::SinkVisitor& to) {
   if (auto* const at_work = session()) at_work->show_sinks(to);
 }

@@ -61,6 +61,7 @@ Worker::Worker(const Setup& setup)
            held_watch_,
            overload_},
       clients_(setup.loop, setup.index, setup.shared.places, setup.peers, meter_),
+      held_connections_(setup.loop, setup.shared.registry, setup.index, clients_, *this),
       settle_timer_(this, net::timer_call<&Worker::settle_some>),
       sweep_timer_(this, net::timer_call<&Worker::sweep>),
       trim_timer_(this, net::timer_call<&Worker::trim>) {

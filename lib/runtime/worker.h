@@ -20,6 +20,7 @@
 #include "runtime/crew.h"
 #include "runtime/epochs.h"
 #include "runtime/generation.h"
+#include "runtime/held_connections.h"
 #include "upstream/cluster_impl.h"
 
 namespace sluice::runtime {
@@ -41,7 +42,10 @@ struct WorkerStatus {
   Arrivals::Counts arrivals;
 };
 
-class Worker final : private exchange::Site::Owner, private upstream::PeerWorkers, private net::TurnWatch {
+class Worker final : private exchange::Site::Owner,
+                     private upstream::PeerWorkers,
+                     private net::TurnWatch,
+                     private HeldConnections::User {
  public:
   struct Setup {
     uint32_t index = 0;
@@ -90,6 +94,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   uint32_t index() const { return index_; }
   WorkerMeter& meter() { return meter_; }
   Clients& clients() { return clients_; }
+  HeldConnections& held_connections() { return held_connections_; }
   Arrivals& arrivals() { return arrivals_; }
   const exchange::Answers& answers() const { return answers_; }
   uint16_t share() { return static_cast<uint16_t>(800 + random_.next() % 401); }  // permille: 1 +-20 %
@@ -153,6 +158,9 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
                         std::shared_ptr<upstream::ClassPlace> place) override;
   void endpoint_down(const upstream::SharedUpstream& upstream, uint64_t endpoint_id) override;
   upstream::ClusterImpl* find(const upstream::SharedUpstream* upstream);
+  // HeldConnections::User
+  size_t live_clusters() const override { return live_.size(); }
+  upstream::ClusterImpl* live_cluster(size_t index) override { return find(live_[index]); }
 
   uint32_t index_;
   uint32_t count_;
@@ -169,6 +177,7 @@ class Worker final : private exchange::Site::Owner, private upstream::PeerWorker
   exchange::Env env_;
   base::Slab<exchange::Exchange> exchanges_;
   Clients clients_;
+  HeldConnections held_connections_;
   GenerationPtr generation_;
   Epoch epoch_ = 0;
   Epoch former_epoch_ = 0;

@@ -139,6 +139,9 @@ class ClusterImpl final : public Cluster,
 
   bool warm();  // every endpoint that is not down has this worker's share of min_idle
   ClusterStatus status();
+  void each_held(base::Millis slack, const HeldFound& found) {
+    for (const auto& endpoint : endpoints_) endpoint->each_held(slack, found);
+  }
   const SharedUpstream& shared() const { return *shared_; }
 
   // Cluster

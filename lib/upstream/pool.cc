@@ -129,6 +129,7 @@ void Connection::start(const net::Peer* client, bool only_http1) {
   trial_ = claimed ? SharedEndpoint::Trial::yes : shared.claim_trial(host.loop().now(), patience);
   if (phase_ == PoolPhase::ended) shared.begin_connect();
   set_phase(PoolPhase::connecting);
+  connecting_since_ = endpoint_.now();
   move_to(endpoint_.connecting_);
   dial_ = host.connector().dial(DialTarget{.endpoint = shared,
                                            .sessions = &endpoint_.tls_sessions_,
@@ -436,6 +437,29 @@ std::uint32_t Endpoint::close_spare(base::List<Connection, PoolTag>& among, http
   return closed;
 }
 
+// Each connection in use has a request at least, whose Lease counts; both change in one turn.
+void Endpoint::each_held(base::Millis slack, const HeldFound& found) {
+  const base::Micros before = now() - slack;
+  const PoolOptions& options = host_.pool_options();
+  const auto look = [&](Connection& c, std::string_view phase, base::Micros since, base::Millis limit) {
+    if (since + limit < before) found({shared_->name(), phase, since, !std::exchange(c.told_held_, true)});
+  };
+  for (Connection* c = connecting_.front(); c != nullptr; c = connecting_.next(*c))
+    look(*c, "connecting", c->connecting_since_, options.connect_timeout);
+  for (auto* list : {&available_, &busy_}) {
+    for (Connection* c = list->front(); c != nullptr; c = list->next(*c)) {
+      if (c->spare()) look(*c, "idle", c->idle_since(), options.idle_timeout);
+    }
+  }
+  if (requests_ >= count(PoolPhase::active) + count(PoolPhase::tunnel)) {
+    unowned_since_ = base::Micros{-1};
+  } else if (unowned_since_.count < 0) {
+    unowned_since_ = now();
+  } else if (unowned_since_ <= before) {
+    found({shared_->name(), "unowned", unowned_since_, !std::exchange(told_unowned_, true)});
+  }
+}
+
 void Endpoint::close_all(http::CloseCause cause) {
   for (auto* list : {&available_, &busy_}) {
     for (Connection *c = list->front(), *next = nullptr; c != nullptr; c = next) {
@@ -535,6 +559,7 @@ void Endpoint::leave_trial() {
 }
 
 void Endpoint::end_request(const Report& report) {
+  --requests_;
   shared_->end_request();
   host_.on_lease(-1);
   host_.on_outcome(*this, report);

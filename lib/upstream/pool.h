@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
+#include <string_view>
 #include <utility>
 
 #include "base/list.h"
@@ -42,6 +44,15 @@ struct Report {
 
 enum class PoolPhase : std::uint8_t { asking, connecting, idle, active, tunnel, ended };
 inline constexpr unsigned phases = static_cast<unsigned>(PoolPhase::ended) + 1;
+
+// A connection, or those of an endpoint, in a state that its limits should have ended.
+struct HeldConnection {
+  std::string_view endpoint;
+  std::string_view phase;  // connecting, idle; unowned: in use, and no request holds it
+  base::Micros since;
+  bool news;  // for the first time
+};
+using HeldFound = std::function<void(const HeldConnection&)>;
 
 // What endpoints and connections need from the cluster they belong to. None of the on_* calls leads to
 // an upcall: they queue work.
@@ -143,6 +154,8 @@ class Connection final : public base::ListHook<class PoolTag>,
   std::uint16_t life_permille_ = 1'000;  // of max_lifetime: jitter
   PoolPhase phase_ = PoolPhase::ended;  // until start()
   SharedEndpoint::Trial trial_ = SharedEndpoint::Trial::no;
+  base::Micros connecting_since_{};
+  bool told_held_ = false;
   bool closing_ = false;  // takes no new stream
   bool only_http1_ = false;
   bool warming_ = false;  // made for min_idle, and not used yet
@@ -220,13 +233,18 @@ class Endpoint {
       }
     }
   }
+  // What has stood for `slack` longer than its limits; `found` calls nothing of this endpoint.
+  void each_held(base::Millis slack, const HeldFound& found);
   // All that is open takes no new stream: idle now, active when done.
   void close_all(http::CloseCause cause);
 
   // Of Lease.
   void hold() { ++leases_; }
   void let_go();
-  void begin_request() { host_.on_lease(1); }  // reserved before
+  void begin_request() {  // reserved before
+    ++requests_;
+    host_.on_lease(1);
+  }
   // A place among the requests in flight at in_flight_limit() at most, before a stream is opened; false: there is none.
   bool reserve();
   void unreserve() { shared_->end_request(); }  // it was not needed after all
@@ -275,6 +293,9 @@ class Endpoint {
   WarmPause warm_pause_;
   IdleLimit idle_limit_;
   std::uint32_t passed_places_ = 0;
+  std::uint32_t requests_ = 0;  // begun and not ended, tunnels among them
+  base::Micros unowned_since_{-1};  // more connections are in use than requests hold; negative: not so
+  bool told_unowned_ = false;
   bool trial_claimed_ = false;
 };
 

@@ -484,6 +484,54 @@ TEST_CASE("what runs out here is not held against the endpoint; another one may 
   }
 }
 
+TEST_CASE("held: a connect beyond its time, and connections in use that no request holds; each is news once") {
+  World w;
+  w.options->pool.connect_timeout = base::Millis{5'000};
+  w.some_endpoints(1);
+  w.start();
+  std::vector<std::string> told;
+  int found = 0;
+  const auto look = [&] {
+    found = 0;
+    w.clusters[0]->each_held(base::Millis{10'000}, [&](const HeldConnection& held) {
+      ++found;
+      if (held.news)
+        told.push_back(std::string(held.phase) + " " + std::to_string((w.sim.now() - held.since).count / 1'000'000));
+    });
+  };
+  Request& served = w.ask();
+  w.sim.settle();
+  REQUIRE(served.served());
+  Request& idle = w.ask();
+  w.sim.settle();
+  idle.finish();
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::hang; };
+  w.ask();  // by what is idle
+  w.ask();  // by a connect that never ends: its own clock was lost
+  w.sim.run_for(base::Millis{14'000});
+  look();
+  CHECK(found == 0);
+  w.sim.run_for(base::Millis{2'000});
+  look();
+  CHECK(told == std::vector<std::string>{"connecting 16"});
+  look();
+  CHECK(found == 1);
+  CHECK(told.size() == 1);
+  served.grant.lease = {};  // lost: its stream stays open
+  look();
+  CHECK(found == 1);  // it may be that the moment was between the two
+  w.sim.run_for(base::Millis{10'000});
+  look();
+  CHECK(found == 2);
+  REQUIRE(told.size() == 2);
+  CHECK(told[1] == "unowned 10");
+  served.session().finish_stream();
+  w.sim.run_for(base::Millis{1'000});
+  look();
+  CHECK(found == 1);
+  served.grant.stream = nullptr;
+}
+
 TEST_CASE("min_idle: connected before warm, kept up") {
   World w;
   w.options->pool.min_idle = 3;
