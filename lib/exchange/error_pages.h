@@ -15,7 +15,7 @@
 namespace sluice::exchange {
 
 inline constexpr std::size_t error_page_bytes_max = 64 * 1024;  // one chunk, so that an answer refers to it as a whole
-inline constexpr std::size_t error_page_files_max = 32;  // in one configuration; each worker keeps those it answered with
+inline constexpr std::size_t error_page_files_max = 32;  // in one configuration
 
 struct ErrorPage {
   std::string body;

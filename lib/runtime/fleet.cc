@@ -12,7 +12,8 @@ using metrics::Name;
 
 // A replica of two families has an address of each.
 std::uint32_t count(const std::vector<dns::Endpoint>& found) {
-  const auto v4 = std::ranges::count_if(found, [](const dns::Endpoint& e) { return e.address.family() == net::Address::Family::ipv4; });
+  const auto v4 = std::ranges::count_if(
+      found, [](const dns::Endpoint& e) { return e.address.family() == net::Address::Family::ipv4; });
   const auto all = static_cast<std::ptrdiff_t>(found.size());
   return static_cast<std::uint32_t>(std::max(v4, all - v4));
 }

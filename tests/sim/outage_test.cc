@@ -180,26 +180,27 @@ TEST_CASE("gateway_error: 502, 503 and 504 of an upstream are asked again, other
   }
 }
 
-TEST_CASE("of three endpoints two fail: three tries always find the third, in whatever way the two fail and are picked") {
+TEST_CASE(
+    "of three endpoints two fail: three tries always find the third, in whatever way the two fail and are picked") {
   struct Case {
     const char* what;
     const char* keys;
     support::SimNetwork::OnPeer peer;
   };
   const auto answers = [](const char* answer) { return sim::answering(answer); };
-  const Case cases[] = {
-      {"reset when asked", "", reset_when_asked},
-      {"reset at once", "", reset_at_once},
-      {"502", "on = [\"gateway_error\"]", answers("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")},
-      {"503, and no connection is kept", "on = [\"503\"]",
-       answers("HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")},
-      {"silence", "per_try_timeout = \"50ms\"", [](support::ScriptedPeer&) {}}};
+  const Case cases[] = {{"reset when asked", "", reset_when_asked},
+                        {"reset at once", "", reset_at_once},
+                        {"502", "on = [\"gateway_error\"]", answers("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n")},
+                        {"503, and no connection is kept", "on = [\"503\"]",
+                         answers("HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")},
+                        {"silence", "per_try_timeout = \"50ms\"", [](support::ScriptedPeer&) {}}};
   for (const Case& way : cases) {
     for (const char* balance : {"p2c", "p2c_ewma", "round_robin", "least_requests", "ring_hash"}) {
       CAPTURE(way.what);
       CAPTURE(balance);
       // Nothing is ejected or paused, and no budget runs out: the list alone finds the third.
-      std::string text = three("attempts = 3\nbudget = 1.0\n" + std::string(way.keys) + "\n[upstream.outlier]\nenabled = false");
+      std::string text =
+          three("attempts = 3\nbudget = 1.0\n" + std::string(way.keys) + "\n[upstream.outlier]\nenabled = false");
       text.insert(text.find("[upstream.retry]"), "balance = \"" + std::string(balance) + "\"\n");
       Rig rig(text);
       rig.network.serve(endpoints[0], way.peer);

@@ -1,6 +1,6 @@
 // error_pages: keys, files, the limits of both, and where the problems are shown.
-#include "config/dump.h"
 #include "exchange/error_pages.h"
+#include "config/dump.h"
 #include "helpers.h"
 
 namespace sluice::config {

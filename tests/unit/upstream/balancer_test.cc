@@ -221,8 +221,8 @@ TEST_CASE("what is down, set aside or avoided is passed over while there is anot
 }
 
 TEST_CASE("what has failed is passed over, however many; when all have, the one that failed longest ago is next") {
-  for (const Balance kind : {Balance::p2c, Balance::p2c_ewma, Balance::round_robin, Balance::least_requests,
-                             Balance::ring_hash}) {
+  for (const Balance kind :
+       {Balance::p2c, Balance::p2c_ewma, Balance::round_robin, Balance::least_requests, Balance::ring_hash}) {
     CAPTURE(static_cast<int>(kind));
     Field f({1, 100, 1, 100}, kind);
     for (int i = 0; i < 50; ++i) {
