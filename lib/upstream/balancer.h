@@ -42,6 +42,10 @@ class Balancer {
   bool in_use(std::uint32_t i, const Pick& how);
   // May pick() choose it while it has nothing against better ones?
   bool takes(std::uint32_t i, const Pick& how) { return good(i, how) && in_use(i, how); }
+  // Is it healthy and not set aside?
+  bool usable(std::uint32_t i, const Pick& how) const {
+    return i != none && healthy(i, how) && !at(i).shunned(how.now, how.panic);
+  }
   // Is another endpoint than i usable, not set aside and not to be avoided?
   bool another_usable(std::uint32_t i, const Pick& how) const;
   Random& random() { return random_; }

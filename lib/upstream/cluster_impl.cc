@@ -48,6 +48,7 @@ struct ClusterImpl::Order {
   http::Sink& sink;
   base::Micros since;
   Connection* from = nullptr;
+  bool no_port = false;  // a place was free, but for want of a port
 };
 
 class ClusterImpl::Free final : public Offer {
@@ -145,6 +146,9 @@ bool ClusterImpl::acquire(const Want& want, Waiter& waiter, http::Sink& sink, Gr
       queue_.join_undialled(waiter, want, sink, budget, want.fresh || late ? ~0u : options_->pool.max_waiting);
       loop_.run_later(*this);
       return false;
+    case Placed::no_port:
+      queue_.refuse(waiter, {http::Kind::no_local_port, http::Where::proxy, http::Detail::none, false}, nullptr);
+      return false;
     case Placed::nowhere:
       queue_.refuse(waiter, refusal(http::Kind::no_endpoint, http::Where::proxy), nullptr);
       return false;
@@ -195,7 +199,27 @@ ClusterImpl::Placed ClusterImpl::place(Order& order, Grant& grant) {
       has_place(e) && wants_fresh(order.want, e) && !WaitQueue::made_room(order.waiter)) {
     if (e.close_idle(http::CloseCause::given_up, 1) != 0) WaitQueue::note_room_made(order.waiter);
   }
-  return Placed::full;
+  return order.no_port && !anything_up(nullptr) ? Placed::no_port : Placed::full;
+}
+
+// Is there a connection, of whatever worker, that may carry a request when it is free? `failed`: one of its slots is
+// that of a connect that has just failed.
+bool ClusterImpl::anything_up(const Endpoint* failed) const {
+  const Balancer::Pick pick{loop_.now(), shared_->panic()};
+  return std::ranges::any_of(endpoints_, [&](const auto& e) {
+    return balancer_.usable(e->index(), pick) && e->shared().established() > (e.get() == failed ? 1u : 0u);
+  });
+}
+
+bool ClusterImpl::lacks_ports() {
+  return std::ranges::any_of(endpoints_, [&](const auto& e) {
+    return e->shared().lacks_ports() && e->shared().connections() < options_->pool.max_connections;
+  });
+}
+
+void ClusterImpl::no_port(Endpoint& endpoint) {
+  endpoint.shared().no_port(loop_.now());
+  if (!port_timer_.armed()) port_timer_.arm(loop_, SharedEndpoint::port_pause);
 }
 
 ClusterImpl::Placed ClusterImpl::place_at(std::uint32_t index, Order& order, Grant& grant) {
@@ -216,6 +240,11 @@ ClusterImpl::Placed ClusterImpl::place_admitted(Endpoint& endpoint, Order& order
   }
   if (!has_place(endpoint)) return Placed::full;
   if (order.from = ask_for_spare(endpoint, order.want, order.waiter); order.from != nullptr) return Placed::dialling;
+  if (endpoint.out_of_ports() && endpoint.shared().connections() < options_->pool.max_connections) {
+    order.no_port = true;
+    if (!port_timer_.armed()) port_timer_.arm(loop_, SharedEndpoint::port_pause);
+    return Placed::full;
+  }
   if (!endpoint.shared().open_slot(options_->pool.max_connections)) return Placed::full;
   order.from = &endpoint.dial(&order.waiter, order.want.client, needs_http1(order.want, endpoint));
   return Placed::dialling;
@@ -281,8 +310,14 @@ void ClusterImpl::on_dial_failed(Connection& connection, const DialFailure& why)
     if (endpoint.shared().connect_failed(loop_.now(), connection.trial())) close_idle_everywhere(endpoint);
     judge(endpoint, "connect", connection.trial() == SharedEndpoint::Trial::yes);
   }
+  const bool out_of_ports = why.kind == http::Kind::no_local_port;
+  if (out_of_ports) no_port(endpoint);
   if (Waiter* const waiter = connection.dialled_for(); waiter != nullptr) {
     connection.set_dialled_for(nullptr);
+    if (out_of_ports && anything_up(&endpoint)) {  // one of these may serve it
+      queue_.set_undialled(*waiter);
+      return loop_.run_later(*this);
+    }
     http::Failure failure = refusal(why.kind, http::Where::upstream);
     if (why.fault == DialFailure::Fault::ours) {
       // Ports are counted for each destination; of anything else another place has no more than this one.
@@ -420,7 +455,7 @@ void ClusterImpl::serve(Connection& connection) {
     const auto since = waiter != nullptr ? std::optional(queue_.claims_since(*waiter)) : std::nullopt;
     // A new connection serves here first: it was made for somebody.
     const bool may_go = connection.phase() == PoolPhase::idle && (connection.used() || waiter == nullptr) &&
-                        endpoint.shared().connections() >= options_->pool.max_connections;
+                        (endpoint.shared().connections() >= options_->pool.max_connections || endpoint.out_of_ports());
     if (const auto worker = may_go ? another_waiting(since) : std::nullopt; worker.has_value()) {
       return give(connection, *worker);
     }
@@ -470,6 +505,9 @@ WaitQueue::Turn ClusterImpl::on_turn(Waiter& waiter) {
       return WaitQueue::Turn::upcalled;
     case Placed::dialling: queue_.set_dialled(waiter, *order.from); return WaitQueue::Turn::settled;
     case Placed::full: return WaitQueue::Turn::full;
+    case Placed::no_port:
+      queue_.refuse(waiter, {http::Kind::no_local_port, http::Where::proxy, http::Detail::none, false}, nullptr);
+      return WaitQueue::Turn::settled;
     case Placed::nowhere:
       queue_.refuse(waiter, refusal(http::Kind::no_endpoint, http::Where::proxy), nullptr);
       return WaitQueue::Turn::settled;

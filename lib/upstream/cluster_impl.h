@@ -154,7 +154,7 @@ class ClusterImpl final : public Cluster,
   std::uint32_t retry_after() override;
 
  private:
-  enum class Placed : std::uint8_t { stream, dialling, full, nowhere };
+  enum class Placed : std::uint8_t { stream, dialling, full, no_port, nowhere };
   // Does a request that has just failed at an endpoint take a connect there?
   enum class Avoided : std::uint8_t { refused, taken };
   struct Order;  // one request that looks for a place
@@ -190,6 +190,7 @@ class ClusterImpl final : public Cluster,
   WaitQueue::Turn on_turn(Waiter& waiter) override;
   void on_dial_orphaned(Connection& dial) override;
   bool over_share(const Want& want) override;
+  bool lacks_ports() override;
   // ClassQueue::User
   void on_class_work() override;
   void pass_place(std::uint32_t worker, std::shared_ptr<ClassPlace> place) override;
@@ -200,6 +201,9 @@ class ClusterImpl final : public Cluster,
   bool by_key() const { return set_ != nullptr && set_->balance == Balance::ring_hash; }
   void count_busy(std::int32_t change);
   bool wants_fresh(const Want& want, const Endpoint& endpoint) const;
+  bool anything_up(const Endpoint* failed) const;
+  void no_port(Endpoint& endpoint);
+  void on_port_timer() { loop_.run_later(*this); }
   bool avoids(const Want& want, const Endpoint& endpoint) const;
   bool needs_http1(const Want& want, const Endpoint& endpoint) const;
   Placed place(Order& order, Grant& grant);
@@ -278,6 +282,7 @@ class ClusterImpl final : public Cluster,
   std::uint32_t share_ = 0;  // requests that one client may have in flight
   net::Timer ask_timer_;
   net::Timer class_timer_;
+  net::Timer port_timer_;  // connects may find ports again
   net::Timer warm_timer_;
   net::Timer load_timer_;
   EndpointSetPtr set_;

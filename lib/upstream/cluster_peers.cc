@@ -56,7 +56,7 @@ void ClusterImpl::give_up_idle(std::uint32_t wanted, std::uint32_t worker) {
   if (loop_.now() >= way_after_) loop_.run_later(*this);  // make_way()
   for (const auto& e : endpoints_) {
     if (wanted == 0) return;
-    if (e->shared().connections() < options_->pool.max_connections) continue;
+    if (e->shared().connections() < options_->pool.max_connections && !e->out_of_ports()) continue;
     for (std::uint32_t spare = (e->count(PoolPhase::idle) + 1) / 2; wanted > 0 && spare > 0; --wanted, --spare) {
       Connection* const connection = e->least_used();
       if (connection == nullptr) break;
@@ -113,7 +113,9 @@ void ClusterImpl::on_spare(SharedEndpoint& endpoint) {
 void ClusterImpl::on_not_spared(Connection& connection) {
   Waiter* const waiter = connection.dialled_for();
   if (waiter == nullptr) return connection.stop_asking();  // nobody waits for it any more
-  if (connection.endpoint().shared().open_slot(options_->pool.max_connections)) return connection.start(nullptr, false);
+  Endpoint& endpoint = connection.endpoint();
+  if (!endpoint.out_of_ports() && endpoint.shared().open_slot(options_->pool.max_connections))
+    return connection.start(nullptr, false);
   connection.set_dialled_for(nullptr);
   queue_.set_undialled(*waiter);
   connection.stop_asking();

@@ -49,6 +49,7 @@ ClusterImpl::ClusterImpl(const ClusterSetup& setup)
       way_timer_(this, net::timer_call<&ClusterImpl::on_way_timer>),
       ask_timer_(this, net::timer_call<&ClusterImpl::on_ask_timer>),
       class_timer_(this, net::timer_call<&ClusterImpl::on_class_timer>),
+      port_timer_(this, net::timer_call<&ClusterImpl::on_port_timer>),
       warm_timer_(this, net::timer_call<&ClusterImpl::keep_warm>),
       load_timer_(this, net::timer_call<&ClusterImpl::on_load_timer>) {
   CHECK(worker_ < shared_->workers());

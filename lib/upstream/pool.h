@@ -258,6 +258,7 @@ class Endpoint {
   void leave_trial();  // nobody took it
   void head_came(Outcome outcome, base::Micros since) { host_.on_head(*this, now() - since, outcome); }
   base::Micros now() const;
+  bool out_of_ports() const { return shared_->out_of_ports(now(), !connecting_.empty()); }
 
   // A connect to it failed, through its own doing. Until it answers a request it is known to fail: who takes it all the
   // same pays for a further try.

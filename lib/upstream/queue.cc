@@ -84,7 +84,7 @@ void WaitQueue::shed() {
   for (std::uint64_t n = excess * undialled_ / waiting; n > 0; --n) {
     Waiter* const one = oldest_from_below(http::Lane::high);
     if (one == nullptr) return;
-    refuse(*one, {http::Kind::pool_timeout, http::Where::proxy, http::Detail::none, true}, nullptr);
+    refuse(*one, no_place(), nullptr);
     metrics_.shed.add();
   }
 }

@@ -54,6 +54,7 @@ class WaitQueue {
     virtual void on_queue_work() = 0;  // at the loop: deliver_refusals(), and look who waits now
     virtual Turn on_turn(Waiter& waiter) = 0;  // of place_all(): find it a connection, or room for one
     virtual bool over_share(const Want& want) = 0;  // its client has all that one may have while others wait
+    virtual bool lacks_ports() = 0;  // there is room for connections, but no local port for one
     virtual void on_dial_orphaned(Connection& dial) = 0;  // the waiter it was made for is served, refused or gone
 
    protected:
@@ -103,6 +104,12 @@ class WaitQueue {
   // An idle connection was closed so that a fresh one for it fits below the cap: once is enough.
   static bool made_room(const Waiter& waiter) { return waiter.made_room_; }
   static void note_room_made(Waiter& waiter) { waiter.made_room_ = true; }
+  // Why it got none in time. Not `untouched` where ports are lacking: another try would wait for the same.
+  http::Failure no_place() {
+    const bool ports = user_.lacks_ports();
+    return {ports ? http::Kind::no_local_port : http::Kind::pool_timeout, http::Where::proxy, http::Detail::none,
+            !ports};
+  }
 
   bool empty() const;  // but for those that are parked
   bool anyone_parked() const { return parked_ != 0; }

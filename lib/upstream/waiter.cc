@@ -18,7 +18,7 @@ void Waiter::unlink() {
 void Waiter::on_timer() {
   CHECK(queue_ != nullptr);
   queue_->note_lost(*this);
-  queue_->refuse(*this, {http::Kind::pool_timeout, http::Where::proxy, http::Detail::none, true}, nullptr);
+  queue_->refuse(*this, queue_->no_place(), nullptr);
 }
 
 bool Waiter::past(base::Micros now) const {

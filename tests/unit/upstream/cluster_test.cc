@@ -480,6 +480,7 @@ TEST_CASE("what runs out here is not held against the endpoint; another one may 
       CHECK(r.refused.where == http::Where::proxy);
       CHECK(r.refused.untouched == (kind == Kind::no_local_port && endpoints == 2));
       for (std::uint32_t i = 0; i < endpoints; ++i) CHECK_FALSE(w.endpoint(i).aside(w.sim.now()));
+      w.sim.run_for(SharedEndpoint::port_pause);
     }
   }
 }
@@ -530,6 +531,120 @@ TEST_CASE("held: a connect beyond its time, and connections in use that no reque
   look();
   CHECK(found == 1);
   served.grant.stream = nullptr;
+}
+
+TEST_CASE("no port for another connection: requests wait for those that are there, and one connect looks for a port") {
+  World w;
+  w.options->pool.acquire_timeout = base::Millis{1'000};
+  w.some_endpoints(1);
+  w.start();
+  Request& first = w.ask();
+  w.sim.settle();
+  REQUIRE(first.served());
+  w.connectors[0]->refusal = {Kind::no_local_port, DialFailure::Fault::ours};
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::refuse; };
+  std::vector<Request*> waiting;
+  for (int i = 0; i < 20; ++i) waiting.push_back(&w.ask());
+  w.sim.settle();
+  const std::uint32_t burst = w.dials();
+  CHECK(burst <= 21);
+  w.sim.run_for(base::Millis{450});
+  CHECK(w.dials() >= burst + 3);
+  CHECK(w.dials() <= burst + 5);
+  for (const Request* r : waiting) CHECK(r->upcalls == 0);
+  first.finish();
+  for (int i = 0; i < 10; ++i) {  // one after the other, over the one connection
+    w.sim.settle();
+    REQUIRE(waiting[i]->served());
+    waiting[i]->finish();
+  }
+  w.sim.settle();
+  REQUIRE(waiting[10]->served());
+  w.sim.run_for(base::Millis{600});  // their time is over
+  for (int i = 11; i < 20; ++i) {
+    CHECK(waiting[i]->refused.kind == Kind::no_local_port);
+    CHECK_FALSE(waiting[i]->refused.untouched);
+  }
+  CHECK(w.endpoint(0).standing().why() == Away::no);
+  // A port comes free: the next look finds it, and then all are made that are wanted.
+  std::vector<Request*> later;
+  for (int i = 0; i < 5; ++i) later.push_back(&w.ask());
+  w.sim.settle();
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::accept; };
+  w.sim.run_for(base::Millis{210});
+  for (Request* r : later) {
+    REQUIRE(r->served());
+    r->finish();
+  }
+  waiting[10]->finish();
+}
+
+TEST_CASE("no port and no connection that could serve: refused at once, and not dialled for while it is so") {
+  World w;
+  w.some_endpoints(1);
+  w.start();
+  w.connectors[0]->refusal = {Kind::no_local_port, DialFailure::Fault::ours};
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::refuse; };
+  for (int i = 0; i < 10; ++i) {
+    Request& r = w.ask();
+    w.sim.settle();
+    CHECK(r.refused.kind == Kind::no_local_port);
+  }
+  CHECK(w.dials() == 1);
+  w.connectors[0]->answer = [](const SharedEndpoint&) { return Answer::accept; };
+  w.sim.run_for(SharedEndpoint::port_pause);
+  Request& r = w.ask();
+  w.sim.settle();
+  REQUIRE(r.served());
+  r.finish();
+}
+
+TEST_CASE("no port towards one of two endpoints: the other one serves all") {
+  World w;
+  w.some_endpoints(2);
+  w.start();
+  w.connectors[0]->refusal = {Kind::no_local_port, DialFailure::Fault::ours};
+  const SharedEndpoint* const lacking = &w.endpoint(0);
+  w.connectors[0]->answer = [lacking](const SharedEndpoint& e) {
+    return &e == lacking ? Answer::refuse : Answer::accept;
+  };
+  Request& other = w.ask();  // so that there is a connection, if not to the one that lacks ports
+  w.sim.settle();
+  std::vector<Request*> all;
+  for (int i = 0; i < 20; ++i) {
+    all.push_back(&w.ask());
+    w.sim.settle();
+  }
+  for (Request* r : all) {
+    if (!r->served()) {
+      CHECK(r->refused.untouched);  // the very first one at most: it goes on elsewhere
+      continue;
+    }
+    CHECK(r->endpoint() == w.endpoint(1).name());
+    r->finish();
+  }
+  if (other.served()) other.finish();
+}
+
+TEST_CASE("no port: what is idle in another worker comes over") {
+  World w(2);
+  w.some_endpoints(1);
+  w.start();
+  for (auto* connector : w.connectors) connector->travels = true;
+  Request& here = w.ask(1);
+  w.sim.settle();
+  REQUIRE(here.served());
+  for (auto* connector : w.connectors) {
+    connector->refusal = {Kind::no_local_port, DialFailure::Fault::ours};
+    connector->answer = [](const SharedEndpoint&) { return Answer::refuse; };
+  }
+  Request& there = w.ask(0);
+  w.sim.run_for(base::Millis{50});
+  CHECK(there.upcalls == 0);
+  here.finish();
+  w.sim.run_for(base::Millis{200});
+  REQUIRE(there.served());
+  there.finish();
 }
 
 TEST_CASE("min_idle: connected before warm, kept up") {

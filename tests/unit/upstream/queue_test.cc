@@ -37,6 +37,7 @@ struct Room : WaitQueue::User {
     queue.refuse(waiter, {http::Kind::no_endpoint, http::Where::proxy, http::Detail::none, true}, nullptr);
     return WaitQueue::Turn::settled;
   }
+  bool lacks_ports() override { return false; }
   bool over_share(const Want& want) override { return std::ranges::find(over, want.client_mark) != over.end(); }
   void on_dial_orphaned(Connection&) override { FAIL("nobody was dialled for"); }
 
