@@ -37,8 +37,10 @@ Control::Control(const Setup& setup, std::shared_ptr<const config::Snapshot> fir
       registration_(env_, readiness_),
       leaving_(env_, registration_, first->drain),
       reloads_(env_, setup.reloads, *this),
+      port_watch_(env_, setup.read_ports, generation_),
       observer_(env_, {generation_, discovery_, leaving_, reloads_}),
-      pages_(env_, {generation_, discovery_, readiness_, registration_, leaving_, reloads_, observer_}) {
+      pages_(env_,
+             {generation_, discovery_, readiness_, registration_, leaving_, reloads_, observer_, port_watch_}) {
   env_.loop.watch_turns(&cells_);
   discovery_.follow(*first);
 }
@@ -56,6 +58,7 @@ void Control::publish(GenerationPtr first) {
   series_.publish_first(*first);
   put_in_force(std::move(first), epoch);
   observer_.begin();
+  port_watch_.begin();
 }
 
 void Control::publish(GenerationPtr next, std::function<void()> done) {

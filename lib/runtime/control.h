@@ -18,6 +18,7 @@
 #include "runtime/leaving.h"
 #include "runtime/observer.h"
 #include "runtime/pages.h"
+#include "runtime/port_watch.h"
 #include "runtime/readiness.h"
 #include "runtime/registration.h"
 #include "runtime/reloads.h"
@@ -39,6 +40,7 @@ class Control final : private Discovery::User, private Reloads::User {
     std::function<uint32_t(uint32_t)>
         fit_connections;  // how many of the max_connections wanted there are descriptors for
     Reloads::Setup reloads;
+    PortWatch::Read read_ports = {};  // empty: nobody looks
   };
   // All that `setup` refers to outlives it. Nothing is in force until publish().
   Control(const Setup& setup, std::shared_ptr<const config::Snapshot> first);
@@ -93,6 +95,7 @@ class Control final : private Discovery::User, private Reloads::User {
   Registration registration_;
   Leaving leaving_;
   Reloads reloads_;
+  PortWatch port_watch_;
   Observer observer_;
   Pages pages_;
 };

@@ -139,6 +139,7 @@ StatusFacts Pages::status_facts(std::vector<WorkerStatus> workers) {
   facts.now = env_.loop.now();
   facts.file_in_force = rooms_.reloads.file_in_force();
   facts.names = rooms_.discovery.status();
+  facts.ports = rooms_.ports.rows();
   facts.advice = advice_json(rooms_.observer.given(), facts.now);
   facts.wall = env_.loop.wall();
   facts.phase = rooms_.leaving.phase();

@@ -8,6 +8,7 @@
 #include "runtime/leaving.h"
 #include "runtime/looks.h"
 #include "runtime/observer.h"
+#include "runtime/port_watch.h"
 #include "runtime/readiness.h"
 #include "runtime/registration.h"
 #include "runtime/reloads.h"
@@ -25,6 +26,7 @@ class Pages final : public admin::Backend {
     Leaving& leaving;
     Reloads& reloads;
     const Observer& observer;
+    PortWatch& ports;
   };
   Pages(ControlEnv& env, const Rooms& rooms) : env_(env), rooms_(rooms), looks_(env.crew) {}
 

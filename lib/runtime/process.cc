@@ -13,6 +13,7 @@
 #include "net/uv_driver.h"
 #include "runtime/acceptor.h"
 #include "runtime/cpus.h"
+#include "runtime/local_ports.h"
 #include "runtime/version.h"
 
 namespace sluice::runtime {
@@ -93,7 +94,8 @@ Problems Process::set_up(const config::Loaded& loaded) {
                                                       shared_,
                                                       exchange::Random::from_system().next(),
                                                       [this](uint32_t wanted) { return fit_clients(wanted); },
-                                                      {loaded.file, load}},
+                                                      {loaded.file, load},
+                                                      read_local_ports},
                                        loaded.snapshot);
   control_->cells().log_dropped(access_log_.get());
   if (snapshot.dns.required_at_start == dns::AtStart::require) {

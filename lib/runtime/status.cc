@@ -132,6 +132,13 @@ std::string trial_json(const StatusFacts& facts) {
                      facts.trial->left(facts.now).seconds(), since.all, since.failed, before.all, before.failed);
 }
 
+std::string ports_json(const PortRow& row) {
+  return fmt::format(
+      R"({{"source":{},"destination":{},"used":{},"time_wait":{},"available":{},"runs_out_seconds":{}}})",
+      quoted(row.source), quoted(row.destination), row.used, row.time_wait, row.available,
+      row.runs_out ? fmt::format("{:.0f}", row.runs_out->seconds()) : "null");
+}
+
 }  // namespace
 
 std::string status_json(const Generation& generation, const StatusFacts& facts) {
@@ -141,15 +148,18 @@ std::string status_json(const Generation& generation, const StatusFacts& facts) 
   for (size_t i = 0; i < generation.upstreams.size(); ++i) upstreams.add(upstream_json(generation, i, facts));
   Joined names;
   for (const dns::NameStatus& name : facts.names) names.add(name_json(name, facts.wall));
+  Joined ports;
+  for (const PortRow& row : facts.ports) ports.add(ports_json(row));
   return fmt::format(
       R"({{"version":{},"ready":{},"reason":{},"phase":{},"uptime_seconds":{:.3f},"drain_seconds_left":{:.3f},)"
       R"("since_deregistered":{},"confirmation_awaited":{},"file_in_force":{},)"
       R"("advice":{},"connections":{},"workers":{},)"
-      R"("listeners":[{}],"upstreams":[{}],"dns":[{}]}})"
+      R"("listeners":[{}],"upstreams":[{}],"dns":[{}],"local_ports":[{}]}})"
       "\n",
       quoted(version()), facts.ready.ready, quoted(facts.ready.reason), quoted(rule_of(facts.phase).name),
       facts.uptime.seconds(), facts.drain_left.seconds(), arrivals_json(facts), trial_json(facts), facts.file_in_force,
-      facts.advice, facts.connections, facts.workers.size(), listeners.text(), upstreams.text(), names.text());
+      facts.advice, facts.connections, facts.workers.size(), listeners.text(), upstreams.text(), names.text(),
+      ports.text());
 }
 
 }  // namespace sluice::runtime

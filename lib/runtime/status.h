@@ -11,6 +11,7 @@
 #include "runtime/confirmation.h"
 #include "runtime/drain.h"
 #include "runtime/generation.h"
+#include "runtime/port_forecast.h"
 #include "upstream/cluster_impl.h"
 
 namespace sluice::runtime {
@@ -31,6 +32,7 @@ struct StatusFacts {
   std::vector<std::vector<uint32_t>> listener_connections;     // [worker][listener]
   std::vector<dns::NameStatus> names;
   std::string advice = "[]";                                   // as JSON: Observer's
+  std::vector<PortRow> ports;                                  // the fullest first
   base::Micros wall{};                                         // now
 };
 

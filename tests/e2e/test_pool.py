@@ -137,6 +137,50 @@ def test_few_local_ports_lose_nothing_that_the_pool_can_carry(tmp_path, workers)
     assert in_namespace(bursts) == [200] * 600
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_fewer_local_ports_than_the_pool_may_have_lose_nothing(tmp_path, workers):
+    """50 ports, a pool of 100, bursts of 60: who finds no port waits for a connection that is there."""
+
+    def bursts():
+        pool = 'max_connections = 100\nacquire_timeout = "30s"'
+        with Origin() as origin, Sluice(config(origin.address, pool=pool, workers=workers), tmp_path / "few") as sluice:
+            clients = [sluice.client(source=("127.0.0.1", 20_000 + i)) for i in range(60)]
+            statuses = []
+            for _ in range(10):
+                for client in clients:
+                    client.send(build())
+                statuses += [client.response().status for client in clients]
+            return statuses
+
+    assert in_namespace(bursts) == [200] * 600
+
+
+def test_local_ports_that_become_short_are_told_of(tmp_path):
+    """45 of 50 ports are held: metrics, /status and one line in the log say so, with what to do."""
+
+    def run():
+        text = "max_connections = 45"
+        with Origin() as origin, Sluice(config(origin.address, pool=text), tmp_path / "few") as sluice:
+            clients = [sluice.client(source=("127.0.0.1", 20_000 + i)) for i in range(45)]
+            gate = threading.Event()
+            origin.on_request = lambda connection, request: (gate.wait(TIMEOUT), connection.send(ok()))
+            for client in clients:
+                client.send(build())
+            origin.wait_heads(45)
+            subject = f"127.0.0.1>{origin.address}"
+            sluice.wait_metric(45, "sluice_limit_used", resource="ports", subject=subject)
+            most = sluice.metric("sluice_limit_max", resource="ports", subject=subject)
+            rows = sluice.status()["local_ports"]
+            sluice.wait_stderr("45 of 50 taken")
+            gate.set()
+            answers = [client.response().status for client in clients]
+            told = sluice.stderr()
+            ports = [(r["source"], r["used"], r["available"]) for r in rows]
+            return most, ports, told.count("become short"), set(answers)
+
+    assert in_namespace(run) == (50, [("127.0.0.1", 45, 50)], 1, {200})
+
+
 def test_cap_of_one_starves_no_worker(start):
     """Two workers, one slot: every one of many clients is served, and the origin never has two requests at once."""
     active, most, lock = [0], [0], threading.Lock()
