@@ -79,6 +79,12 @@ void visit_limits(Visitor& v, route::RouteOptions& o) {
       {"stream_idle_timeout", Takes::now, "no byte in either direction: bodies, WebSocket, SSE, gRPC streams; 0 = none",
        "heartbeats are usually sent every 30 s to 2 min"},
       Duration(o.stream_idle_timeout));
+  key(v,
+      {"slow_after", Takes::now,
+       "a request that takes longer counts as slow, with the side that took most of it (`limited_by`); tunnels do not; 0 "
+       "= none does",
+       "people notice a second; routes that stream or poll for longer have a longer one"},
+      Duration(o.slow_after));
   key(v, {"upgrade", Takes::now, "protocols a client may upgrade to; [] = none", "the only upgrade in common use"},
       TextList(o.upgrade, upgrade, Fold::lower));
   key(v,

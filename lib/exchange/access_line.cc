@@ -131,6 +131,24 @@ void micros_member(Out& out, std::string_view key, base::Micros value) {
   number_member(out, key, value.count < 0 ? 0 : static_cast<uint64_t>(value.count));
 }
 
+void tries_member(Out& out, std::span<const Try> tries) {
+  if (tries.empty()) return;
+  out.put(",\"tries\":");
+  char before = '[';
+  for (const Try& one : tries) {
+    out.put(before);
+    before = ',';
+    out.put("{\"endpoint\":\"");
+    out.escaped(one.endpoint, AccessRecord::tried_bytes_max, 'u');
+    out.put("\",\"reason\":\"");
+    out.put(one.reason);
+    out.put("\",\"us\":");
+    out.number(static_cast<uint64_t>(one.took.count));
+    out.put('}');
+  }
+  out.put(']');
+}
+
 void dash_or(Out& out, std::string_view value, size_t cap) {
   if (value.empty()) {
     out.put('-');
@@ -155,6 +173,10 @@ size_t format_json(const AccessRecord& r, char* to) {
   text_member(out, "protocol", r.protocol);
   number_member(out, "status", r.status);
   if (r.grpc_status >= 0) number_member(out, "grpc_status", static_cast<uint64_t>(r.grpc_status));
+  text_member(out, "ended", r.ended);
+  if (!r.ended_by.empty()) text_member(out, "ended_by", r.ended_by);
+  if (!r.during.empty()) text_member(out, "during", r.during);
+  if (!r.limited_by.empty()) text_member(out, "limited_by", r.limited_by);
   text_member(out, "reason", r.reason);
   text_member(out, "detail", r.detail);
   if (!r.fallback.empty()) text_member(out, "fallback", r.fallback);
@@ -164,11 +186,16 @@ size_t format_json(const AccessRecord& r, char* to) {
   text_member(out, "endpoint", r.endpoint);
   number_member(out, "attempts", r.attempts);
   out.put(r.reused ? std::string_view(",\"reused\":true") : std::string_view(",\"reused\":false"));
-  micros_member(out, "queue_us", r.queue);
-  micros_member(out, "connect_us", r.connect);
+  tries_member(out, r.tries);
+  micros_member(out, "total_us", r.total);
+  for (size_t i = 0; i < phases; ++i) {
+    out.put(",\"");
+    out.put(phase_word(static_cast<Phase>(i)));
+    out.put("_us\":");
+    out.number(static_cast<uint64_t>(r.phase[i].count));
+  }
   micros_member(out, "tls_us", r.tls);
   micros_member(out, "first_byte_us", r.first_byte);
-  micros_member(out, "total_us", r.total);
   text_member(out, "request_id", r.request_id);
   text_member(out, "trace_id", r.trace_id);
   text_member(out, "user_agent", r.user_agent);

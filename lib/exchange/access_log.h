@@ -3,14 +3,17 @@
 // goes on.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/line_writer.h"
 #include "exchange/options.h"
+#include "exchange/record.h"
 
 namespace sluice::exchange {
 
@@ -18,17 +21,23 @@ namespace sluice::exchange {
 struct AccessRecord {
   static constexpr size_t path_bytes_max = 8 * 1024;  // what is longer is cut
   static constexpr size_t value_bytes_max = 1024;  // of any other text
+  static constexpr size_t tried_bytes_max = 128;  // of an endpoint in `tries`
   base::Micros wall{};
   std::string_view client, listener, route, method, host, path, protocol;
   uint16_t status = 0;
   int32_t grpc_status = -1;  // -1: no gRPC call, or it ended without one; not told then
   std::string_view reason, detail;
+  std::string_view ended;  // complete, cut, refused, tunnel
+  std::string_view ended_by, during;  // of what did not end well: client, upstream, proxy; a phase
+  std::string_view limited_by;  // of what was slow
   std::string_view fallback;  // reason for which the route's fallback was asked; not told if it was not
   uint64_t bytes_in = 0, bytes_out = 0;
   std::string_view upstream, endpoint;
   uint32_t attempts = 0;
   bool reused = false;
-  base::Micros queue{}, connect{}, tls{}, first_byte{}, total{};
+  base::Micros tls{}, first_byte{}, total{};
+  std::array<base::Micros, phases> phase{};
+  std::span<const Try> tries;  // that failed, before the last one
   std::string_view request_id, trace_id, user_agent, referer;
 };
 

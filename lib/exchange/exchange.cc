@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/text.h"
-#include "exchange/access_log.h"
 #include "exchange/admission.h"
 #include "exchange/held_watch.h"
 #include "exchange/local_reply.h"
@@ -37,8 +36,8 @@ Exchange::Exchange(Home& home, Env& env, Site& site, uint32_t listener, http::St
       site_(site),
       downstream_(&downstream),
       deadlines_(env.loop, *this),
-      began_(env.loop.now()),
-      last_byte_(began_),
+      record_(env.loop.now(), env.loop.lateness()),
+      last_byte_(record_.began()),
       listener_(listener) {
   site_.ref();
   env_.held.add(*this);
@@ -165,8 +164,8 @@ void Exchange::take_route() {
 // ---- the client's body, and its end -----------------------------------------------------------------------------
 
 void Exchange::on_body(net::ByteQueue&& bytes, http::End end) {
-  bytes_in_ += bytes.size();
   moved();
+  bytes_in_ += bytes.size();
   const bool to_upstream = cluster_ != nullptr && (answer_ != Answer::ended || tunnel_);
   if (!to_upstream) {                         // answered already: what still comes is dropped (threats.md row 31)
     if (!bytes.empty()) downstream_->consume(bytes.size());
@@ -197,6 +196,7 @@ void Exchange::on_trailers(http::Fields& trailers) {
 }
 
 void Exchange::on_malformed(http::Head& head, const Failure& why) {
+  pass();
   if (head_ == nullptr) {
     head_ = &head;
     grpc_ = http::is_grpc(head.fields);
@@ -207,13 +207,14 @@ void Exchange::on_malformed(http::Head& head, const Failure& why) {
 }
 
 void Exchange::on_sent(size_t bytes) {
-  bytes_out_ += bytes;
   moved();
+  bytes_out_ += bytes;
   taken_at_ = last_byte_;
   if (attempt_.stream() != nullptr) attempt_.stream()->consume(bytes);
 }
 
 void Exchange::on_closed(const Failure& why) {
+  pass();
   downstream_closed_ = true;
   if (!why.clean()) client_left(why);
   finish();
@@ -226,7 +227,7 @@ void Exchange::on_half_closed() {
 
 // Before the head there is no other status to tell; after it the one that was sent stands.
 void Exchange::client_left(const Failure& why) {
-  failure_ = why;
+  went_wrong(why);
   if (answer_ == Answer::none) {
     status_ = http::status_of(why.kind);
     env_.meter.local_reply(why.kind);
@@ -252,7 +253,7 @@ void Exchange::fail(const Failure& why) {
 }
 
 void Exchange::fail_for_good(const Failure& why) {
-  failure_ = why;
+  went_wrong(why);
   if (why.where == Where::downstream) env_.meter.protocol_error(Where::downstream, why.detail);
   deadlines_.clear_all();
   if (why.where == Where::downstream) downstream_->recalled();
@@ -267,6 +268,7 @@ void Exchange::fail_for_good(const Failure& why) {
 }
 
 void Exchange::reply_locally(const Failure& why) {
+  refused_ = true;
   if (respond_instead(why)) return;
   if (fell_back_ != Kind::none) site_.route(route_index_).fallback.failed->add();
   env_.meter.local_reply(why.kind);
@@ -340,73 +342,6 @@ void Exchange::respond() {
 
 base::Micros Exchange::usual_duration() const {
   return quantile(*site_.route(route_index_).duration, 0.99, HeldWatch::samples_least);
-}
-
-// ---- the end ----------------------------------------------------------------------------------------------------
-
-// The answer has begun and cannot go on: it must look cut (threats.md row 24).
-void Exchange::cut(const Failure& why) {
-  cut_ = why.where != Where::downstream;
-  downstream_->cancel(why);
-  finish();
-}
-
-void Exchange::finish() {
-  base::ListHook<HeldTag>::unlink();
-  deadlines_.clear_all();
-  attempt_.abandon(Failure{Kind::client_closed, Where::downstream, Detail::none, false});
-  held_body_.clear();
-  place_.release();
-  write_log();
-  const base::Micros took = env_.loop.now() - began_;
-  const RouteCells& cells = site_.route(route_index_);
-  cells.duration->observe(took);
-  if (counted_in_flight_) cells.in_flight->add(-1);
-  const http::Method method = head_ == nullptr ? http::Method::other : head_->method;
-  const bool by_us = !failure_.clean() && http::status_of(failure_.kind) >= 500;  // a gRPC call's status says 200
-  if (!about_health_) env_.answers.count(env_.loop.now(), status_ >= 500 || by_us || cut_);
-  site_.requests.count(listener_, route_index_, static_cast<uint8_t>(method), status_);
-  downstream_ = nullptr;
-  env_.loop.reap_later(*this);
-}
-
-void Exchange::write_log() {
-  if (env_.access_log == nullptr) return;
-  AccessRecord r;
-  r.wall = env_.loop.wall();
-  r.client = client_text_;
-  r.listener = site_.listeners[listener_].name;
-  if (route_ != nullptr) r.route = options().name;
-  if (head_ != nullptr) {
-    r.method = head_->method_text;
-    r.host = head_->authority;
-    r.path = head_->target;
-    r.protocol = http::version_word(head_->version);
-    r.user_agent = head_->fields.value(http::Token::user_agent);
-    r.referer = head_->fields.value(http::Token::referer);
-  }
-  r.status = status_;
-  r.grpc_status = grpc_status_;
-  r.reason = http::reason_word(failure_.kind);
-  const bool queued = failure_.kind == Kind::pool_timeout || failure_.kind == Kind::pool_full;
-  r.detail = !refusal_.empty()                       ? refusal_
-             : queued && attempt_.refused_by_class() ? "pool_class"
-                                                     : http::detail_word(failure_.detail);
-  r.fallback = http::reason_word(fell_back_);
-  r.bytes_in = bytes_in_;
-  r.bytes_out = bytes_out_;
-  if (cluster_ != nullptr) r.upstream = cluster_->options().name;
-  r.endpoint = endpoint_;
-  r.attempts = attempts_;
-  r.reused = reused_;
-  r.queue = queue_;
-  r.connect = connect_;
-  r.tls = tls_;
-  r.first_byte = first_byte_;
-  r.total = env_.loop.now() - began_;
-  r.request_id = ids_.request_id;
-  r.trace_id = ids_.trace_id;
-  env_.access_log->write(env_.worker, r);
 }
 
 }  // namespace sluice::exchange

@@ -6,6 +6,7 @@
 //   upstream on_body(q) -> client send_body(q);    client on_sent(n)   -> upstream consume(n)
 #pragma once
 
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -16,6 +17,7 @@
 #include "exchange/deadlines.h"
 #include "exchange/forwarded.h"
 #include "exchange/look.h"
+#include "exchange/record.h"
 #include "exchange/retry.h"
 #include "exchange/site.h"
 #include "http/stream.h"
@@ -52,7 +54,7 @@ class Exchange final : public http::Sink,
   // For HeldWatch: what 99 % of its route's requests take here (0 = not known); is it to be told of (once)?
   base::Micros usual_duration() const;
   bool tell_held() { return !std::exchange(told_held_, true); }
-  base::Micros began() const { return began_; }
+  base::Micros began() const { return record_.began(); }
 
  private:
   // What the answer towards the client has reached.
@@ -134,6 +136,16 @@ class Exchange final : public http::Sink,
   void finish();
   void write_log();
   void moved();
+  // What the request waits for, as it stands; so at the beginning of an upcall what it has waited for.
+  Phase phase_now() const;
+  void pass();  // time: at the beginning of each upcall, before anything changes
+  void went_wrong(const http::Failure& why);
+  std::string_view during(const http::Failure& why) const;
+  void note_try(std::string_view reason);
+  std::span<Try> copy_tries(base::Arena& to);
+  std::string_view ended() const;
+  std::string_view limited_by() const;
+  void count();
   void look_at_phase(Look& look) const;
   TryFacts facts() const;
   bool goes_by_http1(const http::Failure& why) const;
@@ -159,12 +171,12 @@ class Exchange final : public http::Sink,
   std::string_view upstream_target_{};  // path and query as they go upstream
   std::string_view endpoint_{};  // name of the last endpoint, in the arena
   std::string_view client_text_{};
-  base::Micros began_;
+  Record record_;
   base::Micros last_byte_;
   base::Micros asked_at_{};  // a stream was asked for
   base::Micros sent_at_{};  // the request's head went to the upstream
   base::Micros first_byte_{-1};
-  base::Micros queue_{0}, connect_{0}, tls_{0};
+  base::Micros tls_{0};
   uint64_t bytes_in_ = 0, bytes_out_ = 0;
   uint64_t ring_key_ = 0;  // of the head as the client sent it; 0 = none
   uint64_t bytes_offered_ = 0;  // of the answer to the client, which took bytes_out_ of them
@@ -172,6 +184,9 @@ class Exchange final : public http::Sink,
   uint64_t consumed_ = 0;  // of the client's body: credit given back so far
   uint64_t sent_in_try_ = 0;  // of the client's body: what this try's upstream has taken
   http::Failure failure_{};  // why the request did not end well, for the log
+  std::string_view during_{};  // a literal: in which part of it that was
+  Try* tries_ = nullptr;  // that failed before the last one: up to tries_told, in the arena
+  uint32_t tried_ = 0;
   uint32_t listener_;
   uint32_t route_index_ = no_route;
   uint32_t upstream_index_ = 0;
@@ -188,6 +203,7 @@ class Exchange final : public http::Sink,
   bool downstream_closed_ = false;
   bool half_closed_ = false;  // the client sent FIN behind its request
   bool told_held_ = false;
+  bool refused_ = false;  // answered by us, for failure_
   bool held_back_ = false;  // waits for more of its body before it asks for a connection
   bool body_gone_ = false;  // more than replay_bytes_max went out
   bool go_ahead_sent_ = false;

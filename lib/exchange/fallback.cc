@@ -19,6 +19,7 @@ bool Exchange::ask_spare(const http::Failure& why) {
   if (cluster_ == nullptr || !may_fall_back(why) || options().fallback->upstream.empty()) return false;
   if (!may_ask_another(why, facts())) return false;
   attempt_.abandon(why);
+  note_try(http::reason_word(why.kind));
   for (const Limit limit : {Limit::one_try, Limit::go_ahead, Limit::backoff}) deadlines_.clear(limit);
   fell_back_ = why.kind;
   attempts_before_ = attempts_;

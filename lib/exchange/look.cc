@@ -5,7 +5,8 @@
 namespace sluice::exchange {
 
 Look Exchange::look() const {
-  Look look{.listener = site_.listeners[listener_].name, .began = began_, .since = began_, .moved = last_byte_};
+  const base::Micros began = record_.began();
+  Look look{.listener = site_.listeners[listener_].name, .began = began, .since = began, .moved = last_byte_};
   look.client = client_text_;
   look.request_id = ids_.request_id;
   look.endpoint = endpoint_;
@@ -35,7 +36,7 @@ void Exchange::look_at_phase(Look& look) const {
     look.since = last_byte_;
   } else if (answer_ == Answer::head_sent) {
     look.phase = tunnel_ ? phase::tunnel : phase::answering;
-    look.since = began_ + first_byte_;
+    look.since = record_.began() + first_byte_;
   } else if (backing_off_) {
     look.phase = phase::backing_off;
     look.since = asked_at_;

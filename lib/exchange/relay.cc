@@ -1,5 +1,6 @@
 // The upstream's side of an exchange: tries, the two directions of bytes, deadlines.
 #include <algorithm>
+#include <string>
 
 #include "exchange/access_log.h"
 #include "exchange/exchange.h"
@@ -137,10 +138,9 @@ base::Micros Exchange::patience() const {
 }
 
 void Exchange::attempt_ready(const upstream::Grant& grant) {
+  pass();
   endpoint_ = downstream_->arena().copy(upstream::endpoint_name(*attempt_.lease().endpoint()));
   reused_ = grant.reused;
-  queue_ = queue_ + grant.queue_wait;
-  connect_ = connect_ + grant.connect;
   tls_ = tls_ + grant.tls;
   sent_at_ = env_.loop.now();
   downstream_->forwarded();
@@ -234,6 +234,7 @@ void Exchange::attempt_head(http::Head& head, End end) {
     site_.upstream(upstream_index_).retried->add(1);
     const upstream::Endpoint* const from = attempt_.lease().endpoint();
     attempt_.abandon_try(Failure{Kind::reset, Where::proxy, Detail::none, false});
+    note_try(downstream_->arena().concat("status_", std::to_string(head.status)));
     return try_again(from, false);  // within the same `timeout`
   }
   deadlines_.clear(Limit::answer);
@@ -262,7 +263,7 @@ void Exchange::send_go_ahead() {
 }
 
 void Exchange::final_head(http::Head& head, End end) {
-  first_byte_ = env_.loop.now() - began_;
+  first_byte_ = env_.loop.now() - record_.began();
   status_ = head.status;
   site_.upstream(upstream_index_).duration->observe(env_.loop.now() - sent_at_);
   tunnel_ = head.status == 101;
@@ -296,6 +297,7 @@ void Exchange::release_request() {
   const std::string_view target = copy(head.target, AccessRecord::path_bytes_max);
   const std::string_view client = kept.copy(client_text_);
   const std::string_view endpoint = kept.copy(endpoint_);
+  const std::span<Try> tries = copy_tries(kept);
   const RequestIds ids{kept.copy(ids_.request_id), kept.copy(ids_.trace_id)};
   if (!downstream_->release_head(kept)) return;
   head.method_text = method;
@@ -307,6 +309,7 @@ void Exchange::release_request() {
   client_text_ = client;
   endpoint_ = endpoint;
   ids_ = ids;
+  tries_ = tries.data();
 }
 
 void Exchange::attempt_body(net::ByteQueue&& bytes, End end) {
@@ -353,9 +356,13 @@ base::Micros Exchange::attempt_stalled_since() const {
 }
 
 // The client takes nothing, and others wait for the place that its answer holds.
-void Exchange::attempt_gives_way() { fail({Kind::request_timeout, Where::downstream, Detail::slow_read, false}); }
+void Exchange::attempt_gives_way() {
+  pass();
+  fail({Kind::request_timeout, Where::downstream, Detail::slow_read, false});
+}
 
 void Exchange::attempt_done() {
+  pass();
   if (downstream_closed_ || answer_ == Answer::ended) return;
   fail({Kind::bad_response, Where::upstream, Detail::truncated,
         false});  // a stream ends clean only when both directions did
@@ -387,13 +394,15 @@ bool Exchange::goes_by_http1(const Failure& why) const {
 }
 
 void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endpoint) {
+  pass();
   if (goes_by_http1(why)) {
     by_http1_ = true;
     deadlines_.clear(Limit::one_try);
     return try_once(false);
   }
   count_upstream_error(why);
-  if (sent_at_.count == 0) queue_ = queue_ + (env_.loop.now() - asked_at_);  // waited in vain
+  if (endpoint != nullptr && sent_at_.count == 0)
+    endpoint_ = downstream_->arena().copy(upstream::endpoint_name(*endpoint));
   deadlines_.clear(Limit::one_try);
   deadlines_.clear(Limit::go_ahead);
   const UpstreamCells& cells = site_.upstream(upstream_index_);
@@ -405,6 +414,7 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
     case Verdict::give_up: return fail(why);
     case Verdict::again_fresh:
       replayed_ = true;
+      note_try(http::reason_word(why.kind));
       cells.retried->add(1);
       return try_once(true);
     case Verdict::again_free: break;
@@ -415,6 +425,7 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
       }
       break;
   }
+  note_try(http::reason_word(why.kind));
   cells.retried->add(1);
   try_again(endpoint, why.untouched);
 }
@@ -430,6 +441,7 @@ void Exchange::try_again(const upstream::Endpoint* failed, bool untouched) {
 }
 
 void Exchange::on_deadline(Limit which) {
+  pass();
   switch (which) {
     case Limit::answer: {
       const Failure why{Kind::timeout, Where::upstream, Detail::none, false};
@@ -470,7 +482,7 @@ void Exchange::call_too_long() {
     downstream_->recalled();
     return fail_for_good(why);
   }
-  failure_ = why;
+  went_wrong(why);
   deadlines_.clear_all();
   downstream_->recalled();
   attempt_.abandon(why);
@@ -482,6 +494,9 @@ void Exchange::call_too_long() {
   answer_ended();
 }
 
-void Exchange::moved() { last_byte_ = env_.loop.now(); }
+void Exchange::moved() {
+  pass();
+  last_byte_ = env_.loop.now();
+}
 
 }  // namespace sluice::exchange

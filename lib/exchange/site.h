@@ -17,6 +17,7 @@
 #include "exchange/ids.h"
 #include "exchange/options.h"
 #include "exchange/overload.h"
+#include "exchange/record.h"
 #include "exchange/standing.h"
 #include "metrics/cell.h"
 #include "metrics/request_counters.h"
@@ -73,6 +74,8 @@ struct RouteCells {
   FallbackCells fallback;
   ConcurrencyCells concurrency;
   const ErrorPages* error_pages = nullptr;  // of its generation; nullptr: none
+  std::array<metrics::Counter*, phases> phase{};  // request_phase_seconds_total{route,phase}
+  std::array<metrics::Counter*, sides> slow{};  // requests_slow_total{route,limited_by}
 };
 
 struct UpstreamCells {
@@ -113,6 +116,7 @@ class Site {
     // Once for each; `route` may be no_route, which has cells of its own.
     virtual RouteCells make_route_cells(const Site& site, uint32_t route) = 0;
     virtual UpstreamCells make_upstream_cells(const Site& site, uint32_t upstream) = 0;
+    virtual metrics::Counter& cut_cell(const Site& site, uint32_t route, http::Where by, http::Kind kind) = 0;
     virtual metrics::Counter& error_cell(const Site& site, uint32_t upstream, http::Kind kind) = 0;
     // Valid as long as the site is.
     virtual upstream::Cluster& make_cluster(const Site& site, uint32_t upstream) = 0;
@@ -121,7 +125,12 @@ class Site {
     ~Owner() = default;
   };
   Site(Owner& owner, const route::Router& by, size_t routes, size_t upstreams, metrics::RequestCounters counters)
-      : router(by), requests(std::move(counters)), owner_(owner), routes_(routes + 1), upstreams_(upstreams) {}
+      : router(by),
+        requests(std::move(counters)),
+        owner_(owner),
+        routes_(routes + 1),
+        cuts_(routes + 1),
+        upstreams_(upstreams) {}
   Site(const Site&) = delete;
   Site& operator=(const Site&) = delete;
 
@@ -151,6 +160,14 @@ class Site {
   }
   // The body of a page, made once a site: answers refer to it and copy nothing. Not empty.
   const net::Slice& bytes_of(const ErrorPage& page);
+  // An answer that had begun broke off: responses_cut_total{route,by,reason}.
+  void count_cut(uint32_t route, http::Where by, http::Kind kind) {
+    std::unique_ptr<CutCells>& cells = cuts_[route == no_route ? cuts_.size() - 1 : route];
+    if (cells == nullptr) cells = std::make_unique<CutCells>();
+    metrics::Counter*& cell = (*cells)[static_cast<size_t>(by)][static_cast<size_t>(kind)];
+    if (cell == nullptr) cell = &owner_.cut_cell(*this, route, by, kind);
+    cell->add();
+  }
   // An attempt failed: upstream_errors_total{upstream,reason}.
   void count_error(uint32_t upstream, http::Kind kind) {
     std::unique_ptr<ErrorCells>& cells = upstreams_[upstream].errors;
@@ -166,6 +183,7 @@ class Site {
 
  private:
   using ErrorCells = std::array<metrics::Counter*, http::kinds>;
+  using CutCells = std::array<std::array<metrics::Counter*, http::kinds>, http::wheres>;
   struct Used {
     UpstreamCells cells;
     upstream::Cluster* cluster = nullptr;
@@ -173,6 +191,7 @@ class Site {
   };
   Owner& owner_;
   std::vector<RouteCells> routes_;  // the last one: requests without a route
+  std::vector<std::unique_ptr<CutCells>> cuts_;  // likewise
   std::vector<Used> upstreams_;
   std::unordered_map<const ErrorPage*, net::Slice> page_bytes_;
   uint32_t count_ = 0;

@@ -118,8 +118,8 @@ std::string_view reason_word(Kind kind) {
     case Kind::pool_timeout: return "pool_timeout";
     case Kind::pool_full: return "pool_full";
     case Kind::circuit_open: return "circuit_open";
-    case Kind::overloaded:
-    case Kind::shutdown: return "overloaded";
+    case Kind::overloaded: return "overloaded";
+    case Kind::shutdown: return "drain";
     case Kind::no_local_port: return "no_local_port";
     case Kind::no_descriptor: return "no_descriptor";
     case Kind::connect_timeout: return "connect_timeout";
@@ -181,6 +181,8 @@ std::string_view detail_word(Detail detail) {
   }
   return "";
 }
+
+std::string_view by_word(Where where) { return where == Where::downstream ? "client" : where_word(where); }
 
 std::string_view where_word(Where where) {
   switch (where) {

@@ -44,11 +44,12 @@ enum class Kind : uint8_t {
   timeout,  // 504
   refused_stream,  // 502 when it may not be replayed: the peer promises that nothing was processed (RFC 9113 8.7)
   // both
-  shutdown,  // the drain deadline cut it (503 if no head went out; log word "overloaded")
+  shutdown,  // the drain deadline cut it (503 if no head went out; "drain")
 };
 inline constexpr unsigned kinds = static_cast<unsigned>(Kind::shutdown) + 1;
 
 enum class Where : uint8_t { none, downstream, proxy, upstream };
+inline constexpr unsigned wheres = static_cast<unsigned>(Where::upstream) + 1;
 
 // The bracketed words of threats.md: `detail` in the log and in protocol_errors_total{side,detail}.
 enum class Detail : uint8_t {
@@ -128,5 +129,6 @@ GrpcStatus grpc_status_of(Kind kind);  // the same for a gRPC call; docs/grpc.md
 std::string_view reason_word(Kind kind);  // "pool_timeout"; "" for none
 std::string_view detail_word(Detail detail);
 std::string_view where_word(Where where);  // "downstream", "proxy", "upstream"
+std::string_view by_word(Where where);  // who ended it: "client", "proxy", "upstream"
 
 }  // namespace sluice::http

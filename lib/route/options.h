@@ -121,6 +121,7 @@ struct RouteOptions {
   HeaderEdits response_headers;
   base::Millis timeout{30'000};           // from the request's last byte to the response head; 0 = none
   base::Millis stream_idle_timeout{300'000};  // no byte in either direction; 0 = none
+  base::Millis slow_after{1'000};         // what takes longer is told of as slow; 0 = nothing is
   std::vector<std::string> upgrade{"websocket"};  // lower case; empty = none
   base::Millis wait_budget{0};            // 0 = the upstream's acquire_timeout
   std::optional<Fallback> fallback;

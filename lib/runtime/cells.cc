@@ -71,11 +71,18 @@ ListenerCells WorkerMeter::listener(const std::string& name) const {
 }
 
 exchange::RouteCells WorkerMeter::route(const std::string& name) const {
-  return {&registry_.histogram(Name::request_duration_seconds, {name}, worker_),
-          &registry_.gauge(Name::requests_in_flight, {name}, worker_),
-          {},
-          {},
-          {}};
+  exchange::RouteCells cells;
+  cells.duration = &registry_.histogram(Name::request_duration_seconds, {name}, worker_);
+  cells.in_flight = &registry_.gauge(Name::requests_in_flight, {name}, worker_);
+  for (size_t i = 0; i < exchange::phases; ++i) {
+    const std::string_view word = exchange::phase_word(static_cast<exchange::Phase>(i));
+    cells.phase[i] = &registry_.counter(Name::request_phase_seconds_total, {name, word}, worker_);
+  }
+  for (size_t i = 0; i < exchange::sides; ++i) {
+    const std::string_view word = exchange::side_word(static_cast<exchange::Side>(i));
+    cells.slow[i] = &registry_.counter(Name::requests_slow_total, {name, word}, worker_);
+  }
+  return cells;
 }
 
 exchange::RateCells WorkerMeter::rate(const std::string& route, exchange::RateLimiter& limiter) const {
@@ -105,13 +112,42 @@ exchange::UpstreamCells WorkerMeter::upstream(const std::string& name) const {
           &registry_.counter(Name::upstream_idle_races_total, {name, "lost"}, worker_)};
 }
 
+metrics::Counter& WorkerMeter::response_cut(const std::string& route, http::Where by, http::Kind kind) const {
+  return registry_.counter(Name::responses_cut_total, {route, http::by_word(by), http::reason_word(kind)}, worker_);
+}
+
 metrics::Counter& WorkerMeter::upstream_error(const std::string& name, http::Kind kind) const {
   return registry_.counter(Name::upstream_errors_total, {name, http::reason_word(kind)}, worker_);
 }
 
+namespace {
+
+void declare_cuts(metrics::Registry& registry, std::string_view route) {
+  using http::Kind;
+  const auto declare = [&](http::Where by, std::initializer_list<Kind> kinds) {
+    for (const Kind kind : kinds)
+      registry.declare(Name::responses_cut_total, {route, http::by_word(by), http::reason_word(kind)});
+  };
+  declare(http::Where::downstream, {Kind::client_closed, Kind::request_timeout});
+  declare(http::Where::upstream, {Kind::reset, Kind::bad_response, Kind::timeout});
+  declare(http::Where::proxy, {Kind::shutdown});
+}
+
+}  // namespace
+
 void declare_route(metrics::Registry& registry, std::string_view name) {
   registry.declare(Name::request_duration_seconds, {name});
   registry.declare(Name::requests_in_flight, {name});
+  for (size_t i = 0; i < exchange::phases; ++i) {
+    const std::string_view word = exchange::phase_word(static_cast<exchange::Phase>(i));
+    registry.declare(Name::request_phase_seconds_total, {name, word});
+  }
+  for (size_t i = 0; i < exchange::sides; ++i) {
+    const std::string_view word = exchange::side_word(static_cast<exchange::Side>(i));
+    registry.declare(Name::requests_slow_total, {name, word});
+  }
+  // What happens; anything else comes with its first.
+  declare_cuts(registry, name);
 }
 
 void declare_rate_limit(metrics::Registry& registry, std::string_view route) {

@@ -43,6 +43,7 @@ class WorkerMeter final : public exchange::Meter {
   exchange::ConcurrencyCells concurrency(const std::string& route, exchange::ConcurrencyLimiter& limiter) const;
   exchange::FallbackCells fallback(const std::string& route) const;
   exchange::UpstreamCells upstream(const std::string& name) const;
+  metrics::Counter& response_cut(const std::string& route, http::Where by, http::Kind kind) const;
   metrics::Counter& upstream_error(const std::string& name, http::Kind kind) const;
   metrics::RequestCounters requests(std::shared_ptr<const metrics::RequestLabels> labels) const {
     return {registry_, worker_, std::move(labels)};

@@ -192,6 +192,12 @@ exchange::UpstreamCells Worker::make_upstream_cells(const exchange::Site& site, 
   return meter_.upstream(placed_of(site).generation->upstreams[upstream].options->name);
 }
 
+metrics::Counter& Worker::cut_cell(const exchange::Site& site, uint32_t route, http::Where by, http::Kind kind) {
+  static const std::string none;
+  return meter_.response_cut(route == exchange::no_route ? none : placed_of(site).generation->labels->routes[route], by,
+                             kind);
+}
+
 metrics::Counter& Worker::error_cell(const exchange::Site& site, uint32_t upstream, http::Kind kind) {
   return meter_.upstream_error(placed_of(site).generation->upstreams[upstream].options->name, kind);
 }

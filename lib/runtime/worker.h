@@ -123,6 +123,7 @@ class Worker final : private exchange::Site::Owner,
   void on_site_let_go(exchange::Site& site) override;
   exchange::RouteCells make_route_cells(const exchange::Site& site, uint32_t route) override;
   exchange::UpstreamCells make_upstream_cells(const exchange::Site& site, uint32_t upstream) override;
+  metrics::Counter& cut_cell(const exchange::Site& site, uint32_t route, http::Where by, http::Kind kind) override;
   metrics::Counter& error_cell(const exchange::Site& site, uint32_t upstream, http::Kind kind) override;
   upstream::Cluster& make_cluster(const exchange::Site& site, uint32_t upstream) override;
 

@@ -119,6 +119,10 @@ class Waiter : public base::ListHook<class WaitTag> {
   void leave_class() { class_pass_.give_back(); }
   bool refused_by_class() const { return refused_by_class_; }  // the last refusal, if there was one
   WaitLook look(base::Micros now) const;  // while it waits
+  // How long a connection was being made for it while it waits, or waited last.
+  base::Micros dialled(base::Micros now) const {
+    return dialled_ + (dialled_at_.count < 0 ? base::Micros{0} : now - dialled_at_);
+  }
   void set_until(base::Micros until) { want_.until = until; }  // while it waits: Want::until is known, or another one
   // Nobody would wait for what it is given now. Its own time limit is about to tell its owner.
   bool past(base::Micros now) const;
@@ -154,6 +158,8 @@ class Waiter : public base::ListHook<class WaitTag> {
   base::Micros since_{};  // in that queue
   base::Micros left_{};  // budget left; runs only while undialled (connecting has connect_timeout)
   Connection* dial_ = nullptr;  // the connect made for it
+  base::Micros dialled_at_{-1};  // since when a connect is made for it; negative: none is
+  base::Micros dialled_{};  // all that were, before that
   bool was_dialled_ = false;  // a connect was made for it, now or before
   bool made_room_ = false;  // an idle connection was closed so that a fresh one fits below the cap
   bool refused_by_class_ = false;

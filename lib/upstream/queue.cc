@@ -38,9 +38,23 @@ void WaitQueue::begin(Waiter& waiter, const Want& want, http::Sink& sink, base::
 void WaitQueue::enter(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget) {
   begin(waiter, want, sink, budget);
   waiter.made_room_ = waiter.was_dialled_ = false;
+  waiter.dialled_ = {};
   Queue& lane = queue_of(waiter);
   if (lane.all.empty()) lane.passed_over = 0;
   lane.all.push_back(waiter);
+}
+
+void WaitQueue::begin_dial(Waiter& waiter, Connection& dial) {
+  waiter.dial_ = &dial;
+  waiter.dialled_at_ = loop_.now();
+  waiter.was_dialled_ = true;
+}
+
+void WaitQueue::end_dial(Waiter& waiter) {
+  waiter.dial_ = nullptr;
+  if (waiter.dialled_at_.count < 0) return;
+  waiter.dialled_ = waiter.dialled(loop_.now());
+  waiter.dialled_at_ = base::Micros{-1};
 }
 
 bool WaitQueue::enter_circuit(Waiter& waiter, const Want& want, std::uint32_t limit) {
@@ -55,8 +69,7 @@ bool WaitQueue::enter_circuit(Waiter& waiter, const Want& want, std::uint32_t li
 void WaitQueue::join_dialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
                              Connection& dial) {
   enter(waiter, want, sink, budget);
-  waiter.dial_ = &dial;
-  waiter.was_dialled_ = true;
+  begin_dial(waiter, dial);
 }
 
 void WaitQueue::join_undialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget,
@@ -113,13 +126,12 @@ void WaitQueue::set_dialled(Waiter& waiter, Connection& dial) {
   CHECK(waiter.queue_ == this && waiter.dial_ == nullptr && waiter.undialled_.linked());
   count_out(waiter);
   sojourn_.placed();
-  waiter.dial_ = &dial;
-  waiter.was_dialled_ = true;
+  begin_dial(waiter, dial);
 }
 
 void WaitQueue::set_undialled(Waiter& waiter) {
   CHECK(waiter.queue_ == this && waiter.dial_ != nullptr && !waiter.undialled_.linked());
-  waiter.dial_ = nullptr;
+  end_dial(waiter);
   shared_.count_waiting();  // it was let in before: max_waiting may be passed by those whose connect went to another
   queue_of(waiter).undialled.push_front(waiter.undialled_);
   count_in(waiter);
@@ -153,13 +165,13 @@ void WaitQueue::leave(Waiter& waiter) {
     user_.on_queue_work();
   }
   if (Connection* const dial = waiter.dial_; dial != nullptr) {
-    waiter.dial_ = nullptr;
+    end_dial(waiter);
     user_.on_dial_orphaned(*dial);
   }
 }
 
 void WaitQueue::take(Waiter& waiter, const Connection* with) {
-  if (waiter.dial_ == with) waiter.dial_ = nullptr;
+  if (waiter.dial_ == with) end_dial(waiter);
   if (waiter.undialled_.linked()) sojourn_.placed();
   count_turn(waiter);
   leave(waiter);
@@ -167,13 +179,13 @@ void WaitQueue::take(Waiter& waiter, const Connection* with) {
 
 void WaitQueue::refuse_dialled(Waiter& waiter, const http::Failure& why, const Endpoint& endpoint) {
   CHECK(waiter.queue_ == this && waiter.dial_ != nullptr);
-  waiter.dial_ = nullptr;
+  end_dial(waiter);
   refuse(waiter, why, &endpoint);
 }
 
 void WaitQueue::refuse(Waiter& waiter, const http::Failure& why, const Endpoint* endpoint) {
   CHECK(!why.clean());
-  if (waiter.queue_ != nullptr) leave(waiter);
+  waiter.queue_ != nullptr ? leave(waiter) : void(waiter.dialled_ = {});
   if (why.kind == http::Kind::pool_timeout) metrics_.timeouts.add(1);
   waiter.pass_.give_back();
   waiter.queue_ = this;

@@ -127,6 +127,8 @@ class WaitQueue {
   void begin(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget);
   void enter(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget);
   void unpark(Waiter& waiter);
+  void begin_dial(Waiter& waiter, Connection& dial);
+  void end_dial(Waiter& waiter);
   void count_in(Waiter& waiter);
   void count_out(Waiter& waiter);
   struct Queue {

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.openmetrics import parser
 
 from harness.base import TIMEOUT, refused_address, wait_for
-from harness.client import Client, build
+from harness.client import Client, Closed, build
 from harness.origin import ok
 from harness.proxy import config
 
@@ -27,6 +27,7 @@ KEYS = [
     "path",
     "protocol",
     "status",
+    "ended",
     "reason",
     "detail",
     "bytes_in",
@@ -35,16 +36,23 @@ KEYS = [
     "endpoint",
     "attempts",
     "reused",
+    "total_us",
+    "client_request_us",
     "queue_us",
     "connect_us",
+    "upstream_head_us",
+    "upstream_body_us",
+    "client_write_us",
+    "proxy_us",
     "tls_us",
     "first_byte_us",
-    "total_us",
     "request_id",
     "trace_id",
     "user_agent",
     "referer",
 ]
+PHASES = KEYS[KEYS.index("total_us") + 1 : KEYS.index("tls_us")]
+FAILED = ("ended_by", "during", "limited_by", "tries")  # only where there is something to say
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +225,8 @@ def test_access_log_line(start):
     assert first["bytes_in"] >= 5 and first["bytes_out"] >= 6
     assert first["connect_us"] > 0 and 0 < first["first_byte_us"] <= first["total_us"]
     assert second["reused"] is True and second["connect_us"] == 0
+    for line in (first, second):
+        assert sum(line[phase] for phase in PHASES) == line["total_us"] and line["ended"] == "complete"
     assert first["request_id"] and first["request_id"] != second["request_id"]
     assert re.fullmatch(r"[0-9a-f]{32}", first["trace_id"])
     assert origin.requests[0].header("x-request-id") == first["request_id"]
@@ -261,11 +271,40 @@ def test_lines_cannot_be_broken(start):
         client.send(b'GET /\x01\x1b[31m\n{"status":1}\r\nHost: a.test\r\n\r\n')
         assert client.response().status == 400
     lines = sluice.wait_log(lambda line: True, 3)
-    assert len(lines) == 3 and all(list(line) == KEYS for line in lines)
+    assert len(lines) == 3 and all([key for key in line if key not in FAILED] == KEYS for line in lines)
+    assert (lines[2]["ended"], lines[2]["ended_by"], lines[2]["during"]) == ("refused", "client", "request_head")
     assert lines[1]["path"] == '/?"\\' and lines[1]["status"] == 200 and lines[1]["referer"] == '","status":999'
     with open(sluice.log_path, "rb") as f:
         raw = f.read()
     assert raw.count(b"\n") == 3 and not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", raw)
+
+
+def test_how_a_request_ended_and_what_was_tried(start):
+    def answer(connection, request):
+        if request.target == "/half":
+            connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf")
+            connection.close()
+        else:
+            connection.send(ok(b"whole"))
+
+    origin, dead = start.origin(answer), refused_address()
+    sluice = start.sluice(config(dead, origin.address, outlier="enabled = false"))
+    for _ in range(8):  # which endpoint is first is a matter of chance
+        with sluice.client() as client:
+            assert client.request("GET", "/whole").status == 200
+    with sluice.client() as client:
+        with pytest.raises(Closed):
+            client.request("GET", "/half")
+    (half,) = sluice.wait_log(lambda line: line["path"] == "/half", 1)
+    told = half["status"], half["ended"], half["ended_by"], half["during"], half["endpoint"]
+    assert told == (200, "cut", "upstream", "response_body", origin.address)
+    assert sum(half[phase] for phase in PHASES) == half["total_us"]
+    assert sluice.metric("sluice_responses_cut_total", route="app", by="upstream", reason=half["reason"]) == 1
+    tried = [line for line in sluice.wait_log(lambda line: True, 9) if "tries" in line]
+    for line in tried:
+        assert line["attempts"] == 2 and line["endpoint"] == origin.address
+        assert [(t["endpoint"], t["reason"]) for t in line["tries"]] == [(dead, "connect_failed")]
+    assert tried
 
 
 def test_common_format(start):

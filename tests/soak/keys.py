@@ -95,6 +95,7 @@ ROUTE = {
     "timeout": ['"30s"', '"20s"', '"0s"'],
     "stream_idle_timeout": ['"5m"', '"1m"'],
     "wait_budget": ['"0s"', '"10s"'],
+    "slow_after": ['"1s"', '"0s"', '"10s"'],
     "priority": ['"normal"', '"high"', '"low"'],
     "fallback": [None, '{ respond = { status = 503, body = "later" } }'],
     "error_pages": ["{}", '{ 5xx = "@PAGE@" }'],

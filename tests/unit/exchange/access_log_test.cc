@@ -50,9 +50,11 @@ TEST_CASE("one JSON line has every key in the order of the documentation") {
   size_t at = 0;
   for (const char* key :
        {"time",     "client",     "listener", "route",      "method",     "host",      "path",
-        "protocol", "status",     "reason",   "detail",     "bytes_in",   "bytes_out", "upstream",
-        "endpoint", "attempts",   "reused",   "queue_us",   "connect_us", "tls_us",    "first_byte_us",
-        "total_us", "request_id", "trace_id", "user_agent", "referer"}) {
+        "protocol", "status",     "ended",    "reason",     "detail",     "bytes_in",  "bytes_out",
+        "upstream", "endpoint",   "attempts", "reused",     "total_us",   "client_request_us",
+        "queue_us", "connect_us", "upstream_head_us",       "upstream_body_us",       "client_write_us",
+        "proxy_us", "tls_us",     "first_byte_us",          "request_id", "trace_id",  "user_agent",
+        "referer"}) {
     const size_t found = line.find("\"" + std::string(key) + "\":", at);
     CAPTURE(key);
     REQUIRE(found != std::string::npos);
@@ -66,9 +68,28 @@ TEST_CASE("the status of a gRPC call stands in its line, and in no other") {
   AccessRecord r = sample();
   CHECK(json(r).find("grpc_status") == std::string::npos);
   r.grpc_status = 0;
-  CHECK(json(r).find(",\"status\":200,\"grpc_status\":0,\"reason\"") != std::string::npos);
+  CHECK(json(r).find(",\"status\":200,\"grpc_status\":0,\"ended\"") != std::string::npos);
   r.grpc_status = 14;
   CHECK(json(r).find(",\"grpc_status\":14,") != std::string::npos);
+}
+
+TEST_CASE("how it ended, where, and what was tried before stand in its line only where there is something to say") {
+  AccessRecord r = sample();
+  for (const char* key : {"ended_by", "during", "limited_by", "tries"})
+    CHECK(json(r).find("\"" + std::string(key) + "\"") == std::string::npos);
+  const exchange::Try tries[] = {{"10.0.0.1:80", "reset", base::Micros{900}}, {"10.0.0.2:80", "status_503", {}}};
+  r.ended = "cut";
+  r.ended_by = "upstream";
+  r.during = "response_body";
+  r.limited_by = "proxy";
+  r.tries = tries;
+  r.phase[static_cast<size_t>(exchange::Phase::client_write)] = base::Micros{204};
+  const std::string line = json(r);
+  CHECK(line.find(",\"ended\":\"cut\",\"ended_by\":\"upstream\",\"during\":\"response_body\","
+                  "\"limited_by\":\"proxy\",") != std::string::npos);
+  CHECK(line.find(",\"tries\":[{\"endpoint\":\"10.0.0.1:80\",\"reason\":\"reset\",\"us\":900},"
+                  "{\"endpoint\":\"10.0.0.2:80\",\"reason\":\"status_503\",\"us\":0}],") != std::string::npos);
+  CHECK(line.find(",\"client_write_us\":204,") != std::string::npos);
 }
 
 TEST_CASE("bytes that could break a line are escaped") {

@@ -119,7 +119,7 @@ TEST_CASE("failure: every kind has a status and the reasons are the closed list"
       "version",      "denied",          "no_route",      "method_not_allowed", "expectation",
       "rate_limited", "request_timeout", "misdirected",   "too_early",          "connect_failed",
       "reset",        "bad_response",    "tls_failed",    "no_endpoint",        "pool_timeout",
-      "pool_full",    "circuit_open",    "overloaded",    "connect_timeout",    "timeout",
+      "pool_full",    "circuit_open",    "overloaded", "drain",    "connect_timeout",    "timeout",
       "loop",         "client_closed",   "no_local_port", "no_descriptor"};
   CHECK(reasons == contract);
   CHECK(http::status_of(http::Kind::headers_too_large) == 431);

@@ -83,7 +83,7 @@ TEST_CASE("each failure has its status: what may be tried again is unavailable, 
       {"bad_request expectation loop bad_response", GrpcStatus::internal},
       {"connect_failed connect_timeout tls_failed reset no_endpoint pool_timeout pool_full circuit_open overloaded "
        "no_local_port no_descriptor "
-       "misdirected too_early",
+       "misdirected too_early drain",
        GrpcStatus::unavailable},
   };
   for (unsigned k = 0; k < kinds; ++k) {
