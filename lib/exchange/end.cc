@@ -155,9 +155,9 @@ void Exchange::write_log() {
   r.grpc_status = grpc_status_;
   r.reason = http::reason_word(failure_.kind);
   const bool queued = failure_.kind == Kind::pool_timeout || failure_.kind == Kind::pool_full;
-  r.detail = !refusal_.empty()                       ? refusal_
-             : queued && attempt_.refused_by_class() ? "pool_class"
-                                                     : http::detail_word(failure_.detail);
+  r.detail = !refusal_.empty()                         ? refusal_
+             : queued && !attempt_.refused_as().empty() ? attempt_.refused_as()
+                                                        : http::detail_word(failure_.detail);
   r.fallback = http::reason_word(fell_back_);
   r.ended = ended();
   if (!failure_.clean()) {

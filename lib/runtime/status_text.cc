@@ -22,7 +22,9 @@ std::string span_text(base::Micros span) {
 
 std::string time_text(base::Micros span) {
   const double ms = static_cast<double>(span.count) / 1e3;
-  return ms >= 10'000 ? fmt::format("{:.1f} s", ms / 1e3) : ms >= 10 ? fmt::format("{:.0f} ms", ms) : fmt::format("{:.1f} ms", ms);
+  return ms >= 10'000 ? fmt::format("{:.1f} s", ms / 1e3)
+         : ms >= 10   ? fmt::format("{:.0f} ms", ms)
+                      : fmt::format("{:.1f} ms", ms);
 }
 
 std::string percent(double share) { return fmt::format("{:.1f}%", 100 * share); }
@@ -54,16 +56,17 @@ std::vector<Row> rows_of(const std::vector<const ClusterStatus*>& workers) {
   return rows;
 }
 
-// No green without evidence: who is not checked is in use, and nothing more is known of it.
-std::string state_of(const EndpointStatus& e, bool checked) {
+// No green without evidence: whom no check has found well is in use, and nothing more is known of it.
+std::string state_of(const EndpointStatus& e) {
   if (e.leaving) return "LEAVING";
+  if (e.disabled) return "DISABLED (by an operator)";
   if (!e.healthy) return "DOWN (its checks fail)";
   if (e.ejected)
     return e.ejected_left.count > 0 ? fmt::format("EJECTED, tried again in {}", span_text(e.ejected_left))
                                     : std::string("EJECTED, its trial is due");
   if (e.aside_left.count > 0) return fmt::format("SET ASIDE (a connect failed), {}", span_text(e.aside_left));
   if (e.paused_left.count > 0) return fmt::format("PAUSED (it asked for it), {}", span_text(e.paused_left));
-  return checked ? "in use" : "in use, unchecked";
+  return e.state.is == upstream::EndpointState::Is::unchecked ? "in use, unchecked" : "in use";
 }
 
 void put_upstream(std::string& text, const Backing& backing, const std::vector<const ClusterStatus*>& workers,
@@ -79,8 +82,7 @@ void put_upstream(std::string& text, const Backing& backing, const std::vector<c
                       capacity.connections, workers.front()->waiting, load.offered,
                       load.recommended / capacity.requests_each(), time_text(load.service), time_text(load.usual),
                       workers.front()->panic ? "  PANIC" : "");
-  const bool checked = options.health.has_value();
-  const auto ill = [checked](const Row& r) { return state_of(*r.of, checked).starts_with("in use"); };
+  const auto ill = [](const Row& r) { return state_of(*r.of).starts_with("in use"); };
   std::ranges::stable_sort(rows, {}, ill);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (left == 0) {
@@ -89,14 +91,16 @@ void put_upstream(std::string& text, const Backing& backing, const std::vector<c
     }
     --left;
     const Row& r = rows[i];
-    text += fmt::format("  {:<24} {:<32} in flight {:<5} connections {}/{}/{}{}\n", r.of->name,
-                        state_of(*r.of, checked), r.of->in_flight, r.active, r.idle, r.connecting,
+    text += fmt::format("  {:<24} {:<32} in flight {:<5} connections {}/{}/{}{}\n", r.of->name, state_of(*r.of),
+                        r.of->in_flight, r.active, r.idle, r.connecting,
                         r.of->tunnels == 0 ? "" : fmt::format(", {} tunnels", r.of->tunnels));
   }
 }
 
 void put_upstreams(std::string& text, const Generation& generation, const StatusFacts& facts) {
-  text += "\nUPSTREAM                open/limit  waits  offered needs  now / usual      endpoints: active/idle/connecting\n";
+  text +=
+      "\nUPSTREAM                open/limit  waits  offered needs  now / usual      endpoints: "
+      "active/idle/connecting\n";
   std::size_t left = TextFacts::rows_most;
   for (std::size_t i = 0; i < generation.upstreams.size(); ++i) {
     std::vector<const ClusterStatus*> workers;

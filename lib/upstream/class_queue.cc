@@ -156,7 +156,7 @@ Waiter* ClassQueue::any() {
 void WaitQueue::park(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, ClassQueue& of,
                      std::uint32_t max_waiting) {
   CHECK(waiter.queue_ == nullptr && budget.count > 0);
-  waiter.refused_by_class_ = true;  // if it is
+  waiter.refused_as_ = "pool_class";  // if it is
   if (!of.of().enter_queue(max_waiting)) {
     Waiter* const other = of.youngest_below(want.lane);
     if (other == nullptr) return refuse(waiter, full, nullptr);
@@ -184,7 +184,7 @@ void WaitQueue::admit(Waiter& waiter) {
   waiter.timer_.disarm();
   unpark(waiter);
   waiter.queue_ = nullptr;
-  waiter.refused_by_class_ = false;
+  waiter.refused_as_ = {};
   join_undialled(waiter, want, *waiter.sink_, base::Millis{(left.count + 999) / 1'000}, ~0U);
   waiter.asked_ = asked;
 }

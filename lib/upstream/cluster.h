@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 
 #include "base/list.h"
 #include "http/lane.h"
@@ -117,7 +118,8 @@ class Waiter : public base::ListHook<class WaitTag> {
   // Counts no longer in its pool class: it asks for nothing more, or has become a tunnel. Until then its further tries
   // keep the place.
   void leave_class() { class_pass_.give_back(); }
-  bool refused_by_class() const { return refused_by_class_; }  // the last refusal, if there was one
+  // Of the last refusal for want of a place, a word of the log: pool_class, shed; "" = none of them.
+  std::string_view refused_as() const { return refused_as_; }
   WaitLook look(base::Micros now) const;  // while it waits
   // How long a connection was being made for it while it waits, or waited last.
   base::Micros dialled(base::Micros now) const {
@@ -162,7 +164,7 @@ class Waiter : public base::ListHook<class WaitTag> {
   base::Micros dialled_{};  // all that were, before that
   bool was_dialled_ = false;  // a connect was made for it, now or before
   bool made_room_ = false;  // an idle connection was closed so that a fresh one fits below the cap
-  bool refused_by_class_ = false;
+  std::string_view refused_as_;  // a literal
   ClassQueue* class_queue_ = nullptr;  // while it waits for a place of its class
   ClassPass class_pass_;
   Undialled undialled_{*this};

@@ -97,6 +97,7 @@ void WaitQueue::shed() {
   for (std::uint64_t n = excess * undialled_ / waiting; n > 0; --n) {
     Waiter* const one = oldest_from_below(http::Lane::high);
     if (one == nullptr) return;
+    one->refused_as_ = "shed";
     refuse(*one, no_place(), nullptr);
     metrics_.shed.add();
   }

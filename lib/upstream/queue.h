@@ -72,7 +72,7 @@ class WaitQueue {
   // The waiter, which is out, joins at the end of its lane. `budget` > 0.
   void join_dialled(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, Connection& dial);
   // The waiter asks (anew).
-  static void asks(Waiter& waiter) { waiter.refused_by_class_ = false; }
+  static void asks(Waiter& waiter) { waiter.refused_as_ = {}; }
   static bool in_class(const Waiter& waiter) { return static_cast<bool>(waiter.class_pass_); }
   // It waits for a place of its class, apart from all others. At `max_waiting` of the class as join_undialled().
   void park(Waiter& waiter, const Want& want, http::Sink& sink, base::Millis budget, ClassQueue& of,

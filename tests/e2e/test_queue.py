@@ -52,7 +52,7 @@ def test_a_queue_that_stands_sheds_the_oldest_low_ones_and_serves_the_newest(sta
     assert (answer.status, answer.reason) == (503, "pool_timeout")
     assert 1 <= int(answer.header("retry-after")) <= 30
     line = sluice.wait_log(lambda r: r.get("reason") == "pool_timeout")[0]
-    assert line["path"] == "/low"
+    assert (line["path"], line["detail"]) == ("/low", "shed")
     last = f"/later/{len(waiting) - 1}"
     gate.open()
     assert all(c.response().status == 200 for c in held + waiting)

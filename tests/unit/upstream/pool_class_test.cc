@@ -123,14 +123,14 @@ TEST_CASE("class: its queue has max_waiting places of its own; refusals say that
   Request& c = w.waits();
   Request& above = w.asked();
   CHECK(above.refused.kind == http::Kind::pool_full);
-  CHECK(above.refused_by_class());
+  CHECK(above.refused_as() == "pool_class");
   Request& high = w.asked(0, {.lane = http::Lane::high, .route = "slow"});
   CHECK(high.upcalls == 0);
   CHECK(c.refused.kind == http::Kind::pool_full);  // the youngest of a lower lane gives way
   CHECK(w.bulk().waiting() == 2);
   w.sim.run_for(base::millis(30));
   CHECK(b.refused.kind == http::Kind::pool_timeout);
-  CHECK(b.refused_by_class());
+  CHECK(b.refused_as() == "pool_class");
   CHECK(w.bulk().waiting() == 1);
   w.options->pool.max_waiting = 0;
   CHECK(w.asked().refused.kind == http::Kind::pool_full);
