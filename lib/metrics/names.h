@@ -284,7 +284,8 @@ inline constexpr std::array<Definition, names> definitions = {{
     {SLUICE_METRIC(limit_used),
      Type::gauge,
      {"resource", "subject"},
-     "How much of a bounded resource is taken. ports: local ports from one address to one server, TIME_WAIT included."},
+     "How much of a bounded resource is taken: client_connections, memory (of the process), and ports: local ones from "
+     "one address to one server, TIME_WAIT included."},
     {SLUICE_METRIC(limit_max), Type::gauge, {"resource", "subject"}, "How much of it there is."},
     {SLUICE_METRIC(limit_runs_out_seconds),
      Type::gauge,

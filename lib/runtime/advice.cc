@@ -9,6 +9,7 @@ namespace sluice::runtime {
 namespace {
 
 constexpr double near_share = 0.8;  // of a limit
+constexpr base::Micros full_soon{600'000'000};
 constexpr std::int64_t a_day = 24 * 3'600;
 
 double ms(base::Micros span) { return static_cast<double>(span.count) / 1e3; }
@@ -109,10 +110,13 @@ void certificates(const AdviceFacts& facts, List& to) {
 
 void limits(const AdviceFacts& facts, List& to) {
   for (const LimitFacts& l : facts.limits) {
-    if (l.most <= 0 || l.used < near_share * l.most) continue;
-    to.push_back({"limit_near", std::string(l.resource),
-                  fmt::format("{:.0f} % of {} are used, {:.0f} of {:.0f}: raise {}", 100 * l.used / l.most, l.resource,
-                              l.used, l.most, l.key),
+    const bool soon = l.runs_out && *l.runs_out < full_soon;
+    if (l.most <= 0 || (l.used < near_share * l.most && !soon)) continue;
+    const std::string when = l.runs_out ? ", full in " + span_text(l.runs_out->count / 1'000'000) : "";
+    to.push_back({"limit_near", l.resource == "ports" ? l.subject : std::string(l.resource),
+                  fmt::format("{:.0f} % of {} are used, {:.0f} of {:.0f}{}: {}", 100 * l.used / l.most,
+                              l.resource == "ports" ? "the local ports " + l.subject : std::string(l.resource), l.used,
+                              l.most, when, l.fix),
                   Grade::warning,
                   {}});
   }

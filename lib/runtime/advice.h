@@ -64,10 +64,12 @@ struct CertificateLife {
 
 // Something that runs out: used of most.
 struct LimitFacts {
-  std::string_view resource;  // "client_connections", "memory"
-  std::string key;  // to set
+  std::string_view resource;  // "client_connections", "memory", "ports"
+  std::string subject;  // "process", "10.0.0.1>10.0.0.2:80"
+  std::string fix;  // what to do, as the end of a sentence
   double used = 0;
   double most = 0;
+  std::optional<base::Micros> runs_out;  // if it goes on as now; none: it does not rise
 };
 
 struct AdviceFacts {

@@ -20,6 +20,7 @@ using upstream::Away;
 // nullptr: requests go there.
 const char* why_out(const upstream::SharedEndpoint& endpoint, base::Micros now) {
   const upstream::Standing s = endpoint.standing();
+  if (s.disabled()) return "disabled (by an operator)";
   if (s.down != 0) return "down (its checks fail)";
   if (!s.kept_away(now)) return nullptr;
   switch (s.why()) {
@@ -81,6 +82,7 @@ void Observer::begin() { timer_.arm(env_.loop, every); }
 void Observer::tick() {
   timer_.arm(env_.loop, every);
   keep(advise(look()));
+  show_limits();
   count();
 }
 
@@ -111,11 +113,7 @@ AdviceFacts Observer::look() {
     for (const tls::CertificateFacts& c : listening->tls->certificates())
       facts.certificates.push_back({c.name, c.file, c.not_before, c.not_after});
   }
-  facts.limits.push_back({"client_connections", "[runtime] max_connections",
-                          static_cast<double>(env_.shared.places.taken.load(std::memory_order_relaxed)),
-                          static_cast<double>(env_.shared.places.most.load(std::memory_order_relaxed))});
-  facts.limits.push_back({"memory", "[runtime] max_memory", static_cast<double>(base::Pages::held()),
-                          static_cast<double>(base::MemoryLimit::bytes())});
+  facts.limits = limits();
   facts.waiting = generation.waiting;
   facts.refused = rooms_.reloads.refused();
   facts.file_in_force = rooms_.reloads.file_in_force();
@@ -128,6 +126,30 @@ AdviceFacts Observer::look() {
   facts.drain_connections = env_.shared.places.taken.load(std::memory_order_relaxed);
   facts.drain_left = rooms_.leaving.time_left();
   return facts;
+}
+
+std::vector<LimitFacts> Observer::limits() const {
+  const Places& places = env_.shared.places;
+  std::vector<LimitFacts> all;
+  all.push_back({"client_connections", "process", "raise [runtime] max_connections",
+                 static_cast<double>(places.taken.load(std::memory_order_relaxed)),
+                 static_cast<double>(places.most.load(std::memory_order_relaxed)), std::nullopt});
+  all.push_back({"memory", "process", "raise [runtime] max_memory", static_cast<double>(base::Pages::held()),
+                 static_cast<double>(base::MemoryLimit::bytes()), std::nullopt});
+  for (const PortRow& row : rooms_.ports.rows())
+    all.push_back({"ports", row.subject(), first_fix(row), static_cast<double>(row.used),
+                   static_cast<double>(row.available), row.runs_out});
+  return all;
+}
+
+// Ports are PortWatch's.
+void Observer::show_limits() {
+  for (const LimitFacts& limit : limits()) {
+    if (limit.resource == "ports") continue;
+    const unsigned writer = env_.registry.control();
+    env_.registry.gauge(metrics::Name::limit_used, {limit.resource, limit.subject}, writer).set(limit.used);
+    env_.registry.gauge(metrics::Name::limit_max, {limit.resource, limit.subject}, writer).set(limit.most);
+  }
 }
 
 void Observer::keep(std::vector<Advice> all) {

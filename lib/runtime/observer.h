@@ -15,6 +15,7 @@
 #include "runtime/discovery.h"
 #include "runtime/generation.h"
 #include "runtime/leaving.h"
+#include "runtime/port_watch.h"
 #include "runtime/rates.h"
 #include "runtime/reloads.h"
 
@@ -32,6 +33,7 @@ class Observer {
     const Discovery& discovery;
     const Leaving& leaving;
     const Reloads& reloads;
+    const PortWatch& ports;
   };
   struct Given {
     Advice advice;
@@ -52,6 +54,8 @@ class Observer {
   void tick();
   void count();
   AdviceFacts look();
+  std::vector<LimitFacts> limits() const;
+  void show_limits();
   void keep(std::vector<Advice> all);
   void say(Given& given);
   void forget_old();

@@ -735,7 +735,7 @@ TEST_CASE("abort") {
   CHECK(!b.sink().closed);
   b.sim.settle();
   CHECK(b.pair.peer->got_reset());
-  CHECK(b.sink().trace.ends_with("closed overloaded\n"));
+  CHECK(b.sink().trace.ends_with("closed drain\n"));
   CHECK(b.host.cause == http::CloseCause::drain);
   CHECK(b.contract.text() == "");
 }

@@ -341,7 +341,7 @@ TEST_CASE("abort: open streams are reset and look cut, the connection ends at on
   CHECK_FALSE(b.client.seen(two).ended);
   CHECK_FALSE(b.client.goaways.empty());
   CHECK(b.host.ended);
-  for (const auto& s : b.host.sinks) CHECK(s->trace.ends_with("closed overloaded\n"));
+  for (const auto& s : b.host.sinks) CHECK(s->trace.ends_with("closed drain\n"));
 }
 
 TEST_CASE("max_requests: at the limit a GOAWAY, the requests before it are served") {

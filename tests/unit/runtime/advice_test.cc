@@ -33,12 +33,24 @@ TEST_CASE("a certificate is judged by the share of its lifetime that is left, wh
 
 TEST_CASE("a limit is near from four fifths of it on; none that is not set") {
   const auto with = [](double used, double most) {
-    return advise({.limits = {{"client_connections", "[runtime] max_connections", used, most}}});
+    return advise(
+        {.limits = {{"client_connections", "process", "raise [runtime] max_connections", used, most, std::nullopt}}});
   };
   CHECK(with(79, 100).empty());
   REQUIRE(with(80, 100).size() == 1);
   CHECK(with(80, 100)[0].text == "80 % of client_connections are used, 80 of 100: raise [runtime] max_connections");
   CHECK(with(5, 0).empty());
+}
+
+TEST_CASE("ports: near, or soon full; with what to try first") {
+  const auto with = [](double used, std::optional<base::Micros> runs_out) {
+    return advise({.limits = {{"ports", "10.0.0.1>10.0.0.2:80", "widen the range", used, 100, runs_out}}});
+  };
+  CHECK(with(50, std::nullopt).empty());
+  CHECK(with(50, base::Micros(base::seconds(600))).empty());
+  REQUIRE(with(50, base::Micros(base::seconds(599))).size() == 1);
+  CHECK(with(50, base::Micros(base::seconds(599)))[0].text ==
+        "50 % of the local ports 10.0.0.1>10.0.0.2:80 are used, 50 of 100, full in 9 min: widen the range");
 }
 
 TEST_CASE("an upstream: who is out and why, panic, no endpoint, nobody looks after who fails") {
