@@ -78,8 +78,8 @@ void visit_runtime(Visitor& v, RuntimeOptions& o) {
        "a worker that begins every turn for 100 ms later than this after what it handles became ready refuses new "
        "requests that are later with 503 `overloaded`: those of low `priority` from half of it on, of high from twice; "
        "0 = never",
-       "who is late by more than this all the time can only be later still; benchmarks with hundreds of connections and "
-       "containers that are throttled now and then stay far below"},
+       "for no harm: benchmarks with hundreds of connections stay below it on busy machines, and so do containers that "
+       "are throttled now and then; services that answer in milliseconds set a tenth of it"},
       Duration(o.max_lateness));
   key(v,
       {"warm_timeout", Takes::restart, "how long /readyz waits at most for the `min_idle` connections of upstreams",

@@ -24,7 +24,7 @@ struct RuntimeOptions {
   std::uint32_t workers = 0;  // 0 = auto: min(CPU affinity, cgroup cpu.max rounded up)
   std::uint32_t max_connections = 65'536;
   std::uint64_t max_memory = 0;  // 0 = auto: 3/4 of what the cgroup, else the machine, has
-  base::Millis max_lateness{100};  // of a worker, before it refuses requests; 0 = never
+  base::Millis max_lateness{250};  // of a worker, before it refuses requests; 0 = never
   base::Millis warm_timeout{10'000};
   std::uint32_t replicas = 1;    // processes of this configuration; runtime/fleet.h
   std::string replicas_dns;      // a name that has an address for each of them; "" = `replicas` says it

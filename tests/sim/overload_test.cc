@@ -175,7 +175,7 @@ TEST_CASE("low lanes go first, high ones last, a balancer's question never") {
 }
 
 TEST_CASE("a closed loop of 200 clients, as benchmarks are, is not refused anything by default") {
-  Rig rig(toml("100ms"));
+  Rig rig(toml("250ms"));
   rig.network.serve(app, sim::answering(ok));
   rig.network.set_costs({Micros{15}, Micros{20}});       // 50 us a request in all
   size_t answers = 0;

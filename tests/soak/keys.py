@@ -115,7 +115,7 @@ ENTRIES = {
         "max_connections": ["65536", "1000", "500"],
         "max_memory": ['"auto"', '"1GiB"'],
         "replicas+replicas_dns": [("1", None), ("3", None), (None, '"app.test"')],
-        "max_lateness": ['"100ms"', '"0s"', '"2s"'],
+        "max_lateness": ['"250ms"', '"0s"', '"2s"'],
     },
     "drain": {"deregister_wait": ['"0s"', '"1s"'], "deadline": ['"5s"', '"10s"']},
     "admin": {"hosts": ["[]", '["sluice.test"]']},
