@@ -11,8 +11,8 @@ from harness.proxy import Sluice, config
 
 
 def test_a_host_that_swallows_syns_is_found_out_and_taken_back(tmp_path):
-    """One of two endpoints is a black hole: a few connects run into connect_timeout and go on elsewhere; nobody is
-    turned away. When there is a host again it has its share again, and nobody is told."""
+    """One of two endpoints is a black hole: a few connects run into connect_timeout, and who waits for them goes on
+    elsewhere; nobody is turned away. When there is a host again it has its share again, and nobody is told."""
 
     def swallowed():
         hole = BlackHole()
@@ -23,7 +23,10 @@ def test_a_host_that_swallows_syns_is_found_out_and_taken_back(tmp_path):
             with Sluice(text, tmp_path / "hole") as sluice:
                 with Load(sluice.address(), rate=200, threads=4, per_connection=50) as load:
                     wait_for(lambda: load.served > 600, what="600 answers")
-                    into_it = sluice.metric("sluice_upstream_errors_total", upstream="app", reason="connect_timeout")
+                    # Not errors_total: who asked may have been served by another connection meanwhile.
+                    into_it = sluice.wait_metric(
+                        lambda v: v > 0, "sluice_upstream_connections_closed_total", upstream="app", cause="timeout"
+                    )
                     hole.place("192.0.2.9")
                     with Origin(address=("192.0.2.9", 8080)) as back:
                         back.wait_heads(50)
@@ -32,7 +35,7 @@ def test_a_host_that_swallows_syns_is_found_out_and_taken_back(tmp_path):
 
     into_it = in_namespace(swallowed)
     # Those of the first moment, in both workers, and one trial each time it has been set aside long enough.
-    assert 0 < into_it < 60
+    assert into_it < 60
 
 
 def test_a_backend_that_flaps_every_second_loses_nobody(start):
