@@ -167,7 +167,7 @@ class Endpoint {
   // How long a connection asks: another worker's turn is shorter, and a connect takes longer than an answer.
   static constexpr base::Millis ask_patience{3};
   // Idle for so long it is to spare. One that was in use just now will be again, and would go to and fro.
-  static constexpr base::Millis spare_after{10};
+  static constexpr base::Millis spare_after{1};
 
   Endpoint(PoolHost& host, std::shared_ptr<SharedEndpoint> shared, std::uint32_t weight);
   Endpoint(const Endpoint&) = delete;
