@@ -202,12 +202,12 @@ ClusterImpl::Placed ClusterImpl::place(Order& order, Grant& grant) {
   return order.no_port && !anything_up(nullptr) ? Placed::no_port : Placed::full;
 }
 
-// Is there a connection, of whatever worker, that may carry a request when it is free? `failed`: one of its slots is
-// that of a connect that has just failed.
+// Is there a connection, of whatever worker, that may carry a request when it is free, or one that is being made?
+// `failed`: one of its slots is that of a connect that has just failed.
 bool ClusterImpl::anything_up(const Endpoint* failed) const {
   const Balancer::Pick pick{loop_.now(), shared_->panic()};
   return std::ranges::any_of(endpoints_, [&](const auto& e) {
-    return balancer_.usable(e->index(), pick) && e->shared().established() > (e.get() == failed ? 1u : 0u);
+    return balancer_.usable(e->index(), pick) && e->shared().connections() > (e.get() == failed ? 1u : 0u);
   });
 }
 

@@ -107,14 +107,12 @@ void Connection::ask() {
   CHECK(phase_ == PoolPhase::ended && session_ == nullptr);
   asked_ = endpoint_.now();
   endpoint_.shared_->begin_connect();
-  endpoint_.shared_->begin_asking();
   set_phase(PoolPhase::asking);
   move_to(endpoint_.asking_);
 }
 
 void Connection::stop_asking() {
   CHECK(phase_ == PoolPhase::asking && dialled_for_ == nullptr);
-  endpoint_.shared_->end_asking();
   endpoint_.shared_->end_connect();
   set_phase(PoolPhase::ended);
   move_to(endpoint_.ended_);
@@ -129,7 +127,7 @@ void Connection::start(const net::Peer* client, bool only_http1) {
   only_http1_ = only_http1;
   const bool claimed = endpoint_.take_trial();
   trial_ = claimed ? SharedEndpoint::Trial::yes : shared.claim_trial(host.loop().now(), patience);
-  phase_ == PoolPhase::ended ? shared.begin_connect() : shared.end_asking();
+  if (phase_ == PoolPhase::ended) shared.begin_connect();
   set_phase(PoolPhase::connecting);
   connecting_since_ = endpoint_.now();
   move_to(endpoint_.connecting_);
@@ -195,10 +193,7 @@ bool Connection::unpack(Parcel& parcel) {
   session_ = std::exchange(parcel.session, nullptr)->unpack(endpoint_.host_.loop(), *this);
   if (session_ == nullptr) return false;
   parcel.slot.take();
-  if (phase_ == PoolPhase::asking) {
-    endpoint_.shared_->end_asking();
-    endpoint_.shared_->end_connect();
-  }
+  if (phase_ == PoolPhase::asking) endpoint_.shared_->end_connect();
   endpoint_.host_.metrics().handed_over.add();
   times_ = parcel.times;
   began_ = parcel.began;
@@ -327,7 +322,6 @@ void Connection::reclaim() noexcept {
 }
 
 void Connection::tear_down() noexcept {
-  if (phase_ == PoolPhase::asking) endpoint_.shared_->end_asking();
   if (phase_ == PoolPhase::asking || phase_ == PoolPhase::connecting) endpoint_.shared_->end_connect();
   if (tunnel_counted_ && phase_ != PoolPhase::ended) {
     endpoint_.shared_->leave_tunnel();

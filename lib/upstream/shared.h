@@ -80,17 +80,6 @@ class alignas(64) SharedEndpoint {
   void end_request() { in_flight_.fetch_sub(1); }  // the order of close_slot()
   void begin_connect() { connecting_.fetch_add(1, std::memory_order_relaxed); }
   void end_connect() { connecting_.fetch_sub(1, std::memory_order_relaxed); }
-  // Of those that connect: those that ask another worker first, and have no slot yet.
-  void begin_asking() { asking_.fetch_add(1, std::memory_order_relaxed); }
-  void end_asking() { asking_.fetch_sub(1, std::memory_order_relaxed); }
-  // Connections that are up, of all workers; a look.
-  std::uint32_t established() const {
-    const std::uint32_t dialling =
-        connecting_.load(std::memory_order_relaxed) -
-        std::min(asking_.load(std::memory_order_relaxed), connecting_.load(std::memory_order_relaxed));
-    const std::uint32_t all = connections();
-    return all - std::min(all, dialling);
-  }
   // Connects found no local port. None is made for port_pause, then one at a time, until one succeeds: the requests
   // wait for what comes free, and a worker would do nothing but fail for each of them.
   static constexpr base::Millis port_pause{100};
@@ -223,7 +212,6 @@ class alignas(64) SharedEndpoint {
   // worker, two workers would both think an endpoint idle. The rest of the line changes seldom.
   std::atomic<std::uint32_t> in_flight_{0};
   std::atomic<std::uint32_t> connecting_{0};
-  std::atomic<std::uint32_t> asking_{0};
   std::atomic<std::int64_t> ports_from_{0};  // 0: connects find ports
   std::atomic<Standing> standing_{};
   std::atomic<std::int64_t> race_at_{0};

@@ -599,6 +599,38 @@ TEST_CASE("no port and no connection that could serve: refused at once, and not 
   r.finish();
 }
 
+TEST_CASE("no port while a connection is being made: it will carry who came for both; if it fails they are refused") {
+  for (const bool comes : {true, false}) {
+    CAPTURE(comes);
+    World w;
+    w.some_endpoints(1);
+    w.start();
+    fakes::FakeConnector& connector = *w.connectors[0];
+    connector.answer = [](const SharedEndpoint&) { return Answer::hang; };
+    Request& a = w.ask();
+    Request& b = w.ask();
+    REQUIRE(connector.hanging.size() == 2);
+    const DialFailure none{Kind::no_local_port, DialFailure::Fault::ours};
+    auto* const dial_a = connector.hanging[0];
+    auto* const dial_b = connector.hanging[1];
+    w.sim.post({}, [dial_b, none] { dial_b->fail(none); });
+    w.sim.settle();
+    CHECK(b.upcalls == 0);
+    w.sim.post({}, [dial_a, none, comes] { comes ? dial_a->succeed() : dial_a->fail(none); });
+    w.sim.settle();
+    if (comes) {
+      REQUIRE(a.served());
+      a.finish();
+      w.sim.settle();
+      REQUIRE(b.served());
+      b.finish();
+      continue;
+    }
+    CHECK(a.refused.kind == Kind::no_local_port);
+    CHECK(b.refused.kind == Kind::no_local_port);
+  }
+}
+
 TEST_CASE("no port towards one of two endpoints: the other one serves all") {
   World w;
   w.some_endpoints(2);
