@@ -15,7 +15,8 @@ constexpr std::string_view help_all =
     "  sluice check FILE [--strict]        load and cross-check a configuration; print every problem\n"
     "  sluice explain FILE --url URL       which listener, route, upstream and limits a request would meet\n"
     "  sluice explain FILE --key KEY       a value, where it comes from, and why its default is what it is\n"
-    "  sluice top [--once]                 what a running sluice does, and what there is to do; from its admin listener\n"
+    "  sluice top [--once]                 what a running sluice does, and what there is to do; from its admin "
+    "listener\n"
     "  sluice version                      version, compiler, libraries\n\n"
     "--help after a command says more. Exit codes: 0 good, 1 failed while running, 2 wrong command line or "
     "configuration.\n";
@@ -38,7 +39,8 @@ constexpr std::string_view help_explain =
     "it is.\n";
 constexpr std::string_view help_top =
     "sluice top [--admin IP:PORT] [--once]\n\n"
-    "Draws the state of a running sluice anew each second: what there is to do, rates and times by route, upstreams, their\n"
+    "Draws the state of a running sluice anew each second: what there is to do, rates and times by route, upstreams, "
+    "their\n"
     "endpoints and why each is used or not, names. `q` ends it.\n"
     "  --admin    its [admin] address; 127.0.0.1:9901\n"
     "  --once     prints it once, for a ticket; exit code 1 if nobody answers\n";

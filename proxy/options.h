@@ -42,8 +42,8 @@ struct HelpCommand {
   std::string_view text;  // for stdout; exit_good
 };
 
-using Command =
-    std::variant<RunCommand, CheckCommand, ExplainUrlCommand, ExplainKeyCommand, TopCommand, VersionCommand, HelpCommand>;
+using Command = std::variant<RunCommand, CheckCommand, ExplainUrlCommand, ExplainKeyCommand, TopCommand, VersionCommand,
+                             HelpCommand>;
 
 // `arguments` without the program's name. The error is for stderr, with a newline at its end; then exit_usage.
 std::expected<Command, std::string> parse_command_line(std::span<const char* const> arguments);

@@ -22,7 +22,8 @@ base::Result<net::Fd> connect_to(const net::Address& admin, base::Millis patienc
   net::Fd socket(::socket(raw.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (socket.value() < 0) return failed(admin, std::strerror(errno));
   const timeval limit{patience.count / 1'000, patience.count % 1'000 * 1'000};
-  for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO}) setsockopt(socket.value(), SOL_SOCKET, option, &limit, sizeof limit);
+  for (const int option : {SO_RCVTIMEO, SO_SNDTIMEO})
+    setsockopt(socket.value(), SOL_SOCKET, option, &limit, sizeof limit);
   // SO_SNDTIMEO is connect's limit, too (socket(7)).
   if (::connect(socket.value(), reinterpret_cast<const sockaddr*>(&raw), length) != 0)
     return failed(admin, std::string(std::strerror(errno)) + "; is sluice running, and is this its [admin] address?");

@@ -1,5 +1,5 @@
-// What `sluice top` asks a running sluice: one page of its admin listener. Blocking, for commands of a terminal; nothing
-// that serves calls it.
+// What `sluice top` asks a running sluice: one page of its admin listener. Blocking, for commands of a terminal;
+// nothing that serves calls it.
 #pragma once
 
 #include <string>
@@ -13,8 +13,8 @@ namespace sluice::admin {
 
 inline constexpr std::size_t fetched_most = 64 << 20;  // bytes of an answer; what is longer is an error
 
-// The body of GET `path` (with its "/") at `admin`, asked for as `accept`. Errors say where and why; a status other than
-// 200 is one. `patience`: for connecting, and between two reads.
+// The body of GET `path` (with its "/") at `admin`, asked for as `accept`. Errors say where and why; a status other
+// than 200 is one. `patience`: for connecting, and between two reads.
 base::Result<std::string> fetch(const net::Address& admin, std::string_view path, std::string_view accept,
                                 base::Millis patience = base::seconds(5));
 

@@ -81,7 +81,8 @@ void visit_limits(Visitor& v, route::RouteOptions& o) {
       Duration(o.stream_idle_timeout));
   key(v,
       {"slow_after", Takes::now,
-       "a request that takes longer counts as slow, with the side that took most of it (`limited_by`); tunnels do not; 0 "
+       "a request that takes longer counts as slow, with the side that took most of it (`limited_by`); tunnels do not; "
+       "0 "
        "= none does",
        "people notice a second; routes that stream or poll for longer have a longer one"},
       Duration(o.slow_after));

@@ -48,7 +48,7 @@ std::string_view Exchange::during(const Failure& why) const {
   switch (phase_now()) {
     case Phase::client_request:
       return attempts_ == 0 && !held_back_ && bytes_in_ == 0 && answer_ == Answer::none ? "request_head"
-                                                                                         : "request_body";
+                                                                                        : "request_body";
     case Phase::queue: {
       const bool ours = why.kind == Kind::no_local_port || why.kind == Kind::no_descriptor;
       const bool dialled = attempt_.waiting() ? !attempt_.queued() : ours || why.where == Where::upstream;
@@ -155,7 +155,7 @@ void Exchange::write_log() {
   r.grpc_status = grpc_status_;
   r.reason = http::reason_word(failure_.kind);
   const bool queued = failure_.kind == Kind::pool_timeout || failure_.kind == Kind::pool_full;
-  r.detail = !refusal_.empty()                         ? refusal_
+  r.detail = !refusal_.empty()                          ? refusal_
              : queued && !attempt_.refused_as().empty() ? attempt_.refused_as()
                                                         : http::detail_word(failure_.detail);
   r.fallback = http::reason_word(fell_back_);

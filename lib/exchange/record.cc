@@ -67,8 +67,6 @@ base::Micros Record::total() const {
   return all;
 }
 
-Phase Record::longest() const {
-  return static_cast<Phase>(std::ranges::max_element(spent_) - spent_.begin());
-}
+Phase Record::longest() const { return static_cast<Phase>(std::ranges::max_element(spent_) - spent_.begin()); }
 
 }  // namespace sluice::exchange

@@ -29,14 +29,16 @@ void pool(const UpstreamFacts& u, List& to) {
   const std::string answers =
       u.load.service.count == 0 ? "" : fmt::format("; it answers in {:.1f} ms, as usual", ms(u.load.service));
   if (u.pool == upstream::Advice::raise_max_connections)
-    to.push_back({"pool_small", u.name,
+    to.push_back({"pool_small",
+                  u.name,
                   fmt::format("{} needs about {:.0f} connections and may have {} ({} wait): set pool.max_connections = "
                               "{:.0f} in its [upstream.pool], or add endpoints{}",
                               u.name, needs, u.capacity.connections, u.waiting, std::ceil(needs / endpoints), answers),
                   Grade::warning,
                   {}});
   if (u.pool == upstream::Advice::upstream_slow)
-    to.push_back({"upstream_slow", u.name,
+    to.push_back({"upstream_slow",
+                  u.name,
                   fmt::format("{} answers in {:.1f} ms, usually {:.1f} ms, and {} wait: more connections would add to "
                               "its load (it needs {:.0f} now and may have {})",
                               u.name, ms(u.load.service), ms(u.load.usual), u.waiting, needs, u.capacity.connections),
@@ -55,18 +57,21 @@ void endpoints(const UpstreamFacts& u, List& to) {
     std::string who;
     for (const EndpointFacts& e : u.listed) who += fmt::format("{}{} {}", who.empty() ? "" : ", ", e.name, e.why);
     if (u.out > u.listed.size()) who += fmt::format(", and {} more", u.out - u.listed.size());
-    to.push_back({"endpoints_out", u.name,
+    to.push_back({"endpoints_out",
+                  u.name,
                   fmt::format("{} of {} endpoints of {} get no requests: {}", u.out, u.endpoints, u.name, who),
                   Grade::warning,
                   {}});
   }
   if (u.panic)
-    to.push_back({"panic", u.name,
-                  fmt::format("fewer than {} % of the endpoints of {} are healthy (panic_threshold): health is ignored, "
-                              "all {} get requests",
-                              u.panic_threshold, u.name, u.endpoints),
-                  Grade::warning,
-                  {}});
+    to.push_back(
+        {"panic",
+         u.name,
+         fmt::format("fewer than {} % of the endpoints of {} are healthy (panic_threshold): health is ignored, "
+                     "all {} get requests",
+                     u.panic_threshold, u.name, u.endpoints),
+         Grade::warning,
+         {}});
   if (u.failing != 0 && !u.checked)
     to.push_back({"unchecked", u.name,
                   fmt::format("{} of {} endpoints of {} fail, and nothing checks them: add [upstream.health]",
@@ -101,7 +106,8 @@ void certificates(const AdviceFacts& facts, List& to) {
     if (left * 3 > life) continue;
     const std::string ends = left <= 0 ? fmt::format("ended {} ago", span_text(-left))
                                        : fmt::format("ends in {} of {}", span_text(left), span_text(life));
-    to.push_back({"certificate_ends", c.name,
+    to.push_back({"certificate_ends",
+                  c.name,
                   fmt::format("certificate {} {}: renew {} and reload (SIGHUP)", c.name, ends, c.file),
                   left * 10 <= life ? Grade::warning : Grade::notice,
                   {}});
@@ -113,7 +119,8 @@ void limits(const AdviceFacts& facts, List& to) {
     const bool soon = l.runs_out && *l.runs_out < full_soon;
     if (l.most <= 0 || (l.used < near_share * l.most && !soon)) continue;
     const std::string when = l.runs_out ? ", full in " + span_text(l.runs_out->count / 1'000'000) : "";
-    to.push_back({"limit_near", l.resource == "ports" ? l.subject : std::string(l.resource),
+    to.push_back({"limit_near",
+                  l.resource == "ports" ? l.subject : std::string(l.resource),
                   fmt::format("{:.0f} % of {} are used, {:.0f} of {:.0f}{}: {}", 100 * l.used / l.most,
                               l.resource == "ports" ? "the local ports " + l.subject : std::string(l.resource), l.used,
                               l.most, when, l.fix),
@@ -124,24 +131,28 @@ void limits(const AdviceFacts& facts, List& to) {
 
 void configuration(const AdviceFacts& facts, List& to) {
   for (const config::Waiting& one : facts.waiting) {
-    to.push_back({"restart_pending", one.key,
-                  fmt::format("the file says {} = {}, which only a restart takes: the running value stays", one.key,
-                              one.value),
-                  Grade::notice,
-                  {}});
+    to.push_back(
+        {"restart_pending",
+         one.key,
+         fmt::format("the file says {} = {}, which only a restart takes: the running value stays", one.key, one.value),
+         Grade::notice,
+         {}});
   }
   if (!facts.refused.empty())
-    to.push_back({"reload_refused", "configuration",
+    to.push_back({"reload_refused",
+                  "configuration",
                   fmt::format("the last reload was refused, what was in force stays: {}", facts.refused),
                   Grade::warning,
                   {}});
   if (!facts.file_in_force)
-    to.push_back({"rolled_back", "configuration",
+    to.push_back({"rolled_back",
+                  "configuration",
                   "the file is not what runs: it was rolled back, and a reload or a restart takes it again",
                   Grade::warning,
                   {}});
   if (facts.trial_left)
-    to.push_back({"confirmation_awaited", "configuration",
+    to.push_back({"confirmation_awaited",
+                  "configuration",
                   fmt::format("the last reload is taken back in {}, unless POST /confirm comes",
                               span_text(facts.trial_left->count / 1'000'000)),
                   Grade::notice,
@@ -153,7 +164,8 @@ void configuration(const AdviceFacts& facts, List& to) {
 std::vector<Advice> advise(const AdviceFacts& facts) {
   List all;
   if (facts.draining && facts.drain_connections != 0)
-    all.push_back({"drain", "process",
+    all.push_back({"drain",
+                   "process",
                    fmt::format("draining: {} connections are left, they are cut in {} (drain.deadline)",
                                facts.drain_connections, span_text(facts.drain_left.count / 1'000'000)),
                    Grade::notice,
@@ -167,7 +179,8 @@ std::vector<Advice> advise(const AdviceFacts& facts) {
   limits(facts, all);
   configuration(facts, all);
   if (facts.log_dropped != 0)
-    all.push_back({"log_dropped", "log",
+    all.push_back({"log_dropped",
+                   "log",
                    fmt::format("{} lines of the logs were dropped in the last second: their output takes too little",
                                facts.log_dropped),
                    Grade::warning,

@@ -19,8 +19,8 @@ enum class Grade : std::uint8_t { notice, warning };
 
 struct Advice {
   std::string_view code;  // a word of a closed list, docs/observability.md: label `code` of the metric
-  std::string subject;    // what it is about: an upstream, a name, a certificate, a limit
-  std::string text;       // one sentence or two, without a full stop of its own at the end
+  std::string subject;  // what it is about: an upstream, a name, a certificate, a limit
+  std::string text;  // one sentence or two, without a full stop of its own at the end
   Grade grade = Grade::warning;
   base::Millis after{0};  // the cause has to last for so long before it is said
 };

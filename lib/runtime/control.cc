@@ -39,8 +39,7 @@ Control::Control(const Setup& setup, std::shared_ptr<const config::Snapshot> fir
       reloads_(env_, setup.reloads, *this),
       port_watch_(env_, setup.read_ports, generation_),
       observer_(env_, {generation_, discovery_, leaving_, reloads_, port_watch_}),
-      pages_(env_,
-             {generation_, discovery_, readiness_, registration_, leaving_, reloads_, observer_, port_watch_}) {
+      pages_(env_, {generation_, discovery_, readiness_, registration_, leaving_, reloads_, observer_, port_watch_}) {
   env_.loop.watch_turns(&cells_);
   discovery_.follow(*first);
 }

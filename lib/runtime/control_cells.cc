@@ -72,8 +72,8 @@ void ControlCells::certificates(const Generation& generation) {
   for (const auto& listening : generation.listeners) {
     if (listening->tls == nullptr) continue;
     for (const tls::CertificateFacts& facts : listening->tls->certificates()) {
-      registry_.gauge(Name::certificate_expiry_timestamp_seconds, {listening->options.name, facts.name},
-                      registry_.control())
+      registry_
+          .gauge(Name::certificate_expiry_timestamp_seconds, {listening->options.name, facts.name}, registry_.control())
           .set(static_cast<double>(facts.not_after));
       certificates_.emplace(listening->options.name, facts.name);
     }

@@ -86,7 +86,7 @@ void Observer::tick() {
   count();
 }
 
-// Thousands of routes take the helper longer than control's loop may wait; a count that is late is one that counts more.
+// Thousands of routes take the helper longer than control's loop may wait; a count that is late counts more.
 void Observer::count() {
   if (counting_) return;
   const auto counted = std::make_shared<std::pair<base::Micros, Counted>>(env_.loop.now(), Counted{});
@@ -118,8 +118,9 @@ AdviceFacts Observer::look() {
   facts.refused = rooms_.reloads.refused();
   facts.file_in_force = rooms_.reloads.file_in_force();
   if (rooms_.reloads.trial()) facts.trial_left = rooms_.reloads.trial()->left(now);
-  const double dropped = static_cast<double>(base::log_dropped()) +
-                         (env_.shared.access_log == nullptr ? 0.0 : static_cast<double>(env_.shared.access_log->dropped()));
+  const double dropped =
+      static_cast<double>(base::log_dropped()) +
+      (env_.shared.access_log == nullptr ? 0.0 : static_cast<double>(env_.shared.access_log->dropped()));
   facts.log_dropped = static_cast<std::uint64_t>(std::max(dropped - dropped_, 0.0));
   dropped_ = dropped;
   facts.draining = rooms_.leaving.phase() != DrainPhase::serving;

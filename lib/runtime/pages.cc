@@ -74,8 +74,7 @@ void Pages::pack(admin::Page page, Done done) {
 
 void Pages::metrics(admin::Form form, Done done) {
   rooms_.discovery.set_gauges();
-  const auto format =
-      form == admin::Form::openmetrics ? metrics::Format::openmetrics : metrics::Format::prometheus;
+  const auto format = form == admin::Form::openmetrics ? metrics::Format::openmetrics : metrics::Format::prometheus;
   const auto make = [&registry = env_.registry, format] {
     return admin::Page{200, metrics::content_type(format), metrics::exposition(registry, format)};
   };
@@ -113,16 +112,17 @@ void Pages::debug(admin::Debug page, const admin::Query& query, Done done) {
 
 // Asks every worker for its part. They all have what is in force now: a generation and this question go the same way.
 void Pages::status(admin::Form form, Done done) {
-  env_.crew.ask_all<WorkerStatus>(
-      [](Worker& worker) { return worker.status(); },
-      [this, form, generation = rooms_.in_force, done](std::vector<WorkerStatus> workers) {
-        const StatusFacts facts = status_facts(std::move(workers));
-        if (form != admin::Form::text) return done({200, "application/json", status_json(*generation, facts)});
-        const Rates& rates = rooms_.observer.rates();
-        const TextFacts more{rooms_.observer.given(), rates.all(), rates.routes(TextFacts::routes_most),
-                             env_.shared.places.most.load(std::memory_order_relaxed)};
-        done({200, plain_text, status_text(*generation, facts, more)});
-      });
+  env_.crew.ask_all<WorkerStatus>([](Worker& worker) { return worker.status(); },
+                                  [this, form, generation = rooms_.in_force, done](std::vector<WorkerStatus> workers) {
+                                    const StatusFacts facts = status_facts(std::move(workers));
+                                    if (form != admin::Form::text)
+                                      return done({200, "application/json", status_json(*generation, facts)});
+                                    const Rates& rates = rooms_.observer.rates();
+                                    const TextFacts more{rooms_.observer.given(), rates.all(),
+                                                         rates.routes(TextFacts::routes_most),
+                                                         env_.shared.places.most.load(std::memory_order_relaxed)};
+                                    done({200, plain_text, status_text(*generation, facts, more)});
+                                  });
 }
 
 StatusFacts Pages::status_facts(std::vector<WorkerStatus> workers) {

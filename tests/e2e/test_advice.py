@@ -43,7 +43,7 @@ address = "127.0.0.1:0"
 servers = ["{':'.join(map(str, free_address()))}"]
 timeout = "100ms"
 """
-    before = '[[route]]\npath_prefix = "/half"\nupstream = "half"\n[[route]]\npath_prefix = "/named"\nupstream = "named"\n'
+    before = "".join(f'[[route]]\npath_prefix = "/{name}"\nupstream = "{name}"\n' for name in ("half", "named"))
     text = config(held.address, pool='max_connections = 2\nacquire_timeout = "60s"', before=before, extra=extra)
     sluice = start.sluice(text)
     clients = held_clients(sluice, 8)

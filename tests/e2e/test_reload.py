@@ -268,7 +268,7 @@ def test_changing_workers_needs_a_restart_and_says_so(start):
 
 
 def test_what_is_in_force_has_a_hash_a_number_and_a_time(start):
-    """Two processes with the same configuration show the same hash; a file that is refused changes the last try only."""
+    """Two processes with the same configuration show the same hash; a refused file changes the last try only."""
 
     def info():
         ((labels, one),) = sluice.metrics().series("sluice_config_info").items()

@@ -38,9 +38,11 @@ def test_once_prints_what_is_asked_for_what_fails_and_who_does_it(start):
         return rated and "SET ASIDE (a connect failed)" in text and text
 
     text = wait_for(shown, what="a rate, failures and who is set aside")
-    assert re.match(r"sluice \S+  up \d+ s  serving\n! endpoints_out \(for \d+ s\): 1 of 2 endpoints of half", text), text
+    top_lines = r"sluice \S+  up \d+ s  serving\n! endpoints_out \(for \d+ s\): 1 of 2 endpoints of half"
+    assert re.match(top_lines, text), text
     assert re.search(rf"^  {re.escape(good.address)} +in use, unchecked", text, re.M), text
-    assert re.search(r"^[0-9.]+ requests/s  5xx [0-9.]+%  clients left 0.0%  p50 .* connections \d+ of \d+$", text, re.M)
+    sums = r"^[0-9.]+ requests/s  5xx [0-9.]+%  clients left 0.0%  p50 .* connections \d+ of \d+$"
+    assert re.search(sums, text, re.M)
     status, page = sluice.admin("/status", headers={"accept": "text/plain"})[:2]
     assert status == 200 and page.splitlines()[0].startswith("sluice ")
 
@@ -49,7 +51,11 @@ def test_who_cannot_be_reached_is_told(start):
     sluice = start.sluice(config(start.origin().address))
     host, port = free_address()
     asked = subprocess.run(
-        [binary(), "top", "--once", "--admin", f"{host}:{port}"], capture_output=True, text=True, timeout=TIMEOUT, check=False
+        [binary(), "top", "--once", "--admin", f"{host}:{port}"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
     )
     assert asked.returncode == 1
     assert f"admin at {host}:{port}: " in asked.stderr and "is sluice running" in asked.stderr

@@ -51,7 +51,7 @@ class Authority:
         return os.path.join(self.directory, name)
 
     def issue(self, *names, kind="ec", label=None, expired=False, lived=None):
-        """A certificate for these names; addresses among them become IP entries. lived: of ten days it has had so many."""
+        """A certificate for these names; addresses among them become IP entries. lived: so many of its ten days."""
         label = label or f"{names[0].replace('*', 'any')}-{kind}"
         cert, key, request, ext = (self.path(f"{label}.{end}") for end in ("pem", "key", "csr", "ext"))
         new = ["-newkey", "rsa:2048"] if kind == "rsa" else ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]

@@ -2,8 +2,8 @@
 //   sim_balance [--instances N] [--servers N] [--requests N] [--spread X] [--load X] [--seconds X] [--plots DIR]
 //               [--check]
 // At most 1,000 instances and 1,000 servers (about 600 MB). Prints one line a run; --plots writes the SVG files;
-// --check ends with 1 unless what the documentation says of each picker holds (short, for CI). A second table is of queues:
-// policies and limits under loads up to three times the capacity, `--seconds` each (queue_table.h).
+// --check ends with 1 unless what the documentation says of each picker holds (short, for CI). A second table is of
+// queues: policies and limits under loads up to three times the capacity, `--seconds` each (queue_table.h).
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>

@@ -47,7 +47,8 @@ bool plot(const std::string& folder, const Table& table) {
       time.back().values.push_back(r.time_p99);
     }
   }
-  return write(folder + "/queue-good.svg", bars("Answers within a second", "% of what was possible", groups, good, 110)) &&
+  return write(folder + "/queue-good.svg",
+               bars("Answers within a second", "% of what was possible", groups, good, 110)) &&
          write(folder + "/queue-time.svg", bars("Time until those answers, p99", "ms", groups, time, 1'000));
 }
 

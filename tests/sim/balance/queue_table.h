@@ -6,8 +6,8 @@
 
 namespace sluice::sim {
 
-// Prints a line for each run of `seconds`. Plots, unless `plots` is empty, go into that folder; false: they could not be
-// written. `faults` grows by one for each thing that docs/balancing.md says and that does not hold.
+// Prints a line for each run of `seconds`. Plots, unless `plots` is empty, go into that folder; false: they could not
+// be written. `faults` grows by one for each thing that docs/balancing.md says and that does not hold.
 bool queue_table(double seconds, const std::string& plots, int& faults);
 
 }  // namespace sluice::sim

@@ -1,7 +1,7 @@
 // Queue policies and concurrency limits under an offered load of any size: one queue, as a process has it for an
 // upstream, in front of a server that works on a few requests at a time and queues what it is sent beyond. The real
-// Sojourn and AdaptiveLimit, on a clock of events. Clients wait for a second, then they are gone; a server works all the
-// same on what it was sent.
+// Sojourn and AdaptiveLimit, on a clock of events. Clients wait for a second, then they are gone; a server works all
+// the same on what it was sent.
 #pragma once
 
 #include <cstdint>

@@ -48,13 +48,38 @@ std::string common(const AccessRecord& r) {
 TEST_CASE("one JSON line has every key in the order of the documentation") {
   const std::string line = json(sample());
   size_t at = 0;
-  for (const char* key :
-       {"time",     "client",     "listener", "route",      "method",     "host",      "path",
-        "protocol", "status",     "ended",    "reason",     "detail",     "bytes_in",  "bytes_out",
-        "upstream", "endpoint",   "attempts", "reused",     "total_us",   "client_request_us",
-        "queue_us", "connect_us", "upstream_head_us",       "upstream_body_us",       "client_write_us",
-        "proxy_us", "tls_us",     "first_byte_us",          "request_id", "trace_id",  "user_agent",
-        "referer"}) {
+  for (const char* key : {"time",
+                          "client",
+                          "listener",
+                          "route",
+                          "method",
+                          "host",
+                          "path",
+                          "protocol",
+                          "status",
+                          "ended",
+                          "reason",
+                          "detail",
+                          "bytes_in",
+                          "bytes_out",
+                          "upstream",
+                          "endpoint",
+                          "attempts",
+                          "reused",
+                          "total_us",
+                          "client_request_us",
+                          "queue_us",
+                          "connect_us",
+                          "upstream_head_us",
+                          "upstream_body_us",
+                          "client_write_us",
+                          "proxy_us",
+                          "tls_us",
+                          "first_byte_us",
+                          "request_id",
+                          "trace_id",
+                          "user_agent",
+                          "referer"}) {
     const size_t found = line.find("\"" + std::string(key) + "\":", at);
     CAPTURE(key);
     REQUIRE(found != std::string::npos);

@@ -114,13 +114,14 @@ TEST_CASE("failure: every kind has a status and the reasons are the closed list"
     CHECK(http::status_of(kind) != 500);
     if (kind != http::Kind::none) reasons.emplace(http::reason_word(kind));
   }
-  const std::set<std::string> contract = {
-      "bad_request",  "body_too_large",  "uri_too_long",  "headers_too_large",  "not_implemented",
-      "version",      "denied",          "no_route",      "method_not_allowed", "expectation",
-      "rate_limited", "request_timeout", "misdirected",   "too_early",          "connect_failed",
-      "reset",        "bad_response",    "tls_failed",    "no_endpoint",        "pool_timeout",
-      "pool_full",    "circuit_open",    "overloaded", "drain",    "connect_timeout",    "timeout",
-      "loop",         "client_closed",   "no_local_port", "no_descriptor"};
+  const std::set<std::string> contract = {"bad_request",        "body_too_large", "uri_too_long",   "headers_too_large",
+                                          "not_implemented",    "version",        "denied",         "no_route",
+                                          "method_not_allowed", "expectation",    "rate_limited",   "request_timeout",
+                                          "misdirected",        "too_early",      "connect_failed", "reset",
+                                          "bad_response",       "tls_failed",     "no_endpoint",    "pool_timeout",
+                                          "pool_full",          "circuit_open",   "overloaded",     "drain",
+                                          "connect_timeout",    "timeout",        "loop",           "client_closed",
+                                          "no_local_port",      "no_descriptor"};
   CHECK(reasons == contract);
   CHECK(http::status_of(http::Kind::headers_too_large) == 431);
   CHECK(http::status_of(http::Kind::client_closed) == 499);

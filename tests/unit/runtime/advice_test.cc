@@ -90,7 +90,8 @@ TEST_CASE("a pool: too small told from an upstream that is slow, with the key to
   CHECK(has(all[0].text, "shop answers in 620.0 ms, usually 21.0 ms, and 10 wait"));
 }
 
-TEST_CASE("a name that does not resolve: a notice while its old addresses are young, a warning from half of stale_max") {
+TEST_CASE(
+    "a name that does not resolve: a notice while its old addresses are young, a warning from half of stale_max") {
   const auto with = [](bool known, std::int64_t stale_s) {
     return advise({.names = {{"app.internal", "timeout from 10.0.0.2:53", 3, known, base::Millis{stale_s * 1'000}}},
                    .stale_max = base::Millis{3'600'000}});
