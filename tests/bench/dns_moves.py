@@ -10,7 +10,7 @@ Parts (all, if none is named):
   metric  dns_propagation_seconds against the backend's log: from the answer of a scripted server that told of the move
           to the last connection that the old backend saw close. And how much later a scrape, one every 2 ms, showed it.
   slow    The slowest request while every answer of DNS takes 2 s.
-  shrink  499 of 500 addresses leave, each with an idle connection: how long a worker's turn lasted (worker_turn_seconds),
+  shrink  499 of 500 addresses leave, each with an idle connection: how long its turns lasted (worker_turn_seconds),
           and what a client of the worker, and one of the control thread, had to wait meanwhile. A turn's time is that
           of the wall: on a busy machine it includes waiting for a processor, so root gets the same at real-time
           priority as well.
