@@ -59,7 +59,7 @@ void Attempt::on_head(http::Head& head, http::End end) {
     outcome_ = outcome_of(head);
     if (outcome_ == upstream::Outcome::refused) pause_ = pause_of(head, user_.attempt_wall());
     grpc_ = http::is_grpc(head.fields);
-    lease_.head(outcome_);
+    lease_.head(outcome_, head.status);
   }
   if (head.status == 101) {
     lease_.became_tunnel();

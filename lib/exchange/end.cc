@@ -111,6 +111,7 @@ void Exchange::finish() {
   DCHECK(record_.total() == env_.loop.now() - record_.began() + so_far);  // no gap, nothing twice
   held_body_.clear();
   place_.release();
+  if (!failure_.clean() && failure_.where != Where::downstream) retry_ended(false);
   write_log();
   count();
   downstream_ = nullptr;

@@ -101,6 +101,7 @@ class Exchange final : public http::Sink,
   void send_now();
   base::Millis pause() const;
   void try_once(bool fresh);
+  void retry_ended(bool helped);
   void try_again(const upstream::Endpoint* failed, bool untouched);
   base::Micros patience() const;
   void send_request();
@@ -148,8 +149,9 @@ class Exchange final : public http::Sink,
   void count();
   void look_at_phase(Look& look) const;
   TryFacts facts() const;
+  const upstream::Endpoint* serving();
   bool goes_by_http1(const http::Failure& why) const;
-  void count_upstream_error(const http::Failure& why);
+  void count_upstream_error(const http::Failure& why, const upstream::Endpoint* at);
   const route::RouteOptions& options() const { return *route_; }
 
   Home& home_;
@@ -198,6 +200,7 @@ class Exchange final : public http::Sink,
   uint64_t rate_key_ = 0;  // hashed: whose bucket it draws on
   std::string_view refusal_{};  // a word of the log for what limit refused it: concurrency_limit, late, max_memory
   uint32_t rate_wait_ = 0;  // seconds, of what was refused by a rate limit
+  RetryCause retried_for_ = RetryCause::none;  // this try is a further one
   Answer answer_ = Answer::none;
   bool request_ended_ = false;
   bool downstream_closed_ = false;

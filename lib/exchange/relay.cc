@@ -106,6 +106,8 @@ void Exchange::edit_request() {
 
 void Exchange::try_once(bool fresh) {
   ++attempts_;
+  const UpstreamCells& cells = site_.upstream(upstream_index_);
+  (retried_for_ == RetryCause::none ? cells.first_tries : cells.further_tries)->add();
   sent_in_try_ = 0;
   asked_at_ = env_.loop.now();
   sent_at_ = base::Micros{};
@@ -231,7 +233,8 @@ void Exchange::attempt_head(http::Head& head, End end) {
   deadlines_.clear(Limit::one_try);
   deadlines_.clear(Limit::go_ahead);
   if (judge_status(head.status, facts(), cluster_->options().retry) != Verdict::give_up && cluster_->admit_retry()) {
-    site_.upstream(upstream_index_).retried->add(1);
+    retry_ended(false);
+    retried_for_ = retry_cause_of(head.status);
     const upstream::Endpoint* const from = attempt_.lease().endpoint();
     attempt_.abandon_try(Failure{Kind::reset, Where::proxy, Detail::none, false});
     note_try(downstream_->arena().concat("status_", std::to_string(head.status)));
@@ -265,6 +268,7 @@ void Exchange::send_go_ahead() {
 void Exchange::final_head(http::Head& head, End end) {
   first_byte_ = env_.loop.now() - record_.began();
   status_ = head.status;
+  if (retried_for_ != RetryCause::none) retry_ended(head.status < 500);
   site_.upstream(upstream_index_).duration->observe(env_.loop.now() - sent_at_);
   tunnel_ = head.status == 101;
   if (tunnel_) held_body_.clear();
@@ -383,9 +387,16 @@ TryFacts Exchange::facts() const {
   return facts;
 }
 
-void Exchange::count_upstream_error(const Failure& why) {
+// `at`: where it failed, if it came to an endpoint.
+void Exchange::count_upstream_error(const Failure& why, const upstream::Endpoint* at) {
   site_.count_error(upstream_index_, why.kind);
+  if (at != nullptr) upstream::note_error(*at, why.kind);
   if (why.detail != Detail::none) env_.meter.protocol_error(Where::upstream, why.detail);
+}
+
+// Who has the request now; nullptr: it waits.
+const upstream::Endpoint* Exchange::serving() {
+  return attempt_.stream() == nullptr ? nullptr : attempt_.lease().endpoint();
 }
 
 // An upgrade is for HTTP/1.1, too; what HTTP/2 needs for it (RFC 8441) few origins have.
@@ -400,7 +411,7 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
     deadlines_.clear(Limit::one_try);
     return try_once(false);
   }
-  count_upstream_error(why);
+  count_upstream_error(why, endpoint);
   if (endpoint != nullptr && sent_at_.count == 0)
     endpoint_ = downstream_->arena().copy(upstream::endpoint_name(*endpoint));
   deadlines_.clear(Limit::one_try);
@@ -408,26 +419,35 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
   const UpstreamCells& cells = site_.upstream(upstream_index_);
   TryFacts tried = facts();
   tried.known_to_fail = endpoint != nullptr && upstream::failing_since(*endpoint) < asked_at_;
+  retry_ended(false);
   const Verdict verdict = judge(why, tried, cluster_->options().retry);
   if (idle_race(why, tried)) (verdict == Verdict::again_fresh ? cells.race_replayed : cells.race_lost)->add(1);
   switch (verdict) {
-    case Verdict::give_up: return fail(why);
+    case Verdict::give_up:
+      site_.count_refused(upstream_index_, why_refused(why, tried, cluster_->options().retry));
+      return fail(why);
     case Verdict::again_fresh:
       replayed_ = true;
       note_try(http::reason_word(why.kind));
-      cells.retried->add(1);
+      retried_for_ = retry_cause_of(why.kind);
       return try_once(true);
     case Verdict::again_free: break;
     case Verdict::again:
       if (!cluster_->admit_retry()) {
-        cells.retry_over_budget->add(1);
+        site_.count_refused(upstream_index_, RetryRefused::budget);
         return fail(why);
       }
       break;
   }
   note_try(http::reason_word(why.kind));
-  cells.retried->add(1);
+  retried_for_ = retry_cause_of(why.kind);
   try_again(endpoint, why.untouched);
+}
+
+// What the further try came to, if this was one. One that nobody waited for to its end counts as neither.
+void Exchange::retry_ended(bool helped) {
+  const RetryCause cause = std::exchange(retried_for_, RetryCause::none);
+  if (cause != RetryCause::none) site_.count_retry(upstream_index_, cause, helped);
 }
 
 void Exchange::try_again(const upstream::Endpoint* failed, bool untouched) {
@@ -445,7 +465,7 @@ void Exchange::on_deadline(Limit which) {
   switch (which) {
     case Limit::answer: {
       const Failure why{Kind::timeout, Where::upstream, Detail::none, false};
-      count_upstream_error(why);
+      count_upstream_error(why, serving());
       attempt_.done(upstream::Outcome::timeout);
       return fail(why);
     }
@@ -461,7 +481,7 @@ void Exchange::on_deadline(Limit which) {
       const base::Micros limit = options().stream_idle_timeout;
       if (idle < limit) return deadlines_.set(Limit::idle, base::Millis{(limit - idle).count / 1000 + 1});
       const Failure why{Kind::timeout, Where::upstream, Detail::none, false};
-      count_upstream_error(why);
+      count_upstream_error(why, serving());
       return fail(why);
     }
     case Limit::call: return call_too_long();
@@ -477,7 +497,7 @@ void Exchange::call_too_long() {
   if (answer_ == Answer::ended) return;
   const Failure why{Kind::timeout, Where::upstream, Detail::none, false};
   if (answer_ == Answer::none)
-    count_upstream_error(why);  // a stream that has begun may well have been meant to last so long
+    count_upstream_error(why, serving());  // a stream that has begun may well have been meant to last so long
   if (!takes_status_) {
     downstream_->recalled();
     return fail_for_good(why);

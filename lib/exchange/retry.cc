@@ -85,6 +85,62 @@ Verdict judge_status(uint16_t status, const TryFacts& facts, const upstream::Ret
   return http::is_idempotent(facts.method) ? Verdict::again : Verdict::give_up;
 }
 
+RetryRefused why_refused(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options) {
+  if (facts.head_sent_down || options.attempts <= 1 || !asked_for(why, facts, options.on)) return RetryRefused::no;
+  if (facts.attempts >= options.attempts) return RetryRefused::attempts;
+  return facts.body == Body::gone ? RetryRefused::body_gone : RetryRefused::unsafe;
+}
+
+std::string_view retry_refused_word(RetryRefused why) {
+  switch (why) {
+    case RetryRefused::no: return "no";
+    case RetryRefused::budget: return "budget";
+    case RetryRefused::unsafe: return "unsafe";
+    case RetryRefused::body_gone: return "body_gone";
+    case RetryRefused::attempts: return "attempts";
+  }
+  UNREACHABLE();
+}
+
+RetryCause retry_cause_of(http::Kind kind) {
+  switch (kind) {
+    case http::Kind::connect_failed: return RetryCause::connect_failed;
+    case http::Kind::connect_timeout: return RetryCause::connect_timeout;
+    case http::Kind::tls_failed: return RetryCause::tls_failed;
+    case http::Kind::no_local_port: return RetryCause::no_local_port;
+    case http::Kind::no_descriptor: return RetryCause::no_descriptor;
+    case http::Kind::reset: return RetryCause::reset;
+    case http::Kind::refused_stream: return RetryCause::refused_stream;
+    default: return RetryCause::none;
+  }
+}
+
+RetryCause retry_cause_of(uint16_t status) {
+  switch (status) {
+    case 502: return RetryCause::status_502;
+    case 503: return RetryCause::status_503;
+    case 504: return RetryCause::status_504;
+    default: return RetryCause::none;
+  }
+}
+
+std::string_view retry_cause_word(RetryCause cause) {
+  switch (cause) {
+    case RetryCause::none: return "none";
+    case RetryCause::connect_failed: return "connect_failed";
+    case RetryCause::connect_timeout: return "connect_timeout";
+    case RetryCause::tls_failed: return "tls_failed";
+    case RetryCause::no_local_port: return "no_local_port";
+    case RetryCause::no_descriptor: return "no_descriptor";
+    case RetryCause::reset: return "reset";
+    case RetryCause::refused_stream: return "refused_stream";
+    case RetryCause::status_502: return "status_502";
+    case RetryCause::status_503: return "status_503";
+    case RetryCause::status_504: return "status_504";
+  }
+  UNREACHABLE();
+}
+
 bool may_ask_another(const http::Failure& why, const TryFacts& facts) {
   if (facts.head_sent_down || facts.body == Body::gone) return false;
   switch (why.kind) {

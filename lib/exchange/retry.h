@@ -2,7 +2,9 @@
 // request to a verdict. No clock, no loop, no side effect.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "http/failure.h"
 #include "http/token.h"
@@ -35,6 +37,33 @@ enum class Verdict : uint8_t {
   // as unlucky. Does not draw on the budget. Once it is known, each further one is a try that an outage costs: `again`.
   again_free,
 };
+
+// What a further try was made for: `reason` of upstream_retries_total.
+enum class RetryCause : uint8_t {
+  none,
+  connect_failed,
+  connect_timeout,
+  tls_failed,
+  no_local_port,
+  no_descriptor,
+  reset,
+  refused_stream,
+  status_502,
+  status_503,
+  status_504,
+};
+inline constexpr size_t retry_causes = static_cast<size_t>(RetryCause::status_504) + 1;
+RetryCause retry_cause_of(http::Kind kind);  // none: nothing that is tried again
+RetryCause retry_cause_of(uint16_t status);  // likewise
+std::string_view retry_cause_word(RetryCause cause);
+
+// Why there was no further try although the operator asked for tries after such a failure:
+// upstream_retries_refused_total{why}.
+enum class RetryRefused : uint8_t { no, budget, unsafe, body_gone, attempts };
+inline constexpr size_t retry_refusals = static_cast<size_t>(RetryRefused::attempts) + 1;
+std::string_view retry_refused_word(RetryRefused why);
+// Of a failure for which judge() said give_up; `no`: nobody asked for a try after it, or the answer had begun.
+RetryRefused why_refused(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options);
 
 // Did a reused connection close, most likely before it read the request?
 bool idle_race(const http::Failure& why, const TryFacts& facts);

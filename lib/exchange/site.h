@@ -18,6 +18,7 @@
 #include "exchange/options.h"
 #include "exchange/overload.h"
 #include "exchange/record.h"
+#include "exchange/retry.h"
 #include "exchange/standing.h"
 #include "metrics/cell.h"
 #include "metrics/request_counters.h"
@@ -80,8 +81,8 @@ struct RouteCells {
 
 struct UpstreamCells {
   metrics::Histogram* duration = nullptr;  // upstream_request_duration_seconds{upstream}
-  metrics::Counter* retried = nullptr;  // upstream_retries_total{upstream,outcome="retried"}
-  metrics::Counter* retry_over_budget = nullptr;  // ...{outcome="budget"}
+  metrics::Counter* first_tries = nullptr;  // upstream_tries_total{upstream,kind}
+  metrics::Counter* further_tries = nullptr;
   metrics::Counter* race_replayed = nullptr;  // upstream_idle_races_total{upstream,outcome}
   metrics::Counter* race_lost = nullptr;
 };
@@ -118,6 +119,8 @@ class Site {
     virtual UpstreamCells make_upstream_cells(const Site& site, uint32_t upstream) = 0;
     virtual metrics::Counter& cut_cell(const Site& site, uint32_t route, http::Where by, http::Kind kind) = 0;
     virtual metrics::Counter& error_cell(const Site& site, uint32_t upstream, http::Kind kind) = 0;
+    virtual metrics::Counter& retry_cell(const Site& site, uint32_t upstream, RetryCause cause, bool helped) = 0;
+    virtual metrics::Counter& refused_cell(const Site& site, uint32_t upstream, RetryRefused why) = 0;
     // Valid as long as the site is.
     virtual upstream::Cluster& make_cluster(const Site& site, uint32_t upstream) = 0;
 
@@ -177,6 +180,21 @@ class Site {
     cell->add();
   }
 
+  // A further try ended: upstream_retries_total{upstream,reason,outcome}.
+  void count_retry(uint32_t upstream, RetryCause cause, bool helped) {
+    Retries& cells = retries_of(upstream);
+    metrics::Counter*& cell = cells.made[static_cast<size_t>(cause)][helped ? 1 : 0];
+    if (cell == nullptr) cell = &owner_.retry_cell(*this, upstream, cause, helped);
+    cell->add();
+  }
+  // There was none: upstream_retries_refused_total{upstream,why}.
+  void count_refused(uint32_t upstream, RetryRefused why) {
+    if (why == RetryRefused::no) return;
+    metrics::Counter*& cell = retries_of(upstream).refused[static_cast<size_t>(why)];
+    if (cell == nullptr) cell = &owner_.refused_cell(*this, upstream, why);
+    cell->add();
+  }
+
   const route::Router& router;
   metrics::RequestCounters requests;  // requests_total{listener,route,method,code}
   std::vector<ListenerSite> listeners;  // by index in the snapshot
@@ -184,11 +202,21 @@ class Site {
  private:
   using ErrorCells = std::array<metrics::Counter*, http::kinds>;
   using CutCells = std::array<std::array<metrics::Counter*, http::kinds>, http::wheres>;
+  struct Retries {
+    std::array<std::array<metrics::Counter*, 2>, retry_causes> made{};  // failed, then success
+    std::array<metrics::Counter*, retry_refusals> refused{};
+  };
   struct Used {
     UpstreamCells cells;
     upstream::Cluster* cluster = nullptr;
     std::unique_ptr<ErrorCells> errors;
+    std::unique_ptr<Retries> retries;
   };
+  Retries& retries_of(uint32_t upstream) {
+    std::unique_ptr<Retries>& cells = upstreams_[upstream].retries;
+    if (cells == nullptr) cells = std::make_unique<Retries>();
+    return *cells;
+  }
   Owner& owner_;
   std::vector<RouteCells> routes_;  // the last one: requests without a route
   std::vector<std::unique_ptr<CutCells>> cuts_;  // likewise

@@ -231,7 +231,7 @@ void Registry::computed(Name name, Labels labels, std::function<double()> read) 
 }
 
 void Registry::listed(Name name, Labels labels, std::function<void(std::vector<Sample>&)> list) {
-  CHECK(definition_of(name).type == Type::gauge);
+  CHECK(definition_of(name).type != Type::histogram);
   auto reader = std::make_unique<const Series::Computed>(Series::Computed{{}, std::move(list)});
   Family& f = family(name);
   const std::lock_guard lock(f.mutex);

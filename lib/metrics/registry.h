@@ -61,7 +61,7 @@ class Registry {
   // any more.
   void computed(Name name, Labels labels, std::function<double()> read);
 
-  // Likewise several gauges of one metric, whose labels are known only at the scrape: `list` adds them, sorted, in the
+  // Likewise several gauges or counters of one metric, whose labels are known only at the scrape: `list` adds them, sorted, in the
   // place of the series of these labels (those that are not known are ""). It bounds their number itself.
   void listed(Name name, Labels labels, std::function<void(std::vector<Sample>&)> list);
 

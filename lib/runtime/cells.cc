@@ -106,14 +106,23 @@ exchange::FallbackCells WorkerMeter::fallback(const std::string& route) const {
 
 exchange::UpstreamCells WorkerMeter::upstream(const std::string& name) const {
   return {&registry_.histogram(Name::upstream_request_duration_seconds, {name}, worker_),
-          &registry_.counter(Name::upstream_retries_total, {name, "retried"}, worker_),
-          &registry_.counter(Name::upstream_retries_total, {name, "over_budget"}, worker_),
+          &registry_.counter(Name::upstream_tries_total, {name, "first"}, worker_),
+          &registry_.counter(Name::upstream_tries_total, {name, "retry"}, worker_),
           &registry_.counter(Name::upstream_idle_races_total, {name, "replayed"}, worker_),
           &registry_.counter(Name::upstream_idle_races_total, {name, "lost"}, worker_)};
 }
 
 metrics::Counter& WorkerMeter::response_cut(const std::string& route, http::Where by, http::Kind kind) const {
   return registry_.counter(Name::responses_cut_total, {route, http::by_word(by), http::reason_word(kind)}, worker_);
+}
+
+metrics::Counter& WorkerMeter::retry(const std::string& upstream, exchange::RetryCause cause, bool helped) const {
+  const std::string_view outcome = helped ? "success" : "failed";
+  return registry_.counter(Name::upstream_retries_total, {upstream, retry_cause_word(cause), outcome}, worker_);
+}
+
+metrics::Counter& WorkerMeter::retry_refused(const std::string& upstream, exchange::RetryRefused why) const {
+  return registry_.counter(Name::upstream_retries_refused_total, {upstream, retry_refused_word(why)}, worker_);
 }
 
 metrics::Counter& WorkerMeter::upstream_error(const std::string& name, http::Kind kind) const {
@@ -170,8 +179,16 @@ void declare_fallback(metrics::Registry& registry, std::string_view route) {
 
 void declare_upstream(metrics::Registry& registry, std::string_view name) {
   registry.declare(Name::upstream_request_duration_seconds, {name});
-  for (const std::string_view outcome : {"retried", "over_budget"}) {
-    registry.declare(Name::upstream_retries_total, {name, outcome});
+  for (const std::string_view kind : {"first", "retry"}) registry.declare(Name::upstream_tries_total, {name, kind});
+  for (size_t i = 1; i < exchange::retry_causes; ++i) {
+    const std::string_view reason = retry_cause_word(static_cast<exchange::RetryCause>(i));
+    for (const std::string_view outcome : {"success", "failed"}) {
+      registry.declare(Name::upstream_retries_total, {name, reason, outcome});
+    }
+  }
+  for (size_t i = 1; i < exchange::retry_refusals; ++i) {
+    registry.declare(Name::upstream_retries_refused_total,
+                     {name, retry_refused_word(static_cast<exchange::RetryRefused>(i))});
   }
   for (const std::string_view outcome : {"replayed", "lost"}) {
     registry.declare(Name::upstream_idle_races_total, {name, outcome});

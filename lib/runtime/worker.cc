@@ -202,6 +202,15 @@ metrics::Counter& Worker::error_cell(const exchange::Site& site, uint32_t upstre
   return meter_.upstream_error(placed_of(site).generation->upstreams[upstream].options->name, kind);
 }
 
+metrics::Counter& Worker::retry_cell(const exchange::Site& site, uint32_t upstream, exchange::RetryCause cause,
+                                     bool helped) {
+  return meter_.retry(placed_of(site).generation->upstreams[upstream].options->name, cause, helped);
+}
+
+metrics::Counter& Worker::refused_cell(const exchange::Site& site, uint32_t upstream, exchange::RetryRefused why) {
+  return meter_.retry_refused(placed_of(site).generation->upstreams[upstream].options->name, why);
+}
+
 // Of a site that is not in force any more: the cluster as it is now, or, if its upstream has left and nobody here had
 // asked for it, one that is retired from the beginning.
 upstream::Cluster& Worker::make_cluster(const exchange::Site& site, uint32_t upstream) {

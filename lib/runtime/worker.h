@@ -125,6 +125,9 @@ class Worker final : private exchange::Site::Owner,
   exchange::UpstreamCells make_upstream_cells(const exchange::Site& site, uint32_t upstream) override;
   metrics::Counter& cut_cell(const exchange::Site& site, uint32_t route, http::Where by, http::Kind kind) override;
   metrics::Counter& error_cell(const exchange::Site& site, uint32_t upstream, http::Kind kind) override;
+  metrics::Counter& retry_cell(const exchange::Site& site, uint32_t upstream, exchange::RetryCause cause,
+                               bool helped) override;
+  metrics::Counter& refused_cell(const exchange::Site& site, uint32_t upstream, exchange::RetryRefused why) override;
   upstream::Cluster& make_cluster(const exchange::Site& site, uint32_t upstream) override;
 
   // net::TurnWatch

@@ -41,7 +41,7 @@ class Lease {
   // For the endpoint's time to head, from the grant or, where that was later, from the request's end: what the client
   // takes to send it is not the endpoint's. request_ended() before the head, if at all; head() once.
   void request_ended();
-  void head(Outcome so_far);
+  void head(Outcome so_far, std::uint16_t status);
   void became_tunnel() { counts_ = {}; }  // which no longer counts
   Endpoint* endpoint() const { return endpoint_; }
 
@@ -202,6 +202,8 @@ std::string_view endpoint_name(const Endpoint& endpoint);
 std::string_view endpoint_host(const Endpoint& endpoint);
 // For an AvoidList. In the upcall that names it, or while a Lease holds it; likewise the next one.
 std::uint64_t endpoint_id(const Endpoint& endpoint);
+// A try failed there: upstream_endpoint_errors_total. Likewise.
+void note_error(const Endpoint& endpoint, http::Kind kind);
 // Since when connects to it fail, with no answer between; the end of time if they do not.
 base::Micros failing_since(const Endpoint& endpoint);
 

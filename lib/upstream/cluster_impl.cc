@@ -484,7 +484,7 @@ bool ClusterImpl::hand_to(Waiter& waiter, Connection& connection) {
       Grant grant;
       fill(grant, waiter, waiter.want(), connection, *stream, WaitQueue::asked(waiter));
       queue_.take(waiter, &connection);
-      metrics_.wait_seconds.observe(grant.queue_wait);
+      queue_.count_wait(waiter, metrics_.wait_served);
       waiter.on_stream(std::move(grant));
       return true;
     }
@@ -500,7 +500,7 @@ WaitQueue::Turn ClusterImpl::on_turn(Waiter& waiter) {
   switch (place(order, grant)) {
     case Placed::stream:
       queue_.take(waiter, order.from);
-      metrics_.wait_seconds.observe(grant.queue_wait);
+      queue_.count_wait(waiter, metrics_.wait_served);
       waiter.on_stream(std::move(grant));
       return WaitQueue::Turn::upcalled;
     case Placed::dialling: queue_.set_dialled(waiter, *order.from); return WaitQueue::Turn::settled;

@@ -169,6 +169,7 @@ class ClusterImpl final : public Cluster,
   ServiceTime& service_time() override { return service_time_; }
   Random& random() override { return balancer_.random(); }
   base::Slab<Connection>& slab() override { return slab_; }
+  std::uint32_t worker() const override { return worker_; }
   std::uint32_t in_flight_limit(const SharedEndpoint& endpoint) const override;
   bool adapts() const { return options_->circuit.adaptive; }
   bool limits_in_flight() const { return options_->pool.max_in_flight != 0 || adapts(); }

@@ -24,6 +24,7 @@ struct EndpointState {
     leaving,  // it has left the set, and connections are still open
     disabled,  // by an operator
   };
+  static constexpr unsigned kinds = static_cast<unsigned>(Is::disabled) + 1;
   enum class By : std::uint8_t { none, check, traffic, dns, the_operator, panic };
 
   Is is = Is::unchecked;

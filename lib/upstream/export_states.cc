@@ -96,6 +96,28 @@ void add_since(const Source& source, std::vector<metrics::Sample>& to) {
   std::ranges::move(samples, std::back_inserter(to));
 }
 
+void add_counts(const Source& source, std::vector<metrics::Sample>& to) {
+  std::map<std::string_view, double> counts;
+  for (unsigned i = 0; i < EndpointState::kinds; ++i) counts[state_word(static_cast<EndpointState::Is>(i))] = 0;
+  for (const Row& row : rows_of(source)) counts[state_word(row.state.is)] += 1;
+  for (const auto& [state, count] : counts) {
+    metrics::Sample& sample = to.emplace_back();
+    sample.labels = {source.shared->name(), std::string(state)};
+    sample.value = count;
+  }
+}
+
+double oldest_leaving(const Source& source) {
+  const base::Micros now = source.clock.now();
+  double oldest = 0;
+  for (const SharedUpstream::Left& one : source.left) {
+    const auto endpoint = one.endpoint.lock();
+    if (endpoint == nullptr || endpoint->connections() + endpoint->tunnels() == 0) continue;
+    oldest = std::max(oldest, (now - one.at).seconds());
+  }
+  return oldest;
+}
+
 }  // namespace
 
 void export_states(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared,
@@ -106,6 +128,10 @@ void export_states(metrics::Registry& registry, const std::shared_ptr<SharedUpst
                   [source](std::vector<metrics::Sample>& to) { add_states(source, to); });
   registry.listed(metrics::Name::upstream_endpoint_state_since_timestamp_seconds, {shared->name(), ""},
                   [source](std::vector<metrics::Sample>& to) { add_since(source, to); });
+  registry.listed(metrics::Name::upstream_endpoints, {shared->name(), ""},
+                  [source](std::vector<metrics::Sample>& to) { add_counts(source, to); });
+  registry.computed(metrics::Name::upstream_oldest_leaving_seconds, {shared->name()},
+                    [source] { return oldest_leaving(source); });
 }
 
 }  // namespace sluice::upstream

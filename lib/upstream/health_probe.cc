@@ -267,6 +267,7 @@ void HealthChecker::set_endpoints(const EndpointSetPtr& set) {
 }
 
 void HealthChecker::judge(Probe& probe, Health seen) {
+  probe.endpoint().checks(seen).add();
   if (seen == Health::up) probe.endpoint().note_checked(true, loop_.now());
   if (!probe.verdict().note(seen, *options_->health)) return;
   const Health health = probe.verdict().health();

@@ -17,8 +17,11 @@ UpstreamMetrics::UpstreamMetrics(metrics::Registry& registry, const std::string&
       opened(registry.counter(Name::upstream_connections_opened_total, {upstream}, writer)),
       handed_over(registry.counter(Name::upstream_connections_handed_over_total, {upstream}, writer)),
       connect_seconds(registry.histogram(Name::upstream_connect_seconds, {upstream}, writer)),
-      wait_seconds(registry.histogram(Name::upstream_pool_wait_seconds, {upstream}, writer)),
-      waiting(registry.gauge(Name::upstream_pool_waiting, {upstream}, writer)),
+      wait_served(registry.histogram(Name::upstream_pool_wait_seconds, {upstream, "served"}, writer)),
+      wait_timeout(registry.histogram(Name::upstream_pool_wait_seconds, {upstream, "timeout"}, writer)),
+      wait_left(registry.histogram(Name::upstream_pool_wait_seconds, {upstream, "left"}, writer)),
+      waiting(registry.gauge(Name::upstream_pool_waiting, {upstream, "cap"}, writer)),
+      waiting_connect(registry.gauge(Name::upstream_pool_waiting, {upstream, "connecting"}, writer)),
       timeouts(registry.counter(Name::upstream_pool_timeouts_total, {upstream}, writer)),
       pauses(registry.counter(Name::upstream_pauses_total, {upstream}, writer)),
       shed(registry.counter(Name::upstream_pool_shed_total, {upstream}, writer)),
@@ -54,13 +57,18 @@ void declare_pool(metrics::Registry& registry, std::string_view upstream) {
   for (const std::string_view reused : {"false", "true"}) {
     registry.declare(Name::upstream_requests_total, {upstream, reused});
   }
+  for (const std::string_view outcome : {"served", "timeout", "left"}) {
+    registry.declare(Name::upstream_pool_wait_seconds, {upstream, outcome});
+  }
+  for (const std::string_view why : {"cap", "connecting"}) {
+    registry.declare(Name::upstream_pool_waiting, {upstream, why});
+  }
   for (const std::string_view cause : {"gateway", "reset", "timeout", "connect", "error_share", "slow"}) {
     registry.declare(Name::upstream_ejections_total, {upstream, cause});
   }
-  for (const Name name :
-       {Name::upstream_connections_opened_total, Name::upstream_connections_handed_over_total,
-        Name::upstream_connect_seconds, Name::upstream_pool_wait_seconds, Name::upstream_pool_waiting,
-        Name::upstream_pool_timeouts_total, Name::upstream_pauses_total, Name::upstream_pool_shed_total}) {
+  for (const Name name : {Name::upstream_connections_opened_total, Name::upstream_connections_handed_over_total,
+                          Name::upstream_connect_seconds, Name::upstream_pool_timeouts_total,
+                          Name::upstream_pauses_total, Name::upstream_pool_shed_total}) {
     registry.declare(name, {upstream});
   }
 }
@@ -96,6 +104,7 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
   const std::uint32_t max_connections = options.pool.max_connections;
   export_classes(registry, shared, options);
   export_states(registry, shared, options, clock);
+  export_tallies(registry, shared, options.health.has_value());
   const EndpointSetPtr now = shared->endpoints();
   // Answers of DNS replace hundreds at once, so nothing here may grow with old ones times new ones.
   std::unordered_set<std::string_view> left;
@@ -132,6 +141,13 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
   registry.computed(Name::upstream_pool_limit_connections, {shared->name()}, [shared, now, max_connections] {
     return static_cast<double>(shared->capacity(*now, max_connections).connections);
   });
+  registry.computed(Name::upstream_pool_oldest_wait_seconds, {shared->name()}, [shared, &clock] {
+    const auto since = shared->board().oldest();
+    return since ? (clock.now() - *since).seconds() : 0.0;
+  });
+  registry.computed(
+      Name::upstream_retry_budget_used_ratio, {shared->name()},
+      [shared, &clock, budget = options.retry.budget] { return shared->retries().used(clock.now(), budget); });
   registry.computed(Name::upstream_panic, {shared->name()}, [shared] { return shared->panic() ? 1.0 : 0.0; });
   registry.computed(Name::upstream_circuit_in_flight, {shared->name()},
                     [shared] { return static_cast<double>(shared->circuit().in_flight()); });

@@ -24,8 +24,12 @@ class UpstreamMetrics {
   metrics::Counter& opened;
   metrics::Counter& handed_over;  // taken over from another worker
   metrics::Histogram& connect_seconds;  // TLS included
-  metrics::Histogram& wait_seconds;  // of requests that had to wait, connecting included
-  metrics::Gauge& waiting;  // at the caps, not for a connect of their own
+  // Of requests that had to wait at the caps, connecting left out: upstream_pool_wait_seconds{outcome}.
+  metrics::Histogram& wait_served;
+  metrics::Histogram& wait_timeout;
+  metrics::Histogram& wait_left;
+  metrics::Gauge& waiting;  // upstream_pool_waiting{why}: at the caps
+  metrics::Gauge& waiting_connect;  // for a connect of their own
   metrics::Counter& timeouts;
   metrics::Counter& pauses;
   metrics::Counter& shed;
@@ -59,5 +63,8 @@ void export_shared(metrics::Registry& registry, const std::shared_ptr<SharedUpst
 inline constexpr std::size_t endpoint_series_max = 256;
 void export_states(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared,
                    const UpstreamOptions& options, const base::Clock& clock);
+// Another part: what workers and checks count of each endpoint (EndpointTally), of as many, the first of the set; the
+// others are one, "other".
+void export_tallies(metrics::Registry& registry, const std::shared_ptr<SharedUpstream>& shared, bool checked);
 
 }  // namespace sluice::upstream

@@ -62,8 +62,8 @@ void Lease::request_ended() {
   if (counted_) asked_ = endpoint_->now();
 }
 
-void Lease::head(Outcome so_far) {
-  if (counted_) endpoint_->head_came(so_far, asked_);
+void Lease::head(Outcome so_far, std::uint16_t status) {
+  if (counted_) endpoint_->head_came(so_far, status, asked_);
 }
 
 void Lease::done(Outcome outcome, base::Millis pause) {
@@ -81,6 +81,7 @@ void Lease::let_go() {
 std::string_view endpoint_name(const Endpoint& endpoint) { return endpoint.shared().name(); }
 std::string_view endpoint_host(const Endpoint& endpoint) { return endpoint.shared().host(); }
 std::uint64_t endpoint_id(const Endpoint& endpoint) { return endpoint.shared().id(); }
+void note_error(const Endpoint& endpoint, http::Kind kind) { endpoint.tally().failed(kind); }
 base::Micros failing_since(const Endpoint& endpoint) { return endpoint.failing_since(); }
 
 // ---- Connection
@@ -91,6 +92,8 @@ void Connection::set_phase(PoolPhase phase) {
   if (phase == phase_) return;
   if (phase_ != PoolPhase::ended) --endpoint_.counts_[static_cast<unsigned>(phase_)];
   if (phase != PoolPhase::ended) ++endpoint_.counts_[static_cast<unsigned>(phase)];
+  endpoint_.tell_count(phase_);
+  endpoint_.tell_count(phase);
   endpoint_.host_.on_phase(std::exchange(phase_, phase), phase);
 }
 
@@ -337,9 +340,22 @@ void Connection::tear_down() noexcept {
 Endpoint::Endpoint(PoolHost& host, std::shared_ptr<SharedEndpoint> shared, std::uint32_t weight)
     : host_(host),
       shared_(std::move(shared)),
+      tally_(shared_->tally(host.worker())),
       weight_(weight),
       idle_timer_(this, net::timer_call<&Endpoint::on_idle_timer>),
       ask_timer_(this, net::timer_call<&Endpoint::on_ask_timer>) {}
+
+void Endpoint::tell_count(PoolPhase phase) {
+  using State = EndpointTally::State;
+  switch (phase) {
+    case PoolPhase::connecting: return tally_.set(State::connecting, count(phase));
+    case PoolPhase::idle: return tally_.set(State::idle, count(phase));
+    case PoolPhase::active: return tally_.set(State::active, count(phase));
+    case PoolPhase::tunnel: return tally_.set(State::tunnel, count(phase));
+    case PoolPhase::asking:
+    case PoolPhase::ended: return;
+  }
+}
 
 Endpoint::~Endpoint() {
   CHECK(leases_ == 0);

@@ -65,6 +65,7 @@ class PoolHost {
   virtual ServiceTime& service_time() = 0;
   virtual Random& random() = 0;
   virtual base::Slab<Connection>& slab() = 0;
+  virtual std::uint32_t worker() const = 0;
   virtual std::uint32_t in_flight_limit(const SharedEndpoint& endpoint) const = 0;  // 0 = none
   virtual bool single_use() const = 0;  // PROXY protocol: a connection serves one client only
 
@@ -256,7 +257,12 @@ class Endpoint {
   bool claim_trial();  // false: another one is the trial
   bool take_trial() { return std::exchange(trial_claimed_, false); }
   void leave_trial();  // nobody took it
-  void head_came(Outcome outcome, base::Micros since) { host_.on_head(*this, now() - since, outcome); }
+  void head_came(Outcome outcome, std::uint16_t status, base::Micros since) {
+    const base::Micros took = now() - since;
+    tally_.answered(status, took);
+    host_.on_head(*this, took, outcome);
+  }
+  EndpointTally& tally() const { return tally_; }
   base::Micros now() const;
   bool out_of_ports() const { return shared_->out_of_ports(now(), !connecting_.empty()); }
 
@@ -271,11 +277,13 @@ class Endpoint {
   std::uint32_t close_spare(base::List<Connection, PoolTag>& among, http::CloseCause cause, std::uint32_t at_most);
   void on_idle_timer();
   void on_ask_timer();
+  void tell_count(PoolPhase phase);  // to the tally
   void closed_by_peer(base::Micros idle_for);
   void note_idle(base::Micros deadline);  // the timer fires at the earliest deadline, or before it
 
   PoolHost& host_;
   std::shared_ptr<SharedEndpoint> shared_;
+  EndpointTally& tally_;  // of shared_: this worker's
   std::uint32_t weight_;
   std::uint32_t index_ = Balancer::none;
   std::uint32_t leases_ = 0;

@@ -47,6 +47,7 @@ void WaitQueue::enter(Waiter& waiter, const Want& want, http::Sink& sink, base::
 void WaitQueue::begin_dial(Waiter& waiter, Connection& dial) {
   waiter.dial_ = &dial;
   waiter.dialled_at_ = loop_.now();
+  metrics_.waiting_connect.add(1);
   waiter.was_dialled_ = true;
 }
 
@@ -55,6 +56,7 @@ void WaitQueue::end_dial(Waiter& waiter) {
   if (waiter.dialled_at_.count < 0) return;
   waiter.dialled_ = waiter.dialled(loop_.now());
   waiter.dialled_at_ = base::Micros{-1};
+  metrics_.waiting_connect.add(-1);
 }
 
 bool WaitQueue::enter_circuit(Waiter& waiter, const Want& want, std::uint32_t limit) {
@@ -143,8 +145,15 @@ void WaitQueue::note_lost(const Waiter& waiter) {
   if (waiter.undialled_.linked()) sojourn_.left();
 }
 
+void WaitQueue::count_wait(const Waiter& waiter, metrics::Histogram& in) const {
+  const base::Micros now = loop_.now();
+  const base::Micros waited = now - waiter.asked_ - waiter.dialled(now);
+  if (waited.count > 0 || !waiter.was_dialled_) in.observe(waited);
+}
+
 void WaitQueue::give_up(Waiter& waiter) {
   note_lost(waiter);
+  if (waiter.refusal_.clean()) count_wait(waiter, metrics_.wait_left);
   leave(waiter);
 }
 
@@ -186,8 +195,10 @@ void WaitQueue::refuse_dialled(Waiter& waiter, const http::Failure& why, const E
 
 void WaitQueue::refuse(Waiter& waiter, const http::Failure& why, const Endpoint* endpoint) {
   CHECK(!why.clean());
-  waiter.queue_ != nullptr ? leave(waiter) : void(waiter.dialled_ = {});
+  const bool waited = waiter.queue_ != nullptr;
+  waited ? leave(waiter) : void(waiter.dialled_ = {});
   if (why.kind == http::Kind::pool_timeout) metrics_.timeouts.add(1);
+  if (waited && why.kind != http::Kind::pool_full) count_wait(waiter, metrics_.wait_timeout);
   waiter.pass_.give_back();
   waiter.queue_ = this;
   waiter.refusal_ = why;

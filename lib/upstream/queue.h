@@ -91,6 +91,8 @@ class WaitQueue {
   void take(Waiter& waiter, const Connection* with);
   void leave(Waiter& waiter);
   void give_up(Waiter& waiter);  // leaves of its own: whoever waits for it is gone
+  // It has waited, and its wait is over: in that histogram goes how long it did at the caps, if at all.
+  void count_wait(const Waiter& waiter, metrics::Histogram& in) const;
   void note_lost(const Waiter& waiter);  // it is about to leave without a place, as its time is over
 
   void set_dialled(Waiter& waiter, Connection& dial);  // undialled -> dialled

@@ -22,6 +22,8 @@ class RetryBudget {
   // On the thread of `worker`.
   void count_request(std::uint32_t worker, base::Micros now);
   bool admit(std::uint32_t worker, base::Micros now, double ratio);  // draws one retry if the budget allows it
+  // How much of what it allows was drawn: 0 to 1 and a little. Any thread.
+  double used(base::Micros now, double ratio) const;
 
  private:
   static constexpr std::size_t spans = 8;  // of the window: so a share is one cache line
@@ -40,7 +42,13 @@ class RetryBudget {
     std::array<std::atomic<Tally>, spans> tallies{};
   };
   static_assert(sizeof(Share) == 64);
+  struct Sum {
+    std::uint64_t requests = 0;
+    std::uint64_t retries = 0;
+    double allowed(double ratio) const;
+  };
   static Tally current(const Share& share, std::uint64_t span);
+  Sum sum(std::uint64_t span) const;
 
   std::uint32_t workers_;
   std::unique_ptr<Share[]> shares_;

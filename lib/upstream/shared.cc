@@ -31,8 +31,14 @@ bool add_below(std::atomic<std::uint32_t>& count, std::uint32_t cap) {
 
 // ---- SharedEndpoint
 
-SharedEndpoint::SharedEndpoint(std::uint64_t id, std::string name, net::Address address, std::string host)
-    : id_(id), name_(std::move(name)), host_(std::move(host)), address_(std::move(address)) {}
+SharedEndpoint::SharedEndpoint(std::uint64_t id, std::string name, net::Address address, std::string host,
+                               std::uint32_t workers)
+    : id_(id),
+      name_(std::move(name)),
+      host_(std::move(host)),
+      address_(std::move(address)),
+      workers_(workers),
+      tallies_(std::make_unique<EndpointTally[]>(workers)) {}
 
 bool SharedEndpoint::open_slot(std::uint32_t cap) { return add_below(connections_, cap); }
 
@@ -142,7 +148,7 @@ EndpointSetPtr SharedUpstream::set_endpoints(std::span<const EndpointSpec> specs
     const auto old = known.find(key);
     std::shared_ptr<SharedEndpoint> endpoint = old != known.end() ? old->second : nullptr;
     if (endpoint == nullptr) {
-      endpoint = std::make_shared<SharedEndpoint>(next_endpoint_id(), spec.name, *spec.address, spec.host);
+      endpoint = std::make_shared<SharedEndpoint>(next_endpoint_id(), spec.name, *spec.address, spec.host, workers_);
       endpoint->changed_at_.store(now.count, std::memory_order_relaxed);
       if (slow) endpoint->ramp_since_.store(now.count, std::memory_order_relaxed);
     }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -22,6 +23,7 @@
 #include "upstream/client_shares.h"
 #include "upstream/ejections.h"
 #include "upstream/endpoint_set.h"
+#include "upstream/endpoint_tally.h"
 #include "upstream/head_time.h"
 #include "upstream/load.h"
 #include "upstream/options.h"
@@ -44,7 +46,8 @@ class alignas(64) SharedEndpoint {
   static constexpr base::Millis race_memory{
       600'000};  // an idle-close race is remembered this long, then the endpoint may have changed
 
-  SharedEndpoint(std::uint64_t id, std::string name, net::Address address, std::string host = {});
+  SharedEndpoint(std::uint64_t id, std::string name, net::Address address, std::string host = {},
+                 std::uint32_t workers = 1);
 
   std::uint64_t id() const { return id_; }  // unique in the process, never used again
   const std::string& name() const {
@@ -166,6 +169,13 @@ class alignas(64) SharedEndpoint {
   bool connect_failed(base::Micros now, Trial trial);
   void connected(base::Micros now, Trial trial);  // a connect went well: nothing held against it
 
+  // What `worker` counts of it, by that worker; and, for the scrape, of all of them.
+  EndpointTally& tally(std::uint32_t worker) { return tallies_[worker]; }
+  std::span<const EndpointTally> tallies() const { return {tallies_.get(), workers_}; }
+  // Active checks that ended, by the control thread; read by any.
+  metrics::Counter& checks(Health result) { return checks_[static_cast<std::size_t>(result)]; }
+  const metrics::Counter& checks(Health result) const { return checks_[static_cast<std::size_t>(result)]; }
+
   // Requests in flight that it bears, as far as `adaptive` has found out.
   AdaptiveLimit& adaptive() { return adaptive_; }
   const AdaptiveLimit& adaptive() const { return adaptive_; }
@@ -236,6 +246,9 @@ class alignas(64) SharedEndpoint {
   std::string name_;
   std::string host_;
   net::Address address_;
+  std::uint32_t workers_;
+  std::unique_ptr<EndpointTally[]> tallies_;  // by worker
+  std::array<metrics::Counter, 2> checks_;  // by Health
   EjectionHistory ejections_;
 };
 

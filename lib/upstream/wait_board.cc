@@ -17,6 +17,15 @@ void WaitBoard::announce(std::uint32_t worker, base::Micros since, Own own) {
   if (before != 0 && value == 0) announced_.fetch_sub(1);
 }
 
+std::optional<base::Micros> WaitBoard::oldest() const {
+  std::int64_t oldest = 0;
+  for (std::uint32_t w = 0; w < workers_; ++w) {
+    const std::int64_t since = lines_[w].since.load() & ~std::int64_t{1};
+    if (since != 0 && (oldest == 0 || since < oldest)) oldest = since;
+  }
+  return oldest == 0 ? std::nullopt : std::optional(base::Micros{oldest});
+}
+
 std::optional<std::uint32_t> WaitBoard::longest(std::uint32_t me, base::Micros than, base::Micros than_bare) const {
   std::optional<std::uint32_t> found;
   std::int64_t oldest = 0;

@@ -20,6 +20,7 @@ class WaitBoard {
   enum class Own : std::uint8_t { some, bare };
   // Of `worker`, by that worker: since when its oldest one waits; 0 = none any more.
   void announce(std::uint32_t worker, base::Micros since, Own own);
+  std::optional<base::Micros> oldest() const;  // since when the one waits that has waited longest
   bool anyone() const { return announced_.load() != 0; }
   // The worker other than `me` that has waited longest, among those that have since before `than`, or `than_bare` if
   // bare.

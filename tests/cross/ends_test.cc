@@ -345,7 +345,7 @@ TEST_CASE("a reused connection that is dead") {
     s.settle();
     CHECK(get.answer().text() == "200 length=3 | two | whole");
     CHECK(s.dials() == 2);
-    CHECK(s.rig.metric(Name::upstream_retries_total, {"app", "retried"}) == 1);
+    CHECK(s.rig.metric(Name::upstream_tries_total, {"app", "retry"}) == 1);
   });
   for_all_pairs([](Stage& s) {  // what may not be repeated is not
     s.ask({.path = "/1"});

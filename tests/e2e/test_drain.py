@@ -118,7 +118,7 @@ def test_requests_under_way_finish(start, held):
     waiting.send(build(path="/held"))
     origin.wait_heads(2)
     queued.send(build(path="/queued"))
-    sluice.wait_metric(1, "sluice_upstream_pool_waiting", upstream="app")
+    sluice.wait_metric(1, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     sluice.signal(signal.SIGTERM)
     sluice.wait_metric(2, "sluice_drain_phase")
     uploading.send(b"67890")

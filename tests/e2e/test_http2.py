@@ -95,7 +95,7 @@ def test_at_the_cap_requests_wait_for_streams(start):
     with H2Client(sluice.address()) as client:
         streams = [client.start(f"/{i}") for i in range(7)]
         gate.wait(6)
-        sluice.wait_metric(1, "sluice_upstream_pool_waiting", upstream="app")
+        sluice.wait_metric(1, "sluice_upstream_pool_waiting", upstream="app", why="cap")
         made, stream, _ = gate.held.pop(0)
         made.respond(stream)
         gate.wait(6)
@@ -112,7 +112,7 @@ def test_settings_that_change_while_requests_wait_are_obeyed(start):
     with H2Client(sluice.address()) as client:
         streams = [client.start(f"/{i}") for i in range(5)]
         gate.wait(1)
-        sluice.wait_metric(4, "sluice_upstream_pool_waiting", upstream="app")
+        sluice.wait_metric(4, "sluice_upstream_pool_waiting", upstream="app", why="cap")
         made = gate.held[0][0]
         with made.lock:
             made.h2.update_settings({MAX_STREAMS: 5})

@@ -21,13 +21,13 @@ def test_cap_per_endpoint_is_of_the_whole_process(start, gate, workers):
     sluice = start.sluice(config(origin.address, pool='max_connections = 3\nacquire_timeout = "30s"', workers=workers))
     clients = held_clients(sluice, 10)
     origin.wait_heads(3)
-    sluice.wait_metric(7, "sluice_upstream_pool_waiting", upstream="app")
+    sluice.wait_metric(7, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     assert origin.heads == 3 and origin.open_max == 3
     assert sluice.metric("sluice_upstream_connections", upstream="app", state="active") == 3
     gate.open()
     assert all(c.response().status == 200 for c in clients)
     assert origin.heads == 10
-    sluice.wait_metric(0, "sluice_upstream_pool_waiting", upstream="app")
+    sluice.wait_metric(0, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     assert sluice.metric("sluice_upstream_pool_max_connections", upstream="app") == 3
 
 
@@ -210,7 +210,7 @@ def test_max_waiting(start, gate):
     clients = held_clients(sluice, 1)
     origin.wait_heads(1)
     clients += held_clients(sluice, 2)
-    sluice.wait_metric(2, "sluice_upstream_pool_waiting", upstream="app")
+    sluice.wait_metric(2, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     answer = sluice.request(path="/refused")
     assert (answer.status, answer.reason) == (503, "pool_full")
     assert int(answer.header("retry-after")) >= 1
@@ -226,9 +226,9 @@ def test_waiters_are_served_in_order_and_leave_with_their_client(start, gate):
     origin.wait_heads(1)
     for i in range(5):
         clients += held_clients(sluice, 1, f"/{i}")
-        sluice.wait_metric(i + 1, "sluice_upstream_pool_waiting", upstream="app")
+        sluice.wait_metric(i + 1, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     clients[3].reset()  # waits as /2
-    sluice.wait_metric(4, "sluice_upstream_pool_waiting", upstream="app")
+    sluice.wait_metric(4, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     gate.open()
     for i, client in enumerate(clients):
         if i != 3:
@@ -250,7 +250,7 @@ def test_priority_goes_first_and_who_is_passed_over_nine_times_is_next(start, ga
     order = ["/low/0", "/low/1", "/normal/0"] + [f"/high/{i}" for i in range(10)]
     for i, path in enumerate(order):
         clients += held_clients(sluice, 1, path)
-        sluice.wait_metric(i + 1, "sluice_upstream_pool_waiting", upstream="app")
+        sluice.wait_metric(i + 1, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     gate.open()
     assert all(client.response().status == 200 for client in clients)
     served = [f"/high/{i}" for i in range(9)] + ["/normal/0", "/low/0", "/high/9", "/low/1"]
@@ -265,12 +265,12 @@ def test_max_waiting_pushes_out_the_youngest_of_a_lower_priority(start, gate):
     origin.wait_heads(1)
     for i, path in enumerate(["/low/0", "/low/1"]):
         clients += held_clients(sluice, 1, path)
-        sluice.wait_metric(i + 1, "sluice_upstream_pool_waiting", upstream="app")
+        sluice.wait_metric(i + 1, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     clients += held_clients(sluice, 1, "/high/0")
     answer = clients[2].response()
     assert (answer.status, answer.reason) == (503, "pool_full")
     assert sluice.request(path="/low/2").reason == "pool_full"  # nobody is below it
-    assert sluice.metric("sluice_upstream_pool_waiting", upstream="app") == 2
+    assert sluice.metric("sluice_upstream_pool_waiting", upstream="app", why="cap") == 2
     gate.open()
     assert all(clients[i].response().status == 200 for i in (0, 1, 3))
     assert [r.target for r in origin.requests] == ["/held", "/high/0", "/low/0"]
@@ -395,7 +395,7 @@ def test_a_reused_connection_that_dies_is_replayed_when_safe(start, method):
     assert [r.target for r in origin.requests] == ["/", "/again", "/again"]
     (line,) = sluice.wait_log_path("/again")
     assert (line["status"], line["attempts"]) == (200, 2)
-    assert sluice.metric("sluice_upstream_retries_total", upstream="app") == 1
+    assert sluice.metric("sluice_upstream_tries_total", upstream="app", kind="retry") == 1
 
 
 def racing_head(connection):

@@ -73,7 +73,7 @@ def test_a_slow_route_has_its_part_and_no_more(start, counting, limit):
     for i in range(50):
         assert sluice.request(path=f"/fast/{i}").status == 200
     assert counting.most == 3
-    assert sluice.metric("sluice_upstream_pool_waiting", upstream="app") == 0
+    assert sluice.metric("sluice_upstream_pool_waiting", upstream="app", why="cap") == 0
     (upstream,) = sluice.status()["upstreams"]
     assert upstream["pool_classes"] == [{"name": "bulk", "in_flight": 3, "limit": 3, "waiting": 17}]
     (line,) = sluice.wait_log_path("/fast/49")

@@ -42,9 +42,9 @@ def test_a_queue_that_stands_sheds_the_oldest_low_ones_and_serves_the_newest(sta
     held = held_clients(sluice, 1)
     origin.wait_heads(1)
     lows = held_clients(sluice, 10, "/low")
-    sluice.wait_metric(10, "sluice_upstream_pool_waiting", upstream="app")
+    sluice.wait_metric(10, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     waiting = held_clients(sluice, 54, "/first")
-    sluice.wait_metric(64, "sluice_upstream_pool_waiting", upstream="app")
+    sluice.wait_metric(64, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     while not sluice.metric("sluice_upstream_pool_shed_total", upstream="app"):
         waiting += held_clients(sluice, 1, f"/later/{len(waiting)}")
         time.sleep(0.02)
@@ -76,7 +76,7 @@ def test_one_client_that_reads_nothing_does_not_take_the_pool(start, workers):
     for client in stalled:
         client.send(build(path="/large"))
     origin.wait_heads(20)
-    sluice.wait_metric(lambda v: v > 0, "sluice_upstream_pool_waiting", upstream="app")
+    sluice.wait_metric(lambda v: v > 0, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     for i in range(5):
         assert sluice.client(source="127.0.0.10").request(path=f"/quick/{i}").status == 200
     assert sluice.metric("sluice_upstream_connections_closed_total", upstream="app", cause="client_stalled") >= 1

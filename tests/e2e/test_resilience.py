@@ -110,7 +110,7 @@ def test_an_outage_costs_at_most_a_quarter_more_tries(start, way):
     assert codes == [0, 0, 0, total], out
     tries = sluice.metric("sluice_upstream_errors_total", upstream="app")
     assert total <= tries <= 1.25 * total
-    assert sluice.metric("sluice_upstream_retries_total", upstream="app", outcome="over_budget") > 0
+    assert sluice.metric("sluice_upstream_retries_refused_total", upstream="app", why="budget") > 0
 
 
 def test_a_backend_that_resets_every_other_connection(start):

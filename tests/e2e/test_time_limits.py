@@ -55,10 +55,10 @@ def test_clients_that_gave_up_do_not_hold_up_the_live_one(start, slow_origin, ho
     gone = [sluice.client(**options) for _ in range(8)]
     for client in gone:
         client.send(build(path="/gone"))
-    sluice.wait_metric(8, "sluice_upstream_pool_waiting", upstream="app")
+    sluice.wait_metric(8, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     for client in gone:
         leave(client, how)
-    sluice.wait_metric(0, "sluice_upstream_pool_waiting", upstream="app")
+    sluice.wait_metric(0, "sluice_upstream_pool_waiting", upstream="app", why="cap")
     lines = sluice.wait_log(lambda line: line["path"] == "/gone", 8)
     assert all((line["status"], line["reason"]) == (499, "client_closed") for line in lines)
     slow_origin.release.set()

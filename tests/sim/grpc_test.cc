@@ -269,7 +269,7 @@ TEST_CASE("a refused call is sent again, one that was reset never") {
   CHECK(again.trace.find("trailers [grpc-status: 0]\nend\n") != std::string::npos);
   CHECK(b.calls.size() == 2);
   CHECK(b.calls.back()->body == "ask");
-  CHECK(b.rig.metric(Name::upstream_retries_total, {"app", "retried"}) == 1);
+  CHECK(b.rig.metric(Name::upstream_tries_total, {"app", "retry"}) == 1);
 
   b.serve([](ProbeSink& s) {
     s.cancel({http::Kind::reset, http::Where::upstream, http::Detail::none, false});

@@ -219,7 +219,7 @@ TEST_CASE("nor does its death draw on the retry budget when it was busy: each of
   for (int i = 0; i < 90; ++i) w.get();
   w.rig.sim.run_for(base::seconds(10));
   CHECK(w.statuses() == times(90, "200"));
-  CHECK(w.rig.metric(metrics::Name::upstream_retries_total, {"budget"}) == 0);
+  CHECK(w.rig.metric(metrics::Name::upstream_retries_refused_total, {"app"}) == 0);
 }
 
 TEST_CASE("an origin that does not read for long is not taken for dead: its answers come when it goes on") {

@@ -103,7 +103,7 @@ TEST_CASE("300 requests in a row to an origin that closes each connection 0 to 2
         w.rig.sim.run_for(base::millis(i % 3));
       }
       CHECK(w.heads >= 300);
-      CHECK(w.rig.metric(metrics::Name::upstream_retries_total, {"app", "budget"}) == 0);
+      CHECK(w.rig.metric(metrics::Name::upstream_retries_refused_total, {"app"}) == 0);
     }
   }
 }

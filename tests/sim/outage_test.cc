@@ -70,7 +70,7 @@ TEST_CASE("all refuse: at most 1.25 tries a request, from the first second on") 
   outage.load(1'000);
   CHECK(outage.failed == outage.requests);
   CHECK(outage.dials() <= outage.requests * 5 / 4);
-  CHECK(outage.rig.metric(Name::upstream_retries_total, {"app", "over_budget"}) > 0);
+  CHECK(outage.rig.metric(Name::upstream_retries_refused_total, {"app", "budget"}) > 0);
 }
 
 TEST_CASE("all accept and reset, at once or when they are asked, or every other connect fails: likewise") {
@@ -103,7 +103,7 @@ TEST_CASE(
   outage.rig.sim.run_for(base::seconds(1));
   for (support::ScriptedPeer* const client : clients) CHECK(client->received().ends_with("hello"));
   CHECK(outage.rig.network.dials(endpoints[0]) > 35);
-  CHECK(outage.rig.metric(Name::upstream_retries_total, {"app", "over_budget"}) == 0);
+  CHECK(outage.rig.metric(Name::upstream_retries_refused_total, {"app", "budget"}) == 0);
 }
 
 TEST_CASE("an endpoint that answered may die again, and its first failures are free again") {
@@ -239,4 +239,39 @@ TEST_CASE("all have failed: the fourth try goes to the endpoint that was tried f
     CHECK(order[0] + order[1] + order[2] == 3);
     CHECK(order[3] == order[0]);
   }
+}
+
+TEST_CASE("retries are told by what they were made for and whether they helped; what had none, by why") {
+  Outage outage;
+  const auto& rig = outage.rig;
+  const auto retries = [&](const char* reason, const char* outcome) {
+    return rig.metric(Name::upstream_retries_total, {"app", reason, outcome});
+  };
+  for (const net::Address& at : endpoints) outage.rig.network.serve(at, sim::answering(ok));
+  outage.rig.network.serve(endpoints[0], reset_when_asked);
+  outage.load(30);
+  CHECK(outage.failed == 0);
+  CHECK(retries("reset", "success") > 0);
+  CHECK(retries("reset", "failed") == 0);
+  CHECK(rig.metric(Name::upstream_tries_total, {"app", "first"}) == 30);
+  CHECK(rig.metric(Name::upstream_tries_total, {"app", "retry"}) == retries("reset", "success"));
+}
+
+TEST_CASE("retries that fail, and failures that had no further try, by why") {
+  Outage outage;
+  const auto refused = [&](const char* why) {
+    return outage.rig.metric(Name::upstream_retries_refused_total, {"app", why});
+  };
+  for (const net::Address& at : endpoints) outage.rig.network.serve(at, reset_when_asked);
+  support::ScriptedPeer& client = outage.rig.client();
+  client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1\r\n\r\nx");
+  outage.rig.sim.run_for(base::seconds(1));
+  CHECK(client.received().starts_with("HTTP/1.1 502 "));
+  CHECK(refused("unsafe") == 1);
+  CHECK(refused("attempts") == 0);
+  outage.load(1);
+  CHECK(outage.failed == 1);
+  CHECK(outage.rig.metric(Name::upstream_retries_total, {"app", "reset", "failed"}) == 1);
+  CHECK(refused("attempts") == 1);
+  CHECK(refused("budget") == 0);
 }

@@ -68,7 +68,7 @@ TEST_CASE("connections are reused, and a dead reused one never shows to a GET") 
   const std::string answer = rig.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
   CHECK(ends_with(answer, "hello"));
   CHECK(rig.network.dials(app) == 2);
-  CHECK(rig.metric(Name::upstream_retries_total, {"app", "retried"}) == 1);
+  CHECK(rig.metric(Name::upstream_tries_total, {"app", "retry"}) == 1);
 }
 
 TEST_CASE("a POST on a connection that dies is answered 502 and never sent twice") {

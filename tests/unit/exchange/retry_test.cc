@@ -188,3 +188,23 @@ TEST_CASE("another upstream may be asked where one more try would be safe and th
   facts.head_sent_down = true;
   CHECK_FALSE(exchange::may_ask_another(failure(Kind::pool_timeout, true), facts));
 }
+
+TEST_CASE("why there was no further try: what the operator asked for, and could not have") {
+  using exchange::RetryRefused;
+  using exchange::why_refused;
+  const Failure reset = failure(Kind::reset);
+  CHECK(why_refused(reset, facts_of(Method::post), defaults) == RetryRefused::unsafe);
+  TryFacts facts = facts_of(Method::get);
+  facts.body = Body::gone;
+  CHECK(why_refused(reset, facts, defaults) == RetryRefused::body_gone);
+  facts = facts_of(Method::get);
+  facts.attempts = defaults.attempts;
+  CHECK(why_refused(reset, facts, defaults) == RetryRefused::attempts);
+  // Nobody asked for it, or it is too late to ask.
+  CHECK(why_refused(failure(Kind::bad_response), facts_of(Method::get), defaults) == RetryRefused::no);
+  upstream::RetryOptions off;
+  off.attempts = 1;
+  CHECK(why_refused(reset, facts, off) == RetryRefused::no);
+  facts.head_sent_down = true;
+  CHECK(why_refused(reset, facts, defaults) == RetryRefused::no);
+}

@@ -218,7 +218,7 @@ TEST_CASE("remove takes series and their cells at once") {
 #ifdef NDEBUG
 TEST_CASE("a cell that is written after it was given back is found") {
   Registry registry(1);
-  auto& cell = registry.gauge(Name::upstream_pool_waiting, {"app"}, 0);
+  auto& cell = registry.gauge(Name::upstream_circuit_in_flight, {"app"}, 0);
   registry.retire("upstream", {"app"});
   registry.reclaim("upstream", {"app"});
   CHECK(registry.written_after_reclaim() == 0);
@@ -228,7 +228,7 @@ TEST_CASE("a cell that is written after it was given back is found") {
 #else
 TEST_CASE("a cell that is written after it was given back ends a debug build, until another series has it") {
   Registry registry(1);
-  auto& gauge = registry.gauge(Name::upstream_pool_waiting, {"app"}, 0);
+  auto& gauge = registry.gauge(Name::upstream_circuit_in_flight, {"app"}, 0);
   auto& counter = registry.counter(Name::upstream_connections_opened_total, {"app"}, 0);
   auto& histogram = registry.histogram(Name::upstream_connect_seconds, {"app"}, 0);
   const std::function<void()> writes[] = {[&] { gauge.add(-1); }, [&] { gauge.set(0); }, [&] { counter.add(); },
@@ -240,7 +240,7 @@ TEST_CASE("a cell that is written after it was given back ends a debug build, un
     CHECK(last_words(write).find("a metric cell is written after it was given back") != std::string::npos);
   }
   CHECK(registry.written_after_reclaim() == 0);
-  CHECK(&registry.gauge(Name::upstream_pool_waiting, {"new"}, 0) == &gauge);
+  CHECK(&registry.gauge(Name::upstream_circuit_in_flight, {"new"}, 0) == &gauge);
   CHECK(&registry.counter(Name::upstream_connections_opened_total, {"new"}, 0) == &counter);
   CHECK(&registry.histogram(Name::upstream_connect_seconds, {"new"}, 0) == &histogram);
   CHECK(gauge.value() == 0);
@@ -378,27 +378,27 @@ TEST_CASE("writers and scrapes at once: counts only rise, and all arrive (tsan)"
 
 TEST_CASE("what is declared stands in the scrape at zero, and its cells are those that are asked for later") {
   Registry registry(2);
-  registry.declare(Name::upstream_retries_total, {"app", "retried"});
+  registry.declare(Name::upstream_idle_races_total, {"app", "replayed"});
   registry.declare(Name::request_duration_seconds, {"r"});
-  CHECK(value_of(registry, Name::upstream_retries_total, {"app", "retried"}) == 0);
+  CHECK(value_of(registry, Name::upstream_idle_races_total, {"app", "replayed"}) == 0);
   CHECK(has_line(metrics::exposition(registry), "sluice_request_duration_seconds_count{route=\"r\"} 0"));
-  registry.counter(Name::upstream_retries_total, {"app", "retried"}, 1).add(3);
-  registry.declare(Name::upstream_retries_total, {"app", "retried"});
-  CHECK(value_of(registry, Name::upstream_retries_total, {"app", "retried"}) == 3);
+  registry.counter(Name::upstream_idle_races_total, {"app", "replayed"}, 1).add(3);
+  registry.declare(Name::upstream_idle_races_total, {"app", "replayed"});
+  CHECK(value_of(registry, Name::upstream_idle_races_total, {"app", "replayed"}) == 3);
 }
 
 TEST_CASE("what nobody has a cell of is gone with its name, and does not come back with it") {
   Registry registry(1);
-  registry.declare(Name::upstream_retries_total, {"app", "retried"});
+  registry.declare(Name::upstream_idle_races_total, {"app", "replayed"});
   registry.computed(Name::upstream_endpoint_healthy, {"app", "10.0.0.1:80"}, [] { return 1.0; });
-  registry.counter(Name::upstream_retries_total, {"app", "over_budget"}, 0).add(5);
+  registry.counter(Name::upstream_idle_races_total, {"app", "lost"}, 0).add(5);
   registry.retire("upstream", {"app"});
   CHECK(registry.retired() == 1);
   registry.computed(Name::upstream_endpoint_healthy, {"app", "10.0.0.2:80"}, [] { return 1.0; });  // too late
   registry.revive("upstream", {"app"});
   CHECK(registry.collect(Name::upstream_endpoint_healthy).empty());
-  CHECK(value_of(registry, Name::upstream_retries_total, {"app", "retried"}) == -1);
-  CHECK(value_of(registry, Name::upstream_retries_total, {"app", "over_budget"}) == 5);
+  CHECK(value_of(registry, Name::upstream_idle_races_total, {"app", "replayed"}) == -1);
+  CHECK(value_of(registry, Name::upstream_idle_races_total, {"app", "lost"}) == 5);
 }
 
 TEST_CASE("more series than are looked at under one lock: all of them, each once, at the bounds too") {

@@ -136,7 +136,7 @@ TEST_CASE("adaptive: the heads of good answers move the limit, and nothing else 
       for (int k = 0; k < 20; ++k) made.push_back(&w.asked());
       w.sim.run_for(took);
       for (Request* const r : made) {
-        if (head && r->served()) r->grant.lease.head(Outcome::answered);
+        if (head && r->served()) r->grant.lease.head(Outcome::answered, 200);
       }
       for (Request* const r : made) {  // who waited is served as the others end
         r->finish();

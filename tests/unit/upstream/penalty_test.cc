@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include <doctest/doctest.h>
-
 #include "upstream/balancer.h"
+
+#include <doctest/doctest.h>  // last: its CHECK replaces ours
 
 namespace {
 

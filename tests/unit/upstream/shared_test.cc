@@ -121,6 +121,8 @@ TEST_CASE("retry budget: a share of the requests of 10 s, with a floor of 30 in 
   int admitted = 0;
   while (busy.admit(0, at_ms(5'000), 0.2)) ++admitted;
   CHECK(admitted == 200);
+  CHECK(busy.used(at_ms(5'000), 0.2) == 1.0);
+  CHECK(busy.used(at_ms(5'000), 0.4) == 0.5);
   CHECK_FALSE(busy.admit(0, at_ms(5'000), 0.2));
 
   RetryBudget none(1);

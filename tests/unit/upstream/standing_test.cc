@@ -1,10 +1,10 @@
 // Standing: what each event makes of an endpoint's word, and what leaves it as it is.
-#include <doctest/doctest.h>
-
 #include <thread>
 #include <vector>
 
 #include "upstream/shared.h"
+
+#include <doctest/doctest.h>  // last: its CHECK replaces ours
 
 namespace sluice::upstream {
 namespace {
