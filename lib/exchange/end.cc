@@ -120,7 +120,8 @@ void Exchange::finish() {
 
 void Exchange::count() {
   const RouteCells& cells = site_.route(route_index_);
-  cells.duration->observe(record_.total());
+  const size_t bucket = cells.duration->observe(record_.total());
+  cells.exemplars->note(bucket, record_.total(), ids_.trace_id, env_.loop.wall());
   if (counted_in_flight_) cells.in_flight->add(-1);
   const http::Method method = head_ == nullptr ? http::Method::other : head_->method;
   const bool by_us = !failure_.clean() && http::status_of(failure_.kind) >= 500;  // a gRPC call's status says 200

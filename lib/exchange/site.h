@@ -21,6 +21,7 @@
 #include "exchange/retry.h"
 #include "exchange/standing.h"
 #include "metrics/cell.h"
+#include "metrics/exemplars.h"
 #include "metrics/request_counters.h"
 #include "net/address.h"
 #include "net/chunk.h"
@@ -70,6 +71,7 @@ struct FallbackCells {
 
 struct RouteCells {
   metrics::Histogram* duration = nullptr;  // request_duration_seconds{route}
+  metrics::Exemplars* exemplars = nullptr;  // its
   metrics::Gauge* in_flight = nullptr;  // requests_in_flight{route}
   RateCells rate;
   FallbackCells fallback;

@@ -52,21 +52,28 @@ class Gauge {
   std::atomic<double> value_{0};
 };
 
-// Spans of time. The upper bounds of the buckets are the same for all, in microseconds; what is above the last one
-// counts in +Inf alone.
+// Spans of time. The upper bounds of the buckets are the same for all, in microseconds, those of both ladders of
+// names.h; the scrape shows those of the metric's own. What is above the last one counts in +Inf alone.
 class Histogram {
  public:
-  static constexpr std::array<uint64_t, 19> bounds = {
-      100,     200,     500,       1'000,     2'000,     5'000,      10'000,     20'000,     50'000,    100'000,
-      200'000, 500'000, 1'000'000, 2'000'000, 5'000'000, 10'000'000, 20'000'000, 30'000'000, 60'000'000};
+  static constexpr std::array<uint64_t, 29> bounds = {
+      100,       200,       500,       1'000,     2'000,      2'500,      5'000,      10'000,     20'000,     25'000,
+      50'000,    75'000,    100'000,   150'000,   200'000,    250'000,    350'000,    500'000,    750'000,    1'000'000,
+      1'500'000, 2'000'000, 2'500'000, 5'000'000, 10'000'000, 20'000'000, 30'000'000, 60'000'000, 300'000'000};
   static constexpr size_t buckets = bounds.size() + 1;
 
-  void observe(base::Micros span) {
+  static size_t bucket_of(base::Micros span) {
     const uint64_t micros = span.count < 0 ? 0 : static_cast<uint64_t>(span.count);
     size_t i = 0;
     while (i < bounds.size() && micros > bounds[i]) ++i;  // short: what is usual is near the front
-    counts_[i].add();
-    sum_.add(micros);
+    return i;
+  }
+  // Returns its bucket.
+  size_t observe(base::Micros span) {
+    const size_t bucket = bucket_of(span);
+    counts_[bucket].add();
+    sum_.add(span.count < 0 ? 0 : static_cast<uint64_t>(span.count));
+    return bucket;
   }
 
   uint64_t bucket(size_t i) const { return counts_[i].value(); }  // not cumulative; the last one is +Inf

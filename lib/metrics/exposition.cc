@@ -4,7 +4,9 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "metrics/openmetrics.h"
@@ -38,21 +40,31 @@ prometheus::MetricType type_of(Type type) {
   return prometheus::MetricType::Untyped;
 }
 
+bool shows(const Definition& definition, uint64_t bound) {
+  return bound <= definition.longest && std::ranges::binary_search(definition.bounds(), bound);
+}
+
 double seconds(uint64_t micros) { return static_cast<double>(micros) / 1e6; }
 
-void fill_histogram(prometheus::ClientMetric::Histogram& to, const Sample& sample, uint64_t longest) {
+void fill_histogram(prometheus::ClientMetric::Histogram& to, const Sample& sample, const Definition& definition,
+                    std::vector<Exemplar>& exemplars) {
   uint64_t count = 0;
+  Exemplar newest;  // of those that fall into the bucket that is shown
   for (size_t i = 0; i < sample.buckets.size(); ++i) {
     count += sample.buckets[i];
+    if (!sample.exemplars.empty() && sample.exemplars[i].at > newest.at) newest = sample.exemplars[i];
     const bool last = i + 1 == sample.buckets.size();
-    if (!last && Histogram::bounds[i] > longest) continue;
+    if (!last && !shows(definition, Histogram::bounds[i])) continue;
     to.bucket.push_back({count, last ? std::numeric_limits<double>::infinity() : seconds(Histogram::bounds[i])});
+    exemplars.push_back(std::exchange(newest, {}));
   }
   to.sample_count = count;
   to.sample_sum = seconds(sample.sum);
 }
 
-prometheus::MetricFamily family_of(const Definition& definition, std::vector<Sample>&& samples) {
+// `exemplars`: as the buckets of all its series, one after the other.
+prometheus::MetricFamily family_of(const Definition& definition, std::vector<Sample>&& samples,
+                                   std::vector<Exemplar>& exemplars) {
   prometheus::MetricFamily family{
       "sluice_" + std::string(definition.name), escaped_help(definition.help), type_of(definition.type), {}};
   family.metric.reserve(samples.size());
@@ -63,7 +75,7 @@ prometheus::MetricFamily family_of(const Definition& definition, std::vector<Sam
     switch (definition.type) {
       case Type::counter: metric.counter.value = sample.value; break;
       case Type::gauge: metric.gauge.value = sample.value; break;
-      case Type::histogram: fill_histogram(metric.histogram, sample, definition.longest); break;
+      case Type::histogram: fill_histogram(metric.histogram, sample, definition, exemplars); break;
     }
   }
   return family;
@@ -96,12 +108,13 @@ const char* content_type(Format format) {
 
 std::string exposition(const Registry& registry, Format format) {
   std::vector<prometheus::MetricFamily> families;
+  std::vector<Exemplar> exemplars;
   for (const Definition& definition : definitions) {
     std::vector<Sample> samples = registry.collect(definition.id);
-    if (!samples.empty()) families.push_back(family_of(definition, std::move(samples)));
+    if (!samples.empty()) families.push_back(family_of(definition, std::move(samples), exemplars));
   }
   add_process(families);
-  if (format == Format::openmetrics) return openmetrics_text(families);
+  if (format == Format::openmetrics) return openmetrics_text(families, exemplars);
   return prometheus::TextSerializer().Serialize(families);
 }
 

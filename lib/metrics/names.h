@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace sluice::metrics {
@@ -124,6 +125,16 @@ enum class Type : uint8_t { counter, gauge, histogram };
 
 inline constexpr size_t labels_max = 4;
 
+// Which bounds a histogram shows. requests: fine where an answer is too slow for its users (75 ms to 2.5 s).
+enum class Ladder : uint8_t { spans, requests };
+inline constexpr std::array<uint64_t, 19> span_bounds = {
+    100,     200,     500,       1'000,     2'000,     5'000,      10'000,     20'000,     50'000,    100'000,
+    200'000, 500'000, 1'000'000, 2'000'000, 5'000'000, 10'000'000, 20'000'000, 30'000'000, 60'000'000};
+inline constexpr std::array<uint64_t, 21> request_bounds = {
+    1'000,     2'500,     5'000,     10'000,     25'000,     50'000,     75'000,
+    100'000,   150'000,   250'000,   350'000,    500'000,    750'000,    1'000'000,
+    1'500'000, 2'500'000, 5'000'000, 10'000'000, 30'000'000, 60'000'000, 300'000'000};
+
 struct Definition {
   Name id;
   std::string_view name;  // without the prefix "sluice_"
@@ -132,9 +143,14 @@ struct Definition {
   std::string_view help;
   uint32_t series_max = 10'000;  // one more, with every label "other", takes the rest
   uint64_t longest = UINT64_MAX;  // histogram: the last bound in the scrape, microseconds
+  Ladder ladder = Ladder::spans;
 
   // A counter of time has microseconds in its cells.
   constexpr bool counts_time() const { return type == Type::counter && name.ends_with("_seconds_total"); }
+
+  constexpr std::span<const uint64_t> bounds() const {
+    return ladder == Ladder::requests ? std::span<const uint64_t>(request_bounds) : span_bounds;
+  }
 
   constexpr size_t label_count() const {
     size_t n = 0;
@@ -167,7 +183,12 @@ inline constexpr std::array<Definition, names> definitions = {{
     {SLUICE_METRIC(request_duration_seconds),
      Type::histogram,
      {"route"},
-     "From the request's first byte to the answer's last."},
+     "From the request's first byte to the answer's last. In OpenMetrics with exemplars: the trace of a request of "
+     "each "
+     "bucket.",
+     10'000,
+     UINT64_MAX,
+     Ladder::requests},
     {SLUICE_METRIC(requests_in_flight), Type::gauge, {"route"}, "Requests being served."},
     {SLUICE_METRIC(request_phase_seconds_total),
      Type::counter,
@@ -249,7 +270,10 @@ inline constexpr std::array<Definition, names> definitions = {{
     {SLUICE_METRIC(upstream_request_duration_seconds),
      Type::histogram,
      {"upstream"},
-     "From a request's sending to the head of the upstream's answer."},
+     "From a request's sending to the head of the upstream's answer.",
+     10'000,
+     UINT64_MAX,
+     Ladder::requests},
     {SLUICE_METRIC(upstream_connections),
      Type::gauge,
      {"upstream", "state"},

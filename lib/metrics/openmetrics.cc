@@ -25,7 +25,8 @@ std::string number(double value) {
 
 class Text {
  public:
-  explicit Text(const std::vector<prometheus::MetricFamily>& families) {
+  Text(const std::vector<prometheus::MetricFamily>& families, std::span<const Exemplar> exemplars)
+      : exemplars_(exemplars) {
     for (const prometheus::MetricFamily& family : families) names_.insert(family.name);
   }
   void family(const prometheus::MetricFamily& family) {
@@ -64,13 +65,23 @@ class Text {
     for (const ClientMetric::Bucket& bucket : metric.histogram.bucket) {
       put("{}_bucket", name);
       labels(metric, number(bucket.upper_bound));
-      put(" {}\n", bucket.cumulative_count);
+      put(" {}", bucket.cumulative_count);
+      exemplar();
+      text_ += '\n';
     }
     put("{}_count", name);
     labels(metric, "");
     put(" {}\n{}_sum", metric.histogram.sample_count, name);
     labels(metric, "");
     put(" {}\n", number(metric.histogram.sample_sum));
+  }
+  // Of the next bucket.
+  void exemplar() {
+    if (exemplars_.empty()) return;
+    const Exemplar& one = exemplars_.front();
+    exemplars_ = exemplars_.subspan(1);
+    if (one.trace.empty()) return;
+    put(" # {{trace_id=\"{}\"}} {} {:.3f}", one.trace, number(one.value.seconds()), one.at.seconds());
   }
   void labels(const ClientMetric& metric, std::string_view le) {
     if (metric.label.empty() && le.empty()) return;
@@ -96,13 +107,15 @@ class Text {
   }
 
   std::unordered_set<std::string_view> names_;
+  std::span<const Exemplar> exemplars_;
   std::string text_;
 };
 
 }  // namespace
 
-std::string openmetrics_text(const std::vector<prometheus::MetricFamily>& families) {
-  Text text(families);
+std::string openmetrics_text(const std::vector<prometheus::MetricFamily>& families,
+                             std::span<const Exemplar> exemplars) {
+  Text text(families, exemplars);
   for (const prometheus::MetricFamily& family : families) text.family(family);
   return std::move(text).end();
 }

@@ -14,7 +14,7 @@ namespace {
 std::string key_of(Labels labels) {
   std::string key;
   for (const std::string_view label : labels) {
-    key += label;
+    key += label.empty() ? no_value : label;
     key += '\0';  // sorts shorter values first
   }
   return key;
@@ -122,6 +122,7 @@ struct Registry::Series {
   };
   std::unique_ptr<void*[]> cells;  // by writer, of the kind that the family's type says; nullptr = none yet
   std::unique_ptr<const Computed> read;
+  std::vector<std::unique_ptr<Exemplars>> exemplars;  // by writer, or empty
 
   template <class Cell, class Each>
   void each(unsigned writers, Each&& visit) const {
@@ -214,6 +215,16 @@ Gauge& Registry::gauge(Name name, Labels labels, unsigned writer) {
 Histogram& Registry::histogram(Name name, Labels labels, unsigned writer) {
   CHECK(definition_of(name).type == Type::histogram);
   return cell<Histogram>(name, labels, writer);
+}
+
+Exemplars& Registry::exemplars(Name name, Labels labels, unsigned writer) {
+  Family& f = family(name);
+  const std::lock_guard lock(f.mutex);
+  Series& series = find(f, labels);
+  series.exemplars.resize(writers_);
+  std::unique_ptr<Exemplars>& cell = series.exemplars[writer];
+  if (cell == nullptr) cell = std::make_unique<Exemplars>();
+  return *cell;
 }
 
 void Registry::declare(Name name, Labels labels) {
@@ -363,12 +374,24 @@ std::vector<Sample> Registry::collect(Name name) const {
           for (size_t i = 0; i < Histogram::buckets; ++i) sample.buckets[i] += h.bucket(i);
           sample.sum += h.sum();
         });
+        collect_exemplars(series, sample);
         break;
     }
     if (f.definition.counts_time()) sample.value /= 1e6;
     if (series.read != nullptr) sample.value = series.read->value();
   });
   return samples;
+}
+
+// Of each bucket the newest one.
+void Registry::collect_exemplars(const Series& series, Sample& to) const {
+  if (series.exemplars.empty()) return;
+  to.exemplars.resize(Histogram::buckets);
+  for (const auto& of_writer : series.exemplars) {
+    for (size_t i = 0; of_writer != nullptr && i < Histogram::buckets; ++i) {
+      if (auto one = of_writer->read(i); one && one->at >= to.exemplars[i].at) to.exemplars[i] = *std::move(one);
+    }
+  }
 }
 
 std::vector<Sample> Registry::collect_overflow() const {

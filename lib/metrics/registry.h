@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "metrics/cell.h"
+#include "metrics/exemplars.h"
 #include "metrics/names.h"
 
 namespace sluice::metrics {
@@ -25,12 +26,16 @@ using Labels = std::initializer_list<std::string_view>;
 // The value of every label of what is too much to be told apart.
 inline constexpr std::string_view overflow_label = "other";
 
+// What stands for a value that is empty: Prometheus would drop the label, and the series would pass for another one.
+inline constexpr std::string_view no_value = "none";
+
 // One series, summed over its writers, as the exposition wants it.
 struct Sample {
   std::vector<std::string> labels;
   double value = 0;  // counter, gauge
   std::vector<uint64_t> buckets;  // histogram: not cumulative, as Histogram::bounds, +Inf last
   uint64_t sum = 0;  // histogram: microseconds
+  std::vector<Exemplar> exemplars;  // as buckets, or empty
 };
 
 class Registry {
@@ -52,6 +57,8 @@ class Registry {
   Counter& counter(Name name, Labels labels, unsigned writer);
   Gauge& gauge(Name name, Labels labels, unsigned writer);
   Histogram& histogram(Name name, Labels labels, unsigned writer);
+  // Beside the histogram of that writer, which was asked for before, and as long.
+  Exemplars& exemplars(Name name, Labels labels, unsigned writer);
   // The series stands in the scrape from now on, at zero, before any writer asks for its cell: a rate over a series
   // that only now appears misses its first event.
   void declare(Name name, Labels labels);
@@ -97,6 +104,7 @@ class Registry {
   template <class Cell>
   Cell& cell(Name name, Labels labels, unsigned writer);
   std::vector<Sample> collect_overflow() const;
+  void collect_exemplars(const Series& series, Sample& to) const;
   bool gone(const Definition& definition, std::string_view key) const;
   void give_back(const Definition& definition, const Series& series);
   template <class Visit>

@@ -73,6 +73,7 @@ ListenerCells WorkerMeter::listener(const std::string& name) const {
 exchange::RouteCells WorkerMeter::route(const std::string& name) const {
   exchange::RouteCells cells;
   cells.duration = &registry_.histogram(Name::request_duration_seconds, {name}, worker_);
+  cells.exemplars = &registry_.exemplars(Name::request_duration_seconds, {name}, worker_);
   cells.in_flight = &registry_.gauge(Name::requests_in_flight, {name}, worker_);
   for (size_t i = 0; i < exchange::phases; ++i) {
     const std::string_view word = exchange::phase_word(static_cast<exchange::Phase>(i));
@@ -193,8 +194,12 @@ void declare_upstream(metrics::Registry& registry, std::string_view name) {
   for (const std::string_view outcome : {"replayed", "lost"}) {
     registry.declare(Name::upstream_idle_races_total, {name, outcome});
   }
-  for (size_t i = 0; i < http::kinds; ++i) {
-    registry.declare(Name::upstream_errors_total, {name, http::reason_word(static_cast<http::Kind>(i))});
+  // Others cannot come from there, but for what a broken one may think of: they stand from their first time on.
+  using http::Kind;
+  for (const Kind kind : {Kind::connect_failed, Kind::reset, Kind::bad_response, Kind::tls_failed, Kind::no_endpoint,
+                          Kind::pool_timeout, Kind::pool_full, Kind::circuit_open, Kind::no_local_port,
+                          Kind::no_descriptor, Kind::connect_timeout, Kind::timeout, Kind::refused_stream}) {
+    registry.declare(Name::upstream_errors_total, {name, http::reason_word(kind)});
   }
   upstream::declare_pool(registry, name);
 }

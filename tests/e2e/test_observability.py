@@ -99,7 +99,10 @@ def test_openmetrics_by_accept_says_the_same(start):
     families = {f.name: f for f in parser.text_string_to_metric_families(body.decode())}
     requests = families["sluice_requests"]
     assert requests.type == "counter" and sum(s.value for s in requests.samples) == 2
-    assert families["sluice_request_duration_seconds"].type == "histogram"
+    durations = families["sluice_request_duration_seconds"]
+    assert durations.type == "histogram"
+    traces = {s.exemplar.labels["trace_id"] for s in durations.samples if s.exemplar}
+    assert traces and traces <= {line["trace_id"] for line in sluice.access_log()}
     plain = scraped(sluice)[1].decode()
     # The same series, but for counters' family names.
     names = {s.name for f in families.values() for s in f.samples}

@@ -156,7 +156,7 @@ void Invariants::no_dead_series() const {
   if (off("series")) return;
   const config::Snapshot& snapshot = *house_.control->generation()->snapshot;
   const auto has = [](const auto& all, const std::string& name) {
-    return name.empty() || std::ranges::any_of(all, [&](const auto& one) { return one.name == name; });
+    return name == metrics::no_value || std::ranges::any_of(all, [&](const auto& one) { return one.name == name; });
   };
   for (const metrics::Definition& definition : metrics::definitions) {
     for (const metrics::Sample& sample : house_.registry.collect(definition.id)) {

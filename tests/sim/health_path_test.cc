@@ -48,8 +48,8 @@ TEST_CASE("200 while ready, else 503 with the word why; never stored, never aske
     CHECK(answer.find("cache-control: no-store\r\n") != std::string::npos);
   }
   CHECK(rig.network.peers().empty());
-  CHECK(rig.metric(Name::requests_total, {"in", "", "GET", "200"}) == 2);
-  CHECK(rig.metric(Name::requests_total, {"in", "", "GET", "503"}) == 4);
+  CHECK(rig.metric(Name::requests_total, {"in", "none", "GET", "200"}) == 2);
+  CHECK(rig.metric(Name::requests_total, {"in", "none", "GET", "503"}) == 4);
 }
 
 TEST_CASE("HEAD too; other methods, other paths and other listeners are routed") {

@@ -116,15 +116,53 @@ TEST_CASE("histogram: bounds are inclusive, what is above counts in +Inf") {
   h.observe(base::Micros{-5});  // a clock that was read out of order
   h.observe(base::Micros{100});
   h.observe(base::Micros{101});
-  h.observe(base::seconds(60));
-  h.observe(base::Micros{60'000'001});
+  h.observe(base::seconds(300));
+  h.observe(base::Micros{300'000'001});
   CHECK(h.bucket(0) == 3);
   CHECK(h.bucket(1) == 1);
   CHECK(h.bucket(metrics::Histogram::buckets - 2) == 1);
   CHECK(h.bucket(metrics::Histogram::buckets - 1) == 1);
-  CHECK(h.sum() == 100 + 101 + 60'000'000 + 60'000'001);
+  CHECK(h.sum() == 100 + 101 + 300'000'000 + 300'000'001);
   for (size_t i = 1; i < metrics::Histogram::bounds.size(); ++i)
     CHECK(metrics::Histogram::bounds[i - 1] < metrics::Histogram::bounds[i]);
+}
+
+TEST_CASE("a histogram of requests shows its own bounds, one of spans the others, and both count the same") {
+  Registry registry(1);
+  for (const Name name : {Name::request_duration_seconds, Name::upstream_connect_seconds}) {
+    registry.histogram(name, {"a"}, 0).observe(base::Micros{80'000});
+  }
+  const std::string text = metrics::exposition(registry);
+  CHECK(has_line(text, "sluice_request_duration_seconds_bucket{route=\"a\",le=\"0.075\"} 0"));
+  CHECK(has_line(text, "sluice_request_duration_seconds_bucket{route=\"a\",le=\"0.1\"} 1"));
+  CHECK(text.find("route=\"a\",le=\"0.0002\"") == std::string::npos);
+  CHECK(has_line(text, "sluice_upstream_connect_seconds_bucket{upstream=\"a\",le=\"0.05\"} 0"));
+  CHECK(has_line(text, "sluice_upstream_connect_seconds_bucket{upstream=\"a\",le=\"0.1\"} 1"));
+  CHECK(text.find("upstream=\"a\",le=\"0.075\"") == std::string::npos);
+}
+
+TEST_CASE("exemplars: of each bucket that is shown the newest request of all workers, in OpenMetrics alone") {
+  Registry registry(2);
+  const std::string traces[] = {std::string(32, 'a'), std::string(32, 'b'), std::string(32, 'c'), "short"};
+  const auto note = [&](unsigned writer, base::Micros value, size_t trace, base::Micros at) {
+    const size_t bucket = registry.histogram(Name::request_duration_seconds, {"r"}, writer).observe(value);
+    registry.exemplars(Name::request_duration_seconds, {"r"}, writer).note(bucket, value, traces[trace], at);
+  };
+  const base::Micros noon{1'000'000'000'000};
+  note(0, base::Micros{150}, 0, noon);  // two buckets of cells, one of the scrape
+  note(1, base::Micros{700}, 1, noon + base::millis(1));
+  note(0, base::Micros{80'000}, 2, noon);
+  note(0, base::Micros{80'001}, 0, noon + base::millis(999));  // too soon for another one
+  note(0, base::Micros{200'000}, 3, noon);  // no trace
+  const std::string text = metrics::exposition(registry, metrics::Format::openmetrics);
+  const std::string bucket = "sluice_request_duration_seconds_bucket{route=\"r\",le=";
+  CHECK(has_line(text, bucket + "\"0.001\"} 2 # {trace_id=\"" + traces[1] + "\"} 0.0007 1000000.001"));
+  CHECK(has_line(text, bucket + "\"0.1\"} 4 # {trace_id=\"" + traces[2] + "\"} 0.08 1000000.000"));
+  CHECK(has_line(text, bucket + "\"0.25\"} 5"));
+  CHECK(metrics::exposition(registry).find("trace_id") == std::string::npos);
+  note(0, base::Micros{80'002}, 1, noon + base::seconds(1));
+  CHECK(metrics::exposition(registry, metrics::Format::openmetrics).find("} 0.080002 1000001.000") !=
+        std::string::npos);
 }
 
 TEST_CASE("the limit of series: what is beyond shares one, and is counted") {
@@ -282,9 +320,9 @@ TEST_CASE("request counters: indices to labels, growth, start-over, indices out 
   CHECK(value_of(registry, Name::requests_total, {"https", "r2999", "POST", "202"}) == 2);
   counters.count(0, UINT32_MAX, 0, 404);
   counters.count(0, 3000, 0, 404);
-  CHECK(value_of(registry, Name::requests_total, {"http", "", "GET", "404"}) == 2);
+  CHECK(value_of(registry, Name::requests_total, {"http", "none", "GET", "404"}) == 2);
   counters.count(9, 0, 200, 499);
-  CHECK(value_of(registry, Name::requests_total, {"", "r0", "other", "499"}) == 1);
+  CHECK(value_of(registry, Name::requests_total, {"none", "r0", "other", "499"}) == 1);
 }
 
 TEST_CASE("request counters beyond the limit of series") {
