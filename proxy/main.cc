@@ -15,6 +15,7 @@
 #include "runtime/process.h"
 #include "runtime/version.h"
 #include "top.h"
+#include "why.h"
 
 namespace {
 
@@ -79,6 +80,7 @@ struct Act {
     return show(config::explain_command(c.file, c.key, load_options()));
   }
   int operator()(const proxy::TopCommand& c) const { return proxy::top(c); }
+  int operator()(const proxy::WhyCommand& c) const { return proxy::why(c); }
   int operator()(const proxy::VersionCommand&) const {
     print(stdout, runtime::version_text());
     return proxy::exit_good;

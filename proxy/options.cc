@@ -17,6 +17,7 @@ constexpr std::string_view help_all =
     "  sluice explain FILE --key KEY       a value, where it comes from, and why its default is what it is\n"
     "  sluice top [--once]                 what a running sluice does, and what there is to do; from its admin "
     "listener\n"
+    "  sluice why ID|CLIENT:PORT           what became of a request that has ended, in a sentence\n"
     "  sluice version                      version, compiler, libraries\n\n"
     "--help after a command says more. Exit codes: 0 good, 1 failed while running, 2 wrong command line or "
     "configuration.\n";
@@ -44,6 +45,14 @@ constexpr std::string_view help_top =
     "endpoints and why each is used or not, names. `q` ends it.\n"
     "  --admin    its [admin] address; 127.0.0.1:9901\n"
     "  --once     prints it once, for a ticket; exit code 1 if nobody answers\n";
+constexpr std::string_view help_why =
+    "sluice why REQUEST_ID | TRACE_ID | CLIENT:PORT | CLIENT [--admin IP:PORT]\n\n"
+    "Says of requests that have ended, the latest first, what became of them: who ended them, where, and why, which\n"
+    "endpoints were tried, and where the time went. Asks GET /recent of a running sluice, which keeps those that were\n"
+    "slow, failed, were cut or refused, tunnels, and some that were fine. One that still runs is in GET "
+    "/debug/requests.\n"
+    "  --admin    its [admin] address; 127.0.0.1:9901\n"
+    "Exit codes: 0 told, 1 nobody answers, 3 no such request is kept.\n";
 constexpr std::string_view help_version =
     "sluice version\n\nPrints the version, the compiler and the versions of the linked libraries.\n";
 
@@ -52,6 +61,7 @@ std::string_view help_of(std::string_view command) {
   if (command == "check") return help_check;
   if (command == "explain") return help_explain;
   if (command == "top") return help_top;
+  if (command == "why") return help_why;
   if (command == "version") return help_version;
   return help_all;
 }
@@ -190,8 +200,40 @@ Parsed parse_explain(Arguments arguments) {
   return ExplainUrlCommand{std::move(*file), std::move(question)};
 }
 
+net::Address default_admin() { return *net::Address::parse("127.0.0.1:9901"); }
+
+// "IP:PORT", or as a URL: "http://IP:PORT/".
+std::expected<net::Address, std::string> admin_of(std::string_view command, Arguments& arguments) {
+  const auto value = arguments.value();
+  if (!value) return std::unexpected(value.error());
+  std::string_view text = *value;
+  constexpr std::string_view scheme = "http://";
+  if (text.starts_with(scheme)) text.remove_prefix(scheme.size());
+  if (text.ends_with('/')) text.remove_suffix(1);
+  const auto address = net::Address::parse(text);
+  if (!address) return wrong(command, {"--admin: ", address.error().message});
+  return *address;
+}
+
+Parsed parse_why(Arguments arguments) {
+  WhyCommand command{.admin = default_admin(), .about = {}};
+  while (arguments.next()) {
+    if (!arguments.is_option()) {
+      if (!command.about.empty()) return wrong("why", {"why tells of one, not also of ", arguments.current()});
+      command.about = arguments.current();
+      continue;
+    }
+    if (arguments.current() != "--admin") return arguments.unknown({"--admin", "--help"});
+    const auto admin = admin_of("why", arguments);
+    if (!admin) return std::unexpected(admin.error());
+    command.admin = *admin;
+  }
+  if (command.about.empty()) return wrong("why", {"why needs a REQUEST_ID, a TRACE_ID or a CLIENT:PORT"});
+  return command;
+}
+
 Parsed parse_top(Arguments arguments) {
-  TopCommand command{.admin = *net::Address::parse("127.0.0.1:9901")};
+  TopCommand command{.admin = default_admin()};
   while (arguments.next()) {
     if (arguments.current() == "--once" && !arguments.has_value()) {
       command.once = true;
@@ -201,11 +243,9 @@ Parsed parse_top(Arguments arguments) {
       if (arguments.is_option()) return arguments.unknown({"--admin", "--once", "--help"});
       return wrong("top", {"top takes an address as --admin ", arguments.current()});
     }
-    const auto value = arguments.value();
-    if (!value) return std::unexpected(value.error());
-    const auto address = net::Address::parse(*value);
-    if (!address) return wrong("top", {"--admin: ", address.error().message});
-    command.admin = *address;
+    const auto admin = admin_of("top", arguments);
+    if (!admin) return std::unexpected(admin.error());
+    command.admin = *admin;
   }
   return command;
 }
@@ -220,7 +260,7 @@ Parsed parse_command_line(std::span<const char* const> arguments) {
   const bool known = !help_of(command).empty() && help_of(command) != help_all;
   if (!known && command == "--version") return VersionCommand{};
   if (!known) {
-    const std::string_view near = config::nearest(command, {"run", "check", "explain", "top", "version"});
+    const std::string_view near = config::nearest(command, {"run", "check", "explain", "top", "why", "version"});
     return wrong(
         "", {"there is no command ", command, near.empty() ? "" : ": did you mean ", near, near.empty() ? "" : "?"});
   }
@@ -232,6 +272,7 @@ Parsed parse_command_line(std::span<const char* const> arguments) {
   if (command == "check") return parse_check({command, rest});
   if (command == "explain") return parse_explain({command, rest});
   if (command == "top") return parse_top({command, rest});
+  if (command == "why") return parse_why({command, rest});
   if (!rest.empty()) return wrong(command, {"version takes no arguments"});
   return VersionCommand{};
 }

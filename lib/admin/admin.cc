@@ -114,6 +114,7 @@ class Request final : public http::Sink {
   void status(const Query&) { backend_.status(form_ == Form::other ? Form::json : form_, later()); }
   void config(const Query&) { backend_.config(later()); }
   void advice(const Query&) { backend_.advice(form_ == Form::other ? Form::text : form_, later()); }
+  void recent(const Query& query) { backend_.recent(form_ == Form::other ? Form::text : form_, query, later()); }
   template <Debug what>
   void debug(const Query& query) {
     backend_.debug(what, query, later());
@@ -205,6 +206,8 @@ class Request final : public http::Sink {
 std::span<const Request::Door> Request::doors() {
   using enum http::Method;
   static constexpr std::string_view rows[] = {"limit", "after", "older", "worker"};
+  static constexpr std::string_view recent_filters[] = {"id",     "client", "conn",     "route", "upstream", "endpoint",
+                                                        "status", "reason", "ended_by", "ended", "limit"};
   static constexpr std::string_view reload_query[] = {"confirm"};
   static constexpr Door all[] = {
       {get, "/", &Request::page},
@@ -214,6 +217,7 @@ std::span<const Request::Door> Request::doors() {
       {get, "/readyz", &Request::readyz},
       {get, "/config", &Request::config},
       {get, "/advice", &Request::advice},
+      {get, "/recent", &Request::recent, recent_filters},
       {get, "/debug/connections", &Request::debug<Debug::connections>, rows},
       {get, "/debug/requests", &Request::debug<Debug::requests>, rows},
       {get, "/debug/waiting", &Request::debug<Debug::waiting>, rows},

@@ -49,6 +49,8 @@ class Backend {
   virtual void pack(Page page, Done done) = 0;  // the page by gzip; as it is if that cannot be had now
   virtual void config(Done done) = 0;        // TOML, secrets hidden
   virtual void advice(Form form, Done done) = 0;  // what an operator should do now
+  // The last requests that ended, by filter; 400 for a value that is none, 404 if the one asked for is not there.
+  virtual void recent(Form form, const Query& query, Done done) = 0;
   virtual void debug(Debug page, const Query& query, Done done) = 0;   // JSON, or 400 for a value that is none
   // 200, or 400 with every problem of the file, or 409. `confirm`: what was in force comes back unless confirm()
   // follows within that time.

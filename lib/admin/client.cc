@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/text.h"
 #include "net/fd.h"
 
 namespace sluice::admin {
@@ -45,8 +46,8 @@ base::Result<std::string> read_all(const net::Fd& socket, const net::Address& ad
 
 }  // namespace
 
-base::Result<std::string> fetch(const net::Address& admin, std::string_view path, std::string_view accept,
-                                base::Millis patience) {
+base::Result<Answer> ask(const net::Address& admin, std::string_view path, std::string_view accept,
+                         base::Millis patience) {
   auto socket = connect_to(admin, patience);
   if (!socket) return std::unexpected(std::move(socket.error()));
   std::string request = "GET " + std::string(path) + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAccept: ";
@@ -54,12 +55,21 @@ base::Result<std::string> fetch(const net::Address& admin, std::string_view path
   if (::send(socket->value(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size()))
     return failed(admin, std::strerror(errno));
   auto answer = read_all(*socket, admin);
-  if (!answer) return answer;
-  const std::size_t head = answer->find("\r\n\r\n");
-  if (head == std::string::npos || !answer->starts_with("HTTP/1.1 ")) return failed(admin, "this is no HTTP");
-  const std::string body = answer->substr(head + 4);
-  if (!answer->starts_with("HTTP/1.1 200")) return failed(admin, "it says " + body.substr(0, body.find('\n')));
-  return body;
+  if (!answer) return std::unexpected(std::move(answer.error()));
+  const std::string_view all = *answer;
+  const std::size_t head = all.find("\r\n\r\n");
+  constexpr std::string_view begin = "HTTP/1.1 ";
+  const auto status = all.starts_with(begin) ? base::parse_u64(all.substr(begin.size(), 3)) : std::nullopt;
+  if (head == std::string::npos || !status) return failed(admin, "this is no HTTP");
+  return Answer{static_cast<int>(*status), answer->substr(head + 4)};
+}
+
+base::Result<std::string> fetch(const net::Address& admin, std::string_view path, std::string_view accept,
+                                base::Millis patience) {
+  auto answer = ask(admin, path, accept, patience);
+  if (!answer) return std::unexpected(std::move(answer.error()));
+  if (answer->status != 200) return failed(admin, "it says " + answer->body.substr(0, answer->body.find('\n')));
+  return std::move(answer->body);
 }
 
 }  // namespace sluice::admin

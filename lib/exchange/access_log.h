@@ -23,6 +23,8 @@ struct AccessRecord {
   static constexpr size_t value_bytes_max = 1024;  // of any other text
   static constexpr size_t tried_bytes_max = 128;  // of an endpoint in `tries`
   base::Micros wall{};
+  uint64_t conn = 0;  // of the client's connection: unique in the process
+  uint16_t client_port = 0;  // of the other end of that connection, whoever `client` is; 0: a Unix socket
   std::string_view client, listener, route, method, host, path, protocol;
   uint16_t status = 0;
   int32_t grpc_status = -1;  // -1: no gRPC call, or it ended without one; not told then

@@ -1,4 +1,7 @@
 // What became of a request: where its time went, how it ended, and who is told of it.
+#include <algorithm>
+#include <array>
+
 #include "base/check.h"
 #include "exchange/access_log.h"
 #include "exchange/exchange.h"
@@ -9,6 +12,12 @@ namespace {
 using http::Failure;
 using http::Kind;
 using http::Where;
+
+// Of a call that ended whole: the others are an application's answers (not found, no permission).
+bool is_trouble(int16_t grpc_status) {
+  constexpr std::array<int16_t, 5> trouble{2, 4, 13, 14, 15};  // unknown, deadline, internal, unavailable, data loss
+  return std::ranges::find(trouble, grpc_status) != trouble.end();
+}
 
 constexpr base::Millis slow_after_default = base::seconds(1);  // of what came to no route
 
@@ -138,10 +147,21 @@ void Exchange::count() {
   if (!limited_by().empty()) cells.slow[static_cast<size_t>(side_of(record_.longest()))]->add();
 }
 
+RecentRing Exchange::kept_as() const {
+  if (about_health_) return RecentRing::none;
+  if (refused_ && http::status_of(failure_.kind) < 500) return RecentRing::refused;
+  const bool fine = failure_.clean() && !tunnel_ && status_ < 500 && !is_trouble(grpc_status_) && attempts_ <= 1;
+  return fine && limited_by().empty() ? RecentRing::fine : RecentRing::trouble;
+}
+
 void Exchange::write_log() {
-  if (env_.access_log == nullptr) return;
+  const RecentRing ring = kept_as();
+  const bool keep = env_.recent.takes(ring, env_.loop.now());
+  if (env_.access_log == nullptr && !keep) return;
   AccessRecord r;
   r.wall = env_.loop.wall();
+  r.conn = conn_;
+  r.client_port = downstream_->peer().remote.port();
   r.client = client_text_;
   r.listener = site_.listeners[listener_].name;
   if (route_ != nullptr) r.route = options().name;
@@ -180,7 +200,8 @@ void Exchange::write_log() {
   r.total = record_.total();
   r.request_id = ids_.request_id;
   r.trace_id = ids_.trace_id;
-  env_.access_log->write(env_.worker, r);
+  if (env_.access_log != nullptr) env_.access_log->write(env_.worker, r);
+  if (keep) env_.recent.add(ring, r, {downstream_->peer().remote, failure_, not_repeated_});
 }
 
 }  // namespace sluice::exchange

@@ -30,7 +30,7 @@ bool is_about_the_queue(Kind kind) {
 
 }  // namespace
 
-Exchange::Exchange(Home& home, Env& env, Site& site, uint32_t listener, http::Stream& downstream)
+Exchange::Exchange(Home& home, Env& env, Site& site, const Origin& origin, http::Stream& downstream)
     : home_(home),
       env_(env),
       site_(site),
@@ -38,7 +38,8 @@ Exchange::Exchange(Home& home, Env& env, Site& site, uint32_t listener, http::St
       deadlines_(env.loop, *this),
       record_(env.loop.now(), env.loop.lateness()),
       last_byte_(record_.began()),
-      listener_(listener) {
+      conn_(origin.conn),
+      listener_(origin.listener) {
   site_.ref();
   env_.held.add(*this);
 }

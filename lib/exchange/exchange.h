@@ -17,6 +17,7 @@
 #include "exchange/deadlines.h"
 #include "exchange/forwarded.h"
 #include "exchange/look.h"
+#include "exchange/recent.h"
 #include "exchange/record.h"
 #include "exchange/retry.h"
 #include "exchange/site.h"
@@ -25,6 +26,12 @@
 namespace sluice::exchange {
 
 struct Reply;
+
+// Where a request came in.
+struct Origin {
+  uint32_t listener = 0;
+  uint64_t conn = 0;  // number of the client's connection, unique in the process
+};
 
 class Exchange final : public http::Sink,
                        public base::ListHook<class HeldTag>,
@@ -47,7 +54,7 @@ class Exchange final : public http::Sink,
   static constexpr base::Millis go_ahead_after = base::seconds(1);
 
   using Home = base::Slab<Exchange>;
-  Exchange(Home& home, Env& env, Site& site, uint32_t listener, http::Stream& downstream);
+  Exchange(Home& home, Env& env, Site& site, const Origin& origin, http::Stream& downstream);
   ~Exchange();
 
   Look look() const;  // until the stream's on_closed()
@@ -102,6 +109,7 @@ class Exchange final : public http::Sink,
   base::Millis pause() const;
   void try_once(bool fresh);
   void retry_ended(bool helped);
+  void give_up(const http::Failure& why, NotRepeated because);
   void try_again(const upstream::Endpoint* failed, bool untouched);
   base::Micros patience() const;
   void send_request();
@@ -135,6 +143,7 @@ class Exchange final : public http::Sink,
   void leave_if_queued();
   void cut(const http::Failure& why);
   void finish();
+  RecentRing kept_as() const;
   void write_log();
   void moved();
   // What the request waits for, as it stands; so at the beginning of an upcall what it has waited for.
@@ -189,6 +198,7 @@ class Exchange final : public http::Sink,
   std::string_view during_{};  // a literal: in which part of it that was
   Try* tries_ = nullptr;  // that failed before the last one: up to tries_told, in the arena
   uint32_t tried_ = 0;
+  uint64_t conn_;
   uint32_t listener_;
   uint32_t route_index_ = no_route;
   uint32_t upstream_index_ = 0;
@@ -201,6 +211,7 @@ class Exchange final : public http::Sink,
   std::string_view refusal_{};  // a word of the log for what limit refused it: concurrency_limit, late, max_memory
   uint32_t rate_wait_ = 0;  // seconds, of what was refused by a rate limit
   RetryCause retried_for_ = RetryCause::none;  // this try is a further one
+  NotRepeated not_repeated_ = NotRepeated::unsaid;
   Answer answer_ = Answer::none;
   bool request_ended_ = false;
   bool downstream_closed_ = false;

@@ -423,9 +423,7 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
   const Verdict verdict = judge(why, tried, cluster_->options().retry);
   if (idle_race(why, tried)) (verdict == Verdict::again_fresh ? cells.race_replayed : cells.race_lost)->add(1);
   switch (verdict) {
-    case Verdict::give_up:
-      site_.count_refused(upstream_index_, why_refused(why, tried, cluster_->options().retry));
-      return fail(why);
+    case Verdict::give_up: return give_up(why, why_given_up(why, tried, cluster_->options().retry));
     case Verdict::again_fresh:
       replayed_ = true;
       note_try(http::reason_word(why.kind));
@@ -434,14 +432,22 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
     case Verdict::again_free: break;
     case Verdict::again:
       if (!cluster_->admit_retry()) {
-        site_.count_refused(upstream_index_, RetryRefused::budget);
-        return fail(why);
+        return give_up(why, NotRepeated::budget);
       }
       break;
   }
   note_try(http::reason_word(why.kind));
   retried_for_ = retry_cause_of(why.kind);
   try_again(endpoint, why.untouched);
+}
+
+void Exchange::give_up(const Failure& why, NotRepeated because) {
+  not_repeated_ = because;
+  const bool wanted = because == NotRepeated::budget || because == NotRepeated::unsafe ||
+                      because == NotRepeated::body_gone ||
+                      (because == NotRepeated::attempts && cluster_->options().retry.attempts > 1);
+  if (wanted) site_.count_refused(upstream_index_, because);
+  fail(why);
 }
 
 // What the further try came to, if this was one. One that nobody waited for to its end counts as neither.

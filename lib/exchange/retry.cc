@@ -78,28 +78,33 @@ Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::R
   return repeatable ? Verdict::again : Verdict::give_up;
 }
 
+// In the order of judge().
+NotRepeated why_given_up(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options) {
+  if (facts.head_sent_down) return NotRepeated::answer_begun;
+  if (!asked_for(why, facts, options.on)) return NotRepeated::not_asked_for;
+  if (facts.attempts >= options.attempts) return NotRepeated::attempts;
+  if (facts.body == Body::gone) return NotRepeated::body_gone;
+  return NotRepeated::unsafe;
+}
+
+std::string_view not_repeated_word(NotRepeated why) {
+  switch (why) {
+    case NotRepeated::unsaid: return "";
+    case NotRepeated::answer_begun: return "answer_begun";
+    case NotRepeated::attempts: return "attempts";
+    case NotRepeated::not_asked_for: return "not_asked_for";
+    case NotRepeated::body_gone: return "body_gone";
+    case NotRepeated::unsafe: return "unsafe";
+    case NotRepeated::budget: return "budget";
+  }
+  UNREACHABLE();
+}
+
 Verdict judge_status(uint16_t status, const TryFacts& facts, const upstream::RetryOptions& options) {
   const bool asked = (status == 503 && options.on.status_503) || (is_gateway_error(status) && options.on.gateway_error);
   if (!asked) return Verdict::give_up;
   if (facts.attempts >= options.attempts || facts.body == Body::gone) return Verdict::give_up;
   return http::is_idempotent(facts.method) ? Verdict::again : Verdict::give_up;
-}
-
-RetryRefused why_refused(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options) {
-  if (facts.head_sent_down || options.attempts <= 1 || !asked_for(why, facts, options.on)) return RetryRefused::no;
-  if (facts.attempts >= options.attempts) return RetryRefused::attempts;
-  return facts.body == Body::gone ? RetryRefused::body_gone : RetryRefused::unsafe;
-}
-
-std::string_view retry_refused_word(RetryRefused why) {
-  switch (why) {
-    case RetryRefused::no: return "no";
-    case RetryRefused::budget: return "budget";
-    case RetryRefused::unsafe: return "unsafe";
-    case RetryRefused::body_gone: return "body_gone";
-    case RetryRefused::attempts: return "attempts";
-  }
-  UNREACHABLE();
 }
 
 RetryCause retry_cause_of(http::Kind kind) {

@@ -57,17 +57,24 @@ RetryCause retry_cause_of(http::Kind kind);  // none: nothing that is tried agai
 RetryCause retry_cause_of(uint16_t status);  // likewise
 std::string_view retry_cause_word(RetryCause cause);
 
-// Why there was no further try although the operator asked for tries after such a failure:
-// upstream_retries_refused_total{why}.
-enum class RetryRefused : uint8_t { no, budget, unsafe, body_gone, attempts };
-inline constexpr size_t retry_refusals = static_cast<size_t>(RetryRefused::attempts) + 1;
-std::string_view retry_refused_word(RetryRefused why);
-// Of a failure for which judge() said give_up; `no`: nobody asked for a try after it, or the answer had begun.
-RetryRefused why_refused(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options);
+// Why a try that failed is the last one. The last four of the list: `why` of upstream_retries_refused_total.
+enum class NotRepeated : uint8_t {
+  unsaid,  // nothing failed, or nobody asked
+  answer_begun,  // the client has a part of the answer
+  not_asked_for,  // failures of this kind: retry.on
+  attempts,  // retry.attempts are made
+  body_gone,  // more of its body was sent than is kept
+  unsafe,  // it may have been processed, and its method is not idempotent
+  budget,  // the upstream's retry budget is used up
+};
+inline constexpr unsigned not_repeated_words = static_cast<unsigned>(NotRepeated::budget) + 1;
+std::string_view not_repeated_word(NotRepeated why);  // "" = unsaid
 
 // Did a reused connection close, most likely before it read the request?
 bool idle_race(const http::Failure& why, const TryFacts& facts);
 Verdict judge(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options);
+// Where judge() gave up.
+NotRepeated why_given_up(const http::Failure& why, const TryFacts& facts, const upstream::RetryOptions& options);
 
 // An upstream answered 502, 503 or 504: may it be asked again? Only if the operator asked for it and the method is
 // idempotent.

@@ -32,6 +32,7 @@
 namespace sluice::exchange {
 
 class HeldWatch;
+class Recent;
 
 class AccessLog;
 class ConcurrencyLimiter;
@@ -122,7 +123,7 @@ class Site {
     virtual metrics::Counter& cut_cell(const Site& site, uint32_t route, http::Where by, http::Kind kind) = 0;
     virtual metrics::Counter& error_cell(const Site& site, uint32_t upstream, http::Kind kind) = 0;
     virtual metrics::Counter& retry_cell(const Site& site, uint32_t upstream, RetryCause cause, bool helped) = 0;
-    virtual metrics::Counter& refused_cell(const Site& site, uint32_t upstream, RetryRefused why) = 0;
+    virtual metrics::Counter& refused_cell(const Site& site, uint32_t upstream, NotRepeated why) = 0;
     // Valid as long as the site is.
     virtual upstream::Cluster& make_cluster(const Site& site, uint32_t upstream) = 0;
 
@@ -190,8 +191,7 @@ class Site {
     cell->add();
   }
   // There was none: upstream_retries_refused_total{upstream,why}.
-  void count_refused(uint32_t upstream, RetryRefused why) {
-    if (why == RetryRefused::no) return;
+  void count_refused(uint32_t upstream, NotRepeated why) {
     metrics::Counter*& cell = retries_of(upstream).refused[static_cast<size_t>(why)];
     if (cell == nullptr) cell = &owner_.refused_cell(*this, upstream, why);
     cell->add();
@@ -206,7 +206,7 @@ class Site {
   using CutCells = std::array<std::array<metrics::Counter*, http::kinds>, http::wheres>;
   struct Retries {
     std::array<std::array<metrics::Counter*, 2>, retry_causes> made{};  // failed, then success
-    std::array<metrics::Counter*, retry_refusals> refused{};
+    std::array<metrics::Counter*, not_repeated_words> refused{};
   };
   struct Used {
     UpstreamCells cells;
@@ -239,6 +239,7 @@ struct Env {
   Answers& answers;
   HeldWatch& held;
   Overload& overload;
+  Recent& recent;
 };
 
 }  // namespace sluice::exchange

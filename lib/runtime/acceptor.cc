@@ -200,8 +200,10 @@ Clients& Acceptor::clients() { return worker_.clients(); }
 http::Sink& Acceptor::begin_exchange(Client& client, http::Stream& stream) {
   worker_.clients().on_busy(client);
   worker_.arrivals().request(loop().now(), client.newcomer());
-  return *worker_.begin_exchange(*site_, listening_->index, stream);
+  return *worker_.begin_exchange(*site_, client, listening_->index, stream);
 }
+
+uint64_t Acceptor::next_conn() { return worker_.next_conn(); }
 
 void Acceptor::protocol_error(http::Detail detail) { worker_.meter().protocol_error(http::Where::downstream, detail); }
 

@@ -106,6 +106,7 @@ class Acceptor final : private tls::TlsEvents {
   void proxy_header_refused(const net::Peer& peer, std::string_view detail);
   void accept_failed(int error);
   void listener_stopped();
+  uint64_t next_conn();  // Worker's
   bool begun(const Client& client);  // true: after /readyz began to say 503
   void ended(Client& client, http::CloseCause cause);
 

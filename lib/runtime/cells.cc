@@ -122,8 +122,8 @@ metrics::Counter& WorkerMeter::retry(const std::string& upstream, exchange::Retr
   return registry_.counter(Name::upstream_retries_total, {upstream, retry_cause_word(cause), outcome}, worker_);
 }
 
-metrics::Counter& WorkerMeter::retry_refused(const std::string& upstream, exchange::RetryRefused why) const {
-  return registry_.counter(Name::upstream_retries_refused_total, {upstream, retry_refused_word(why)}, worker_);
+metrics::Counter& WorkerMeter::retry_refused(const std::string& upstream, exchange::NotRepeated why) const {
+  return registry_.counter(Name::upstream_retries_refused_total, {upstream, not_repeated_word(why)}, worker_);
 }
 
 metrics::Counter& WorkerMeter::upstream_error(const std::string& name, http::Kind kind) const {
@@ -187,9 +187,10 @@ void declare_upstream(metrics::Registry& registry, std::string_view name) {
       registry.declare(Name::upstream_retries_total, {name, reason, outcome});
     }
   }
-  for (size_t i = 1; i < exchange::retry_refusals; ++i) {
-    registry.declare(Name::upstream_retries_refused_total,
-                     {name, retry_refused_word(static_cast<exchange::RetryRefused>(i))});
+  using exchange::NotRepeated;
+  for (const NotRepeated why :
+       {NotRepeated::attempts, NotRepeated::body_gone, NotRepeated::unsafe, NotRepeated::budget}) {
+    registry.declare(Name::upstream_retries_refused_total, {name, not_repeated_word(why)});
   }
   for (const std::string_view outcome : {"replayed", "lost"}) {
     registry.declare(Name::upstream_idle_races_total, {name, outcome});

@@ -46,7 +46,7 @@ class WorkerMeter final : public exchange::Meter {
   metrics::Counter& response_cut(const std::string& route, http::Where by, http::Kind kind) const;
   metrics::Counter& upstream_error(const std::string& name, http::Kind kind) const;
   metrics::Counter& retry(const std::string& upstream, exchange::RetryCause cause, bool helped) const;
-  metrics::Counter& retry_refused(const std::string& upstream, exchange::RetryRefused why) const;
+  metrics::Counter& retry_refused(const std::string& upstream, exchange::NotRepeated why) const;
   metrics::RequestCounters requests(std::shared_ptr<const metrics::RequestLabels> labels) const {
     return {registry_, worker_, std::move(labels)};
   }

@@ -18,6 +18,7 @@ constexpr base::Millis first_bytes_grace = base::seconds(1);   // of a drain
 
 Client::Client(base::Slab<Client>& home, Acceptor& acceptor, net::TransportPtr transport)
     : heard_(acceptor.news()),
+      conn_(acceptor.next_conn()),
       acceptor_(acceptor),
       home_(home),
       listening_(acceptor.listening()),

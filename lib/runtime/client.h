@@ -70,6 +70,7 @@ class Client final : public http::ServerHost,
   http::SessionLook look_at_session();
   void show_sinks(http::SinkVisitor& to);
   const net::Peer& peer() const;
+  uint64_t conn() const { return conn_; }  // see Worker::next_conn()
 
  private:
   http::ServerSession* session() {  // nullptr: there is none yet, or no more
@@ -110,6 +111,7 @@ class Client final : public http::ServerHost,
   bool ended_ : 1 = false;
   bool told_held_ : 1 = false;
   uint32_t heard_;  // of its acceptor's news
+  uint64_t conn_;
   Acceptor& acceptor_;  // may be gone before our memory is
   base::Slab<Client>& home_;
   std::shared_ptr<const Listening> listening_;  // the settings it was accepted under

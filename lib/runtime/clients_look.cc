@@ -66,6 +66,7 @@ class Requests final : public http::SinkVisitor {
     if (!asked || now_ - look.began < question_.older) return true;
     RequestLook& row = to_.requests.emplace_back(row_of(look, now_));
     row.place = place_;
+    row.conn = client_.conn();
     row.peer = client_.peer().remote.text();
     row.protocol = client_.look_at_session().protocol;
     return true;
@@ -84,6 +85,7 @@ class Requests final : public http::SinkVisitor {
 ConnectionLook Client::look(base::Micros now) {
   const http::SessionLook stage = look_at_session();
   ConnectionLook row{.listener = listening_->options.name, .peer = peer().remote.text(), .sni = cut(peer().sni)};
+  row.conn = conn_;
   row.tls = listening_->tls != nullptr;
   row.protocol = stage.protocol;
   row.phase = stage.phase;

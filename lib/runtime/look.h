@@ -38,6 +38,7 @@ struct Question {
 
 struct ConnectionLook {
   Place place;
+  uint64_t conn = 0;  // its number, as in GET /recent
   std::string listener, peer, sni;
   std::string_view protocol, phase;  // literals
   bool tls = false;
@@ -48,6 +49,7 @@ struct ConnectionLook {
 
 struct RequestLook {
   Place place;
+  uint64_t conn = 0;  // of its connection, as in GET /recent
   std::string listener, peer, client, request_id, method, host, path, route, upstream, endpoint;
   std::string_view protocol, phase;  // literals
   base::Micros age, phase_age, silent;

@@ -29,21 +29,22 @@ std::optional<uint64_t> number_of(const admin::Query& query, std::string_view na
 }
 
 std::string json(const ConnectionLook& row) {
-  return fmt::format(R"({{"id":{},"worker":{},"listener":{},"peer":{},"tls":{},"sni":{},"protocol":{},"phase":{},)"
+  return fmt::format(R"({{"id":{},"conn":{},"worker":{},"listener":{},"peer":{},"tls":{},"sni":{},)"
+                     R"("protocol":{},"phase":{},)"
                      R"("phase_seconds":{:.3f},"age_seconds":{:.3f},"streams":{},"requests":{}}})",
-                     quoted(place_text(row.place)), row.place.worker, quoted(row.listener), quoted(row.peer), row.tls,
-                     quoted(row.sni), quoted(row.protocol), quoted(row.phase), row.phase_age.seconds(),
+                     quoted(place_text(row.place)), row.conn, row.place.worker, quoted(row.listener), quoted(row.peer),
+                     row.tls, quoted(row.sni), quoted(row.protocol), quoted(row.phase), row.phase_age.seconds(),
                      row.age.seconds(), row.streams, row.requests);
 }
 
 std::string json(const RequestLook& row) {
   std::string text = fmt::format(
-      R"({{"id":{},"connection":{},"worker":{},"listener":{},"peer":{},"client":{},"request_id":{},"protocol":{},)"
-      R"("method":{},"host":{},"path":{},"route":{},"upstream":{},"endpoint":{},"phase":{},)",
-      quoted(place_text(row.place)), quoted(place_text({row.place.came, row.place.worker, 0})), row.place.worker,
-      quoted(row.listener), quoted(row.peer), quoted(row.client), quoted(row.request_id), quoted(row.protocol),
-      quoted(row.method), quoted(row.host), quoted(row.path), quoted(row.route), quoted(row.upstream),
-      quoted(row.endpoint), quoted(row.phase));
+      R"({{"id":{},"connection":{},"conn":{},"worker":{},"listener":{},"peer":{},"client":{},"request_id":{},)"
+      R"("protocol":{},"method":{},"host":{},"path":{},"route":{},"upstream":{},"endpoint":{},"phase":{},)",
+      quoted(place_text(row.place)), quoted(place_text({row.place.came, row.place.worker, 0})), row.conn,
+      row.place.worker, quoted(row.listener), quoted(row.peer), quoted(row.client), quoted(row.request_id),
+      quoted(row.protocol), quoted(row.method), quoted(row.host), quoted(row.path), quoted(row.route),
+      quoted(row.upstream), quoted(row.endpoint), quoted(row.phase));
   text +=
       fmt::format(R"("phase_seconds":{:.3f},"age_seconds":{:.3f},"silent_seconds":{:.3f},"status":{},"attempts":{},)"
                   R"("bytes_in":{},"bytes_out":{})",

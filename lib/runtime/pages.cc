@@ -42,6 +42,13 @@ namespace {
 
 constexpr auto too_many = "503: too many requests for this page are under way\n";
 
+admin::Page recent_page(const RecentQuestion& question, const RecentAnswer& answer, uint32_t workers,
+                        admin::Form form) {
+  const int status = answer.ends.empty() && question.about_one() ? 404 : 200;
+  if (form == admin::Form::json) return {status, "application/json", recent_json(answer, workers)};
+  return {status, plain_text, recent_text(answer, workers)};
+}
+
 Subject subject_of(admin::Debug page) {
   switch (page) {
     case admin::Debug::connections: return Subject::connections;
@@ -108,6 +115,20 @@ void Pages::debug(admin::Debug page, const admin::Query& query, Done done) {
     on_helper([subject, shared] { return admin::Page{200, "application/json", look_json(subject, *shared)}; }, done);
   };
   if (!looks_.ask(*question, then)) done({503, plain_text, too_many});
+}
+
+void Pages::recent(admin::Form form, const admin::Query& query, Done done) {
+  auto question = read_recent(query);
+  if (!question) return done({400, plain_text, "400: " + question.error() + "\n"});
+  const auto shared = std::make_shared<const RecentQuestion>(std::move(*question));
+  const auto ask = [shared](Worker& worker) { return worker.recent(*shared); };
+  const auto then = [this, shared, form, done](std::vector<RecentAnswer> answers) {
+    const auto workers = static_cast<uint32_t>(answers.size());
+    const auto all = std::make_shared<const RecentAnswer>(merge_recent(*shared, std::move(answers)));
+    const auto make = [shared, all, workers, form] { return recent_page(*shared, *all, workers, form); };
+    on_helper(make, done);
+  };
+  env_.crew.ask_all<RecentAnswer>(ask, then);
 }
 
 // Asks every worker for its part. They all have what is in force now: a generation and this question go the same way.

@@ -37,6 +37,7 @@ class Pages final : public admin::Backend {
   void status(admin::Form form, Done done) override;
   void config(Done done) override;
   void advice(admin::Form form, Done done) override;
+  void recent(admin::Form form, const admin::Query& query, Done done) override;
   void debug(admin::Debug page, const admin::Query& query, Done done) override;
   void reload(std::optional<base::Millis> confirm, Done done) override {
     rooms_.reloads.reload(confirm, std::move(done));

@@ -42,6 +42,7 @@ struct Worker::Placed {
 Worker::Worker(const Setup& setup)
     : index_(setup.index),
       count_(setup.count),
+      conns_(setup.index),
       loop_(setup.loop),
       network_(setup.network),
       shared_(setup.shared),
@@ -59,7 +60,8 @@ Worker::Worker(const Setup& setup)
            setup.shared.standing,
            answers_,
            held_watch_,
-           overload_},
+           overload_,
+           recent_},
       clients_(setup.loop, setup.index, setup.shared.places, setup.peers, meter_),
       held_connections_(setup.loop, setup.shared.registry, setup.index, clients_, *this),
       settle_timer_(this, net::timer_call<&Worker::settle_some>),
@@ -207,7 +209,7 @@ metrics::Counter& Worker::retry_cell(const exchange::Site& site, uint32_t upstre
   return meter_.retry(placed_of(site).generation->upstreams[upstream].options->name, cause, helped);
 }
 
-metrics::Counter& Worker::refused_cell(const exchange::Site& site, uint32_t upstream, exchange::RetryRefused why) {
+metrics::Counter& Worker::refused_cell(const exchange::Site& site, uint32_t upstream, exchange::NotRepeated why) {
   return meter_.retry_refused(placed_of(site).generation->upstreams[upstream].options->name, why);
 }
 
@@ -342,8 +344,9 @@ void Worker::connection_closed(http::CloseCause cause) {
   trim_later();
 }
 
-http::Sink* Worker::begin_exchange(exchange::Site& site, uint32_t listener, http::Stream& stream) {
-  return exchanges_.make(exchanges_, env_, site, listener, stream);
+http::Sink* Worker::begin_exchange(exchange::Site& site, const Client& client, uint32_t listener,
+                                   http::Stream& stream) {
+  return exchanges_.make(exchanges_, env_, site, exchange::Origin{listener, client.conn()}, stream);
 }
 
 // ---- memory -----------------------------------------------------------------------------------------------------
@@ -467,6 +470,8 @@ WorkerStatus Worker::status() {
   all.arrivals = arrivals_.counts();
   return all;
 }
+
+RecentAnswer Worker::recent(const RecentQuestion& question) const { return answer_of(recent_, question, loop_.wall()); }
 
 // ---- the other workers ------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@
 #include "exchange/access_log.h"
 #include "exchange/exchange.h"
 #include "exchange/held_watch.h"
+#include "exchange/recent.h"
 #include "metrics/registry.h"
 #include "runtime/acceptor.h"
 #include "runtime/arrivals.h"
@@ -21,6 +22,7 @@
 #include "runtime/epochs.h"
 #include "runtime/generation.h"
 #include "runtime/held_connections.h"
+#include "runtime/recent.h"
 #include "upstream/cluster_impl.h"
 
 namespace sluice::runtime {
@@ -88,6 +90,7 @@ class Worker final : private exchange::Site::Owner,
   WorkerStatus status();
   // All clusters, those that left the configuration too, until they are gone.
   std::vector<upstream::ClusterStatus> clusters();
+  RecentAnswer recent(const RecentQuestion& question) const;  // its part of GET /recent
 
   // For Acceptor and Client
   net::Loop& loop() { return loop_; }
@@ -101,7 +104,9 @@ class Worker final : private exchange::Site::Owner,
   void connection_closed(http::CloseCause cause);
   void listener_stopped();
   void handshake_error(tls::HandshakeError why) { meter_.handshake_error(why); }
-  http::Sink* begin_exchange(exchange::Site& site, uint32_t listener, http::Stream& stream);
+  http::Sink* begin_exchange(exchange::Site& site, const Client& client, uint32_t listener, http::Stream& stream);
+  // Of a client connection: unique in the process, from 1 on; a worker's own counter, so no other one is asked.
+  uint64_t next_conn() { return conns_ += count_; }
 
  private:
   // The cluster of one upstream, and what it was configured by.
@@ -127,7 +132,7 @@ class Worker final : private exchange::Site::Owner,
   metrics::Counter& error_cell(const exchange::Site& site, uint32_t upstream, http::Kind kind) override;
   metrics::Counter& retry_cell(const exchange::Site& site, uint32_t upstream, exchange::RetryCause cause,
                                bool helped) override;
-  metrics::Counter& refused_cell(const exchange::Site& site, uint32_t upstream, exchange::RetryRefused why) override;
+  metrics::Counter& refused_cell(const exchange::Site& site, uint32_t upstream, exchange::NotRepeated why) override;
   upstream::Cluster& make_cluster(const exchange::Site& site, uint32_t upstream) override;
 
   // net::TurnWatch
@@ -168,6 +173,7 @@ class Worker final : private exchange::Site::Owner,
 
   uint32_t index_;
   uint32_t count_;
+  uint64_t conns_;  // the last one's number
   net::Loop& loop_;
   net::Network& network_;
   Shared& shared_;
@@ -178,6 +184,7 @@ class Worker final : private exchange::Site::Owner,
   WorkerMeter meter_;
   exchange::HeldWatch held_watch_;
   exchange::Overload overload_;
+  exchange::Recent recent_;
   exchange::Env env_;
   base::Slab<exchange::Exchange> exchanges_;
   Clients clients_;

@@ -107,6 +107,7 @@ struct SlowBackend final : admin::Backend {
   void status(admin::Form, Done done) override { waiting.push_back(std::move(done)); }
   void config(Done done) override { waiting.push_back(std::move(done)); }
   void advice(admin::Form, Done done) override { waiting.push_back(std::move(done)); }
+  void recent(admin::Form, const admin::Query&, Done) override {}
   void debug(admin::Debug, const admin::Query&, Done done) override { waiting.push_back(std::move(done)); }
   admin::Page confirm() override { return {}; }
   void reload(std::optional<base::Millis>, Done done) override { waiting.push_back(std::move(done)); }

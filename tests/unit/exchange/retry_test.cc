@@ -189,22 +189,18 @@ TEST_CASE("another upstream may be asked where one more try would be safe and th
   CHECK_FALSE(exchange::may_ask_another(failure(Kind::pool_timeout, true), facts));
 }
 
-TEST_CASE("why there was no further try: what the operator asked for, and could not have") {
-  using exchange::RetryRefused;
-  using exchange::why_refused;
-  const Failure reset = failure(Kind::reset);
-  CHECK(why_refused(reset, facts_of(Method::post), defaults) == RetryRefused::unsafe);
-  TryFacts facts = facts_of(Method::get);
+TEST_CASE("who gives up says why, in the order in which it was judged") {
+  using exchange::NotRepeated;
+  TryFacts facts = facts_of(Method::post);
+  facts.attempts = 1;
+  CHECK(judge(failure(Kind::reset), facts, defaults) == Verdict::give_up);
+  CHECK(exchange::why_given_up(failure(Kind::reset), facts, defaults) == NotRepeated::unsafe);
   facts.body = Body::gone;
-  CHECK(why_refused(reset, facts, defaults) == RetryRefused::body_gone);
-  facts = facts_of(Method::get);
+  CHECK(exchange::why_given_up(failure(Kind::reset), facts, defaults) == NotRepeated::body_gone);
+  CHECK(exchange::why_given_up(failure(Kind::bad_response), facts, defaults) == NotRepeated::not_asked_for);
   facts.attempts = defaults.attempts;
-  CHECK(why_refused(reset, facts, defaults) == RetryRefused::attempts);
-  // Nobody asked for it, or it is too late to ask.
-  CHECK(why_refused(failure(Kind::bad_response), facts_of(Method::get), defaults) == RetryRefused::no);
-  upstream::RetryOptions off;
-  off.attempts = 1;
-  CHECK(why_refused(reset, facts, off) == RetryRefused::no);
+  CHECK(exchange::why_given_up(failure(Kind::reset), facts, defaults) == NotRepeated::attempts);
+  CHECK(exchange::why_given_up(failure(Kind::bad_response), facts, defaults) == NotRepeated::not_asked_for);
   facts.head_sent_down = true;
-  CHECK(why_refused(reset, facts, defaults) == RetryRefused::no);
+  CHECK(exchange::why_given_up(failure(Kind::bad_response), facts, defaults) == NotRepeated::answer_begun);
 }

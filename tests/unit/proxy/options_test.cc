@@ -50,6 +50,21 @@ TEST_CASE("check") {
   CHECK(bad({"check", "--json=1", "x"}) == "sluice: check has no option --json: did you mean --json?");
 }
 
+TEST_CASE("why") {
+  const auto why = good<WhyCommand>({"why", "4bf92f3577b34da6a3ce929d0e0e4736"});
+  CHECK(why.about == "4bf92f3577b34da6a3ce929d0e0e4736");
+  CHECK(why.admin.text() == "127.0.0.1:9901");
+  for (const char* admin : {"127.0.0.1:99", "http://127.0.0.1:99", "http://127.0.0.1:99/"}) {
+    CHECK(good<WhyCommand>({"why", "--admin", admin, "a"}).admin.text() == "127.0.0.1:99");
+  }
+  CHECK(bad({"why"}) == "sluice: why needs a REQUEST_ID, a TRACE_ID or a CLIENT:PORT");
+  CHECK(bad({"why", "a", "b"}) == "sluice: why tells of one, not also of b");
+  CHECK(bad({"why", "a", "--admin"}) == "sluice: --admin needs a value");
+  CHECK(bad({"why", "a", "--admin", "x"}).starts_with("sluice: --admin: "));
+  CHECK(bad({"why", "a", "--admim", "x"}) == "sluice: why has no option --admim: did you mean --admin?");
+  CHECK(bad({"whi"}) == "sluice: there is no command whi: did you mean why?");
+}
+
 TEST_CASE("explain") {
   const auto url = good<ExplainUrlCommand>(
       {"explain", "a.toml", "--url", "http://x/", "--method", "POST", "--header", "A:  b: c ", "--header=D:"});

@@ -102,7 +102,7 @@ TEST_CASE("JSON stays JSON, whatever clients send") {
   row.left = base::Micros{1'500'000};
   page.next = row.place;
   const std::string text = runtime::look_json(Subject::waiting, page);
-  CHECK(text.starts_with("{\"waiting\":[\n {\"id\":\"5.1.2\",\"connection\":\"5.1\",\"worker\":1,"));
+  CHECK(text.starts_with("{\"waiting\":[\n {\"id\":\"5.1.2\",\"connection\":\"5.1\",\"conn\":0,\"worker\":1,"));
   CHECK(text.find(R"("method":"G\"ET")") != std::string::npos);
   CHECK(text.find(R"("host":"a\\b\u000d\u000a\u001b[2J")") != std::string::npos);
   CHECK(text.find("\"path\":\"/\\u00ff\xc3\xa4\"") != std::string::npos);
