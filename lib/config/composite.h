@@ -73,6 +73,17 @@ class AccessLogTarget final : public Codec {
   exchange::AccessLogOptions& to_;
 };
 
+// `access_log.headers`: "NAME" or "request:NAME", "response:NAME". Those that hold credentials are refused.
+class LoggedHeaders final : public Codec {
+ public:
+  explicit LoggedHeaders(std::vector<exchange::LoggedHeader>& to) : to_(to) {}
+  void read(const Node& node, Reader& reader) override;
+  std::string print() const override;
+
+ private:
+  std::vector<exchange::LoggedHeader>& to_;
+};
+
 class Certificates final : public Codec {
  public:
   explicit Certificates(std::vector<tls::CertificateFiles>& to) : to_(to) {}

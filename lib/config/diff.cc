@@ -150,7 +150,8 @@ void keep(const Snapshot& running, Snapshot& next) {
   next.admin.address = running.admin.address;
   next.admin.parsed = running.admin.parsed;
   next.admin.unix_mode = running.admin.unix_mode;
-  next.access_log = running.access_log;
+  next.access_log.output = running.access_log.output;
+  next.access_log.path = running.access_log.path;
   next.dns.required_at_start = running.dns.required_at_start;
 }
 

@@ -2,6 +2,9 @@
 // schema.h.
 #include "config/schema.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "config/composite.h"
 #include "config/schema_parts.h"
 #include "exchange/concurrency_limiter.h"
@@ -23,6 +26,11 @@ constexpr Word log_levels[] = {{"debug", n(base::LogLevel::debug)},
 constexpr Word log_formats[] = {{"text", n(base::LogFormat::text)}, {"json", n(base::LogFormat::json)}};
 constexpr Word access_formats[] = {{"json", n(exchange::AccessLogFormat::json)},
                                    {"common", n(exchange::AccessLogFormat::common)}};
+constexpr Word log_onlys[] = {{"all", n(exchange::LogOnly::all)},
+                              {"slow_or_failed", n(exchange::LogOnly::slow_or_failed)}};
+constexpr Word log_names[] = {{"sluice", n(exchange::LogNames::sluice)},
+                              {"otel", n(exchange::LogNames::otel)},
+                              {"ecs", n(exchange::LogNames::ecs)}};
 constexpr Word listener_protocols[] = {{"h2", n(http::Protocol::http2), Feature::http2},
                                        {"http/1.1", n(http::Protocol::http1)}};
 constexpr Word proxy_in[] = {{"off", n(net::ProxyProtocolIn::off)}, {"required", n(net::ProxyProtocolIn::required)}};
@@ -39,6 +47,24 @@ constexpr Word client_auths[] = {{"off", n(tls::ClientAuth::off)},
 constexpr DurationRange above_zero{.min = base::millis(1)};
 
 void key(Visitor& v, const Key& key, Codec&& codec) { v.key(key, codec); }
+
+Words log_field_words() {
+  static const std::vector<Word> words = [] {
+    std::vector<Word> all;
+    for (unsigned i = 0; i < exchange::log_fields; ++i)
+      all.push_back({exchange::field_word(static_cast<exchange::LogField>(i)), i});
+    return all;
+  }();
+  return words;
+}
+
+std::string query_name(std::string_view text) {
+  constexpr std::size_t longest = 64;
+  const bool plain = std::ranges::all_of(text, [](char c) { return c > ' ' && c < 0x7f; });
+  if (text.empty() || text.size() > longest || !plain || text.find_first_of("&=;%+") != std::string_view::npos)
+    return concat({quoted(text), " is no name of a parameter: 1 to 64 visible characters, without & = ; % +"});
+  return {};
+}
 
 std::string fleet_name(std::string_view text) {
   if (text.empty()) return "";
@@ -129,9 +155,47 @@ void visit_access_log(Visitor& v, exchange::AccessLogOptions& o) {
        "containers collect stdout; a full disk or pipe drops lines (counted) and never stalls traffic"},
       AccessLogTarget(o));
   key(v,
-      {"format", Takes::restart, "json or common (Apache's combined line)",
-       "json holds the parts of the latency, common does not"},
+      {"format", Takes::now, "json or common (Apache's combined line, then the microseconds and a code of two letters)",
+       "json holds all there is to know, common what people read"},
       Choice(o.format, access_formats));
+  key(v,
+      {"fields", Takes::now, "json: which keys a line has, in which order; docs/log.md has all",
+       "[]: all of them, in the order of docs/log.md; what has no value is left out"},
+      Choices(o.fields, log_field_words(), Empty::allowed));
+  key(v,
+      {"headers", Takes::now,
+       "json: fields of the request as the client sent it (\"x-tenant\") and of the answer as it goes to the client "
+       "(\"response:age\"), 256 bytes of each; at most 16; none that hold credentials",
+       "[]: what they hold is known to the service alone"},
+      LoggedHeaders(o.headers));
+  key(v,
+      {"redact_query", Takes::now,
+       "parameters of the query (and of the referer's) whose values are written as ***: [\"token\"]; case does not "
+       "matter, however they are encoded",
+       "[]: which ones are secrets the service knows"},
+      TextList(o.redact_query, query_name, Fold::lower));
+  key(v,
+      {"only", Takes::now,
+       "all, or slow_or_failed: what took longer than `slow_after` of its route, did not end well, was tried again, or "
+       "got a 5xx",
+       "a line for each request is what people expect"},
+      Choice(o.only, log_onlys));
+  key(v,
+      {"sample", Takes::now, "share of the other requests, 0 to 1, that have a line; slow and failed ones always do",
+       "1: all of them"},
+      Share(o.sample));
+  key(v,
+      {"names", Takes::now,
+       "json: what the keys are called: sluice, otel (OpenTelemetry's semantic conventions) or ecs (Elastic's Common "
+       "Schema)",
+       "short names cost less; collectors that know a vocabulary need no mapping"},
+      Choice(o.names, log_names));
+  key(v,
+      {"long_every", Takes::now,
+       "tunnels and event streams have a line when they begin, and these and all other answers one each time they "
+       "have been open for so long; 0 = only at their end",
+       "what lasts for hours must not be unknown until it ends"},
+      Duration(o.long_every, {.max = base::hours(24)}));
 }
 
 void visit_dns(Visitor& v, dns::DnsOptions& o) {
@@ -336,6 +400,8 @@ void visit_listener(Visitor& v, ListenerOptions& o) {
        "while starting, deregistered or draining; \"\" = off",
        "an upstream's path must not be taken from it unasked; balancers of clouds ask the port that they send to"},
       Text(o.health_path, optional_path));
+  key(v, {"access_log", Takes::now, "false: its requests have no line in the access log", "what is served is told"},
+      Flag(o.access_log));
   key(v,
       {"error_pages", Takes::now,
        "files for the body of our own failures, by status or class: { 404 = \"404.html\", 5xx = \"5xx.json\" }; .html, "

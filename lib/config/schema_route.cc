@@ -86,6 +86,14 @@ void visit_limits(Visitor& v, route::RouteOptions& o) {
        "= none does",
        "people notice a second; routes that stream or poll for longer have a longer one"},
       Duration(o.slow_after));
+  key(v,
+      {"max_stream_duration", Takes::now,
+       "longest life of an answer or a tunnel, from its head on; tunnels, event streams and calls of gRPC end in good "
+       "order, others look cut; 0 = none",
+       "most streams are meant to stay; with it they come back to a grown fleet, or a new certificate, in time"},
+      Duration(o.max_stream_duration));
+  key(v, {"access_log", Takes::now, "false: its requests have no line in the access log", "what is served is told"},
+      Flag(o.access_log));
   key(v, {"upgrade", Takes::now, "protocols a client may upgrade to; [] = none", "the only upgrade in common use"},
       TextList(o.upgrade, upgrade, Fold::lower));
   key(v,

@@ -69,6 +69,7 @@ struct ListenerOptions {
   exchange::ForwardedBy forwarded_by = exchange::ForwardedBy::x_forwarded_for;
   http::DownstreamOptions downstream;
   std::string health_path;  // "": none
+  bool access_log = true;   // its requests have lines there
   std::vector<route::ErrorPageFile> error_pages;  // no status twice
   std::optional<tls::ServerTlsOptions> tls;
   bool operator==(const ListenerOptions&) const = default;

@@ -205,15 +205,16 @@ class Choice final : public Codec {
 // The items of an array; null with a complaint when the node is no array.
 const std::vector<Node>* read_array(const Node& node, Reader& reader, std::string_view wanted);
 
-// Several words of a closed list, none twice, at least one.
+// Several words of a closed list, none twice; at least one, unless none stands for something.
+enum class Empty : std::uint8_t { refused, allowed };
 template <class E>
 class Choices final : public Codec {
  public:
-  Choices(std::vector<E>& to, Words words) : to_(to), words_(words) {}
+  Choices(std::vector<E>& to, Words words, Empty empty = Empty::refused) : to_(to), words_(words), empty_(empty) {}
   void read(const Node& node, Reader& reader) override {
     const auto* items = read_array(node, reader, "an array of texts");
     if (items == nullptr) return;
-    if (items->empty()) return reader.error(node.at, "must name at least one");
+    if (items->empty() && empty_ == Empty::refused) return reader.error(node.at, "must name at least one");
     to_.clear();
     for (const Node& item : *items) {
       const Word* word = read_word(item, reader, words_);
@@ -233,6 +234,7 @@ class Choices final : public Codec {
  private:
   std::vector<E>& to_;
   Words words_;
+  Empty empty_;
 };
 
 enum class Fold : std::uint8_t { no, lower };

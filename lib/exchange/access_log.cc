@@ -63,13 +63,12 @@ base::Result<std::unique_ptr<AccessLog>> AccessLog::open(const AccessLogOptions&
 }
 
 AccessLog::AccessLog(Opened, const AccessLogOptions& options, uint32_t workers, int fd)
-    : format_(options.format),
-      writer_(fd, {.producers = workers, .ring_bytes = ring_bytes, .pause = pause}, hooks_of(options)) {}
+    : writer_(fd, {.producers = workers, .ring_bytes = ring_bytes, .pause = pause}, hooks_of(options)) {}
 
-void AccessLog::write(uint32_t worker, const AccessRecord& record) {
+void AccessLog::write(uint32_t worker, const AccessRecord& record, const LogPlan& plan) {
   UNWRITTEN std::array<char, line_bytes_max> line;   // NOLINT: filled by the formatter
-  const size_t size =
-      format_ == AccessLogFormat::json ? format_json(record, line.data()) : format_common(record, line.data());
+  const size_t size = plan.format() == AccessLogFormat::json ? format_json(record, plan, line.data())
+                                                             : format_common(record, plan, line.data());
   writer_.push(worker, {line.data(), size});
 }
 

@@ -17,8 +17,10 @@ enum class Limit : uint8_t {
   go_ahead,   // 1 s without 100 or answer: we send the 100 ourselves (threats.md row 19)
   pause,      // the body of a request that is held back pauses: it may go without the rest
   backoff,    // retry.backoff: the next try
+  stream,     // route.max_stream_duration: from the answer's head
+  told,       // access_log.long_every: what goes on has another line
 };
-inline constexpr unsigned limits = static_cast<unsigned>(Limit::backoff) + 1;
+inline constexpr unsigned limits = static_cast<unsigned>(Limit::told) + 1;
 
 class Deadlines {
  public:

@@ -150,20 +150,76 @@ void Exchange::count() {
 RecentRing Exchange::kept_as() const {
   if (about_health_) return RecentRing::none;
   if (refused_ && http::status_of(failure_.kind) < 500) return RecentRing::refused;
-  const bool fine = failure_.clean() && !tunnel_ && status_ < 500 && !is_trouble(grpc_status_) && attempts_ <= 1;
+  const bool fine = !failed() && !tunnel_ && attempts_ <= 1;
   return fine && limited_by().empty() ? RecentRing::fine : RecentRing::trouble;
 }
 
-void Exchange::write_log() {
-  const RecentRing ring = kept_as();
+// ---- the log ----------------------------------------------------------------------------------------------------
+
+bool Exchange::is_logged() const {
+  if (env_.access_log == nullptr || site_.log_plan == nullptr || !site_.listeners[listener_].access_log) return false;
+  return route_ == nullptr || options().access_log;
+}
+
+// Did anything go wrong that somebody may ask about: on our side, at the upstream, or with the client?
+bool Exchange::failed() const {
+  return !failure_.clean() || status_ >= 500 || tried_ != 0 || fell_back_ != Kind::none || is_trouble(grpc_status_);
+}
+
+// Of what the configuration wants in the log: as the client sent it, before we edit it, and as it goes to the client.
+void Exchange::note_headers(LoggedHeader::Of of, const http::Fields& fields) {
+  const LogPlan* const plan = site_.log_plan;
+  if (plan == nullptr || plan->headers().empty()) return;
+  base::Arena& arena = downstream_->arena();
+  const auto& wanted = plan->headers();
+  if (logged_headers_ == nullptr) logged_headers_ = arena.make_array<std::string_view>(wanted.size());
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    if (wanted[i].of != of) continue;
+    const http::Field* const field = fields.find(wanted[i].name);
+    logged_headers_[i] = field == nullptr ? std::string_view()  // one byte more: the log shows that it was cut
+                                          : arena.copy(field->value().substr(0, LogPlan::header_bytes_max + 1));
+  }
+}
+
+std::string_view* Exchange::copy_headers(base::Arena& to) const {
+  if (logged_headers_ == nullptr) return nullptr;
+  const size_t count = site_.log_plan->headers().size();
+  auto* const copy = to.make_array<std::string_view>(count);
+  for (size_t i = 0; i < count; ++i) copy[i] = to.copy(logged_headers_[i]);
+  return copy;
+}
+
+// Of those that ended well, in good time, a share is told.
+bool Exchange::in_sample() {
+  const LogPlan& plan = *site_.log_plan;
+  if (failed() || !limited_by().empty()) return true;
+  return plan.takes_ordinary() && (!plan.draws() || plan.takes(env_.random.next()));
+}
+
+void Exchange::write_log(std::string_view told) {
+  const RecentRing ring = told.empty() ? kept_as() : RecentRing::none;
   const bool keep = env_.recent.takes(ring, env_.loop.now());
-  if (env_.access_log == nullptr && !keep) return;
+  const bool log = is_logged() && in_sample();
+  if (!log && !keep) return;
   AccessRecord r;
-  r.wall = env_.loop.wall();
-  r.conn = conn_;
-  r.client_port = downstream_->peer().remote.port();
+  r.told = told;
+  describe_request(r);
+  describe_end(r);
+  if (logged_headers_ != nullptr) r.headers = {logged_headers_, site_.log_plan->headers().size()};
+  if (log) env_.access_log->write(env_.worker, r, *site_.log_plan);
+  if (keep) env_.recent.add(ring, r, {downstream_->peer().remote, failure_, not_repeated_});
+}
+
+void Exchange::describe_request(AccessRecord& r) const {
+  const net::Peer& peer = downstream_->peer();
+  r.conn = origin_.conn;
+  r.conn_request = origin_.request;
   r.client = client_text_;
+  r.client_port = client_.address.port();
   r.listener = site_.listeners[listener_].name;
+  r.tls_version = peer.tls ? peer.tls_version : uint16_t{0};
+  r.sni = peer.sni;
+  r.alpn = peer.alpn;
   if (route_ != nullptr) r.route = options().name;
   if (head_ != nullptr) {
     r.method = head_->method_text;
@@ -173,6 +229,15 @@ void Exchange::write_log() {
     r.user_agent = head_->fields.value(http::Token::user_agent);
     r.referer = head_->fields.value(http::Token::referer);
   }
+  r.request_id = ids_.request_id;
+  r.trace_id = ids_.trace_id;
+  r.span_id = ids_.span_id;
+}
+
+void Exchange::describe_end(AccessRecord& r) const {
+  r.wall = env_.loop.wall();
+  r.total = r.told.empty() ? record_.total() : env_.loop.now() - record_.began();
+  r.start = r.wall - r.total;
   r.status = status_;
   r.grpc_status = grpc_status_;
   r.reason = http::reason_word(failure_.kind);
@@ -181,27 +246,25 @@ void Exchange::write_log() {
              : queued && !attempt_.refused_as().empty() ? attempt_.refused_as()
                                                         : http::detail_word(failure_.detail);
   r.fallback = http::reason_word(fell_back_);
-  r.ended = ended();
+  if (r.told.empty()) {
+    r.ended = ended();
+    r.limited_by = limited_by();
+  }
   if (!failure_.clean()) {
     r.ended_by = http::by_word(failure_.where);
     r.during = during_;
   }
-  r.limited_by = limited_by();
   r.bytes_in = bytes_in_;
   r.bytes_out = bytes_out_;
   if (cluster_ != nullptr) r.upstream = cluster_->options().name;
   r.endpoint = endpoint_;
+  r.upstream_port = upstream_port_;
   r.attempts = attempts_;
   r.tries = {tries_, tried_};
   r.reused = reused_;
   for (size_t i = 0; i < phases; ++i) r.phase[i] = record_.in(static_cast<Phase>(i));
   r.tls = tls_;
   r.first_byte = first_byte_;
-  r.total = record_.total();
-  r.request_id = ids_.request_id;
-  r.trace_id = ids_.trace_id;
-  if (env_.access_log != nullptr) env_.access_log->write(env_.worker, r);
-  if (keep) env_.recent.add(ring, r, {downstream_->peer().remote, failure_, not_repeated_});
 }
 
 }  // namespace sluice::exchange

@@ -38,7 +38,7 @@ Exchange::Exchange(Home& home, Env& env, Site& site, const Origin& origin, http:
       deadlines_(env.loop, *this),
       record_(env.loop.now(), env.loop.lateness()),
       last_byte_(record_.began()),
-      conn_(origin.conn),
+      origin_(origin),
       listener_(origin.listener) {
   site_.ref();
   env_.held.add(*this);
@@ -51,6 +51,7 @@ Exchange::~Exchange() { site_.unref(); }
 void Exchange::on_head(http::Head& head, http::End end) {
   head_ = &head;
   grpc_ = http::is_grpc(head.fields);
+  note_headers(LoggedHeader::Of::request, head.fields);
   identify_client();
   // A request that asks for an upgrade has no body (threats.md row 16): it is whole, unless a 101 opens a tunnel.
   request_ended_ = end == http::End::yes || !head.upgrade.empty();
@@ -316,6 +317,7 @@ Reply Exchange::reply_to(const Failure& why) const {
 void Exchange::reply_with(const Reply& reply, http::Head& answer) {
   status_ = reply.status;
   answer_ = Answer::ended;
+  note_headers(LoggedHeader::Of::response, answer.fields);
   send_reply(*downstream_, head_->method, reply, answer);
   release_request();
 }

@@ -16,7 +16,9 @@
 #include "exchange/concurrency_limiter.h"
 #include "exchange/deadlines.h"
 #include "exchange/forwarded.h"
+#include "exchange/log_plan.h"
 #include "exchange/look.h"
+#include "exchange/origin.h"
 #include "exchange/recent.h"
 #include "exchange/record.h"
 #include "exchange/retry.h"
@@ -25,13 +27,8 @@
 
 namespace sluice::exchange {
 
+struct AccessRecord;
 struct Reply;
-
-// Where a request came in.
-struct Origin {
-  uint32_t listener = 0;
-  uint64_t conn = 0;  // number of the client's connection, unique in the process
-};
 
 class Exchange final : public http::Sink,
                        public base::ListHook<class HeldTag>,
@@ -133,6 +130,11 @@ class Exchange final : public http::Sink,
   void take_error_page(Reply& reply, http::Head& answer);
   void reply_with(const Reply& reply, http::Head& answer);
   void call_too_long();
+  void end_call(http::Kind kind);
+  // What goes on for long (long_streams.cc)
+  void goes_on(const http::Fields& head);
+  void tell_open();
+  void stream_too_long();
   void note_grpc_status(const http::Fields& fields);
   void redirect();
   void respond();
@@ -144,7 +146,14 @@ class Exchange final : public http::Sink,
   void cut(const http::Failure& why);
   void finish();
   RecentRing kept_as() const;
-  void write_log();
+  bool is_logged() const;
+  bool in_sample();
+  void write_log(std::string_view told = {});  // of what goes on: begun, open; {}: it has ended
+  void note_headers(LoggedHeader::Of of, const http::Fields& fields);
+  std::string_view* copy_headers(base::Arena& to) const;
+  bool failed() const;
+  void describe_request(AccessRecord& record) const;
+  void describe_end(AccessRecord& record) const;
   void moved();
   // What the request waits for, as it stands; so at the beginning of an upcall what it has waited for.
   Phase phase_now() const;
@@ -198,7 +207,9 @@ class Exchange final : public http::Sink,
   std::string_view during_{};  // a literal: in which part of it that was
   Try* tries_ = nullptr;  // that failed before the last one: up to tries_told, in the arena
   uint32_t tried_ = 0;
-  uint64_t conn_;
+  uint16_t upstream_port_ = 0;  // of our end of the last connection
+  std::string_view* logged_headers_ = nullptr;  // as LogPlan::headers(), in the arena; nullptr: there are none
+  Origin origin_;
   uint32_t listener_;
   uint32_t route_index_ = no_route;
   uint32_t upstream_index_ = 0;
@@ -228,6 +239,7 @@ class Exchange final : public http::Sink,
   bool cut_by_try_timeout_ = false;
   bool backing_off_ = false;
   bool counted_in_flight_ = false;
+  bool may_end_anywhere_ = false;  // the answer: a tunnel, or a stream of events
   bool cost_unknown_ = false;  // the answer may say what the request costs at its rate_limit
   bool about_health_ = false;
   bool cut_ = false;  // the answer ended before it was whole, through no doing of the client

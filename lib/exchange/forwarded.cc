@@ -267,6 +267,7 @@ RequestIds add_forwarding(http::Fields& fields, const ForwardFacts& facts, Rando
     trace = make_traceparent(random, arena);
     fields.set(http::Token::traceparent, trace);
     fields.remove(http::Token::tracestate);  // it belongs to the traceparent that was not valid
+    ids.span_id = parent_id_of(trace);
   }
   ids.trace_id = trace_id_of(trace);
   return ids;

@@ -49,6 +49,7 @@ struct ForwardFacts {
 struct RequestIds {
   std::string_view request_id;
   std::string_view trace_id;
+  std::string_view span_id;  // ours; "": the client's traceparent went on as it came
 };
 
 // Rewrites the client's fields into what the upstream gets: the field that is believed is appended to, the other tells

@@ -92,5 +92,6 @@ bool valid_traceparent(std::string_view value) {
 }
 
 std::string_view trace_id_of(std::string_view traceparent) { return traceparent.substr(3, 32); }
+std::string_view parent_id_of(std::string_view traceparent) { return traceparent.substr(36, 16); }
 
 }  // namespace sluice::exchange

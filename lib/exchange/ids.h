@@ -32,5 +32,6 @@ std::string_view make_traceparent(Random& random, base::Arena& arena);
 bool valid_traceparent(std::string_view value);
 // The 32 digits of a valid one.
 std::string_view trace_id_of(std::string_view traceparent);
+std::string_view parent_id_of(std::string_view traceparent);  // likewise 16: the span that sent it
 
 }  // namespace sluice::exchange

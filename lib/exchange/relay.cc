@@ -143,6 +143,7 @@ void Exchange::attempt_ready(const upstream::Grant& grant) {
   pass();
   endpoint_ = downstream_->arena().copy(upstream::endpoint_name(*attempt_.lease().endpoint()));
   reused_ = grant.reused;
+  upstream_port_ = attempt_.stream()->peer().local.port();
   tls_ = tls_ + grant.tls;
   sent_at_ = env_.loop.now();
   downstream_->forwarded();
@@ -278,9 +279,11 @@ void Exchange::final_head(http::Head& head, End end) {
   takes_status_ =
       grpc_ && http::is_grpc(head.fields) && !head.content_length && head_->version != http::Version::http_10;
   answer_ = Answer::head_sent;
+  note_headers(LoggedHeader::Of::response, head.fields);
   if (fell_back_ != Kind::none) site_.route(route_index_).fallback.served->add();
   downstream_->send_head(head, end);
   if (end == End::yes) return answer_ended();
+  goes_on(head.fields);
   base::Arena none;  // what follows may last for hours, and both heads are where they go to
   attempt_.stream()->release_head(none);
   release_request();
@@ -302,7 +305,8 @@ void Exchange::release_request() {
   const std::string_view client = kept.copy(client_text_);
   const std::string_view endpoint = kept.copy(endpoint_);
   const std::span<Try> tries = copy_tries(kept);
-  const RequestIds ids{kept.copy(ids_.request_id), kept.copy(ids_.trace_id)};
+  const RequestIds ids{kept.copy(ids_.request_id), kept.copy(ids_.trace_id), kept.copy(ids_.span_id)};
+  std::string_view* const logged = copy_headers(kept);
   if (!downstream_->release_head(kept)) return;
   head.method_text = method;
   head.authority = authority;
@@ -314,6 +318,7 @@ void Exchange::release_request() {
   endpoint_ = endpoint;
   ids_ = ids;
   tries_ = tries.data();
+  logged_headers_ = logged;
 }
 
 void Exchange::attempt_body(net::ByteQueue&& bytes, End end) {
@@ -494,6 +499,8 @@ void Exchange::on_deadline(Limit which) {
     case Limit::go_ahead: return send_go_ahead();
     case Limit::pause: return body_pauses();
     case Limit::backoff: return try_once(false);
+    case Limit::stream: return stream_too_long();
+    case Limit::told: return tell_open();
   }
 }
 
@@ -512,10 +519,14 @@ void Exchange::call_too_long() {
   deadlines_.clear_all();
   downstream_->recalled();
   attempt_.abandon(why);
-  const http::GrpcStatus status = http::grpc_status_of(why.kind);
+  end_call(why.kind);
+}
+
+void Exchange::end_call(Kind kind) {
+  const http::GrpcStatus status = http::grpc_status_of(kind);
   grpc_status_ = static_cast<int16_t>(status);
   http::Fields trailers(downstream_->arena());
-  add_grpc_status(trailers, status, reply_for(why.kind, downstream_->arena()));
+  add_grpc_status(trailers, status, reply_for(kind, downstream_->arena()));
   downstream_->send_trailers(trailers);
   answer_ended();
 }

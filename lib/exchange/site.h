@@ -36,6 +36,7 @@ class Recent;
 
 class AccessLog;
 class ConcurrencyLimiter;
+class LogPlan;
 class RateLimiter;
 
 struct ListenerSite {
@@ -45,6 +46,7 @@ struct ListenerSite {
   base::Millis body_timeout{};  // as http::DownstreamOptions
   std::string health_path;  // "": none
   const ErrorPages* error_pages = nullptr;  // of its generation; nullptr: none
+  bool access_log = true;
 };
 
 // Of a route with a rate_limit: its buckets, which are the process's, and rate_limit_total{route,outcome}.
@@ -200,6 +202,7 @@ class Site {
   const route::Router& router;
   metrics::RequestCounters requests;  // requests_total{listener,route,method,code}
   std::vector<ListenerSite> listeners;  // by index in the snapshot
+  const LogPlan* log_plan = nullptr;  // of its generation; nullptr: nothing is logged
 
  private:
   using ErrorCells = std::array<metrics::Counter*, http::kinds>;

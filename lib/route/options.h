@@ -122,6 +122,8 @@ struct RouteOptions {
   base::Millis timeout{30'000};           // from the request's last byte to the response head; 0 = none
   base::Millis stream_idle_timeout{300'000};  // no byte in either direction; 0 = none
   base::Millis slow_after{1'000};         // what takes longer is told of as slow; 0 = nothing is
+  base::Millis max_stream_duration{0};    // of a stream or tunnel, from its answer's head on; 0 = none
+  bool access_log = true;                 // its requests have lines there
   std::vector<std::string> upgrade{"websocket"};  // lower case; empty = none
   base::Millis wait_budget{0};            // 0 = the upstream's acquire_timeout
   std::optional<Fallback> fallback;

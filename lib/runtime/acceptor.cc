@@ -200,7 +200,7 @@ Clients& Acceptor::clients() { return worker_.clients(); }
 http::Sink& Acceptor::begin_exchange(Client& client, http::Stream& stream) {
   worker_.clients().on_busy(client);
   worker_.arrivals().request(loop().now(), client.newcomer());
-  return *worker_.begin_exchange(*site_, client, listening_->index, stream);
+  return *worker_.begin_exchange(*site_, client.next_request(listening_->index), stream);
 }
 
 uint64_t Acceptor::next_conn() { return worker_.next_conn(); }

@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/slab.h"
 #include "exchange/concurrency_limiter.h"
+#include "exchange/origin.h"
 #include "http/options.h"
 #include "http/stream.h"
 #include "net/proxy_protocol.h"
@@ -44,6 +45,8 @@ class Client final : public http::ServerHost,
   void end(http::CloseCause cause);
   // See http::ServerSession::close_after_answer().
   void close_after_answer(bool on);
+  uint32_t requests() const { return requests_; }  // so far
+  exchange::Origin next_request(uint32_t listener) { return {listener, conn_, ++requests_}; }
   // Was it let in after /readyz began to say 503, and is this the first time that somebody asks?
   bool newcomer() { return std::exchange(newcomer_, false); }
   bool hears_of(uint32_t news) { return std::exchange(heard_, news) != news; }  // false: it has already
@@ -111,6 +114,7 @@ class Client final : public http::ServerHost,
   bool ended_ : 1 = false;
   bool told_held_ : 1 = false;
   uint32_t heard_;  // of its acceptor's news
+  uint32_t requests_ = 0;
   uint64_t conn_;
   Acceptor& acceptor_;  // may be gone before our memory is
   base::Slab<Client>& home_;

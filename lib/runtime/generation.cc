@@ -297,6 +297,7 @@ std::expected<GenerationPtr, Problems> build_generation(const config::Loaded& lo
   made->snapshot = loaded.snapshot;
   made->labels = labels_of(*loaded.snapshot);
   made->hash = hash_of(*loaded.snapshot);
+  made->log_plan = std::make_unique<const exchange::LogPlan>(loaded.snapshot->access_log);
   Builder builder(*loaded.snapshot, previous, workers, wall, warnings, sockets);
   auto router = route::Router::build(loaded.snapshot->routes);
   if (router) {

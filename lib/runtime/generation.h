@@ -13,6 +13,7 @@
 #include "config/load.h"
 #include "exchange/concurrency_limiter.h"
 #include "exchange/error_pages.h"
+#include "exchange/log_plan.h"
 #include "exchange/rate_limiter.h"
 #include "metrics/request_counters.h"
 #include "route/router.h"
@@ -51,6 +52,7 @@ struct Generation {
   std::vector<Backing> upstreams;  // by index
   std::vector<std::shared_ptr<exchange::RateLimiter>> rate_limiters;  // by route; nullptr: it has none
   std::vector<std::shared_ptr<exchange::ConcurrencyLimiter>> concurrency_limiters;  // likewise
+  std::unique_ptr<const exchange::LogPlan> log_plan;
   std::vector<exchange::ErrorPages> listener_pages;  // by listener
   std::vector<exchange::ErrorPages> route_pages;  // by route
   std::string hash;  // of the configuration without its secrets, as 16 hex digits: the same in every process and build

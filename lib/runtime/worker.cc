@@ -233,10 +233,12 @@ upstream::Cluster& Worker::make_cluster(const exchange::Site& site, uint32_t ups
 exchange::Site& Worker::place_site(const GenerationPtr& next, EndpointSetsPtr sets) {
   auto placed = std::make_unique<Placed>(*this, next, std::move(sets), epoch_);
   exchange::Site& site = placed->site;
+  site.log_plan = next->log_plan.get();
   for (size_t i = 0; i < next->snapshot->listeners.size(); ++i) {
     const auto& listener = next->snapshot->listeners[i];
     site.listeners.push_back({listener.name, listener.trusted_proxies, listener.forwarded_by,
-                              listener.downstream.body_timeout, listener.health_path, &next->listener_pages[i]});
+                              listener.downstream.body_timeout, listener.health_path, &next->listener_pages[i],
+                              listener.access_log});
   }
   site.ref();  // ours, while it is in force
   sites_.push_back(std::move(placed));
@@ -344,9 +346,8 @@ void Worker::connection_closed(http::CloseCause cause) {
   trim_later();
 }
 
-http::Sink* Worker::begin_exchange(exchange::Site& site, const Client& client, uint32_t listener,
-                                   http::Stream& stream) {
-  return exchanges_.make(exchanges_, env_, site, exchange::Origin{listener, client.conn()}, stream);
+http::Sink* Worker::begin_exchange(exchange::Site& site, const exchange::Origin& origin, http::Stream& stream) {
+  return exchanges_.make(exchanges_, env_, site, origin, stream);
 }
 
 // ---- memory -----------------------------------------------------------------------------------------------------

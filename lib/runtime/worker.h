@@ -104,7 +104,7 @@ class Worker final : private exchange::Site::Owner,
   void connection_closed(http::CloseCause cause);
   void listener_stopped();
   void handshake_error(tls::HandshakeError why) { meter_.handshake_error(why); }
-  http::Sink* begin_exchange(exchange::Site& site, const Client& client, uint32_t listener, http::Stream& stream);
+  http::Sink* begin_exchange(exchange::Site& site, const exchange::Origin& origin, http::Stream& stream);
   // Of a client connection: unique in the process, from 1 on; a worker's own counter, so no other one is asked.
   uint64_t next_conn() { return conns_ += count_; }
 

@@ -56,6 +56,14 @@ def test_certificate_by_sni(pair, ca, name, names):
         assert client.request(host=name).status == 200
 
 
+def test_what_was_agreed_on_is_logged(pair, ca):
+    sluice, _ = pair
+    with sluice.client(tls=ca.client_context(), server_name="c.test") as client:
+        assert client.request("GET", "/logged", host="c.test").status == 200
+    line = sluice.wait_log_path("/logged")[0]
+    assert (line["tls"], line["sni"], line["alpn"]) == ("1.3", "c.test", "")
+
+
 @pytest.mark.parametrize("name", [None, "unknown.test", "b.test", "x.y.b.test"])
 def test_first_certificate_is_the_default(pair, ca, name):
     sluice, _ = pair

@@ -11,7 +11,8 @@
 
 namespace sluice::sim {
 
-Rig::Rig(std::string_view toml) {
+Rig::Rig(std::string_view toml, exchange::AccessLog* log) {
+  shared.access_log = log;
   shared.places.most = 1000;
   worker = std::make_unique<runtime::Worker>(runtime::Worker::Setup{0, 1, sim.loop(), network, shared, peers_});
   worker->report_held([this](const runtime::Held& held) { held_ = held; });

@@ -17,7 +17,7 @@ namespace sluice::sim {
 class Rig {
  public:
   // `toml`: a whole configuration; its listeners' addresses are never bound.
-  explicit Rig(std::string_view toml);
+  explicit Rig(std::string_view toml, exchange::AccessLog* log = nullptr);
   ~Rig();
 
   // A client of listener `index`; from `address` ("127.0.0.1" counts as trusted for x-sluice-reason).

@@ -52,7 +52,7 @@ class World:
         text = text.replace("[runtime]\n", "[runtime]\nworkers = 2\n").replace(
             "[admin]\n", '[admin]\naddress = "@ADMIN@"\n'
         )
-        text += '[access_log]\noutput = "off"\n'
+        text = text.replace("[access_log]\n", '[access_log]\noutput = "/dev/null"\n')
         for entry in ENTRIES:
             kind, _, name = entry.partition(".")
             if kind in ("upstream", "route") and "." not in name:

@@ -34,6 +34,15 @@ output = "@DIR@/access.log"
 """
 
 
+class Line(dict):
+    """A line of the access log. What has no value was left out, and reads as what stands for none."""
+
+    NONE = {"reused": False, "attempts": 0, "tls_us": 0, "first_byte_us": 0, "upstream_port": 0, "status": 0}
+
+    def __missing__(self, key):
+        return self.NONE.get(key, "")
+
+
 def preamble(workers=1, deregister_wait="0s", deadline="5s"):
     """The part every test configuration shares. @DIR@ stands for the directory of the process."""
     return PREAMBLE.format(workers=workers, deregister_wait=deregister_wait, deadline=deadline)
@@ -330,7 +339,7 @@ class Sluice:
                 lines = f.read().split("\n")
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines[:-1]]
+        return [Line(json.loads(line)) for line in lines[:-1]]
 
     def wait_log(self, condition, count=1):
         """Waits for `count` lines that meet the condition and returns them."""
@@ -342,7 +351,7 @@ class Sluice:
         )
 
     def wait_log_path(self, path, count=1):
-        return self.wait_log(lambda line: line["path"] == path, count)
+        return self.wait_log(lambda line: line["path"] == path and not line["told"], count)
 
     # --- the process -------------------------------------------------------------------------
     def cpu(self):

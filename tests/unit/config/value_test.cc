@@ -196,6 +196,23 @@ TEST_CASE("access log, admin, source addresses, expected statuses") {
         exchange::AccessLogOutput::off);
   CHECK_HAS(bad(whole("[access_log]\noutput = \"stdot\"")), "did you mean \"stdout\"?");
   CHECK_HAS(bad(whole("[access_log]\noutput = \"\"")), "output must not be empty");
+  CHECK_HAS(bad(whole("[access_log]\nfields = [\"pathh\"]")), "did you mean \"path\"?");
+  CHECK_HAS(bad(whole("[access_log]\nfields = [\"path\", \"path\"]")), "fields is named twice");
+  CHECK(good(whole("[access_log]\nfields = []")).access_log.fields.empty());
+  CHECK_HAS(bad(whole("[access_log]\nheaders = [\"Cookie\"]")),
+            "headers must not name \"Cookie\": it holds credentials, which do not belong in a log");
+  CHECK_HAS(bad(whole("[access_log]\nheaders = [\"response:set-cookie\"]")), "holds credentials");
+  CHECK_HAS(bad(whole("[access_log]\nheaders = [\"x-a\", \"request:X-A\"]")), "twice");
+  CHECK_HAS(bad(whole("[access_log]\nheaders = [\"x a\"]")), "headers");
+  std::string most = "[access_log]\nheaders = [\"x-0\"";
+  for (int i = 1; i < 16; ++i) most += ", \"x-" + std::to_string(i) + "\"";
+  CHECK(good(whole(most + "]")).access_log.headers.size() == 16);
+  CHECK_HAS(bad(whole(most + ", \"x-16\"]")), "headers takes at most 16 names");
+  CHECK(good(whole("[access_log]\nheaders = [\"response:Age\"]")).access_log.headers[0] ==
+        exchange::LoggedHeader{exchange::LoggedHeader::Of::response, "age"});
+  CHECK_HAS(bad(whole("[access_log]\nredact_query = [\"a=b\"]")), "is no name of a parameter");
+  CHECK(good(whole("[access_log]\nredact_query = [\"Token\"]")).access_log.redact_query[0] == "token");
+  CHECK_HAS(bad(whole("[access_log]\nsample = 1.5")), "sample");
   CHECK_FALSE(good(whole("[admin]\naddress = \"\"")).admin.parsed.has_value());
   CHECK(good(whole("[admin]\naddress = \"127.0.0.1:0\"")).admin.parsed->port() == 0);
   CHECK(good(whole()).admin.parsed->port() == 9901);
