@@ -436,9 +436,7 @@ void Exchange::attempt_failed(const Failure& why, const upstream::Endpoint* endp
       return try_once(true);
     case Verdict::again_free: break;
     case Verdict::again:
-      if (!cluster_->admit_retry()) {
-        return give_up(why, NotRepeated::budget);
-      }
+      if (!cluster_->admit_retry()) return give_up(why, NotRepeated::budget);
       break;
   }
   note_try(http::reason_word(why.kind));
