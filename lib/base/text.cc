@@ -1,14 +1,48 @@
-// Text functions, written plainly: inputs are short, the hot ones are iequals and next_list_member.
+// Text functions, written plainly: inputs are short. The hot ones are iequals, which every name of a header goes
+// through, parse_u64 and next_list_member.
 #include "base/text.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 
 namespace sluice::base {
 namespace {
 
 bool is_ows(char c) { return c == ' ' || c == '\t'; }
+
+template <class Word>
+uint64_t word_at(const char* at) {
+  Word word;
+  std::memcpy(&word, at, sizeof word);
+  return word;
+}
+
+// Eight characters each, alike but for the case of letters? Those that differ do so in bit 5, and are letters.
+bool alike(uint64_t a, uint64_t b) {
+  constexpr uint64_t ones = 0x0101010101010101U;
+  constexpr uint64_t highs = ones * 0x80;
+  const uint64_t differ = a ^ b;
+  if (differ == 0) return true;
+  if ((differ & ~(ones * 0x20)) != 0) return false;
+  const uint64_t lower = a | b;
+  const uint64_t low_bits = lower & ~highs;
+  const uint64_t from_a = low_bits + ones * (0x80 - 'a');  // the high bit of a byte says so; none carries over
+  const uint64_t beyond_z = low_bits + ones * (0x7f - 'z');
+  const uint64_t letters = from_a & ~beyond_z & ~lower & highs;
+  return ((differ << 2) & ~letters) == 0;
+}
+
+// By words, the last of which may overlap the one before.
+template <class Word>
+bool words_alike(const char* a, const char* b, size_t size) {
+  const auto same = [&](size_t at) { return alike(word_at<Word>(a + at), word_at<Word>(b + at)); };
+  for (size_t at = 0; at + sizeof(Word) < size; at += sizeof(Word)) {
+    if (!same(at)) return false;
+  }
+  return same(size - sizeof(Word));
+}
 
 std::optional<uint64_t> parse_number(std::string_view text, int radix) {
   uint64_t value = 0;
@@ -62,9 +96,12 @@ void append_utf8(std::string& to, std::string_view text, OnOdd&& on_odd) {
 }  // namespace
 
 bool iequals(std::string_view a, std::string_view b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (a[i] != b[i] && to_lower(a[i]) != to_lower(b[i])) return false;
+  const size_t size = a.size();
+  if (size != b.size()) return false;
+  if (size >= sizeof(uint64_t)) return words_alike<uint64_t>(a.data(), b.data(), size);
+  if (size >= sizeof(uint32_t)) return words_alike<uint32_t>(a.data(), b.data(), size);
+  for (size_t i = 0; i < size; ++i) {
+    if (to_lower(a[i]) != to_lower(b[i])) return false;
   }
   return true;
 }
@@ -81,7 +118,18 @@ std::string_view trim_ows(std::string_view text) {
   return text;
 }
 
-std::optional<uint64_t> parse_u64(std::string_view text) { return parse_number(text, 10); }
+std::optional<uint64_t> parse_u64(std::string_view text) {
+  constexpr size_t digits_safe = 19;  // so many cannot overflow
+  if (text.empty() || text.size() > digits_safe) return parse_number(text, 10);
+  uint64_t value = 0;
+  for (const char c : text) {
+    const auto digit = static_cast<unsigned char>(c - '0');
+    if (digit > 9) return std::nullopt;
+    value = value * 10 + digit;
+  }
+  return value;
+}
+
 std::optional<uint64_t> parse_hex_u64(std::string_view text) { return parse_number(text, 16); }
 
 std::optional<std::string_view> next_list_member(std::string_view& rest) {

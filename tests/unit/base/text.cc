@@ -23,7 +23,9 @@ using base::parse_u64;
 TEST_CASE("numbers: digits only, no overflow") {
   CHECK(parse_u64("0") == 0U);
   CHECK(parse_u64("007") == 7U);
+  CHECK(parse_u64("9999999999999999999") == 9'999'999'999'999'999'999U);
   CHECK(parse_u64("18446744073709551615") == 18446744073709551615U);
+  CHECK(parse_u64("00000000000000000000000000001") == 1U);
   for (const auto bad :
        {"", "-1", "+1", " 1", "1 ", "0x1", "1,1", "18446744073709551616", "99999999999999999999999", "a"}) {
     CAPTURE(bad);
@@ -43,6 +45,25 @@ TEST_CASE("case") {
   CHECK(!base::iequals("@", "`"));  // differ in bit 5 alone
   CHECK(!base::iequals("[", "{"));
   CHECK(base::to_lower("ABC-x\xc4") == "abc-x\xc4");
+}
+
+// Words of eight are compared at once: whatever stands where, the answer is that of one character at a time.
+TEST_CASE("case: each byte at each place of each length") {
+  for (size_t size = 1; size <= 25; ++size) {
+    const std::string text(size, 'm');
+    for (size_t at = 0; at < size; ++at) {
+      for (unsigned a = 0; a < 256; ++a) {
+        std::string one = text;
+        one[at] = static_cast<char>(a);
+        for (const unsigned b : {a, a ^ 0x20U, a ^ 0x80U, a ^ 1U, (a + 1) & 0xffU}) {
+          std::string other = text;
+          other[at] = static_cast<char>(b);
+          const bool same = base::to_lower(one[at]) == base::to_lower(other[at]);
+          if (base::iequals(one, other) != same) FAIL_CHECK(size, " ", at, " ", a, " ", b);
+        }
+      }
+    }
+  }
 }
 
 TEST_CASE("comma lists") {
