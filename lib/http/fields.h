@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/arena.h"
+#include "base/check.h"
 #include "http/token.h"
 
 namespace sluice::http {
@@ -36,20 +37,23 @@ class Fields {
   void set(std::string_view name, std::string_view value);
   void set(Token token, std::string_view value);
   // Both return how many went.
-  uint32_t remove(Token token);                     // token != other
+  uint32_t remove(Token token) { return may_have(token) ? remove_all(token) : 0; }  // token != other
   uint32_t remove(std::string_view name);
   void remove_at(uint32_t index);                   // keeps the order
-  void clear() { size_ = 0; }
+  void clear() {
+    size_ = 0;
+    seen_ = {};
+  }
 
   // First of that name, or nullptr.
-  const Field* find(Token token) const;
+  const Field* find(Token token) const { return may_have(token) ? find_first(token) : nullptr; }
   const Field* find(std::string_view name) const;
   std::string_view value(Token token) const {
     const Field* f = find(token);
     return f == nullptr ? std::string_view() : f->value();
   }
   bool has(Token token) const { return find(token) != nullptr; }
-  uint32_t count(Token token) const;
+  uint32_t count(Token token) const { return may_have(token) ? count_all(token) : 0; }
 
   uint32_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
@@ -65,7 +69,18 @@ class Fields {
   base::Arena& arena() const { return *arena_; }
 
  private:
+  // Most look-ups are for what is not there: they end here.
+  bool may_have(Token token) const {
+    DCHECK(token != Token::other);
+    return seen_.has(token);
+  }
+  void add_grown(Token token, std::string_view name, std::string_view value, uint8_t flags);
+  uint32_t remove_all(Token token);
+  const Field* find_first(Token token) const;
+  uint32_t count_all(Token token) const;
+
   base::Arena* arena_;
+  TokenSet seen_;  // all of the list, and maybe some that went by their index
   Field* items_ = nullptr;
   uint32_t size_ = 0;
   uint32_t capacity_ = 0;

@@ -16,12 +16,6 @@ bool may_be_nominated(std::string_view name) {
 
 }  // namespace
 
-bool is_hop_by_hop(Token token) {
-  return token == Token::connection || token == Token::keep_alive || token == Token::proxy_connection ||
-         token == Token::te || token == Token::transfer_encoding || token == Token::upgrade ||
-         token == Token::http2_settings;
-}
-
 void read_connection(std::string_view value, ConnectionOptions& options) {
   while (const auto member = base::next_list_member(value)) {
     if (base::iequals(*member, "close")) {

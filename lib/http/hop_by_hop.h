@@ -10,7 +10,9 @@ namespace sluice::http {
 
 // Never forwarded, whoever names it: Connection, Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade,
 // HTTP2-Settings.
-bool is_hop_by_hop(Token token);
+inline constexpr TokenSet hop_by_hop{Token::connection,        Token::keep_alive, Token::proxy_connection, Token::te,
+                                     Token::transfer_encoding, Token::upgrade,    Token::http2_settings};
+constexpr bool is_hop_by_hop(Token token) { return hop_by_hop.has(token); }
 
 // What the Connection fields of a head said.
 struct ConnectionOptions {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 
 namespace sluice::http {
@@ -53,6 +54,22 @@ enum class Token : uint8_t {
   grpc_message,
 };
 inline constexpr unsigned tokens = static_cast<unsigned>(Token::grpc_message) + 1;
+
+class TokenSet {
+ public:
+  constexpr TokenSet() = default;
+  constexpr TokenSet(std::initializer_list<Token> those) {
+    for (const Token token : those) add(token);
+  }
+  constexpr bool has(Token token) const { return (bits_ & bit(token)) != 0; }
+  constexpr void add(Token token) { bits_ |= bit(token); }
+  constexpr void remove(Token token) { bits_ &= ~bit(token); }
+
+ private:
+  static_assert(tokens <= 64);
+  static constexpr uint64_t bit(Token token) { return uint64_t{1} << static_cast<unsigned>(token); }
+  uint64_t bits_ = 0;
+};
 
 Token token_of(std::string_view name);          // any case
 std::string_view name_of(Token token);          // lower case; "" for other

@@ -22,6 +22,12 @@ using http::Token;
 using http::Where;
 
 constexpr size_t lines_at_once = 64;
+// What commit_special() does not just add.
+constexpr http::TokenSet specials{Token::connection,       Token::keep_alive,
+                                  Token::proxy_connection, Token::te,
+                                  Token::upgrade,          Token::transfer_encoding,
+                                  Token::http2_settings,   Token::host,
+                                  Token::content_length,   Token::expect};
 constexpr size_t nowhere = SIZE_MAX;
 
 size_t find_line_end(const net::ByteQueue& in, size_t from) {
@@ -276,10 +282,10 @@ void HeadReader::commit() {
 void HeadReader::take_field(Token token) {
   if (stage_ == Stage::trailers) {
     if (http::allowed_in_trailers(token, name_)) fields_->add(token, name_, value_);
-  } else if (token == Token::other) {
-    fields_->add(token, name_, value_);
-  } else {
+  } else if (specials.has(token)) {
     commit_special(token);
+  } else {
+    fields_->add(token, name_, value_);
   }
 }
 

@@ -86,6 +86,41 @@ TEST_CASE("fields: add, find, set, remove keep order and case") {
   CHECK(f.empty());
 }
 
+TEST_CASE("fields: what is there is found, what has gone is not, whichever way it came and went") {
+  base::Arena arena;
+  http::Fields f(arena);
+  for (unsigned t = 1; t < http::tokens; ++t) {
+    const auto token = static_cast<Token>(t);
+    CHECK(!f.has(token));
+    CHECK(f.remove(token) == 0);
+    f.add(token, "1");
+    f.add(http::name_of(token), "2");
+    CHECK(f.count(token) == 2);
+    CHECK(f.value(token) == "1");
+  }
+  f.remove_at(0);  // one of two
+  CHECK(f.value(Token::accept) == "2");
+  f.remove_at(0);
+  CHECK(!f.has(Token::accept));
+  CHECK(f.remove(Token::accept) == 0);
+  f.add(Token::accept, "3");
+  CHECK(f.remove("Accept") == 1);
+  CHECK(f.count(Token::accept) == 0);
+  base::Arena other;
+  http::Fields copy(other);
+  copy.add(Token::accept, "gone");
+  copy.copy_from(f);
+  CHECK(!copy.has(Token::accept));
+  for (unsigned t = 2; t < http::tokens; ++t) {
+    const auto token = static_cast<Token>(t);
+    CHECK(copy.count(token) == 2);
+    CHECK(f.remove(token) == 2);
+    CHECK(!f.has(token));
+  }
+  copy.clear();
+  CHECK(!copy.has(Token::via));
+}
+
 TEST_CASE("fields: growth keeps everything, deep copy outlives its source") {
   base::Arena arena;
   http::Fields copy(arena);
