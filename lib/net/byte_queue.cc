@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 
 #include "base/check.h"
 #include "base/slab.h"
@@ -25,40 +26,28 @@ base::Slab<Node>& nodes() {
 }
 }  // namespace
 
-ByteQueue::ByteQueue(ByteQueue&& o) noexcept
-    : first_(std::move(o.first_)),
-      first_at_(o.first_at_),
-      first_count_(std::exchange(o.first_count_, 0)),
-      count_(std::exchange(o.count_, 0)),
-      more_(std::exchange(o.more_, nullptr)),
-      last_(std::exchange(o.last_, nullptr)),
-      size_(std::exchange(o.size_, 0)) {}
-
-ByteQueue& ByteQueue::operator=(ByteQueue&& o) noexcept {
-  if (this == &o) return *this;
-  clear();
-  first_ = std::move(o.first_);
-  first_at_ = o.first_at_;
+void ByteQueue::steal(ByteQueue& o) noexcept {
+  first_at_ = 0;
+  for (uint32_t i = 0; i < o.first_count_; ++i) std::construct_at(&first_[i], std::move(o.first_[o.nth(i)]));
   first_count_ = std::exchange(o.first_count_, 0);
   count_ = std::exchange(o.count_, 0);
   more_ = std::exchange(o.more_, nullptr);
   last_ = std::exchange(o.last_, nullptr);
   size_ = std::exchange(o.size_, 0);
-  return *this;
 }
 
 Slice& ByteQueue::front_slice() { return first_count_ != 0 ? first_[first_at_] : more_->slices[more_->at]; }
 
 Slice& ByteQueue::back_slice() {
   if (last_ != nullptr) return last_->slices[last_->end - 1];
-  return first_[(first_at_ + first_count_ - 1) % inline_slices];
+  return first_[nth(first_count_ - 1)];
 }
 
 void ByteQueue::push(Slice&& slice) {
   size_ += slice.size();
   ++count_;
   if (more_ == nullptr && first_count_ < inline_slices) {
-    first_[(first_at_ + first_count_++) % inline_slices] = std::move(slice);
+    std::construct_at(&first_[nth(first_count_++)], std::move(slice));
     return;
   }
   if (last_ == nullptr || last_->end == Node::slices_max) {
@@ -73,18 +62,25 @@ Slice ByteQueue::pop() {
   DCHECK(count_ != 0);
   Slice slice = std::move(front_slice());
   size_ -= slice.size();
+  drop_front();
+  return slice;
+}
+
+// Its bytes are taken off size_ already.
+void ByteQueue::drop_front() {
   --count_;
   if (first_count_ != 0) {
-    first_at_ = (first_at_ + 1) % inline_slices;
+    std::destroy_at(&first_[first_at_]);
+    first_at_ = nth(1);
     --first_count_;
-    return slice;
+    return;
   }
+  more_->slices[more_->at] = Slice();
   if (++more_->at == more_->end) {
     Node* const spent = std::exchange(more_, more_->next);
     if (more_ == nullptr) last_ = nullptr;
     nodes<Node>().recycle(spent);
   }
-  return slice;
 }
 
 void ByteQueue::append(Slice&& slice) {
@@ -172,12 +168,14 @@ void ByteQueue::drop(size_t n) {
       return;
     }
     n -= front.size();
-    pop();
+    size_ -= front.size();
+    drop_front();
   }
 }
 
-void ByteQueue::pop_all() {
-  while (count_ != 0) pop();
+void ByteQueue::drop_all() {
+  size_ = 0;
+  while (count_ != 0) drop_front();
 }
 
 const Slice& ByteQueue::front() const {
@@ -188,12 +186,12 @@ const Slice& ByteQueue::front() const {
 const Slice& ByteQueue::back() const {
   DCHECK(count_ != 0);
   if (last_ != nullptr) return last_->slices[last_->end - 1];
-  return first_[(first_at_ + first_count_ - 1) % inline_slices];
+  return first_[nth(first_count_ - 1)];
 }
 
 const Slice& ByteQueue::slice(size_t i) const {
   DCHECK(i < count_);
-  if (i < first_count_) return first_[(first_at_ + i) % inline_slices];
+  if (i < first_count_) return first_[nth(i)];
   i -= first_count_;
   const Node* node = more_;
   while (i >= node->end - node->at) {
@@ -206,7 +204,7 @@ const Slice& ByteQueue::slice(size_t i) const {
 template <class Visit>
 void ByteQueue::each(Visit visit) const {
   for (uint32_t i = 0; i < first_count_; ++i) {
-    if (!visit(first_[(first_at_ + i) % inline_slices])) return;
+    if (!visit(first_[nth(i)])) return;
   }
   for (const Node* node = more_; node != nullptr; node = node->next) {
     for (uint32_t i = node->at; i < node->end; ++i) {

@@ -19,9 +19,16 @@ class ByteQueue {
   // A slice smaller than this that has to wait is copied to the tail, lest one byte pin its whole chunk (see pinned()).
   static constexpr uint32_t small_slice_bytes = 2048;
 
-  ByteQueue() = default;
-  ByteQueue(ByteQueue&& o) noexcept;
-  ByteQueue& operator=(ByteQueue&& o) noexcept;
+  ByteQueue() {}
+  ByteQueue(ByteQueue&& o) noexcept : ByteQueue() {
+    if (o.count_ != 0) steal(o);
+  }
+  ByteQueue& operator=(ByteQueue&& o) noexcept {
+    if (this == &o) return *this;
+    clear();
+    if (o.count_ != 0) steal(o);
+    return *this;
+  }
   ByteQueue(const ByteQueue&) = delete;
   ByteQueue& operator=(const ByteQueue&) = delete;
   ~ByteQueue() { clear(); }
@@ -39,7 +46,7 @@ class ByteQueue {
   // Forgets the first n bytes; n <= size().
   void drop(size_t n);
   void clear() {
-    if (count_ != 0) pop_all();  // most queues that go are empty
+    if (count_ != 0) drop_all();  // most queues that go are empty
   }
   // First slice; only if !empty().
   const Slice& front() const;
@@ -62,16 +69,26 @@ class ByteQueue {
  private:
   struct Node;  // pooled: a run of further slices
   static constexpr uint32_t inline_slices = 3;
+  // The i-th slice of those in first_.
+  uint32_t nth(size_t i) const {
+    const uint32_t at = first_at_ + static_cast<uint32_t>(i);
+    return at < inline_slices ? at : at - inline_slices;
+  }
+  void steal(ByteQueue& o) noexcept;  // by one that is empty
   Slice& front_slice();
   Slice& back_slice();
   void push(Slice&& slice);
   Slice pop();
-  void pop_all();
+  void drop_front();
+  void drop_all();
   uint32_t tail_room();
   template <class Visit>
   void each(Visit visit) const;  // visit(slice) -> go on?
 
-  std::array<Slice, inline_slices> first_;
+  // Only those slices are there that are in the queue: one that is empty makes, moves and destroys none.
+  union {
+    std::array<Slice, inline_slices> first_;
+  };
   uint32_t first_at_ = 0;  // index of the front within first_ (a ring)
   uint32_t first_count_ = 0;
   uint32_t count_ = 0;

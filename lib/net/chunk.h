@@ -58,10 +58,12 @@ class Slice {
     if (home_ != nullptr) home_->ref();
   }
   Slice(Slice&& o) noexcept : home_(std::exchange(o.home_, nullptr)), at_(o.at_), size_(std::exchange(o.size_, 0)) {}
-  Slice& operator=(Slice o) noexcept {
-    std::swap(home_, o.home_);
-    std::swap(at_, o.at_);
-    std::swap(size_, o.size_);
+  Slice& operator=(const Slice& o) noexcept { return *this = Slice(o); }
+  Slice& operator=(Slice&& o) noexcept {
+    Chunk* const before = std::exchange(home_, std::exchange(o.home_, nullptr));
+    at_ = o.at_;
+    size_ = std::exchange(o.size_, 0);
+    if (before != nullptr) before->unref();
     return *this;
   }
   ~Slice() {
