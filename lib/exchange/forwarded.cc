@@ -117,22 +117,20 @@ std::optional<net::Address> walk(const net::Address& peer, std::span<const net::
   return known;
 }
 
-std::string_view node_text(const net::Address& address, base::Arena& arena) {
-  if (!address.is_ip()) return "unknown";
-  auto* space = arena.make_array<char>(48);
-  const std::string_view ip = address.ip_text({space, 46});
-  if (address.family() != net::Address::Family::ipv6) return ip;
-  return arena.concat("\"[", ip, "]\"");  // RFC 7239 6: IPv6 in brackets and quotes
-}
-
 std::string_view plain_text(const net::Address& address, base::Arena& arena) {
   if (!address.is_ip()) return "unknown";
   return address.ip_text({arena.make_array<char>(46), 46});
 }
 
+// As Forwarded wants it: RFC 7239 6, IPv6 in brackets and quotes. `plain`: its plain_text().
+std::string_view node_text(const net::Address& address, std::string_view plain, base::Arena& arena) {
+  if (address.family() != net::Address::Family::ipv6) return plain;
+  return arena.concat("\"[", plain, "]\"");
+}
+
 // A quoted-string may carry no control bytes; an authority that passed validation needs no escapes.
-std::string_view forwarded_element(const ForwardFacts& facts, base::Arena& arena) {
-  const std::string_view node = node_text(facts.peer, arena);
+std::string_view forwarded_element(const ForwardFacts& facts, std::string_view peer, base::Arena& arena) {
+  const std::string_view node = node_text(facts.peer, peer, arena);
   if (facts.authority.empty()) return arena.concat("for=", node, ";proto=", facts.scheme);
   return arena.concat("for=", node, ";host=\"", facts.authority, "\";proto=", facts.scheme);
 }
@@ -140,6 +138,7 @@ std::string_view forwarded_element(const ForwardFacts& facts, base::Arena& arena
 // All values of that field as one list, with `last` behind them: measured first, so that many fields cost no more than
 // their bytes.
 void append_to_list(http::Fields& fields, http::Token token, std::string_view last) {
+  if (!fields.has(token)) return fields.add(token, last);
   constexpr std::string_view between = ", ";
   const auto counts = [token](const http::Field& field) { return field.token == token && field.value_size != 0; };
   size_t before = 0;
@@ -205,14 +204,16 @@ void add_way(http::Fields& fields, const ForwardFacts& facts) {
   base::Arena& arena = fields.arena();
   const net::Address& client = facts.client.address;
   if (facts.client.peer == Trust::yes && (facts.client.unknown || !(client == facts.peer.unmapped()))) {
+    const std::string_view found = plain_text(client, arena);
     if (facts.by == ForwardedBy::forwarded) {
-      fields.add(http::Token::x_forwarded_for, plain_text(client, arena));
+      fields.add(http::Token::x_forwarded_for, found);
     } else {
-      fields.add(http::Token::forwarded, arena.concat("for=", node_text(client, arena)));
+      fields.add(http::Token::forwarded, arena.concat("for=", node_text(client, found, arena)));
     }
   }
-  append_to_list(fields, http::Token::x_forwarded_for, plain_text(facts.peer, arena));
-  append_to_list(fields, http::Token::forwarded, forwarded_element(facts, arena));
+  const std::string_view peer = plain_text(facts.peer, arena);
+  append_to_list(fields, http::Token::x_forwarded_for, peer);
+  append_to_list(fields, http::Token::forwarded, forwarded_element(facts, peer, arena));
 }
 
 std::string_view via_version(http::Version version) {
@@ -275,6 +276,7 @@ RequestIds add_forwarding(http::Fields& fields, const ForwardFacts& facts, Rando
 
 // Via has no quoted strings (RFC 9110 7.6.3).
 bool is_loop(const http::Fields& fields, std::string_view pseudonym) {
+  if (!fields.has(http::Token::via)) return false;
   uint32_t members = 0;
   uint32_t ours = 0;
   for (const http::Field& field : fields) {

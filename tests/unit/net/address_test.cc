@@ -80,6 +80,9 @@ TEST_CASE("bare IPs, loopback, mapped") {
   for (const std::string text : {"0.0.0.0", "1.20.255.100", "255.255.255.255", "10.0.0.9"}) {
     CHECK(Address::parse(text + ":1")->ip_text() == text);
   }
+  for (uint32_t n = 0; n < 256; ++n) {
+    CHECK(Address::ipv4(n << 24 | n, 1).ip_text() == std::to_string(n) + ".0.0." + std::to_string(n));
+  }
 }
 
 TEST_CASE("equality, copies and hashes of every family") {
