@@ -2,36 +2,46 @@
 #include "upstream/client_shares.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <memory>
 #include <random>
 #include <span>
-#include <string_view>
-
-#include "base/keyed_hash.h"
 
 namespace sluice::upstream {
 namespace {
 
-base::KeyedHash drawn() {
+std::uint64_t drawn() {
   std::random_device device;
-  const auto word = [&device] { return (std::uint64_t{device()} << 32) | device(); };
-  return {word(), word()};
+  return (std::uint64_t{device()} << 32) | device();
+}
+
+// The client in 64 bits: its network, or its IPv4 address as the end of a mapped one (RFC 4291 2.5.5.2).
+std::uint64_t key_of(std::span<const std::uint8_t> ip) {
+  constexpr std::array<std::uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
+  const bool is_ipv6 = ip.size() == 16;
+  const bool is_mapped = is_ipv6 && std::ranges::equal(ip.first(mapped.size()), mapped);
+  if (is_ipv6 && !is_mapped) {
+    std::uint64_t network = 0;
+    std::memcpy(&network, ip.data(), sizeof network);
+    return network;
+  }
+  std::uint32_t host = 0;
+  std::memcpy(&host, ip.last(sizeof host).data(), sizeof host);
+  return (std::uint64_t{0xFFFF} << 32) | host;
 }
 
 }  // namespace
 
+// Multiply-shift (Dietzfelbinger, Hagerup, Katajainen, Penttonen: A reliable randomized algorithm for the
+// closest-pair problem, 1997): whichever two clients somebody chooses, with a factor that he does not know the first N
+// bits of their products are the same with a chance of 2 in 2^N. The bits that choose the place come first.
 std::uint32_t client_mark(const net::Address& address) {
-  static const base::KeyedHash hash = drawn();
-  constexpr std::size_t network_bytes = 8;
-  constexpr std::array<std::uint8_t, 12> mapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};  // RFC 4291 2.5.5.2
-  std::span<const std::uint8_t> bytes = address.ip_bytes();
-  if (bytes.empty()) return 0;
-  if (bytes.size() == 16) {
-    const bool is_mapped = std::ranges::equal(bytes.first(mapped.size()), mapped);
-    bytes = is_mapped ? bytes.subspan(mapped.size()) : bytes.first(network_bytes);
-  }
-  const std::uint64_t h = hash(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
-  return std::max(static_cast<std::uint32_t>(h), 1U);
+  static const std::uint64_t factor = drawn() | 1;
+  const std::span<const std::uint8_t> ip = address.ip_bytes();
+  if (ip.empty()) return 0;
+  const auto product = static_cast<std::uint32_t>((key_of(ip) * factor) >> 32);
+  return std::max(std::rotl(product, std::bit_width(ClientShares::places - 1)), 1U);
 }
 
 ClientShares::~ClientShares() { const std::unique_ptr<Table> owned(table_.load(std::memory_order_acquire)); }

@@ -1,6 +1,6 @@
 // ClientShares: how many requests in flight each client address has at one upstream, in the whole process (threats.md
-// row 57). By a keyed hash in a fixed table: two addresses of the same place count as one, with a chance of one in
-// 2,048. Made when the upstream is first used. Any thread.
+// row 57). By a hash that nobody can foresee in a fixed table: two addresses of the same place count as one, with a
+// chance of one in 1,024 at most. Made when the upstream is first used. Any thread.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@
 namespace sluice::upstream {
 
 // The same for all of a client: an IPv4 address, or the first 64 bits of an IPv6 one. 0: nobody knows the client (a
-// Unix socket), and it counts nowhere. The key is drawn anew in each process.
+// Unix socket), and it counts nowhere. Others in each process.
 std::uint32_t client_mark(const net::Address& address);
 
 class ClientShares {
