@@ -77,12 +77,12 @@ bool Balancer::prefers(std::uint32_t i, const Pick& how) {
 }
 
 Field Balancer::field(std::uint32_t tier, const Pick& how) {
-  return {*set_, how, slow_start_, random_, turns_, usable(tier, how)};
+  const bool by_key = !set_->tiers[tier].ring.empty();
+  return {*set_, how, slow_start_, random_, turns_, by_key ? usable(tier, how) : Field::Usable{}};
 }
 
 Field::Usable Balancer::usable(std::uint32_t tier, const Pick& how) {
   const Tier& of = set_->tiers[tier];
-  if (of.ring.empty()) return {};
   const bool fresh = counted_tier_ == tier && how.now.count - counted_at_.count < usable_for.count;
   if (fresh && of.members.size() > few) return usable_;
   counted_tier_ = tier;

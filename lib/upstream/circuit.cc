@@ -5,10 +5,7 @@
 
 namespace sluice::upstream {
 
-void Circuit::Pass::give_back() {
-  if (circuit_ == nullptr) return;
-  CHECK(std::exchange(circuit_, nullptr)->in_flight_.fetch_sub(1) != 0);
-}
+void Circuit::Pass::leave() { CHECK(std::exchange(circuit_, nullptr)->in_flight_.fetch_sub(1) != 0); }
 
 Circuit::Pass Circuit::enter(std::uint32_t limit) {
   std::uint32_t n = in_flight_.load();

@@ -24,9 +24,12 @@ class Circuit {
     }
     ~Pass() { give_back(); }
     explicit operator bool() const { return circuit_ != nullptr; }
-    void give_back();
+    void give_back() {
+      if (circuit_ != nullptr) leave();
+    }
 
    private:
+    void leave();
     friend class Circuit;
     explicit Pass(Circuit& circuit) : circuit_(&circuit) {}
     Circuit* circuit_ = nullptr;

@@ -47,9 +47,8 @@ ClassPass& ClassPass::operator=(ClassPass&& o) noexcept {
   return *this;
 }
 
-void ClassPass::give_back() {
+void ClassPass::leave() {
   ClassQueue* const home = std::exchange(home_, nullptr);
-  if (home == nullptr) return;
   place_.give_back();  // before the look: see WaitBoard
   --home->out_;
   if (home->of_->board().anyone()) home->user_.on_class_work();

@@ -25,6 +25,10 @@ class Endpoint;  // one address as this worker sees it; stays alive while a Leas
 struct Counts {
   Circuit::Pass circuit;
   ClientShares::Hold client;
+  void give_back() {
+    circuit.give_back();
+    client.give_back();
+  }
 };
 
 // Counts one request in flight at one endpoint, from the grant to done() (or its own end: Outcome::unknown). Keeps the
@@ -37,16 +41,22 @@ class Lease {
   Lease& operator=(Lease&& o) noexcept;
   ~Lease();
   // `pause`: it asks not to be asked again for so long; 0 = it does not.
-  void done(Outcome outcome, base::Millis pause = {});
+  void done(Outcome outcome, base::Millis pause = {}) {
+    if (counted_) end(outcome, pause);
+  }
   // For the endpoint's time to head, from the grant or, where that was later, from the request's end: what the client
   // takes to send it is not the endpoint's. request_ended() before the head, if at all; head() once.
   void request_ended();
   void head(Outcome so_far, std::uint16_t status);
-  void became_tunnel() { counts_ = {}; }  // which no longer counts
+  void became_tunnel() { counts_.give_back(); }  // which no longer counts
   Endpoint* endpoint() const { return endpoint_; }
 
  private:
-  void let_go();
+  void end(Outcome outcome, base::Millis pause);
+  void let_go() {
+    if (endpoint_ != nullptr) leave();
+  }
+  void leave();
   Endpoint* endpoint_ = nullptr;
   base::Micros since_{};
   base::Micros asked_{};  // since when the endpoint has all it needs for a head

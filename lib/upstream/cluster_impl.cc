@@ -346,7 +346,7 @@ void ClusterImpl::on_slot_freed(Endpoint& endpoint) {
 }
 
 void ClusterImpl::on_phase(PoolPhase from, PoolPhase to) {
-  auto gauge = [this](PoolPhase phase) -> metrics::Gauge* {
+  const auto gauge = [this](PoolPhase phase) -> metrics::Gauge* {
     switch (phase) {
       case PoolPhase::connecting: return &metrics_.connecting;
       case PoolPhase::idle: return &metrics_.idle;
@@ -357,7 +357,8 @@ void ClusterImpl::on_phase(PoolPhase from, PoolPhase to) {
     }
     UNREACHABLE();
   };
-  count_busy((to == PoolPhase::connecting ? 1 : 0) - (from == PoolPhase::connecting ? 1 : 0));
+  if (from == PoolPhase::connecting) count_busy(-1);
+  if (to == PoolPhase::connecting) count_busy(1);
   connections_ += (from == PoolPhase::ended ? 1u : 0u) - (to == PoolPhase::ended ? 1u : 0u);
   if (metrics::Gauge* const g = gauge(from); g != nullptr) g->add(-1);
   if (metrics::Gauge* const g = gauge(to); g != nullptr) g->add(1);

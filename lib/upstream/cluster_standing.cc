@@ -48,11 +48,13 @@ void ClusterImpl::endpoint_switched(std::uint64_t endpoint_id) {
 }
 
 bool ClusterImpl::shut(Endpoint& endpoint) {
+  const Standing standing = endpoint.shared().standing();
+  if (standing.disabled()) return true;
+  if (standing.down != 0) return !shared_->panic();
+  if (!standing.ejected()) return false;
   const Balancer::Pick pick{loop_.now(), shared_->panic()};
-  if (!endpoint.shared().may_serve(true)) return true;
-  if (!endpoint.shared().healthy()) return !pick.panic;
-  return endpoint.shared().standing().ejected() && endpoint.shared().shunned(pick.now, pick.panic) &&
-         endpoint.in_set() && balancer_.another_usable(endpoint.index(), pick);
+  return endpoint.shared().shunned(pick.now, pick.panic) && endpoint.in_set() &&
+         balancer_.another_usable(endpoint.index(), pick);
 }
 
 void ClusterImpl::on_outcome(Endpoint& endpoint, const Report& report) {

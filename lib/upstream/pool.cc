@@ -66,16 +66,15 @@ void Lease::head(Outcome so_far, std::uint16_t status) {
   if (counted_) endpoint_->head_came(so_far, status, asked_);
 }
 
-void Lease::done(Outcome outcome, base::Millis pause) {
-  if (!counted_) return;
+void Lease::end(Outcome outcome, base::Millis pause) {
   counted_ = false;
-  counts_ = {};
+  counts_.give_back();
   endpoint_->end_request({outcome, pause, trial_, endpoint_->now() - since_});
 }
 
-void Lease::let_go() {
+void Lease::leave() {
   done(Outcome::unknown);
-  if (Endpoint* const endpoint = std::exchange(endpoint_, nullptr); endpoint != nullptr) endpoint->let_go();
+  std::exchange(endpoint_, nullptr)->let_go();
 }
 
 std::string_view endpoint_name(const Endpoint& endpoint) { return endpoint.shared().name(); }
@@ -218,7 +217,8 @@ base::Micros Connection::idle_deadline() const {
   base::Micros deadline = session_->idle_since() + timeout;
   if (const base::Micros seen = endpoint_.shared_->idle_limit(endpoint_.host_.loop().now()); seen.count != 0)
     deadline = std::min(deadline, session_->idle_since() + IdleLimit::keep_for(seen));
-  return expires().count != 0 ? std::min(deadline, expires()) : deadline;
+  const base::Micros end = expires();
+  return end.count != 0 ? std::min(deadline, end) : deadline;
 }
 
 void Connection::settle() {

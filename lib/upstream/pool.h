@@ -123,7 +123,10 @@ class Connection final : public base::ListHook<class PoolTag>,
   bool unpack(Parcel& parcel);
   base::Micros idle_since() const { return session_->idle_since(); }  // while idle
   base::Micros expires() const;  // by the option in force; 0 = never
-  bool worn_out(base::Micros now) const { return expires().count != 0 && now >= expires(); }
+  bool worn_out(base::Micros now) const {
+    const base::Micros end = expires();
+    return end.count != 0 && now >= end;
+  }
   void tear_down() noexcept;  // its endpoint dies: everything now, memory too
   base::Micros idle_deadline() const;  // while idle
 

@@ -58,9 +58,12 @@ class ClassPass {
   ClassPass& operator=(ClassPass&& o) noexcept;
   ~ClassPass() { give_back(); }
   explicit operator bool() const { return home_ != nullptr; }
-  void give_back();
+  void give_back() {
+    if (home_ != nullptr) leave();
+  }
 
  private:
+  void leave();
   Circuit::Pass place_;
   ClassQueue* home_ = nullptr;
 };

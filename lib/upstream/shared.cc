@@ -63,7 +63,8 @@ SharedEndpoint::Change SharedEndpoint::apply(const Event& event, base::Micros no
   change.before = standing_.load(std::memory_order_relaxed);
   do {
     change.after = note(change.before, event, now);
-  } while (change.any() && !standing_.compare_exchange_weak(change.before, change.after, std::memory_order_relaxed));
+    if (!change.any()) return change;
+  } while (!standing_.compare_exchange_weak(change.before, change.after, std::memory_order_relaxed));
   const Standing &a = change.before, &b = change.after;
   if (a.away != b.away || a.down != b.down || a.off != b.off) changed_at_.store(now.count, std::memory_order_relaxed);
   return change;
