@@ -128,7 +128,7 @@ void Exchange::finish() {
 }
 
 void Exchange::count() {
-  const RouteCells& cells = site_.route(route_index_);
+  const RouteCells& cells = of_route();
   const size_t bucket = cells.duration->observe(record_.total());
   cells.exemplars->note(bucket, record_.total(), ids_.trace_id, env_.loop.wall());
   if (counted_in_flight_) cells.in_flight->add(-1);

@@ -147,7 +147,8 @@ void Exchange::take_route() {
   if (match.route == nullptr) return fail(refused(Kind::no_route));
   route_ = match.route;
   route_index_ = match.index;
-  site_.route(route_index_).in_flight->add(1);
+  cells_ = &site_.route(route_index_);
+  cells_->in_flight->add(1);
   counted_in_flight_ = true;
   normal_path_ = match.path;
   if (sheds()) return fail({Kind::overloaded, Where::proxy, Detail::none, true});
@@ -272,14 +273,14 @@ void Exchange::fail_for_good(const Failure& why) {
 void Exchange::reply_locally(const Failure& why) {
   refused_ = true;
   if (respond_instead(why)) return;
-  if (fell_back_ != Kind::none) site_.route(route_index_).fallback.failed->add();
+  if (fell_back_ != Kind::none) of_route().fallback.failed->add();
   env_.meter.local_reply(why.kind);
   Reply reply = reply_to(why);
   http::Head answer(downstream_->arena());
   answer.last = why.kind == Kind::bad_request;  // what is ambiguous may be followed by what is smuggled
   if (why.kind == Kind::rate_limited) {
     reply.retry_after = std::max(rate_wait_, 1U);
-    if (rate_wait_ != 0) add_rate_fields(answer.fields, *site_.route(route_index_).rate.limiter, rate_wait_);
+    if (rate_wait_ != 0) add_rate_fields(answer.fields, *of_route().rate.limiter, rate_wait_);
   }
   answer_ = Answer::ended;
   if (grpc_) {
@@ -294,9 +295,9 @@ void Exchange::reply_locally(const Failure& why) {
 
 // Of the route, if it has one for this status, else of the listener.
 void Exchange::take_error_page(Reply& reply, http::Head& answer) {
-  const ErrorPages* const of_route = site_.route(route_index_).error_pages;
+  const ErrorPages* const of_its_route = of_route().error_pages;
   const ErrorPages* const of_listener = site_.listeners[listener_].error_pages;
-  const ErrorPage* page = of_route != nullptr ? of_route->find(reply.status) : nullptr;
+  const ErrorPage* page = of_its_route != nullptr ? of_its_route->find(reply.status) : nullptr;
   if (page == nullptr && of_listener != nullptr) page = of_listener->find(reply.status);
   if (page == nullptr) return;
   reply.body = page->body;
@@ -343,8 +344,6 @@ void Exchange::respond() {
   reply_with(reply, answer);
 }
 
-base::Micros Exchange::usual_duration() const {
-  return quantile(*site_.route(route_index_).duration, 0.99, HeldWatch::samples_least);
-}
+base::Micros Exchange::usual_duration() const { return quantile(*of_route().duration, 0.99, HeldWatch::samples_least); }
 
 }  // namespace sluice::exchange

@@ -171,6 +171,7 @@ class Exchange final : public http::Sink,
   bool goes_by_http1(const http::Failure& why) const;
   void count_upstream_error(const http::Failure& why, const upstream::Endpoint* at);
   const route::RouteOptions& options() const { return *route_; }
+  const RouteCells& of_route() const { return cells_ != nullptr ? *cells_ : site_.route(no_route); }
 
   Home& home_;
   Env& env_;
@@ -178,6 +179,7 @@ class Exchange final : public http::Sink,
   http::Stream* downstream_;  // nullptr once closed or cancelled
   http::Head* head_ = nullptr;  // the client's head; its memory lives as long as downstream_
   const route::RouteOptions* route_ = nullptr;
+  const RouteCells* cells_ = nullptr;  // its; nullptr: it came to no route
   upstream::Cluster* cluster_ = nullptr;
   Attempt attempt_{*this};
   upstream::AvoidList avoid_;  // where it has failed: further tries go elsewhere

@@ -36,7 +36,7 @@ bool Exchange::ask_spare(const http::Failure& why) {
 bool Exchange::respond_instead(const http::Failure& why) {
   if (grpc_ || !may_fall_back(why) || !options().fallback->upstream.empty()) return false;
   fell_back_ = why.kind;
-  site_.route(route_index_).fallback.served->add();
+  of_route().fallback.served->add();
   env_.meter.local_reply(why.kind);
   Reply reply = reply_to(why);
   const route::Respond& instead = options().fallback->respond;

@@ -25,7 +25,7 @@ bool Exchange::sheds() {
 
 // Its place among those of its key that are open, which it has to its end.
 bool Exchange::take_place() {
-  const ConcurrencyCells& cells = site_.route(route_index_).concurrency;
+  const ConcurrencyCells& cells = of_route().concurrency;
   if (cells.limiter == nullptr) return true;
   const route::ConcurrencyLimit& limit = *options().concurrency_limit;
   auto taken = cells.limiter->take(limit_key(limit.key, limit.key_name, client_, head_->fields), limit.requests);
@@ -41,7 +41,7 @@ bool Exchange::take_place() {
 }
 
 bool Exchange::pay_rate() {
-  const RateCells& rate = site_.route(route_index_).rate;
+  const RateCells& rate = of_route().rate;
   if (rate.limiter == nullptr) return true;
   const route::RateLimit& limit = *options().rate_limit;
   rate_key_ = rate.limiter->hash_of(limit_key(limit.key, limit.key_name, client_, head_->fields));
@@ -63,7 +63,7 @@ void Exchange::pay_cost(const http::Fields& fields) {
   if (said == nullptr) return;
   cost_unknown_ = false;
   const uint64_t cost = base::parse_u64(said->value()).value_or(1);
-  if (cost > 1) site_.route(route_index_).rate.limiter->charge(rate_key_, cost - 1, env_.loop.now());
+  if (cost > 1) of_route().rate.limiter->charge(rate_key_, cost - 1, env_.loop.now());
 }
 
 }  // namespace sluice::exchange

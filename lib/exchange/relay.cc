@@ -280,7 +280,7 @@ void Exchange::final_head(http::Head& head, End end) {
       grpc_ && http::is_grpc(head.fields) && !head.content_length && head_->version != http::Version::http_10;
   answer_ = Answer::head_sent;
   note_headers(LoggedHeader::Of::response, head.fields);
-  if (fell_back_ != Kind::none) site_.route(route_index_).fallback.served->add();
+  if (fell_back_ != Kind::none) of_route().fallback.served->add();
   downstream_->send_head(head, end);
   if (end == End::yes) return answer_ended();
   goes_on(head.fields);
