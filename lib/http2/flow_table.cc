@@ -11,9 +11,11 @@ namespace {
 
 constexpr size_t slots_at_first = 8;
 
+[[gnu::noinline]] uint32_t drawn() { return std::random_device{}(); }
+
 // A client chooses its ids: which of them meet must not be known to it. (The last steps of MurmurHash3, with a seed.)
 size_t hash(int32_t id) {
-  static const uint32_t seed = std::random_device{}();
+  static const uint32_t seed = drawn();
   uint32_t h = static_cast<uint32_t>(id) ^ seed;
   h = (h ^ h >> 16) * 0x85ebca6bU;
   h = (h ^ h >> 13) * 0xc2b2ae35U;

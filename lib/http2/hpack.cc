@@ -6,8 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <iterator>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/check.h"
@@ -38,29 +37,37 @@ nghttp2_nv line(std::string_view name, std::string_view value, bool never) {
           never ? uint8_t{NGHTTP2_NV_FLAG_NO_INDEX} : uint8_t{NGHTTP2_NV_FLAG_NONE}};
 }
 
-// Of the block being made; per thread and reused, so that a head costs no allocation here.
-thread_local std::vector<nghttp2_nv> lines_to_send;
+// Memory of the block being made; per thread and reused, so that a head costs no allocation here.
+struct Draft {
+  std::vector<nghttp2_nv> lines;
+  std::vector<char> names;
+};
+thread_local Draft draft;
 
-void begin_lines(std::span<const Line> lines) {
-  lines_to_send.clear();
-  for (const Line& l : lines) lines_to_send.push_back(line(l.name, l.value, l.indexing == Indexing::never));
+// At least so many, which are filled from the front.
+template <class T>
+T* room_for(size_t n, std::vector<T>& in) {
+  if (in.size() < n) in.resize(n);
+  return in.data();
+}
+
+nghttp2_nv* put_lines(std::span<const Line> lines, nghttp2_nv* to) {
+  for (const Line& l : lines) *to++ = line(l.name, l.value, l.indexing == Indexing::never);
+  return to;
 }
 
 // Names in lower case (RFC 9113 8.2.1): those we know are at hand, the others are copied.
-void add_fields(const http::Fields& fields) {
-  thread_local std::string lowered;
+void put_fields(const http::Fields& fields, nghttp2_nv* to) {
   size_t size = 0;
   for (const http::Field& f : fields) size += f.token == http::Token::other ? f.name_size : size_t{0};
-  lowered.clear();
-  lowered.reserve(size);  // the lines point into it
+  char* at = room_for(size, draft.names);
   for (const http::Field& f : fields) {
     std::string_view name = http::name_of(f.token);
     if (f.token == http::Token::other) {
-      const size_t at = lowered.size();
-      std::ranges::transform(f.name(), std::back_inserter(lowered), [](char c) { return base::to_lower(c); });
-      name = std::string_view(lowered).substr(at);
+      name = {at, f.name_size};
+      for (const char c : f.name()) *at++ = base::to_lower(c);
     }
-    lines_to_send.push_back(line(name, f.value(), (f.flags & http::Field::never_indexed) != 0));
+    *to++ = line(name, f.value(), (f.flags & http::Field::never_indexed) != 0);
   }
 }
 
@@ -116,25 +123,24 @@ bool HeaderEncoder::wake() {
 }
 
 std::optional<std::string_view> HeaderEncoder::encode(std::span<const Line> lines, const http::Fields& fields) {
-  begin_lines(lines);
-  add_fields(fields);
-  return deflate();
+  const size_t n = lines.size() + fields.size();
+  put_fields(fields, put_lines(lines, room_for(n, draft.lines)));
+  return deflate(n);
 }
 
 std::optional<std::string_view> HeaderEncoder::encode(std::span<const Line> lines) {
-  begin_lines(lines);
-  return deflate();
+  put_lines(lines, room_for(lines.size(), draft.lines));
+  return deflate(lines.size());
 }
 
-std::optional<std::string_view> HeaderEncoder::deflate() {
+std::optional<std::string_view> HeaderEncoder::deflate(size_t lines) {
   if (!wake()) return std::nullopt;
   thread_local std::vector<uint8_t> block;
-  const size_t bound = nghttp2_hd_deflate_bound(deflater_, lines_to_send.data(), lines_to_send.size());
+  const size_t bound = nghttp2_hd_deflate_bound(deflater_, draft.lines.data(), lines);
   if (bound > block_max) return std::nullopt;
   if (block.size() < bound) block.resize(bound);
   peer_has_entries_ = true;
-  const ssize_t n =
-      nghttp2_hd_deflate_hd(deflater_, block.data(), block.size(), lines_to_send.data(), lines_to_send.size());
+  const ssize_t n = nghttp2_hd_deflate_hd(deflater_, block.data(), block.size(), draft.lines.data(), lines);
   if (n >= 0) return view(block.data(), static_cast<size_t>(n));
   rest();  // no memory, half a block: the tables begin anew
   return std::nullopt;

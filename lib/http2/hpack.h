@@ -47,7 +47,7 @@ class HeaderEncoder {
 
  private:
   bool wake();
-  std::optional<std::string_view> deflate();
+  std::optional<std::string_view> deflate(size_t lines);  // of the draft
 
   nghttp2_hd_deflater* deflater_ = nullptr;  // nullptr: at rest
   uint32_t limit_ = table_bytes;
