@@ -141,7 +141,8 @@ void Server::restart_body_clock() {
 
 // The exchange has become a two-way stream, or is none any more: then the limits run again, from now.
 void Server::follow_exchange() {
-  if (std::exchange(patient_, two_way()) == two_way()) return;
+  const bool now = two_way();
+  if (std::exchange(patient_, now) == now) return;
   transport_->limit_write_stall(patient_ ? base::Millis{0} : options_.write_timeout);
   if (patient_) return;
   restart_answer_clock();
