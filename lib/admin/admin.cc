@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "config/value.h"
+#include "net/timer.h"
 
 namespace sluice::admin {
 namespace {
@@ -25,19 +26,33 @@ Form form_of(const http::Head& head) {
   const auto asks = [accept](std::string_view type) {
     return accept != nullptr && accept->value().find(type) != std::string_view::npos;
   };
+  if (asks("text/event-stream")) return Form::events;
   if (asks("application/openmetrics-text")) return Form::openmetrics;
   return asks("application/json") ? Form::json : asks("text/plain") ? Form::text : Form::other;
 }
 
 Page text_page(int status, std::string body) { return {status, "text/plain; charset=utf-8", std::move(body)}; }
 
+// What all requests of the listener share.
+struct Hall {
+  net::Loop& loop;
+  Backend& backend;
+  base::Millis event_every;
+  size_t streams = 0;  // open ones: AdminServer::streams_max
+};
+
 // One admin request. Kept alive by its connection and, while a page is being made, by the page's callback.
 class Request final : public http::Sink {
  public:
-  Request(Backend& backend, http::Stream& stream) : backend_(backend), stream_(&stream) {}
+  Request(Hall& hall, http::Stream& stream) : hall_(hall), backend_(hall.backend), stream_(&stream) {}
   void know(const std::shared_ptr<Request>& self) { self_ = self; }
   bool open() const { return stream_ != nullptr; }
-  void leave() { stream_ = nullptr; }  // its connection goes: the page, if one is being made, is for nobody
+  // Its connection goes: the page, if one is being made, is for nobody.
+  void leave() {
+    stream_ = nullptr;
+    tick_timer_.disarm();
+    if (std::exchange(streams_, false)) --hall_.streams;
+  }
 
  private:
   void on_head(http::Head& head, http::End) override {
@@ -111,7 +126,11 @@ class Request final : public http::Sink {
   void healthz(const Query&) { answer(text_page(200, "ok\n")); }
   void page(const Query&) { answer({200, "text/html; charset=utf-8", std::string(status_page())}); }
   void metrics(const Query&) { backend_.metrics(form_, later()); }
-  void status(const Query&) { backend_.status(form_ == Form::other ? Form::json : form_, later()); }
+  void status(const Query& query) {
+    if (form_ == Form::events) return begin_events(query);
+    backend_.status(form_ == Form::other ? Form::json : form_, query, later());
+  }
+  void log_level(const Query& query) { answer(backend_.set_log_level(query)); }
   void config(const Query&) { backend_.config(later()); }
   void advice(const Query&) { backend_.advice(form_ == Form::other ? Form::text : form_, later()); }
   void recent(const Query& query) { backend_.recent(form_ == Form::other ? Form::text : form_, query, later()); }
@@ -172,7 +191,59 @@ class Request final : public http::Sink {
     given_ += piece.size();
     net::ByteQueue bytes;
     bytes.append_copy(piece);
-    stream_->send_body(std::move(bytes), given_ == body_.size() ? http::End::yes : http::End::no);
+    const bool last = given_ == body_.size() && !streams_;
+    stream_->send_body(std::move(bytes), last ? http::End::yes : http::End::no);
+  }
+
+  // ---- Server-Sent Events: /status once a second, until the client leaves, reads too slowly, or the process ends
+
+  void begin_events(const Query& query) {
+    if (method_ == http::Method::head) return answer({200, events_type, "", ""});
+    if (hall_.streams >= AdminServer::streams_max)
+      return answer(text_page(503, "503: " + std::to_string(AdminServer::streams_max) + " event streams are open\n"));
+    streams_ = true;
+    ++hall_.streams;
+    query_ = query;
+    next_event();
+  }
+  void next_event() {
+    tick_timer_.arm(hall_.loop, hall_.event_every);
+    if (answered_ && given_ - sent_ > 0) return late();
+    missed_ = 0;
+    backend_.status(Form::json, *query_, [self = self_.lock()](const Page& page) { self->event(page); });
+  }
+  // It has not read the last one yet.
+  void late() {
+    if (++missed_ < AdminServer::events_missed_most) return;
+    http::Stream* const stream = stream_;
+    leave();
+    stream->cancel({http::Kind::request_timeout, http::Where::downstream, http::Detail::slow_read, false});
+  }
+  void event(const Page& page) {
+    if (stream_ == nullptr) return;
+    if (page.status != 200) return refuse_events(page);
+    if (!answered_) send_events_head();
+    body_ = "data: " + page.body.substr(0, page.body.find('\n')) + "\n\n";
+    given_ = sent_ = 0;
+    send_piece();
+  }
+  void refuse_events(const Page& page) {
+    tick_timer_.disarm();
+    streams_ = false;
+    --hall_.streams;
+    if (!answered_) return answer(page);
+    body_.clear();  // what was asked for is no more: an upstream has left the configuration
+    given_ = 0;
+    send_piece();
+  }
+  void send_events_head() {
+    answered_ = true;
+    http::Head head(stream_->arena());
+    head.status = 200;
+    head.fields.add(http::Token::content_type, events_type);
+    head.fields.add("cache-control", "no-store");
+    head.fields.add("x-content-type-options", "nosniff");
+    stream_->send_head(head, http::End::no);
   }
 
   void on_body(net::ByteQueue&& bytes, http::End) override {
@@ -187,8 +258,10 @@ class Request final : public http::Sink {
     const int status = http::status_of(why.kind);
     answer(text_page(status, std::to_string(status) + ": " + std::string(http::detail_word(why.detail)) + "\n"));
   }
-  void on_closed(const http::Failure&) override { stream_ = nullptr; }
+  void on_closed(const http::Failure&) override { leave(); }
 
+  static constexpr const char* events_type = "text/event-stream";
+  Hall& hall_;  // while stream_ is there
   Backend& backend_;
   http::Stream* stream_;
   std::weak_ptr<Request> self_;
@@ -201,6 +274,10 @@ class Request final : public http::Sink {
   std::string body_;  // of the answer
   size_t given_ = 0;  // of it to the stream,
   size_t sent_ = 0;  // and by the stream to the kernel
+  net::Timer tick_timer_{this, net::timer_call<&Request::next_event>};
+  std::optional<Query> query_;  // of an event stream
+  bool streams_ = false;  // it is one
+  uint32_t missed_ = 0;  // events, as it has not read the one before
 };
 
 std::span<const Request::Door> Request::doors() {
@@ -208,10 +285,12 @@ std::span<const Request::Door> Request::doors() {
   static constexpr std::string_view rows[] = {"limit", "after", "older", "worker"};
   static constexpr std::string_view recent_filters[] = {"id",     "client", "conn",     "route", "upstream", "endpoint",
                                                         "status", "reason", "ended_by", "ended", "limit"};
+  static constexpr std::string_view status_query[] = {"part", "upstream", "now"};
+  static constexpr std::string_view log_query[] = {"level", "for"};
   static constexpr std::string_view reload_query[] = {"confirm"};
   static constexpr Door all[] = {
       {get, "/", &Request::page},
-      {get, "/status", &Request::status},
+      {get, "/status", &Request::status, status_query},
       {get, "/metrics", &Request::metrics},
       {get, "/healthz", &Request::healthz},
       {get, "/readyz", &Request::readyz},
@@ -223,6 +302,7 @@ std::span<const Request::Door> Request::doors() {
       {get, "/debug/waiting", &Request::debug<Debug::waiting>, rows},
       {post, "/drain", &Request::drain},
       {post, "/reload", &Request::reload, reload_query},
+      {post, "/log-level", &Request::log_level, log_query},
       {post, "/confirm", &Request::confirm},
       {post, "/deregister", &Request::deregister},
       {post, "/register", &Request::register_again},
@@ -234,10 +314,10 @@ std::span<const Request::Door> Request::doors() {
 
 class AdminServer::Impl final : public net::Listener::Host {
  public:
-  Impl(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend)
+  Impl(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend, base::Millis event_every)
       : loop_(loop),
         make_session_(make_session),
-        backend_(backend),
+        hall_{loop, backend, event_every},
         listener_(loop, std::move(socket), *this, net::Takes::kept_ones_too) {}
   ~Impl() {
     while (AdminClient* c = connections_.front()) drop(*c);
@@ -252,7 +332,7 @@ class AdminServer::Impl final : public net::Listener::Host {
     }
     http::Sink& on_stream(http::ServerSession&, http::Stream& stream) override {
       std::erase_if(requests, [](const auto& request) { return !request->open(); });
-      requests.push_back(std::make_shared<Request>(impl.backend_, stream));
+      requests.push_back(std::make_shared<Request>(impl.hall_, stream));
       requests.back()->know(requests.back());
       return *requests.back();
     }
@@ -284,7 +364,7 @@ class AdminServer::Impl final : public net::Listener::Host {
 
   net::Loop& loop_;
   SessionMaker make_session_;
-  Backend& backend_;
+  Hall hall_;
   http::DownstreamOptions options_;
   base::List<AdminClient> connections_;
   std::vector<std::unique_ptr<AdminClient>> owned_;
@@ -292,8 +372,9 @@ class AdminServer::Impl final : public net::Listener::Host {
   net::Listener listener_;
 };
 
-AdminServer::AdminServer(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend)
-    : impl_(std::make_unique<Impl>(loop, std::move(socket), make_session, backend)) {}
+AdminServer::AdminServer(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend,
+                         base::Millis event_every)
+    : impl_(std::make_unique<Impl>(loop, std::move(socket), make_session, backend, event_every)) {}
 
 AdminServer::~AdminServer() = default;
 

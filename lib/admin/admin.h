@@ -20,12 +20,17 @@ using SessionMaker = http::ServerSessionPtr (*)(net::Loop& loop, net::TransportP
 class AdminServer {
  public:
   static constexpr size_t connections_max = 128;  // the oldest one goes for a new one
+  // GET /status as Server-Sent Events: so many streams at a time. An event that has not been read when the next one is
+  // due costs the client that one; so many in a row, and its stream ends.
+  static constexpr size_t streams_max = 16;
+  static constexpr uint32_t events_missed_most = 5;
   // POST /reload?confirm=60s
   static constexpr base::Millis confirm_least = base::seconds(1);
   static constexpr base::Millis confirm_most = base::hours(1);
 
   // Listens on `socket` until destroyed. `backend` outlives the server.
-  AdminServer(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend);
+  AdminServer(net::Loop& loop, net::Fd socket, SessionMaker make_session, Backend& backend,
+              base::Millis event_every = base::seconds(1));
   ~AdminServer();
 
  private:

@@ -25,7 +25,7 @@ struct Page {
 };
 
 // What a page is to be written in; other: nobody said.
-enum class Form : uint8_t { other, text, json, openmetrics };
+enum class Form : uint8_t { other, text, json, openmetrics, events };
 
 // POST /upstreams/UPSTREAM/endpoints/ENDPOINT/disable, .../enable. Views into the request.
 struct EndpointOrder {
@@ -45,7 +45,7 @@ class Backend {
   virtual std::span<const std::string> hosts() = 0;   // `[admin] hosts`, as they are now
   // These answer later, at the control loop; `done` may be called inside the call.
   virtual void metrics(Form form, Done done) = 0;
-  virtual void status(Form form, Done done) = 0;
+  virtual void status(Form form, const Query& query, Done done) = 0;  // 400 for a value that is none
   virtual void pack(Page page, Done done) = 0;  // the page by gzip; as it is if that cannot be had now
   virtual void config(Done done) = 0;        // TOML, secrets hidden
   virtual void advice(Form form, Done done) = 0;  // what an operator should do now
@@ -56,6 +56,8 @@ class Backend {
   // follows within that time.
   virtual void reload(std::optional<base::Millis> confirm, Done done) = 0;
   virtual Page confirm() = 0;  // 200, or 409 if nothing waits for it
+  // Of the process log, until that time is over; then the configuration's again. 200, or 400.
+  virtual Page set_log_level(const Query& query) = 0;
   virtual void deregister(Done done) = 0;  // a lame duck; 200, when every worker knows
   virtual void register_again(Done done) = 0;  // and back; 200, or 409 once a drain has begun
   virtual void drain() = 0;

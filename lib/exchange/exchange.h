@@ -225,6 +225,7 @@ class Exchange final : public http::Sink,
   uint32_t rate_wait_ = 0;  // seconds, of what was refused by a rate limit
   RetryCause retried_for_ = RetryCause::none;  // this try is a further one
   NotRepeated not_repeated_ = NotRepeated::unsaid;
+  Sort sort_ = Sort::request;
   Answer answer_ = Answer::none;
   bool request_ended_ = false;
   bool downstream_closed_ = false;

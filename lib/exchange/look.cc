@@ -20,6 +20,7 @@ Look Exchange::look() const {
   look.bytes_in = bytes_in_;
   look.bytes_out = bytes_out_;
   look.status = status_;
+  look.sort = grpc_ ? Sort::grpc_stream : sort_;
   look.attempts = attempts_;
   look_at_phase(look);
   return look;

@@ -25,12 +25,16 @@ inline constexpr std::string_view tunnel = "tunnel";
 inline constexpr std::string_view answered = "answered";  // what is left goes to the client, or is dropped
 }  // namespace phase
 
+// What a request has become by its answer: what a drain may have to wait for.
+enum class Sort : uint8_t { request, websocket, event_stream, grpc_stream, tunnel };
+
 struct Look {
   std::string_view method, host, path;  // as sent; the path without its query
   std::string_view client;  // who asked, behind trusted proxies
   std::string_view request_id, listener, route, upstream;  // "": none yet
   std::string_view endpoint;  // the last one that was tried
   std::string_view phase;  // a literal
+  Sort sort = Sort::request;
   base::Micros began, since, moved;  // the request; its phase; the last byte, or the beginning
   uint64_t bytes_in = 0, bytes_out = 0;
   uint16_t status = 0;  // 0: no answer yet

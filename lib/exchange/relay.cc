@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/text.h"
 #include "exchange/access_log.h"
 #include "exchange/exchange.h"
 #include "exchange/local_reply.h"
@@ -32,6 +33,14 @@ void drop_empty_cookies(http::Fields& fields) {
   for (uint32_t i = fields.size(); i-- > 0;) {
     if (fields[i].token == http::Token::cookie && fields[i].value_size == 0) fields.remove_at(i);
   }
+}
+
+// An event stream has no length (https://html.spec.whatwg.org/multipage/server-sent-events.html).
+Sort sort_of(const http::Head& request, const http::Head& answer, End end) {
+  if (answer.status == 101) return base::iequals(request.upgrade, "websocket") ? Sort::websocket : Sort::tunnel;
+  if (end == End::yes || answer.content_length) return Sort::request;
+  const bool events = answer.fields.value(http::Token::content_type).starts_with("text/event-stream");
+  return events ? Sort::event_stream : Sort::request;
 }
 
 }  // namespace
@@ -273,6 +282,7 @@ void Exchange::final_head(http::Head& head, End end) {
   site_.upstream(upstream_index_).duration->observe(env_.loop.now() - sent_at_);
   tunnel_ = head.status == 101;
   if (tunnel_) held_body_.clear();
+  sort_ = sort_of(*head_, head, end);
   pay_cost(head.fields);
   route::edit(head.fields, options().response_headers);
   if (grpc_) note_grpc_status(head.fields);  // without a body it is in the head

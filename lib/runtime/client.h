@@ -71,6 +71,7 @@ class Client final : public http::ServerHost,
   // For GET /debug: as it is now.
   ConnectionLook look(base::Micros now);
   http::SessionLook look_at_session();
+  uint32_t streams() { return session() == nullptr ? 0 : session()->open_streams(); }
   void show_sinks(http::SinkVisitor& to);
   const net::Peer& peer() const;
   uint64_t conn() const { return conn_; }  // see Worker::next_conn()

@@ -13,6 +13,7 @@
 #include "runtime/client.h"
 #include "runtime/client_lists.h"
 #include "runtime/crew.h"
+#include "runtime/holders.h"
 
 namespace sluice::runtime {
 
@@ -69,6 +70,8 @@ class Clients {
   }
   // A part of GET /debug/...: at most Question::limit rows, of at most Looked::clients_max clients.
   Looked look(const Question& question);
+  // What a drain waits for here: of the oldest Looked::clients_max clients.
+  Holders holders();
 
   // Messages of other workers.
   void make_room_for(uint32_t worker);

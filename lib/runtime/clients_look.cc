@@ -1,6 +1,7 @@
 // What a worker says to GET /debug/...: rows of its clients and their requests, out of their own mouths.
 #include <algorithm>
 
+#include "base/check.h"
 #include "exchange/exchange.h"
 #include "runtime/acceptor.h"
 #include "runtime/clients.h"
@@ -80,6 +81,39 @@ class Requests final : public http::SinkVisitor {
   bool full_ = false;
 };
 
+Holding holding_of(exchange::Sort sort) {
+  switch (sort) {
+    case exchange::Sort::request: return Holding::request;
+    case exchange::Sort::websocket: return Holding::websocket;
+    case exchange::Sort::event_stream: return Holding::event_stream;
+    case exchange::Sort::grpc_stream: return Holding::grpc_stream;
+    case exchange::Sort::tunnel: return Holding::tunnel;
+  }
+  UNREACHABLE();
+}
+
+// The requests of one client, as what a drain waits for.
+class HeldRequests final : public http::SinkVisitor {
+ public:
+  HeldRequests(Holders& to, const Client& client, base::Micros now) : to_(to), client_(client), now_(now) {}
+
+ private:
+  bool visit(uint32_t, http::Sink& sink) override {
+    const exchange::Look look = static_cast<const exchange::Exchange&>(sink).look();
+    const Holding kind = holding_of(look.sort);
+    ++to_.counts[static_cast<size_t>(kind)];
+    // Clients come by age: these are about the oldest.
+    if (to_.oldest.size() >= Holders::told_most) return true;
+    to_.oldest.push_back(
+        {kind, client_.peer().remote.text(), cut(look.route), cut(look.path), cut(look.request_id), now_ - look.began});
+    return true;
+  }
+
+  Holders& to_;
+  const Client& client_;
+  base::Micros now_;
+};
+
 }  // namespace
 
 ConnectionLook Client::look(base::Micros now) {
@@ -118,6 +152,20 @@ void Client::show_sinks(http::SinkVisitor& to) {
 
 const net::Peer& Client::peer() const {
   return std::visit([](const auto& one) -> const net::Peer& { return one->peer(); }, station_);
+}
+
+Holders Clients::holders() {
+  Holders all;
+  uint32_t steps = Looked::clients_max;
+  auto* client = static_cast<Client*>(roll_.find(base::Micros{0}, steps));
+  for (; client != nullptr && steps > 0; --steps) {
+    HeldRequests requests(all, *client, loop_.now());
+    if (client->streams() == 0) ++all.counts[static_cast<size_t>(Holding::idle)];
+    client->show_sinks(requests);
+    client = static_cast<Client*>(roll_.next(*client));
+  }
+  all.whole = client == nullptr;
+  return all;
 }
 
 Looked Clients::look(const Question& question) {

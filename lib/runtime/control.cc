@@ -103,6 +103,7 @@ void Control::free_former() {
 
 // Keys of the process; those of listeners, routes and upstreams come with the generation.
 void Control::apply_process(const config::Snapshot& next) {
+  pages_.configuration_changed();
   base::set_log(static_cast<base::LogLevel>(next.log.level), static_cast<base::LogFormat>(next.log.format));
   leaving_.set_options(next.drain);
   base::MemoryLimit::set(memory_limit(next.runtime.max_memory));

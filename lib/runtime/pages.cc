@@ -1,11 +1,17 @@
 #include "runtime/pages.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <utility>
 
 #include "admin/gzip.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "config/dump.h"
+#include "config/value.h"
 #include "metrics/exposition.h"
 #include "runtime/look_page.h"
 #include "runtime/status.h"
@@ -15,8 +21,29 @@ namespace sluice::runtime {
 namespace {
 
 constexpr const char* plain_text = "text/plain; charset=utf-8";
+constexpr size_t endpoints_at_once = 500;  // in a page that control's loop writes itself: about a millisecond
+
+admin::Page status_page(admin::Form form, const Snapshot& of, const StatusView& view) {
+  if (form != admin::Form::text) return {200, "application/json", status_json(*of.generation, of.facts, view)};
+  return {200, plain_text, status_text(*of.generation, of.facts, of.more, view)};
+}
+
+bool is_long(const Snapshot& of, const StatusView& view) {
+  if (!view.upstream.empty() || !view.shows("upstreams")) return false;
+  size_t endpoints = of.facts.names.size();
+  for (const auto& cluster : of.facts.workers.front()) endpoints += 1 + cluster.endpoints.size();
+  return endpoints > endpoints_at_once;
+}
 
 }  // namespace
+
+Pages::Pages(ControlEnv& env, const Rooms& rooms)
+    : env_(env),
+      rooms_(rooms),
+      looks_(env.crew),
+      snapshots_(env, rooms.in_force, [this](const GenerationPtr& generation, std::vector<WorkerWord> words) {
+        return snapshot(generation, std::move(words));
+      }) {}
 
 admin::Readiness Pages::ready() {
   const exchange::Standing standing = env_.shared.standing;
@@ -131,28 +158,76 @@ void Pages::recent(admin::Form form, const admin::Query& query, Done done) {
   env_.crew.ask_all<RecentAnswer>(ask, then);
 }
 
-// Asks every worker for its part. They all have what is in force now: a generation and this question go the same way.
-void Pages::status(admin::Form form, Done done) {
-  env_.crew.ask_all<WorkerStatus>([](Worker& worker) { return worker.status(); },
-                                  [this, form, generation = rooms_.in_force, done](std::vector<WorkerStatus> workers) {
-                                    const StatusFacts facts = status_facts(std::move(workers));
-                                    if (form != admin::Form::text)
-                                      return done({200, "application/json", status_json(*generation, facts)});
-                                    const Rates& rates = rooms_.observer.rates();
-                                    const TextFacts more{rooms_.observer.given(), rates.all(),
-                                                         rates.routes(TextFacts::routes_most),
-                                                         env_.shared.places.most.load(std::memory_order_relaxed)};
-                                    done({200, plain_text, status_text(*generation, facts, more)});
-                                  });
+void Pages::status(admin::Form form, const admin::Query& query, Done done) {
+  auto read = read_status_view(query, *rooms_.in_force);
+  if (!read) return done({400, plain_text, "400: " + read.error() + "\n"});
+  snapshots_.ask(query.value("now").has_value(), [this, form, view = std::move(*read), done](const SnapshotPtr& of) {
+    StatusView now = view;
+    now.age = env_.loop.now() - of->facts.now;
+    const auto make = [form, now, of] { return status_page(form, *of, now); };
+    // A long one would hold control's loop; a short one need not wait behind what the helper does.
+    is_long(*of, now) ? on_helper(make, done) : done(make());
+  });
 }
 
-StatusFacts Pages::status_facts(std::vector<WorkerStatus> workers) {
+Snapshot Pages::snapshot(const GenerationPtr& generation, std::vector<WorkerWord> words) {
+  const Rates& rates = rooms_.observer.rates();
+  TextFacts more{rooms_.observer.given(), rates.all(), rates.routes(TextFacts::routes_most),
+                 env_.shared.places.most.load(std::memory_order_relaxed)};
+  StatusFacts facts = status_facts(std::move(words));
+  for (const Backing& backing : generation->upstreams) facts.upstreams.push_back(view_of(backing));
+  return {generation, std::move(facts), std::move(more)};
+}
+
+admin::Page Pages::set_log_level(const admin::Query& query) {
+  static constexpr std::string_view words[] = {"debug", "info", "warn", "error"};
+  const auto word = std::ranges::find(words, query.value("level").value_or(""));
+  if (word == std::end(words)) return {400, plain_text, "400: level is one of debug info warn error\n"};
+  const auto text = query.value("for");
+  const auto span = text ? config::parse_duration(*text) : log_level_default;
+  if (!span || *span < base::seconds(1) || *span > log_level_most)
+    return {400, plain_text, "400: for is a time of 1s to 24h: POST /log-level?level=debug&for=10m\n"};
+  const config::LogOptions& log = rooms_.in_force->snapshot->log;
+  base::set_log(static_cast<base::LogLevel>(word - words), static_cast<base::LogFormat>(log.format));
+  log_timer_.arm(env_.loop, *span);
+  const std::string says = fmt::format("log level {} for {:.0f} s, then {}", *word, base::Micros(*span).seconds(),
+                                       words[static_cast<size_t>(log.level)]);
+  base::warn("{} (POST /log-level)", says);
+  return {200, plain_text, says + "\n"};
+}
+
+void Pages::log_as_configured() {
+  const config::LogOptions& log = rooms_.in_force->snapshot->log;
+  base::set_log(static_cast<base::LogLevel>(log.level), static_cast<base::LogFormat>(log.format));
+  base::warn("log level as configured again");
+}
+
+// A reload has set it anew.
+void Pages::configuration_changed() { log_timer_.disarm(); }
+
+namespace {
+
+std::string_view log_level() {
+  using enum base::LogLevel;
+  return base::log_enabled(debug)  ? "debug"
+         : base::log_enabled(info) ? "info"
+         : base::log_enabled(warn) ? "warn"
+                                   : "error";
+}
+
+}  // namespace
+
+StatusFacts Pages::status_facts(std::vector<WorkerWord> words) {
   StatusFacts facts;
-  for (WorkerStatus& of : workers) {
-    facts.workers.push_back(std::move(of.clusters));
-    facts.listener_connections.push_back(std::move(of.listener_connections));
-    facts.arrivals.add(of.arrivals);
+  for (WorkerWord& word : words) {
+    facts.worker_ages.push_back(word.at.count < 0 ? word.at : env_.loop.now() - word.at);
+    facts.workers.push_back(std::move(word.status.clusters));
+    facts.listener_connections.push_back(std::move(word.status.listener_connections));
+    facts.arrivals.add(word.status.arrivals);
+    facts.holders.add(std::move(word.status.holders));
   }
+  facts.log_level = log_level();
+  if (log_timer_.armed()) facts.log_level_left = log_timer_.due() - env_.loop.now();  // a reload ends it
   facts.ready = ready();
   facts.registered = rooms_.registration.registered();
   facts.deregistered_for = rooms_.registration.deregistered_for();

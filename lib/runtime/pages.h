@@ -12,7 +12,7 @@
 #include "runtime/readiness.h"
 #include "runtime/registration.h"
 #include "runtime/reloads.h"
-#include "runtime/status.h"
+#include "runtime/snapshots.h"
 
 namespace sluice::runtime {
 
@@ -28,13 +28,17 @@ class Pages final : public admin::Backend {
     const Observer& observer;
     PortWatch& ports;
   };
-  Pages(ControlEnv& env, const Rooms& rooms) : env_(env), rooms_(rooms), looks_(env.crew) {}
+  static constexpr base::Millis log_level_default = base::minutes(10);
+  static constexpr base::Millis log_level_most = base::hours(24);
+  Pages(ControlEnv& env, const Rooms& rooms);
+
+  void configuration_changed();  // another one is in force
 
   admin::Readiness ready() override;
   std::span<const std::string> hosts() override;
   void metrics(admin::Form form, Done done) override;
   void pack(admin::Page page, Done done) override;
-  void status(admin::Form form, Done done) override;
+  void status(admin::Form form, const admin::Query& query, Done done) override;
   void config(Done done) override;
   void advice(admin::Form form, Done done) override;
   void recent(admin::Form form, const admin::Query& query, Done done) override;
@@ -42,6 +46,7 @@ class Pages final : public admin::Backend {
   void reload(std::optional<base::Millis> confirm, Done done) override {
     rooms_.reloads.reload(confirm, std::move(done));
   }
+  admin::Page set_log_level(const admin::Query& query) override;
   admin::Page confirm() override { return rooms_.reloads.confirm(); }
   void drain() override { rooms_.leaving.begin(Ask::admin); }
   void deregister(Done done) override;
@@ -49,12 +54,16 @@ class Pages final : public admin::Backend {
   void switch_endpoint(const admin::EndpointOrder& order, Done done) override;
 
  private:
-  StatusFacts status_facts(std::vector<WorkerStatus> workers);
+  Snapshot snapshot(const GenerationPtr& generation, std::vector<WorkerWord> words);
+  StatusFacts status_facts(std::vector<WorkerWord> words);
+  void log_as_configured();
   void on_helper(std::function<admin::Page()> make, const Done& done);
 
   ControlEnv& env_;
   Rooms rooms_;
   Looks looks_;
+  Snapshots snapshots_;
+  net::Timer log_timer_{this, net::timer_call<&Pages::log_as_configured>};
 };
 
 }  // namespace sluice::runtime

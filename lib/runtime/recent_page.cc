@@ -96,7 +96,8 @@ std::string recent_json(const RecentAnswer& answer, uint32_t workers) {
   for (const RecentEnd& end : answer.ends) ends += (ends.empty() ? "\n " : ",\n ") + end_json(end);
   Joined rings;
   for (size_t i = 0; i < exchange::recent_rings; ++i) rings.add(ring_json(answer, i, workers));
-  return fmt::format("{{\"now\":\"{}\",\"kept\":[{}],\n\"ends\":[{}]}}\n", base::wall_text(answer.wall), rings.text(), ends);
+  return fmt::format("{{\"now\":\"{}\",\"kept\":[{}],\n\"ends\":[{}]}}\n", base::wall_text(answer.wall), rings.text(),
+                     ends);
 }
 
 std::string kept_text(const RecentAnswer& answer, uint32_t workers) {

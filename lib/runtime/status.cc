@@ -2,6 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "base/log.h"
 #include "runtime/json.h"
 #include "runtime/version.h"
 
@@ -27,18 +32,8 @@ std::string listener_json(const Listening& listening, const StatusFacts& facts) 
                      certificates.text());
 }
 
-// What a worker counts is summed; what the process shares is the same in each of them.
-std::string endpoint_json(const upstream::EndpointStatus& first,
-                          const std::vector<const upstream::ClusterStatus*>& workers, base::Micros now) {
-  uint64_t connecting = 0, active = 0, idle = 0;
-  for (const upstream::ClusterStatus* cluster : workers) {
-    for (const upstream::EndpointStatus& e : cluster->endpoints) {
-      if (e.name != first.name || e.address != first.address || e.leaving != first.leaving) continue;
-      connecting += e.connecting;
-      active += e.active;
-      idle += e.idle;
-    }
-  }
+std::string endpoint_json(const EndpointRow& row, base::Micros now) {
+  const upstream::EndpointStatus& first = *row.of;
   return fmt::format(
       R"({{"name":{},"address":{},"host":{},"weight":{},"priority":{},"state":{},"by":{},"state_seconds":{:.3f},)"
       R"("healthy":{},"disabled":{},"set_aside_seconds":{:.3f},)"
@@ -49,23 +44,19 @@ std::string endpoint_json(const upstream::EndpointStatus& first,
       quoted(upstream::state_word(first.state.is)), quoted(upstream::by_word(first.state.by)),
       (now - first.state.since).seconds(), first.healthy, first.disabled, first.aside_left.seconds(), first.ejected,
       first.ejected_left.seconds(), first.paused_left.seconds(), first.failures, first.race_seen, first.leaving,
-      first.in_flight, first.connections, first.tunnels, connecting, active, idle);
+      first.in_flight, first.connections, first.tunnels, row.connecting, row.active, row.idle);
 }
 
-// Of the process, as the configuration in force has them.
-std::string classes_json(const Backing& backing) {
-  const upstream::UpstreamOptions& options = *backing.options;
+std::string classes_json(const UpstreamView& view) {
   Joined classes;
-  for (const upstream::PoolClassOptions& o : options.pool_classes) {
-    const auto one = backing.shared->pool_class(o.name);
-    const auto all = backing.shared->capacity(*backing.shared->endpoints(), options.pool.max_connections);
-    classes.add(fmt::format(R"({{"name":{},"in_flight":{},"limit":{},"waiting":{}}})", quoted(o.name), one->in_flight(),
-                            upstream::class_limit(o, all.connections), one->waiting()));
+  for (const UpstreamView::Class& one : view.classes) {
+    classes.add(fmt::format(R"({{"name":{},"in_flight":{},"limit":{},"waiting":{}}})", quoted(one.name), one.in_flight,
+                            one.limit, one.waiting));
   }
   return classes.text();
 }
 
-std::string upstream_json(const Generation& generation, size_t index, const StatusFacts& facts) {
+std::string upstream_json(size_t index, const StatusFacts& facts) {
   std::vector<const upstream::ClusterStatus*> workers;
   for (const auto& worker : facts.workers) {
     if (index < worker.size()) workers.push_back(&worker[index]);
@@ -75,9 +66,9 @@ std::string upstream_json(const Generation& generation, size_t index, const Stat
   bool warm = true;
   for (const auto* w : workers) warm = warm && w->warm;
   Joined endpoints;
-  for (const upstream::EndpointStatus& e : first.endpoints) endpoints.add(endpoint_json(e, workers, facts.now));
+  for (const EndpointRow& row : endpoint_rows(workers)) endpoints.add(endpoint_json(row, facts.now));
   return fmt::format(R"({{"name":{},"panic":{},"waiting":{},"warm":{},"pool_classes":[{}],"endpoints":[{}]}})",
-                     quoted(first.name), first.panic, first.waiting, warm, classes_json(generation.upstreams[index]),
+                     quoted(first.name), first.panic, first.waiting, warm, classes_json(facts.upstreams[index]),
                      endpoints.text());
 }
 
@@ -139,27 +130,141 @@ std::string ports_json(const PortRow& row) {
       row.runs_out ? fmt::format("{:.0f}", row.runs_out->seconds()) : "null");
 }
 
-}  // namespace
+std::string age_json(base::Micros age, base::Micros more) {
+  return age.count < 0 ? "null" : fmt::format("{:.3f}", (age + more).seconds());
+}
 
-std::string status_json(const Generation& generation, const StatusFacts& facts) {
-  Joined listeners;
-  for (const auto& listening : generation.listeners) listeners.add(listener_json(*listening, facts));
-  Joined upstreams;
-  for (size_t i = 0; i < generation.upstreams.size(); ++i) upstreams.add(upstream_json(generation, i, facts));
-  Joined names;
-  for (const dns::NameStatus& name : facts.names) names.add(name_json(name, facts.wall));
-  Joined ports;
-  for (const PortRow& row : facts.ports) ports.add(ports_json(row));
+// When the figures are of, and those of each worker.
+std::string snapshot_json(const StatusFacts& facts, base::Micros age) {
+  Joined workers;
+  for (const base::Micros of : facts.worker_ages) workers.add(age_json(of, age));
+  return fmt::format(R"({{"time":{},"age_seconds":{:.3f},"worker_age_seconds":[{}]}})",
+                     quoted(base::wall_text(facts.wall)), age.seconds(), workers.text());
+}
+
+// "null" while serving.
+std::string drain_json(const StatusFacts& facts) {
+  if (facts.phase == DrainPhase::serving) return "null";
+  Joined kinds;
+  for (size_t i = 0; i < holdings; ++i)
+    kinds.add(fmt::format(R"("{}":{})", holding_word(static_cast<Holding>(i)), facts.holders.counts[i]));
+  Joined oldest;
+  for (const Holder& one : facts.holders.oldest) {
+    oldest.add(fmt::format(R"({{"kind":{},"client":{},"route":{},"path":{},"request_id":{},"age_seconds":{:.3f}}})",
+                           quoted(holding_word(one.kind)), quoted(one.client), quoted(one.route), quoted(one.path),
+                           quoted(one.request_id), one.age.seconds()));
+  }
+  return fmt::format(R"({{"phase":{},"seconds_left":{:.3f},"whole":{},"holders":{{{}}},"oldest":[{}]}})",
+                     quoted(rule_of(facts.phase).name), facts.drain_left.seconds(), facts.holders.whole, kinds.text(),
+                     oldest.text());
+}
+
+std::string head_json(const StatusFacts& facts, base::Micros age) {
   return fmt::format(
-      R"({{"version":{},"ready":{},"reason":{},"phase":{},"uptime_seconds":{:.3f},"drain_seconds_left":{:.3f},)"
+      R"("version":{},"ready":{},"reason":{},"phase":{},"uptime_seconds":{:.3f},"drain_seconds_left":{:.3f},)"
       R"("since_deregistered":{},"confirmation_awaited":{},"file_in_force":{},)"
-      R"("advice":{},"connections":{},"workers":{},)"
-      R"("listeners":[{}],"upstreams":[{}],"dns":[{}],"local_ports":[{}]}})"
-      "\n",
+      R"("log_level":{},"log_level_seconds_left":{:.3f},"connections":{},"workers":{},"snapshot":{})",
       quoted(version()), facts.ready.ready, quoted(facts.ready.reason), quoted(rule_of(facts.phase).name),
       facts.uptime.seconds(), facts.drain_left.seconds(), arrivals_json(facts), trial_json(facts), facts.file_in_force,
-      facts.advice, facts.connections, facts.workers.size(), listeners.text(), upstreams.text(), names.text(),
-      ports.text());
+      quoted(facts.log_level), facts.log_level_left.seconds(), facts.connections, facts.workers.size(),
+      snapshot_json(facts, age));
+}
+
+// The members of one list: show(index) is a text, or "" for one that is not asked for.
+template <class Show>
+std::string list_of(size_t count, Show show) {
+  Joined all;
+  for (size_t i = 0; i < count; ++i) {
+    if (std::string one = show(i); !one.empty()) all.add(one);
+  }
+  return "[" + all.text() + "]";
+}
+
+constexpr std::array<std::string_view, 7> parts{"process",   "advice", "drain",      "listeners",
+                                                "upstreams", "dns",    "local_ports"};
+
+}  // namespace
+
+UpstreamView view_of(const Backing& backing) {
+  const upstream::UpstreamOptions& options = *backing.options;
+  UpstreamView view{backing.shared->advisor().look(),
+                    backing.shared->capacity(*backing.shared->endpoints(), options.pool.max_connections),
+                    {}};
+  for (const upstream::PoolClassOptions& o : options.pool_classes) {
+    const auto one = backing.shared->pool_class(o.name);
+    view.classes.push_back(
+        {o.name, one->in_flight(), upstream::class_limit(o, view.capacity.connections), one->waiting()});
+  }
+  return view;
+}
+
+std::vector<EndpointRow> endpoint_rows(const std::vector<const upstream::ClusterStatus*>& workers) {
+  std::vector<EndpointRow> rows;
+  for (const upstream::ClusterStatus* cluster : workers) {
+    for (size_t i = 0; i < cluster->endpoints.size(); ++i) {
+      const upstream::EndpointStatus& e = cluster->endpoints[i];
+      const auto same = [&e](const EndpointRow& r) {
+        return r.of->name == e.name && r.of->address == e.address && r.of->leaving == e.leaving;
+      };
+      // Mostly in the same order.
+      auto it = i < rows.size() && same(rows[i]) ? rows.begin() + static_cast<std::ptrdiff_t>(i)
+                : cluster == workers.front()     ? rows.end()
+                                                 : std::ranges::find_if(rows, same);
+      if (it == rows.end()) it = rows.insert(rows.end(), {&e});
+      it->connecting += e.connecting;
+      it->active += e.active;
+      it->idle += e.idle;
+    }
+  }
+  return rows;
+}
+
+std::span<const std::string_view> status_parts() { return parts; }
+
+std::expected<StatusView, std::string> read_status_view(const admin::Query& query, const Generation& generation) {
+  StatusView view{.part = std::string(query.value("part").value_or("")),
+                  .upstream = std::string(query.value("upstream").value_or(""))};
+  if (query.value("part") && std::ranges::find(parts, view.part) == parts.end()) {
+    std::string known = "part is one of";
+    for (const std::string_view part : parts) known += " " + std::string(part);
+    return std::unexpected(known);
+  }
+  if (!query.value("upstream")) return view;
+  const auto named = [&](const Backing& backing) { return backing.options->name == view.upstream; };
+  if (std::ranges::none_of(generation.upstreams, named)) {
+    std::string known = "upstream is one of";
+    for (size_t i = 0; i < generation.upstreams.size() && i < 20; ++i)
+      known += " " + generation.upstreams[i].options->name;
+    return std::unexpected(known + (generation.upstreams.size() > 20 ? " ..." : ""));
+  }
+  if (view.part.empty()) view.part = "upstreams";
+  return view;
+}
+
+std::string status_json(const Generation& generation, const StatusFacts& facts, const StatusView& view) {
+  const auto upstream = [&](size_t i) {
+    const bool shown = view.upstream.empty() || generation.upstreams[i].options->name == view.upstream;
+    return shown ? upstream_json(i, facts) : "";
+  };
+  const std::pair<std::string_view, std::function<std::string()>> lists[] = {
+      {"advice", [&] { return facts.advice; }},
+      {"drain", [&] { return drain_json(facts); }},
+      {"listeners",
+       [&] {
+         return list_of(generation.listeners.size(),
+                        [&](size_t i) { return listener_json(*generation.listeners[i], facts); });
+       }},
+      {"upstreams", [&] { return list_of(generation.upstreams.size(), upstream); }},
+      {"dns",
+       [&] { return list_of(facts.names.size(), [&](size_t i) { return name_json(facts.names[i], facts.wall); }); }},
+      {"local_ports",
+       [&] { return list_of(facts.ports.size(), [&](size_t i) { return ports_json(facts.ports[i]); }); }},
+  };
+  std::string text = "{" + head_json(facts, view.age);
+  for (const auto& [name, make] : lists) {
+    if (view.shows(name)) text += fmt::format(R"(,"{}":{})", name, make());
+  }
+  return text + "}\n";
 }
 
 }  // namespace sluice::runtime

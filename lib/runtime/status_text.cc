@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/text.h"
 #include "runtime/version.h"
 
 namespace sluice::runtime {
@@ -29,33 +30,6 @@ std::string time_text(base::Micros span) {
 
 std::string percent(double share) { return fmt::format("{:.1f}%", 100 * share); }
 
-// One endpoint over all workers.
-struct Row {
-  const EndpointStatus* of = nullptr;  // as one of the workers says; what the process shares is the same in each
-  std::uint64_t connecting = 0, active = 0, idle = 0;
-};
-
-std::vector<Row> rows_of(const std::vector<const ClusterStatus*>& workers) {
-  std::vector<Row> rows;
-  for (const EndpointStatus& e : workers.front()->endpoints) rows.push_back({&e});
-  for (const ClusterStatus* cluster : workers) {
-    for (std::size_t i = 0; i < cluster->endpoints.size(); ++i) {
-      const EndpointStatus& e = cluster->endpoints[i];
-      // Mostly in the same order: an endpoint that leaves may stand elsewhere.
-      const auto same = [&e](const Row& r) {
-        return r.of->name == e.name && r.of->address == e.address && r.of->leaving == e.leaving;
-      };
-      auto it = i < rows.size() && same(rows[i]) ? rows.begin() + static_cast<std::ptrdiff_t>(i)
-                                                 : std::ranges::find_if(rows, same);
-      if (it == rows.end()) it = rows.insert(rows.end(), {&e});  // leaving, and known to this worker alone
-      it->connecting += e.connecting;
-      it->active += e.active;
-      it->idle += e.idle;
-    }
-  }
-  return rows;
-}
-
 // No green without evidence: whom no check has found well is in use, and nothing more is known of it.
 std::string state_of(const EndpointStatus& e) {
   if (e.leaving) return "LEAVING";
@@ -69,20 +43,18 @@ std::string state_of(const EndpointStatus& e) {
   return e.state.is == upstream::EndpointState::Is::unchecked ? "in use, unchecked" : "in use";
 }
 
-void put_upstream(std::string& text, const Backing& backing, const std::vector<const ClusterStatus*>& workers,
-                  std::size_t& left) {
-  const upstream::UpstreamOptions& options = *backing.options;
-  const upstream::Advisor::View load = backing.shared->advisor().look();
-  const upstream::Capacity capacity =
-      backing.shared->capacity(*backing.shared->endpoints(), options.pool.max_connections);
-  std::vector<Row> rows = rows_of(workers);
+void put_upstream(std::string& text, const std::string& name, const UpstreamView& view,
+                  const std::vector<const ClusterStatus*>& workers, std::size_t& left) {
+  const upstream::Advisor::View& load = view.load;
+  const upstream::Capacity& capacity = view.capacity;
+  std::vector<EndpointRow> rows = endpoint_rows(workers);
   std::uint64_t connections = 0;
-  for (const Row& r : rows) connections += r.of->connections;
-  text += fmt::format("{:<20} {:>6}/{:<6} {:>5}  {:>7.1f} {:>5.0f}  {:>8} / {}{}\n", options.name, connections,
+  for (const EndpointRow& r : rows) connections += r.of->connections;
+  text += fmt::format("{:<20} {:>6}/{:<6} {:>5}  {:>7.1f} {:>5.0f}  {:>8} / {}{}\n", name, connections,
                       capacity.connections, workers.front()->waiting, load.offered,
                       load.recommended / capacity.requests_each(), time_text(load.service), time_text(load.usual),
                       workers.front()->panic ? "  PANIC" : "");
-  const auto ill = [](const Row& r) { return state_of(*r.of).starts_with("in use"); };
+  const auto ill = [](const EndpointRow& r) { return state_of(*r.of).starts_with("in use"); };
   std::ranges::stable_sort(rows, {}, ill);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (left == 0) {
@@ -90,19 +62,20 @@ void put_upstream(std::string& text, const Backing& backing, const std::vector<c
       return;
     }
     --left;
-    const Row& r = rows[i];
+    const EndpointRow& r = rows[i];
     text += fmt::format("  {:<24} {:<32} in flight {:<5} connections {}/{}/{}{}\n", r.of->name, state_of(*r.of),
                         r.of->in_flight, r.active, r.idle, r.connecting,
                         r.of->tunnels == 0 ? "" : fmt::format(", {} tunnels", r.of->tunnels));
   }
 }
 
-void put_upstreams(std::string& text, const Generation& generation, const StatusFacts& facts) {
+void put_upstreams(std::string& text, const Generation& generation, const StatusFacts& facts, const StatusView& view) {
   text +=
       "\nUPSTREAM                open/limit  waits  offered needs  now / usual      endpoints: "
       "active/idle/connecting\n";
   std::size_t left = TextFacts::rows_most;
   for (std::size_t i = 0; i < generation.upstreams.size(); ++i) {
+    if (!view.upstream.empty() && generation.upstreams[i].options->name != view.upstream) continue;
     std::vector<const ClusterStatus*> workers;
     for (const auto& worker : facts.workers) {
       if (i < worker.size()) workers.push_back(&worker[i]);
@@ -112,7 +85,7 @@ void put_upstreams(std::string& text, const Generation& generation, const Status
       text += fmt::format("and {} more\n", generation.upstreams.size() - i);
       return;
     }
-    put_upstream(text, generation.upstreams[i], workers, left);
+    put_upstream(text, generation.upstreams[i].options->name, facts.upstreams[i], workers, left);
   }
 }
 
@@ -148,20 +121,58 @@ void put_names(std::string& text, const StatusFacts& facts) {
   }
 }
 
-}  // namespace
+// What the drain waits for, and the oldest of it.
+void put_drain(std::string& text, const StatusFacts& facts) {
+  if (facts.phase == DrainPhase::serving) return;
+  text += fmt::format("DRAIN  at most {}\n", span_text(facts.drain_left));
+  std::string kinds;
+  for (std::size_t i = 0; i < holdings; ++i) {
+    if (facts.holders.counts[i] != 0)
+      kinds += fmt::format("  {} {}", facts.holders.counts[i], holding_word(static_cast<Holding>(i)));
+  }
+  if (!kinds.empty()) text += fmt::format("  waits for{}{}\n", kinds, facts.holders.whole ? "" : "  and more");
+  for (const Holder& one : facts.holders.oldest) {
+    text += fmt::format("  {:<13} route {}  client {}  {}  ", holding_word(one.kind), one.route, one.client,
+                        span_text(one.age));
+    base::append_escaped(text, one.path);
+    text += '\n';
+  }
+}
 
-std::string status_text(const Generation& generation, const StatusFacts& facts, const TextFacts& more) {
-  std::string text = fmt::format("sluice {}  up {}  {}{}\n", version(), span_text(facts.uptime),
-                                 rule_of(facts.phase).name, facts.ready.ready ? "" : " (" + facts.ready.reason + ")");
-  if (facts.phase != DrainPhase::serving) text += fmt::format("DRAIN  at most {}\n", span_text(facts.drain_left));
-  text += more.advice.empty() ? "nothing to do\n" : advice_text(more.advice, facts.now);
+// Nothing stands here as if it were of now that is not.
+void put_late_workers(std::string& text, const StatusFacts& facts, base::Micros age) {
+  for (std::size_t i = 0; i < facts.worker_ages.size(); ++i) {
+    const base::Micros of = facts.worker_ages[i];
+    if (of.count < 0) {
+      text += fmt::format("! worker {} has not answered yet: its figures are missing\n", i);
+    } else if (of + age >= base::Micros(word_is_old)) {
+      text += fmt::format("! worker {} does not answer: its figures are {} old\n", i, span_text(of + age));
+    }
+  }
+}
+
+void put_process(std::string& text, const StatusFacts& facts, const TextFacts& more) {
   text += fmt::format("\n{:.1f} requests/s  5xx {}  clients left {}  p50 {}  p99 {}  connections {} of {}\n",
                       more.all.per_second, percent(more.all.failed), percent(more.all.left), time_text(more.all.p50),
                       time_text(more.all.p99), facts.connections, more.connections_most);
-  put_routes(text, more);
-  put_upstreams(text, generation, facts);
-  put_names(text, facts);
-  return text;
+  if (facts.log_level_left.count > 0)
+    text += fmt::format("log level {} for {} more\n", facts.log_level, span_text(facts.log_level_left));
+}
+
+}  // namespace
+
+std::string status_text(const Generation& generation, const StatusFacts& facts, const TextFacts& more,
+                        const StatusView& view) {
+  std::string text = fmt::format("sluice {}  up {}  {}{}\n", version(), span_text(facts.uptime),
+                                 rule_of(facts.phase).name, facts.ready.ready ? "" : " (" + facts.ready.reason + ")");
+  put_late_workers(text, facts, view.age);
+  if (view.shows("drain")) put_drain(text, facts);
+  if (view.shows("advice")) text += more.advice.empty() ? "nothing to do\n" : advice_text(more.advice, facts.now);
+  if (view.shows("process")) put_process(text, facts, more);
+  if (view.shows("process")) put_routes(text, more);
+  if (view.shows("upstreams")) put_upstreams(text, generation, facts, view);
+  if (view.shows("dns")) put_names(text, facts);
+  return text + fmt::format("\nfigures of {} ago\n", time_text(view.age));
 }
 
 }  // namespace sluice::runtime

@@ -21,6 +21,7 @@ struct TextFacts {
   std::uint32_t connections_most = 0;
 };
 
-std::string status_text(const Generation& generation, const StatusFacts& facts, const TextFacts& more);
+std::string status_text(const Generation& generation, const StatusFacts& facts, const TextFacts& more,
+                        const StatusView& view);
 
 }  // namespace sluice::runtime

@@ -454,22 +454,29 @@ std::vector<upstream::ClusterStatus> Worker::clusters() {
   return all;
 }
 
-WorkerStatus Worker::status() {
+WorkerStatus Worker::status(uint32_t from) {
   WorkerStatus all;
-  for (uint32_t i = 0; i < generation_->upstreams.size(); ++i) {
-    const upstream::SharedUpstream& shared = *generation_->upstreams[i].shared;
-    const auto here = clusters_.find(&shared);
-    all.clusters.push_back(here != clusters_.end()
-                               ? here->second.cluster->status()
-                               : upstream::status_of_unused(shared, *set_of(i),
-                                                            generation_->upstreams[i].options->health.has_value(),
-                                                            loop_.now()));
+  all.generation = generation_.get();
+  size_t endpoints = 0;
+  uint32_t i = from;
+  for (; i < generation_->upstreams.size() && endpoints < WorkerStatus::endpoints_a_turn; ++i) {
+    all.clusters.push_back(cluster_status(i));
+    endpoints += all.clusters.back().endpoints.size() + 1;
   }
+  all.next = i < generation_->upstreams.size() ? i : 0;
+  if (from != 0) return all;
   for (const auto& acceptor : acceptors_) {
     all.listener_connections.push_back(static_cast<uint32_t>(acceptor->connections()));
   }
   all.arrivals = arrivals_.counts();
+  if (draining_) all.holders = clients_.holders();
   return all;
+}
+
+upstream::ClusterStatus Worker::cluster_status(uint32_t index) {
+  const Backing& backing = generation_->upstreams[index];
+  if (upstream::ClusterImpl* const here = find(backing.shared.get())) return here->status();
+  return upstream::status_of_unused(*backing.shared, *set_of(index), backing.options->health.has_value(), loop_.now());
 }
 
 RecentAnswer Worker::recent(const RecentQuestion& question) const { return answer_of(recent_, question, loop_.wall()); }

@@ -37,11 +37,15 @@ struct Shared {
   std::atomic<int64_t> max_lateness{0};  // microseconds; 0: none. Control writes it
 };
 
-// One worker's part of /status.
+// One worker's part of /status, or a piece of it.
 struct WorkerStatus {
+  static constexpr uint32_t endpoints_a_turn = 256;  // about 1 ms
+  const Generation* generation = nullptr;  // that it speaks of; only to compare it
+  uint32_t next = 0;  // upstream to go on with in a later turn; 0: this was the last piece
   std::vector<upstream::ClusterStatus> clusters;  // by upstream, in the order of the generation
   std::vector<uint32_t> listener_connections;  // by listener
   Arrivals::Counts arrivals;
+  Holders holders;  // while it drains
 };
 
 class Worker final : private exchange::Site::Owner,
@@ -87,7 +91,8 @@ class Worker final : private exchange::Site::Owner,
   void bring(uint32_t listener, net::TransportPtr transport);
   bool has_listener(uint32_t index) const { return index < acceptors_.size(); }
   bool warm();  // every pool holds its share of min_idle
-  WorkerStatus status();
+  // From upstream `from` on; what is not of an upstream comes with the first piece.
+  WorkerStatus status(uint32_t from);
   // All clusters, those that left the configuration too, until they are gone.
   std::vector<upstream::ClusterStatus> clusters();
   RecentAnswer recent(const RecentQuestion& question) const;  // its part of GET /recent
@@ -141,6 +146,7 @@ class Worker final : private exchange::Site::Owner,
   const Placed& placed_of(const exchange::Site& site) const;
   Placement& configure(const Backing& backing, const upstream::EndpointSetPtr& set);
   const upstream::EndpointSetPtr& set_of(uint32_t index) const;
+  upstream::ClusterStatus cluster_status(uint32_t index);
   exchange::Site& place_site(const GenerationPtr& next, EndpointSetsPtr sets);
   void place_acceptors(const Generation& next, exchange::Site& site);
   void settle_some();

@@ -282,7 +282,8 @@ class Sluice:
         return Metrics(text)
 
     def status(self):
-        code, text = self.admin("/status")
+        """As it is now, not as a snapshot of up to a second ago says it."""
+        code, text = self.admin("/status?now")
         assert code == 200, code
         return json.loads(text)
 

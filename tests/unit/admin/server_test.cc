@@ -38,6 +38,7 @@ struct FakeSession final : http::ServerSession, http::Stream {
   std::string body;  // of the answer, as far as it was given
   size_t largest = 0;  // piece of it
   bool ended = false;
+  bool cancelled = false;
 
   net::TransportPtr transport;
   http::ServerHost& host;
@@ -64,7 +65,10 @@ struct FakeSession final : http::ServerSession, http::Stream {
   }
   void send_trailers(const http::Fields&) override { call(); }
   void consume(size_t) override { call(); }
-  void cancel(const http::Failure&) override { call(); }
+  void cancel(const http::Failure&) override {
+    call();
+    cancelled = true;
+  }
   const net::Peer& peer() const override { return transport->peer(); }
   http::Version version() const override { return {}; }
   bool release_head(base::Arena&) override { return false; }
@@ -104,7 +108,8 @@ struct SlowBackend final : admin::Backend {
   std::span<const std::string> hosts() override { return {}; }
   void pack(admin::Page page, Done done) override { done(std::move(page)); }
   void metrics(admin::Form, Done done) override { waiting.push_back(std::move(done)); }
-  void status(admin::Form, Done done) override { waiting.push_back(std::move(done)); }
+  admin::Page set_log_level(const admin::Query&) override { return {}; }
+  void status(admin::Form, const admin::Query&, Done done) override { waiting.push_back(std::move(done)); }
   void config(Done done) override { waiting.push_back(std::move(done)); }
   void advice(admin::Form, Done done) override { waiting.push_back(std::move(done)); }
   void recent(admin::Form, const admin::Query&, Done) override {}
@@ -121,10 +126,11 @@ struct SlowBackend final : admin::Backend {
   }
   std::vector<std::string> orders;
   void pages_are_ready() {
-    for (Done& done : std::exchange(waiting, {})) done({200, "text/plain", text});
+    for (Done& done : std::exchange(waiting, {})) done({good ? 200 : 400, "text/plain", text});
   }
   std::vector<Done> waiting;
   std::string text = "page";
+  bool good = true;
 };
 
 class Site {
@@ -133,7 +139,7 @@ class Site {
     auto socket = net::open_socket(net::Address::ipv4(INADDR_LOOPBACK, 0));
     REQUIRE(socket.has_value());
     address_ = *net::bound_address(*socket);
-    server = std::make_unique<admin::AdminServer>(loop_, std::move(*socket), make_session, backend);
+    server = std::make_unique<admin::AdminServer>(loop_, std::move(*socket), make_session, backend, base::millis(1));
   }
   ~Site() {
     server.reset();
@@ -149,6 +155,8 @@ class Site {
     while (sessions().size() == before) loop_.turn(base::Micros{-1});
     return *sessions().back();
   }
+
+  void turn() { loop_.turn(base::Micros{-1}); }
 
   SlowBackend backend;
 
@@ -215,6 +223,51 @@ TEST_CASE("a long page is given in pieces, the next when the client has taken of
     CHECK(client.largest <= piece);
     CHECK(client.body == site.backend.text);
   }
+}
+
+TEST_CASE("an event stream: one after the other as they are read; who does not read loses them, and then the stream") {
+  Site site;
+  site.backend.text = "{}\n";
+  FakeSession& client = site.client();
+  client.head.fields.add("accept", "text/event-stream");
+  client.get("/status");
+  CHECK(client.answers.empty());
+  site.backend.pages_are_ready();
+  CHECK(client.answers == "200 ");
+  CHECK(client.body == "data: {}\n\n");
+  CHECK_FALSE(client.ended);
+  client.sink->on_sent(client.body.size());
+  while (site.backend.waiting.empty()) site.turn();
+  site.backend.pages_are_ready();
+  CHECK(client.body == "data: {}\n\ndata: {}\n\n");
+  while (!client.cancelled) site.turn();  // nothing is taken any more
+  CHECK(site.backend.waiting.empty());
+  CHECK_FALSE(client.ended);
+}
+
+TEST_CASE("so many event streams are open at a time; one that ends, or whose question is none, makes room") {
+  Site site;
+  const auto open = [&](FakeSession& client) {
+    client.head.fields.add("accept", "text/event-stream");
+    client.get("/status");
+    site.backend.pages_are_ready();
+  };
+  std::vector<FakeSession*> all;
+  for (size_t i = 0; i < admin::AdminServer::streams_max; ++i) open(*all.emplace_back(&site.client()));
+  for (const FakeSession* one : all) CHECK(one->answers == "200 ");
+  FakeSession& above = site.client();
+  open(above);
+  CHECK(above.answers == "503 ");
+  all.front()->sink->on_closed({});
+  site.backend.good = false;
+  FakeSession& wrong = site.client();
+  open(wrong);
+  CHECK(wrong.answers == "400 ");
+  CHECK(wrong.ended);
+  site.backend.good = true;
+  FakeSession& next = site.client();
+  open(next);
+  CHECK(next.answers == "200 ");
 }
 
 TEST_CASE("a page that is ready after its connection made room for a new one is for nobody") {
