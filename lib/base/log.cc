@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/line_writer.h"
+#include "base/log_line.h"
 #include "base/log_thread.h"
 #include "base/text.h"
 
@@ -52,11 +54,12 @@ std::string_view level_word(LogLevel level) {
   return "";
 }
 
-// Control bytes only: quotes stay readable in text.
+}  // namespace
+
 void append_plain(std::string& to, std::string_view text) {
   size_t from = 0;
   for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '"' && text[i] != '\\') continue;
+    if (text[i] != '"' && text[i] != '\\' && text[i] != '\t') continue;
     append_escaped(to, text.substr(from, i - from));
     to += text[i];
     from = i + 1;
@@ -64,7 +67,26 @@ void append_plain(std::string& to, std::string_view text) {
   append_escaped(to, text.substr(from));
 }
 
-}  // namespace
+void append_lines(std::string& to, std::string_view lines) {
+  while (!lines.empty()) {
+    const std::string_view line = lines.substr(0, lines.find('\n'));
+    to += "\n    ";
+    append_plain(to, line);
+    lines.remove_prefix(std::min(line.size() + 1, lines.size()));
+  }
+}
+
+LogFormat log_format() { return current_format.load(std::memory_order_relaxed); }
+
+std::string line_head(LogLevel level, LogFormat format, Micros wall) {
+  const bool json = format == LogFormat::json;
+  std::string head = json ? R"({"time":")" : "";
+  head += wall_text(wall);
+  head += json ? R"(","level":")" : " ";
+  head += level_word(level);
+  head += json ? R"(",)" : " ";
+  return head;
+}
 
 std::string wall_text(Micros wall) {
   const time_t whole = static_cast<time_t>(wall.count / 1'000'000);
@@ -78,22 +100,17 @@ std::string wall_text(Micros wall) {
 }
 
 std::string format_line(LogLevel level, LogFormat format, Micros wall, std::string_view message) {
-  std::string line;
-  line.reserve(message.size() + 64);
+  std::string line = line_head(level, format, wall);
   if (format == LogFormat::json) {
-    line += R"({"time":")" + wall_text(wall) + R"(","level":")";
-    line += level_word(level);
-    line += R"(","message":")";
+    line += R"("message":")";
     append_json_escaped(line, message);
     line += "\"}\n";
-  } else {
-    line += wall_text(wall) + ' ';
-    line += level_word(level);
-    line += ' ';
-    append_plain(line, message);
-    line += '\n';
+    return line;
   }
-  return line;
+  const size_t first = std::min(message.find('\n'), message.size());
+  append_plain(line, message.substr(0, first));
+  if (first != message.size()) append_lines(line, message.substr(first + 1));
+  return line + '\n';
 }
 
 void set_log(LogLevel level, LogFormat format) {

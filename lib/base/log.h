@@ -19,7 +19,8 @@ enum class LogFormat : uint8_t { text, json };
 void set_log(LogLevel level, LogFormat format);
 bool log_enabled(LogLevel level);
 void log_line(LogLevel level, std::string_view message);
-// What log_line() writes, its newline included; control bytes and what is not UTF-8 are escaped.
+// What log_line() writes, its newline included; control bytes and what is not UTF-8 are escaped. In text each line of
+// several but the first is indented.
 std::string format_line(LogLevel level, LogFormat format, Micros wall, std::string_view message);
 // "2026-08-07T12:00:00.000001Z" of microseconds since the Unix epoch (RFC 3339).
 std::string wall_text(Micros wall);

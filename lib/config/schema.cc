@@ -143,7 +143,7 @@ void visit_drain(Visitor& v, DrainOptions& o) {
 void visit_log(Visitor& v, base::LogLevel& level, base::LogFormat& format) {
   key(v,
       {"level", Takes::now, "least severity written to stderr: debug, info, warn, error",
-       "info tells of starts, reloads and failures; debug adds lines per connection"},
+       "info tells of starts, reloads and failures; debug adds lines per connection (docs/log.md)"},
       Choice(level, log_levels));
   key(v, {"format", Takes::now, "text or json", "text is for people; json for collectors"},
       Choice(format, log_formats));

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/log_event.h"
 #include "dns/order.h"
 
 namespace sluice::dns {
@@ -82,8 +83,11 @@ void Entry::on_reply(const Reply& reply) {
 
 void Entry::take_records(const Reply& reply) {
   if (failures_ != 0 || held_) {
-    base::info("dns: {}: answered again by {} after {}", id(), reply.server,
-               held_ ? std::string(outcome_name(*held_)) : last_error_);
+    base::log_event(base::LogLevel::info, "dns_answered_again",
+                    {{"name", name_},
+                     {"type", type_name(type_)},
+                     {"server", reply.server},
+                     {"after", held_ ? std::string(outcome_name(*held_)) : last_error_}});
   }
   const base::Millis ttl = positive_ttl(reply.answer.ttl, env_.options);
   fresh_until_ = reply.ended + ttl;
@@ -116,10 +120,13 @@ void Entry::hold(const Reply& reply, base::Millis ttl) {
   if (!held_) {
     held_since_ = reply.ended;
     if (env_.options.nx_hold.count != 0)
-      base::warn(
-          "dns: {}: \"{}\" says {}, but there were {} record(s): they serve on, and are given up if that repeats for "
-          "{} s",
-          id(), said, reply.server, records_.size(), base::Micros(env_.options.nx_hold).seconds());
+      base::log_event(base::LogLevel::warn, "dns_held",
+                      {{"name", name_},
+                       {"type", type_name(type_)},
+                       {"server", reply.server},
+                       {"why", said},
+                       {"records", records_.size()},
+                       {"given_up_after_s", base::Micros(env_.options.nx_hold).seconds()}});
   }
   held_ = reply.outcome;
   const base::Micros end = held_since_ + env_.options.nx_hold;
@@ -144,7 +151,12 @@ void Entry::take_failure(const Reply& reply) {
             ? fmt::format("the last good answer ({} record(s)) serves on for at most {} s after its TTL",
                           records_.size(), base::Micros(env_.options.stale_max).seconds())
             : std::string(phase_ == Knowledge::none ? "it has no records" : "nothing is known of it");
-    base::warn("dns: {}: {}; {}; asked again in {} ms", id(), last_error_, meanwhile, wait.count);
+    base::log_event(base::LogLevel::warn, "dns_failed",
+                    {{"name", name_},
+                     {"type", type_name(type_)},
+                     {"why", last_error_},
+                     {"asked_again_in_ms", wait.count},
+                     {"message", meanwhile}});
   }
   if (phase_ == Knowledge::records && too_stale())
     give_up(fmt::format("stale for {} s", base::Micros(env_.options.stale_max).seconds()));
@@ -231,9 +243,12 @@ void Entry::log_change(const Change& change) {
   for (const auto& removed : change.removed) line.append(" -").append(removed);
   if (change.more != 0) line += fmt::format(" and {} more", change.more);
   const bool given_up = phase_ != Knowledge::records;
-  base::log(given_up ? base::LogLevel::warn : base::LogLevel::info, "dns: {}: {}:{} ({})", id(),
-            given_up ? std::string("all is given up") : fmt::format("now {} record(s)", records_.size()), line,
-            change.why);
+  base::log_event(given_up ? base::LogLevel::warn : base::LogLevel::info, given_up ? "dns_given_up" : "dns_changed",
+                  {{"name", name_},
+                   {"type", type_name(type_)},
+                   {"records", records_.size()},
+                   {"changes", std::string_view(line).substr(std::min<size_t>(line.size(), 1))},
+                   {"why", change.why}});
 }
 
 }  // namespace sluice::dns

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "base/log.h"
+#include "base/log_event.h"
 #include "exchange/exchange.h"
 #include "metrics/names.h"
 
@@ -67,16 +67,22 @@ void HeldWatch::on_timer() {
 
 void HeldWatch::tell(const Look& look, base::Micros now, base::Micros usual) {
   registry_.counter(Name::requests_held_total, {look.phase}, worker_).add();
-  static base::LogSite site;
-  if (!site.admit()) return;
   const auto seconds = [](base::Micros span) { return static_cast<double>(span.count) / 1e6; };
-  base::warn(
-      "a request is held for {:.1f} s (99 % of its route take {:.1f} s): request_id={} route={} client={} phase={} "
-      "for {:.1f} s, upstream={} endpoint={} attempts={} bytes_in={} bytes_out={}, last byte {:.1f} s ago; see "
-      "/debug/requests",
-      seconds(now - look.began), seconds(usual), look.request_id, look.route, look.client, look.phase,
-      seconds(now - look.since), look.upstream, look.endpoint, look.attempts, look.bytes_in, look.bytes_out,
-      seconds(now - look.moved));
+  base::log_repeated(base::LogLevel::warn, "request_held", look.route,
+                     {{"held_s", seconds(now - look.began)},
+                      {"usual_s", seconds(usual)},
+                      {"request_id", look.request_id},
+                      {"route", look.route},
+                      {"client", look.client},
+                      {"phase", look.phase},
+                      {"phase_s", seconds(now - look.since)},
+                      {"upstream", look.upstream},
+                      {"endpoint", look.endpoint},
+                      {"attempts", look.attempts},
+                      {"bytes_in", look.bytes_in},
+                      {"bytes_out", look.bytes_out},
+                      {"silent_s", seconds(now - look.moved)},
+                      {"see", "/debug/requests"}});
 }
 
 }  // namespace sluice::exchange

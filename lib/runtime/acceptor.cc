@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/counted_here.h"
-#include "base/log.h"
+#include "base/log_event.h"
 #include "base/pages.h"
 #include "exchange/exchange.h"
 #include "http1/server_session.h"
@@ -139,10 +139,11 @@ void Acceptor::listener_stopped() { worker_.listener_stopped(); }
 void Acceptor::accept_failed(int error) {
   static Spell spell;  // of the process
   if (spell.begins(loop().now())) {
-    base::error(
-        "listener {}: accept failed: {}; clients wait in the backlog (raise the limit of open files, or lower "
-        "max_connections)",
-        listening_->options.name, std::strerror(error));
+    base::log_event(
+        base::LogLevel::error, "accept_failed",
+        {{"listener", listening_->options.name},
+         {"why", std::strerror(error)},
+         {"message", "clients wait in the backlog: raise the limit of open files, or lower max_connections"}});
   }
 }
 
@@ -162,8 +163,11 @@ bool Acceptor::begun(const Client& client) {
   cells_.connections->add(1);
   cells_.connections_total->add(1);
   if (base::log_enabled(base::LogLevel::debug)) {
-    base::debug("listener {}: {} came as connection {}.{}", listening_->options.name, client.peer().remote.text(),
-                client.came().count, worker_.index());
+    base::log_event(base::LogLevel::debug, "connection_opened",
+                    {{"side", "downstream"},
+                     {"conn", client.conn()},
+                     {"peer", client.peer().remote.text()},
+                     {"listener", listening_->options.name}});
   }
   return worker_.arrivals().counting();
 }
@@ -213,9 +217,8 @@ void Acceptor::late_request() { worker_.meter().late_request(); }
 
 void Acceptor::proxy_header_refused(const net::Peer& peer, std::string_view detail) {
   worker_.meter().protocol_error(http::Where::downstream, http::Detail::proxy_header);
-  static thread_local base::LogSite site;
-  if (site.admit())
-    base::warn("listener {}: {} sent no valid PROXY header: {}", listening_->options.name, peer.remote.text(), detail);
+  base::log_repeated(base::LogLevel::warn, "proxy_header_refused", listening_->options.name,
+                     {{"listener", listening_->options.name}, {"peer", peer.remote.text()}, {"why", detail}});
 }
 
 void Acceptor::ended(Client& client, http::CloseCause cause) {
@@ -225,10 +228,22 @@ void Acceptor::ended(Client& client, http::CloseCause cause) {
   if (client.begun()) {
     cells_.connections->add(-1);
     worker_.connection_closed(cause);
-    base::debug("listener {}: connection {}.{} has ended: cause={} by={}", listening_->options.name,
-                client.came().count, worker_.index(), http::cause_word(cause), http::side_word(http::ended_by(cause)));
   }
   worker_.loop().reap_later(client);
+}
+
+void Acceptor::log_end(const Client& client, http::CloseCause cause) {
+  static constexpr std::string_view during[] = {"handshake", "linger", "idle", "request", "handshake"};  // ClientStage
+  base::log_event(base::LogLevel::debug, "connection_closed",
+                  {{"side", "downstream"},
+                   {"conn", client.conn()},
+                   {"peer", client.peer().remote.text()},
+                   {"listener", client.listener()},
+                   {"by", http::ended_by(cause) == http::Side::us ? "proxy" : "client"},
+                   {"cause", http::cause_word(cause)},
+                   {"during", client.listed() ? during[static_cast<size_t>(client.stage())] : ""},
+                   {"age_s", (loop().now() - client.came()).seconds()},
+                   {"requests", client.requests()}});
 }
 
 void Acceptor::drain(http::CloseCause cause) {

@@ -109,6 +109,7 @@ class Acceptor final : private tls::TlsEvents {
   uint64_t next_conn();  // Worker's
   bool begun(const Client& client);  // true: after /readyz began to say 503
   void ended(Client& client, http::CloseCause cause);
+  void log_end(const Client& client, http::CloseCause cause);  // while its peer is known
 
  private:
   void on_handshake(const tls::HandshakeFacts& facts) override;

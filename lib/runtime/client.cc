@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/pages.h"
 #include "exchange/request_key.h"
 #include "runtime/acceptor.h"
@@ -161,6 +162,7 @@ void Client::refuse() {
 void Client::end(http::CloseCause cause) {
   if (ended_) return;
   ended_ = true;
+  if (begun_ && base::log_enabled(base::LogLevel::debug)) acceptor_.log_end(*this, cause);
   station_ = net::TransportPtr();
   place_.release();
   acceptor_.ended(*this, cause);

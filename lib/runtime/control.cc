@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/log.h"
+#include "base/log_event.h"
 #include "base/pages.h"
 #include "runtime/memory.h"
 
@@ -16,7 +16,8 @@ void say_listening(const Generation& now, const Generation* before) {
     for (const auto& socket : listening->sockets) {
       const auto has = [&](const auto& old) { return std::ranges::find(old->sockets, socket) != old->sockets.end(); };
       if (before != nullptr && std::ranges::any_of(before->listeners, has)) continue;
-      base::info("listening listener={} address={}", listening->options.name, socket->address().text());
+      base::log_event(base::LogLevel::info, "listening",
+                      {{"listener", listening->options.name}, {"address", socket->address().text()}});
     }
   }
 }

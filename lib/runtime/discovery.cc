@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "base/log.h"
+#include "base/log_event.h"
 #include "upstream/metrics.h"
 
 namespace sluice::runtime {
@@ -75,7 +75,8 @@ void Discovery::Name::fail(std::string why) {
   why_ = std::move(why);
   for (std::size_t i = 0; i < upstream_.names.size(); ++i) {
     if (upstream_.names[i].get() != this) continue;
-    base::warn("upstream {}: {} does not resolve: {}", upstream_.name(), upstream_.sources[i].text, why_);
+    base::log_event(base::LogLevel::warn, "name_unresolved",
+                    {{"upstream", upstream_.name()}, {"name", upstream_.sources[i].text}, {"why", why_}});
   }
 }
 
@@ -234,7 +235,9 @@ void Discovery::publish(Followed& upstream) {
         std::ranges::any_of(now->entries, [&](const upstream::EndpointEntry& e) { return e.endpoint == old.endpoint; });
     if (!stays) left.push_back(old.endpoint);
   }
-  base::info("upstream {}: {} addresses, {} left", upstream.name(), now->entries.size(), left.size());
+  base::log_event(
+      base::LogLevel::info, "endpoints_changed",
+      {{"upstream", upstream.name()}, {"by", "dns"}, {"endpoints", now->entries.size()}, {"left", left.size()}});
   std::function<void()> applied = [] {};
   if (!left.empty()) {
     applied = [change = departures_.begin(upstream.name(), std::move(left), changed, workers_)] { change->applied(); };

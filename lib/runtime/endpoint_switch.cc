@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/log.h"
+#include "base/log_event.h"
 #include "runtime/pages.h"
 
 namespace sluice::runtime {
@@ -67,8 +67,13 @@ void Pages::switch_endpoint(const admin::EndpointOrder& order, Done done) {
                                  changed ? "" : " already", order.endpoint, shared->name());
   if (order.disable) text += fmt::format("; {} requests in flight end as they would", in_flight);
   if (changed)
-    base::warn("upstream {}: endpoint {} is {} by an operator", shared->name(), order.endpoint,
-               order.disable ? "disabled" : "enabled again");
+    base::log_event(base::LogLevel::warn, "endpoint_state",
+                    {{"upstream", shared->name()},
+                     {"endpoint", order.endpoint},
+                     {"from", order.disable ? "in_use" : "disabled"},
+                     {"to", order.disable ? "disabled" : "in_use"},
+                     {"by", "operator"},
+                     {"in_flight", in_flight}});
   text += "\n";
   if (order.disable) text += warning(*shared, backing->options->pool.max_connections);
   // Whoever has heard of it sends nothing there any more.

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include "base/log.h"
+#include "base/log_event.h"
 #include "runtime/acceptor.h"
 #include "runtime/clients.h"
 
@@ -103,12 +103,12 @@ bool HeldConnections::look_at_clusters() {
 void HeldConnections::tell(std::string_view side, std::string_view phase, std::string_view who, std::string_view peer,
                            base::Micros age) {
   registry_.counter(Name::connections_held_total, {side, phase}, worker_).add();
-  static base::LogSite site;
-  if (!site.admit()) return;
-  base::warn(
-      "{}: a connection is held in a state that its limits should have ended: peer={} phase={} for {:.1f} s; "
-      "please report it, with /debug/connections",
-      who, peer, phase, seconds(age));
+  base::log_repeated(base::LogLevel::warn, "connection_held", who,
+                     {{"of", who},
+                      {"peer", peer},
+                      {"phase", phase},
+                      {"held_s", seconds(age)},
+                      {"message", "its limits should have ended it: please report it, with /debug/connections"}});
 }
 
 }  // namespace sluice::runtime

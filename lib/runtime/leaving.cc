@@ -1,6 +1,6 @@
 #include "runtime/leaving.h"
 
-#include "base/log.h"
+#include "base/log_event.h"
 
 namespace sluice::runtime {
 namespace {
@@ -28,7 +28,7 @@ void Leaving::tick() {
 }
 
 void Leaving::enter(DrainPhase phase) {
-  base::info("drain: {}", rule_of(phase).name);
+  base::log_event(base::LogLevel::info, "drain", {{"phase", rule_of(phase).name}, {"connections", connections_left()}});
   switch (phase) {
     case DrainPhase::serving: break;
     case DrainPhase::deregistering: registration_.drain_begins(); break;

@@ -6,7 +6,7 @@
 #include <iterator>
 #include <memory>
 
-#include "base/log.h"
+#include "base/log_event.h"
 #include "base/log_thread.h"
 #include "base/pages.h"
 #include "exchange/access_log.h"
@@ -80,6 +80,7 @@ Observer::Observer(ControlEnv& env, const Rooms& rooms)
 void Observer::begin() { timer_.arm(env_.loop, every); }
 
 void Observer::tick() {
+  base::tell_repeats();
   timer_.arm(env_.loop, every);
   keep(advise(look()));
   show_limits();
@@ -174,8 +175,8 @@ void Observer::say(Given& given) {
   given.said = true;
   env_.registry.gauge(metrics::Name::advice, {given.advice.code, given.advice.subject}, env_.registry.control()).set(1);
   const bool warning = given.advice.grade == Grade::warning;
-  base::log(warning ? base::LogLevel::warn : base::LogLevel::info, "advice {}: {}", given.advice.code,
-            given.advice.text);
+  base::log_event(warning ? base::LogLevel::warn : base::LogLevel::info, "advice",
+                  {{"code", given.advice.code}, {"subject", given.advice.subject}, {"text", given.advice.text}});
 }
 
 void Observer::forget_old() {
@@ -186,8 +187,10 @@ void Observer::forget_old() {
     if (now - given.seen < (given.said ? base::Micros(lingers) : base::Micros{1})) return false;
     if (!given.said) return true;
     env_.registry.remove(metrics::Name::advice, {given.advice.code, given.advice.subject});
-    base::info("advice {} about {} is over, after {:.0f} s", given.advice.code, given.advice.subject,
-               (given.seen - given.since).seconds());
+    base::log_event(base::LogLevel::info, "advice_over",
+                    {{"code", given.advice.code},
+                     {"subject", given.advice.subject},
+                     {"lasted_s", (given.seen - given.since).seconds()}});
     return true;
   });
 }

@@ -54,9 +54,8 @@ const std::vector<PortRow>& PortForecast::look(const PortsSeen& seen, base::Micr
     row.runs_out = runs_out(subject.looks, row.available);
     const std::uint64_t percent = row.available == 0 ? 100 : std::uint64_t{row.used} * 100 / row.available;
     const bool rises = row.runs_out && *row.runs_out < soon && percent >= trend_percent;
-    row.short_of = percent >= full_percent || rises || (subject.told && percent >= well_percent);
-    row.news = row.short_of && !subject.told;
-    subject.told = row.short_of;
+    row.short_of = percent >= full_percent || rises || (subject.short_of && percent >= well_percent);
+    subject.short_of = row.short_of;
   }
   subjects_ = std::move(next);
   return rows_;

@@ -22,11 +22,10 @@ struct PortRow {
   std::uint32_t available = 0;
   std::optional<base::Micros> runs_out;  // from now, if it goes on as in the last minute; none: it does not rise
   bool short_of = false;  // over 80 %, or full within ten minutes
-  bool news = false;  // since this look
   std::string subject() const { return source + ">" + destination; }
 };
 
-// What to try first when ports are short, for the log.
+// What to try first when ports are short.
 std::string first_fix(const PortRow& row);
 
 class PortForecast {
@@ -36,7 +35,7 @@ class PortForecast {
   static constexpr base::Micros window_least{30'000'000};  // a burst is no trend
   static constexpr base::Micros soon{600'000'000};
   static constexpr std::uint32_t full_percent = 80;
-  static constexpr std::uint32_t well_percent = 60;  // below it, and not full soon: what was told is over
+  static constexpr std::uint32_t well_percent = 60;  // below it, and not full soon: what was short is well again
   static constexpr std::uint32_t trend_percent = 25;  // below it a slope says nothing
 
   // Another look; the rows of it, the fullest first.
@@ -46,7 +45,7 @@ class PortForecast {
  private:
   struct Subject {
     std::deque<std::pair<base::Micros, std::uint32_t>> looks;  // of the window
-    bool told = false;
+    bool short_of = false;  // at the look before
   };
   std::map<std::string, Subject, std::less<>> subjects_;  // those of rows_
   std::vector<PortRow> rows_;

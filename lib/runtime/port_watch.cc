@@ -60,7 +60,6 @@ void PortWatch::on_seen(const base::Result<PortsSeen>& seen) {
     } else {
       env_.registry.remove(Name::limit_runs_out_seconds, {resource, subject});
     }
-    if (row.news) tell(row);
     shown.insert(subject);
   }
   for (const std::string& subject : shown_) {
@@ -69,15 +68,6 @@ void PortWatch::on_seen(const base::Result<PortsSeen>& seen) {
       env_.registry.remove(name, {resource, subject});
   }
   shown_ = std::move(shown);
-}
-
-void PortWatch::tell(const PortRow& row) const {
-  const std::string when =
-      row.runs_out ? ", none left in " + std::to_string(row.runs_out->count / 1'000'000) + " s as it rises" : "";
-  base::warn(
-      "local ports from {} to {} become short: {} of {} taken, {} of them in TIME_WAIT{}; first: {}; see "
-      "docs/pool.md",
-      row.source, row.destination, row.used, row.available, row.time_wait, when, first_fix(row));
 }
 
 }  // namespace sluice::runtime

@@ -1,5 +1,5 @@
 // PortWatch: looks every few seconds how many local ports are left towards the endpoints of all upstreams, on the
-// helper's thread, and tells: metrics, /status, one line in the log when they become short.
+// helper's thread: metrics, /status, and what the observer advises when they become short.
 #pragma once
 
 #include <functional>
@@ -30,7 +30,6 @@ class PortWatch {
  private:
   void look();
   void on_seen(const base::Result<PortsSeen>& seen);
-  void tell(const PortRow& row) const;
   std::vector<net::Address> destinations() const;
 
   ControlEnv& env_;

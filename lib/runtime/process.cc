@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "base/log_event.h"
 #include "net/uv_driver.h"
 #include "runtime/acceptor.h"
 #include "runtime/cpus.h"
@@ -148,19 +149,19 @@ Problems Process::start_admin(const config::AdminOptions& options) {
   auto socket =
       ListenSocket::open(*options.parsed, 1, {.share = net::ListenOptions::Share::no, .unix_mode = options.unix_mode});
   if (!socket) return {std::move(socket.error())};
-  base::info("listening listener=admin address={}", (*socket)->address().text());
+  base::log_event(base::LogLevel::info, "listening", {{"listener", "admin"}, {"address", (*socket)->address().text()}});
   admin_ = std::make_unique<admin::AdminServer>(loop_, (*socket)->take(0), make_admin_session, control_->pages());
   return {};
 }
 
 int Process::run() {
   if (!started()) {
-    base::info("asked to end before the start was over, exit 0");
+    base::log_event(base::LogLevel::info, "stopped", {{"why", "asked to end before the start was over"}, {"exit", 0}});
     return 0;
   }
-  base::info("sluice {} runs with {} worker{}", version(), workers_.size(), workers_.size() == 1 ? "" : "s");
+  base::log_event(base::LogLevel::info, "started", {{"version", version()}, {"workers", workers_.size()}});
   loop_.run();
-  base::info("drained, exit 0");
+  base::log_event(base::LogLevel::info, "stopped", {{"why", "drained"}, {"exit", 0}});
   return 0;
 }
 
@@ -185,7 +186,7 @@ void Process::on_signal(int number) {
 }
 
 void Process::reopen_logs() {
-  base::info("log files are opened again");
+  base::log_event(base::LogLevel::info, "logs_reopened", {});
   if (access_log_ != nullptr) access_log_->reopen();
 }
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "base/log.h"
+#include "base/log_event.h"
 
 namespace sluice::runtime {
 
@@ -34,8 +34,10 @@ void Readiness::look() {
   tell();
   const bool resolved = discovery_.settled();
   if (env_.loop.now() >= limit_) {
-    base::warn("after warm_timeout {}: ready all the same",
-               resolved ? "not every pool has its min_idle connections" : "DNS has not answered for every name");
+    base::log_event(
+        base::LogLevel::warn, "ready_all_the_same",
+        {{"after", "warm_timeout"},
+         {"why", resolved ? "not every pool has its min_idle connections" : "DNS has not answered for every name"}});
     warm_ = true;
     return tell();
   }

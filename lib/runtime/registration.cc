@@ -3,13 +3,14 @@
 #include <utility>
 #include <vector>
 
-#include "base/log.h"
+#include "base/log_event.h"
 
 namespace sluice::runtime {
 
 void Registration::deregister(std::function<void()> done) {
   if (registered_) {
-    base::info("deregistered: /readyz says 503, everything is served; POST /register undoes it");
+    base::log_event(base::LogLevel::info, "deregistered",
+                    {{"message", "/readyz says 503, everything is served; POST /register undoes it"}});
     env_.shared.standing = exchange::Standing::deregistered;
     withdraw();
     env_.cells.deregistered(true);
@@ -59,7 +60,8 @@ void Registration::tell(std::string (*words)(const Wait& wait, const Arrivals::C
                                       [words, wait](const std::vector<Arrivals::Counts>& workers) {
                                         Arrivals::Counts came;
                                         for (const Arrivals::Counts& of_one : workers) came.add(of_one);
-                                        base::info("{}", words(wait, came));
+                                        base::log_event(base::LogLevel::info, "arrivals",
+                                                        {{"message", words(wait, came)}});
                                       });
 }
 

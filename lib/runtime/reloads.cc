@@ -6,7 +6,7 @@
 #include <memory>
 #include <utility>
 
-#include "base/log.h"
+#include "base/log_event.h"
 
 namespace sluice::runtime {
 namespace {
@@ -33,11 +33,9 @@ std::string text_of(const Problems& problems) {
 
 void log_all(const Problems& problems) {
   for (const base::Error& problem : problems) {
-    if (problem.severity == base::Severity::warning) {
-      base::warn("{}", base::to_text(problem));
-    } else {
-      base::error("{}", base::to_text(problem));
-    }
+    const bool warning = problem.severity == base::Severity::warning;
+    base::log_event(warning ? base::LogLevel::warn : base::LogLevel::error, warning ? "config_warning" : "config_error",
+                    {{"file", problem.span.file}, {"line", problem.span.line}, {"message", base::to_text(problem)}});
   }
 }
 
@@ -45,7 +43,9 @@ void Reloads::reload(std::optional<base::Millis> confirm, Backend::Done done) {
   if (!user_.may_reload()) return done({409, plain_text, "409: draining, nothing is loaded any more\n"});
   if (trial_.now()) {
     const double left = trial_.now()->left(env_.loop.now()).seconds();
-    base::error("reload of {} refused: the last one waits for POST /confirm, {:.0f} s more", setup_.file, left);
+    base::log_event(
+        base::LogLevel::error, "reload_refused",
+        {{"file", setup_.file}, {"why", fmt::format("the last one waits for POST /confirm, {:.0f} s more", left)}});
     return done(
         {409, plain_text,
          fmt::format("409: the last reload waits for POST /confirm, {:.0f} s more; confirm it, or wait\n", left)});
@@ -78,9 +78,10 @@ void Reloads::finish(std::expected<Plan, Problems> outcome, const Asked& asked) 
 // What it will do is told before it is done.
 void Reloads::take(Plan plan, const Asked& asked) {
   log_all(plan.warnings);
-  base::info("reload of {}: {}", setup_.file, plan.words);
+  base::log_event(base::LogLevel::info, "reload_begins",
+                  {{"file", setup_.file}, {"hash", plan.next->hash}, {"changes", plan.words}});
   for (const config::Waiting& one : plan.next->waiting) {
-    base::warn("{} has changed, but only a restart takes it: the running value stays", one.key);
+    base::log_event(base::LogLevel::warn, "restart_needed", {{"key", one.key}, {"value", one.value}});
   }
   const auto done = [this, asked, former = user_.in_force()->snapshot,
                      text = "reloaded: " + plan.words + "\n" + text_of(plan.warnings)] { taken(asked, former, text); };
@@ -91,12 +92,12 @@ void Reloads::taken(const Asked& asked, const Trial::Former& former, std::string
   env_.cells.reloaded(true, env_.loop.wall());
   file_in_force_ = true;
   refused_.clear();
-  base::info("reloaded {}", setup_.file);
+  base::log_event(base::LogLevel::info, "reloaded", {{"file", setup_.file}, {"hash", user_.in_force()->hash}});
   if (asked.confirm) {
     trial_.begin(former, *asked.confirm);
     const std::string stays =
         fmt::format("it stays if POST /confirm comes within {:g} s", base::Micros(*asked.confirm).seconds());
-    base::info("{}", stays);
+    base::log_event(base::LogLevel::info, "confirmation_awaited", {{"message", stays}});
     text += stays + "\n";
   }
   asked.done({200, plain_text, std::move(text)});
@@ -139,7 +140,8 @@ bool Reloads::roll_back(const Trial::Former& former, const std::string& why) {
   if (under_way_) return false;
   under_way_ = true;
   env_.helper.submit_always(work, [this, way] { finish_way_back(std::move(*way)); });
-  base::error("{}: back to the configuration before the last reload", why);
+  base::log_event(base::LogLevel::error, "rolling_back",
+                  {{"why", why}, {"message", "back to the configuration before the last reload"}});
   return true;
 }
 
@@ -154,9 +156,11 @@ void Reloads::finish_way_back(WayBack way) {
   if (!way.plan) {
     log_all(way.plan.error());
     env_.cells.reloaded(false, env_.loop.wall());
-    base::error("the configuration before the last reload does not come back: what runs stays");
+    base::log_event(base::LogLevel::error, "roll_back_failed",
+                    {{"message", "the configuration before the last reload does not come back: what runs stays"}});
   } else {
-    base::warn("draining: what was reloaded last stays to the end");
+    base::log_event(base::LogLevel::warn, "roll_back_failed",
+                    {{"message", "draining: what was reloaded last stays to the end"}});
   }
   over();
 }
@@ -164,9 +168,12 @@ void Reloads::finish_way_back(WayBack way) {
 void Reloads::rolled_back(bool file_is_former, const std::string& words) {
   env_.cells.rolled_back();
   file_in_force_ = file_is_former;
-  base::warn("rolled back: {}", words);
-  if (!file_in_force_)
-    base::warn("{} is not what runs: it was rolled back, and a reload or a restart takes it again", setup_.file);
+  base::log_event(
+      base::LogLevel::warn, "rolled_back",
+      {{"hash", user_.in_force()->hash},
+       {"changes", words},
+       {"message",
+        file_in_force_ ? std::string() : setup_.file + " is not what runs: a reload or a restart takes it again"}});
   over();
 }
 
@@ -175,7 +182,8 @@ void Reloads::refuse(const Problems& problems, const Backend::Done& done) {
   const auto first = std::ranges::find(problems, base::Severity::error, &base::Error::severity);
   refused_ = first == problems.end() ? "see the log" : in_one_line(*first);
   log_all(problems);
-  base::error("reload of {} failed: nothing has changed", setup_.file);
+  base::log_event(base::LogLevel::error, "reload_refused",
+                  {{"file", setup_.file}, {"why", refused_}, {"message", "nothing has changed"}});
   done({400, plain_text, text_of(problems) + "nothing has changed\n"});
 }
 

@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/log.h"
+#include "base/log_event.h"
 
 namespace sluice::runtime {
 namespace {
@@ -37,7 +37,7 @@ void Trial::begin(Former former, base::Millis span) {
 
 bool Trial::confirm() {
   if (!confirmation_ || !user_.may_reload()) return false;
-  base::info("confirmed: the configuration stays");
+  base::log_event(base::LogLevel::info, "confirmed", {{"message", "the configuration stays"}});
   end();
   return true;
 }
@@ -54,7 +54,8 @@ void Trial::end() {
 void Trial::look() {
   if (!confirmation_) return;
   if (!user_.may_reload()) {
-    base::info("a drain has begun: no confirmation is awaited any more");
+    base::log_event(base::LogLevel::info, "confirmation_given_up",
+                    {{"message", "a drain has begun: no confirmation is awaited any more"}});
     return end();
   }
   judge();

@@ -17,28 +17,6 @@ constexpr std::uint32_t ask_most = 32;   // connections asked for in one message
 
 http::Failure refusal(http::Kind kind, http::Where where) { return {kind, where, http::Detail::none, true}; }
 
-// The first fix to try, in the log: once when it is advised, once when it is no more.
-void log_advice(const SharedUpstream& upstream, Advice advice, const Advisor::View& view, const Capacity& capacity) {
-  const auto ms = [](base::Micros span) { return static_cast<double>(span.count) / 1e3; };
-  const double each = capacity.requests_each();
-  switch (advice) {
-    case Advice::none:
-      return base::info("upstream {}: its pool is large enough again: the load needs {:.0f} connections of {}",
-                        upstream.name(), std::ceil(view.recommended / each), capacity.connections);
-    case Advice::raise_max_connections:
-      return base::warn(
-          "upstream {}: the load needs {:.0f} connections, its {} usable endpoints may have {}: raise max_connections "
-          "in [upstream.pool] to {:.0f}, or add endpoints (service time {:.1f} ms, as usual)",
-          upstream.name(), std::ceil(view.recommended / each), capacity.endpoints, capacity.connections,
-          std::ceil(view.recommended / each / std::max(capacity.endpoints, 1u)), ms(view.service));
-    case Advice::upstream_slow:
-      return base::warn(
-          "upstream {}: it is slow: service time {:.1f} ms, usually {:.1f} ms; more connections would not help (the "
-          "load needs {:.0f}, allowed are {})",
-          upstream.name(), ms(view.service), ms(view.usual), std::ceil(view.recommended / each), capacity.connections);
-  }
-}
-
 }  // namespace
 
 // One request that looks for a place; `from` is filled with the connection that was found or dialled.
@@ -413,7 +391,7 @@ void ClusterImpl::on_load_timer() {
   const Advisor::View view = advisor.look();
   const Advice before = advisor.given();
   const Advice advice = Advisor::advise(view, capacity.requests, before);
-  if (advice != before && advisor.give(before, advice)) log_advice(*shared_, advice, view, capacity);
+  if (advice != before) advisor.give(before, advice);  // runtime/observer tells it
 }
 
 // ---- At the loop

@@ -1,8 +1,9 @@
 // The part of ClusterImpl that decides about an endpoint's standing: outcomes, ejection, the trial after it, pauses.
 #include <algorithm>
+#include <string>
 #include <string_view>
 
-#include "base/log.h"
+#include "base/log_event.h"
 #include "upstream/cluster_impl.h"
 
 namespace sluice::upstream {
@@ -18,6 +19,17 @@ std::string_view cause_of(Outcome outcome) {
 }
 
 double seconds(base::Millis span) { return static_cast<double>(span.count) / 1e3; }
+
+void log_ejected(const SharedUpstream& upstream, const SharedEndpoint& endpoint, base::Millis span,
+                 const std::string& why) {
+  base::log_event(base::LogLevel::warn, "endpoint_state",
+                  {{"upstream", upstream.name()},
+                   {"endpoint", endpoint.name()},
+                   {"to", "ejected"},
+                   {"by", "traffic"},
+                   {"why", why},
+                   {"for_s", seconds(span)}});
+}
 
 }  // namespace
 
@@ -72,8 +84,11 @@ void ClusterImpl::on_outcome(Endpoint& endpoint, const Report& report) {
 void ClusterImpl::pause(Endpoint& endpoint, base::Millis span) {
   if (!shared_->ejections().pause(endpoint.shared(), span, loop_.now())) return;
   metrics_.pauses.add();
-  base::debug("upstream {}: {} asks for a pause of {:.1f} s", shared_->name(), endpoint.shared().name(),
-              seconds(std::min(span, Standing::pause_most)));
+  base::log_event(base::LogLevel::debug, "endpoint_pause",
+                  {{"upstream", shared_->name()},
+                   {"endpoint", endpoint.shared().name()},
+                   {"by", "upstream"},
+                   {"for_s", seconds(std::min(span, Standing::pause_most))}});
 }
 
 void ClusterImpl::judge(Endpoint& endpoint, std::string_view cause, bool trial) {
@@ -86,13 +101,9 @@ void ClusterImpl::judge(Endpoint& endpoint, std::string_view cause, bool trial) 
       shared_->ejections().eject(shared, again ? Ejections::Cause::trial : Ejections::Cause::row, loop_.now());
   if (!span) return;
   metrics_.ejected(cause);
-  if (again) {
-    base::warn("upstream {}: {} is ejected for {:.1f} s again: its trial failed ({})", shared_->name(), shared.name(),
-               seconds(*span), cause);
-  } else {
-    base::warn("upstream {}: {} is ejected for {:.1f} s: {} failures in a row, the last: {}", shared_->name(),
-               shared.name(), seconds(*span), +standing.failures, cause);
-  }
+  log_ejected(*shared_, shared, *span,
+              again ? fmt::format("its trial failed: {}", cause)
+                    : fmt::format("{} failures in a row, the last: {}", +standing.failures, cause));
   close_idle_everywhere(endpoint);
 }
 
@@ -102,16 +113,22 @@ void ClusterImpl::compare(Endpoint& endpoint, const Report& report) {
   for (const Ejections::Outlier& o : ejections.compare(loop_.now())) {
     metrics_.ejected(o.slow ? "slow" : "error_share");
     const double unit = o.slow ? 1e-3 : 1e2;
-    base::warn("upstream {}: {} is ejected for {:.1f} s: {} {:.1f} {}, its siblings' median is {:.1f}", shared_->name(),
-               o.endpoint->name(), seconds(o.span), o.slow ? "a request takes" : "it fails", o.own * unit,
-               o.slow ? "ms" : "% of its requests", o.median * unit);
+    log_ejected(*shared_, *o.endpoint, o.span,
+                fmt::format("{} {:.1f} {}, its siblings' median is {:.1f}", o.slow ? "a request takes" : "it fails",
+                            o.own * unit, o.slow ? "ms" : "% of its requests", o.median * unit));
     if (Endpoint* const mine = here(o.endpoint); mine != nullptr) close_idle_everywhere(*mine);
   }
 }
 
 void ClusterImpl::returned(Endpoint& endpoint) {
   shared_->ejections().returned(endpoint.shared(), loop_.now());
-  base::info("upstream {}: {} is back: its trial went well", shared_->name(), endpoint.shared().name());
+  base::log_event(base::LogLevel::info, "endpoint_state",
+                  {{"upstream", shared_->name()},
+                   {"endpoint", endpoint.shared().name()},
+                   {"from", "ejected"},
+                   {"to", "in_use"},
+                   {"by", "traffic"},
+                   {"why", "its trial went well"}});
 }
 
 // Unless it has to serve anyhow.

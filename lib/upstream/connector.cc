@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/log_event.h"
 #include "http1/client_session.h"
 #include "http2/client_session.h"
 #include "net/proxy_protocol.h"
@@ -87,9 +87,16 @@ class Making {
     return way().protocol != Protocol::http2 || !peer.tls || peer.alpn == alpn_http2;
   }
   void log_failure(const SharedEndpoint& endpoint, const DialFailure& why, std::string_view detail) {
-    if (!failures_.admit()) return;
-    base::warn("upstream {}: {} {}{}{}", setup_.upstream, endpoint.name(), http::reason_word(why.kind),
-               detail.empty() ? "" : ": ", detail);
+    const std::string_view reason = http::reason_word(why.kind);
+    const bool ours = why.kind == http::Kind::no_local_port || why.kind == http::Kind::no_descriptor;
+    std::string subject = setup_.upstream + ' ' + endpoint.name() + ' ';
+    subject += reason;
+    base::log_repeated(base::LogLevel::warn, "connect_failed", subject,
+                       {{"upstream", setup_.upstream},
+                        {"endpoint", endpoint.name()},
+                        {"reason", reason},
+                        {"by", ours ? "proxy" : "upstream"},
+                        {"why", detail}});
   }
 
  private:
@@ -104,7 +111,6 @@ class Making {
 
   ConnectorSetup setup_;
   std::size_t next_source_ = 0;
-  base::LogSite failures_;
 };
 
 class DialImpl final : public Dial, private net::Transport::User, private net::Reapable {

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/log_event.h"
 #include "http/grpc.h"
 #include "http/stream.h"
 #include "net/timer.h"
@@ -271,9 +271,15 @@ void HealthChecker::judge(Probe& probe, Health seen) {
   if (seen == Health::up) probe.endpoint().note_checked(true, loop_.now());
   if (!probe.verdict().note(seen, *options_->health)) return;
   const Health health = probe.verdict().health();
-  base::warn("upstream {}: endpoint {} is {}{}{}", upstream_->name(), probe.endpoint().name(),
-             health == Health::up ? "healthy again" : "down", probe.last_error().empty() ? "" : ": ",
-             probe.last_error());
+  const bool up = health == Health::up;
+  base::log_event(base::LogLevel::warn, "endpoint_state",
+                  {{"upstream", upstream_->name()},
+                   {"endpoint", probe.endpoint().name()},
+                   {"from", up ? "unhealthy" : "in_use"},
+                   {"to", up ? "in_use" : "unhealthy"},
+                   {"by", "check"},
+                   {"why", probe.last_error()},
+                   {"after", up ? options_->health->healthy_after : options_->health->unhealthy_after}});
   if (upstream_->set_health(probe.endpoint(), health, loop_.now()))
     listener_.on_health(*upstream_, probe.endpoint(), health);
 }

@@ -2,10 +2,11 @@
 #include "upstream/pool.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/check.h"
-#include "base/log.h"
+#include "base/log_event.h"
 
 namespace sluice::upstream {
 namespace {
@@ -290,10 +291,25 @@ void Connection::on_session_end(http::ClientSession&, http::CloseCause cause) { 
 void Connection::on_protocol_error(http::Detail detail) { endpoint_.host_.metrics().protocol_error(detail); }
 
 // A session that ends counts until the end of this call, so a cap is never passed.
+void Connection::log_end(http::CloseCause cause, std::uint64_t requests, base::Micros age) const {
+  static constexpr std::array<std::string_view, phases> words{"asking", "connecting", "idle", "active", "tunnel", ""};
+  base::log_event(base::LogLevel::debug, "connection_closed",
+                  {{"side", "upstream"},
+                   {"upstream", endpoint_.host_.metrics().upstream()},
+                   {"endpoint", endpoint_.shared_->name()},
+                   {"port", session_ == nullptr ? base::LogValue("") : session_->peer().local.port()},
+                   {"by", http::ended_by(cause) == http::Side::us ? "proxy" : "upstream"},
+                   {"cause", http::cause_word(cause)},
+                   {"during", words[static_cast<std::size_t>(phase_)]},
+                   {"age_s", static_cast<double>(age.count) / 1e6},
+                   {"requests", requests}});
+}
+
 void Connection::end(http::CloseCause cause) {
   CHECK(phase_ != PoolPhase::ended);
   const std::uint64_t requests = session_ == nullptr ? 0 : session_->streams_opened();
   const base::Micros age = began_.count == 0 ? base::Micros{} : endpoint_.now() - began_;
+  if (base::log_enabled(base::LogLevel::debug)) log_end(cause, requests, age);
   if (spare() && requests != 0 && (cause == http::CloseCause::peer_closed || cause == http::CloseCause::peer_reset))
     endpoint_.closed_by_peer(endpoint_.host_.loop().now() - session_->idle_since());
   session_ = nullptr;
@@ -301,9 +317,6 @@ void Connection::end(http::CloseCause cause) {
   base::ListHook<ReadyTag>::unlink();
   move_to(endpoint_.ended_);
   endpoint_.host_.metrics().closed(cause);
-  base::debug("upstream {}: a connection to {} has ended: cause={} by={} requests={} age={} ms",
-              endpoint_.host_.metrics().upstream(), endpoint_.shared_->name(), http::cause_word(cause),
-              http::side_word(http::ended_by(cause)), requests, age.count / 1000);
   if (warming_ && age >= base::Micros{WarmPause::young}) endpoint_.warm_pause_.note_life();
   if (warming_ && age < base::Micros{WarmPause::young} && http::ended_by(cause) == http::Side::peer) {
     endpoint_.warm_pause_.note_death(endpoint_.now());
@@ -538,11 +551,14 @@ void Endpoint::closed_by_peer(base::Micros idle_for) {
   options_changed();
   const auto seconds = [](base::Micros span) { return static_cast<double>(span.count) / 1e6; };
   const base::Micros keep = IdleLimit::keep_for(limit);
-  base::warn(
-      "upstream {}: {} closes idle connections at {:.1f} s, idle_timeout is {:.1f} s: they are closed at {:.1f} s now; "
-      "set idle_timeout = \"{}ms\" in [upstream.pool], or a longer one there",
-      host_.metrics().upstream(), shared_->name(), seconds(limit),
-      static_cast<double>(host_.pool_options().idle_timeout.count) / 1e3, seconds(keep), keep.count / 1000);
+  const auto told = fmt::format("set idle_timeout = {}ms in [upstream.pool], or a longer one there", keep.count / 1000);
+  base::log_event(base::LogLevel::warn, "idle_limit_learned",
+                  {{"upstream", host_.metrics().upstream()},
+                   {"endpoint", shared_->name()},
+                   {"closes_after_s", seconds(limit)},
+                   {"idle_timeout_s", static_cast<double>(host_.pool_options().idle_timeout.count) / 1e3},
+                   {"closed_now_after_s", seconds(keep)},
+                   {"message", told}});
 }
 
 void Endpoint::let_go() {

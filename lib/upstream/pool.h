@@ -147,6 +147,7 @@ class Connection final : public base::ListHook<class PoolTag>,
   void move_to(base::List<Connection, PoolTag>& list);
   void set_phase(PoolPhase phase);
   void end(http::CloseCause cause);
+  void log_end(http::CloseCause cause, std::uint64_t requests, base::Micros age) const;
 
   Endpoint& endpoint_;
   DialPtr dial_;

@@ -156,7 +156,7 @@ def test_with_every_descriptor_taken(start):
     with sluice.client() as connected, contextlib.ExitStack() as held:
         assert served(connected)
         sluice.reload(text.replace("{idle}", "1000"))
-        failed = "accept failed"
+        failed = "event=accept_failed listener=main"
 
         def nobody_gets_in():
             held.enter_context(sluice.client())
@@ -169,7 +169,7 @@ def test_with_every_descriptor_taken(start):
             assert served(connected)
             assert sluice.readyz()[0] in (200, 503)
         sluice.signal(signal.SIGUSR1)
-        wait_for(lambda: "log files are opened again" in sluice.stderr())
+        wait_for(lambda: "event=logs_reopened" in sluice.stderr())
         sluice.reload(text.replace("{idle}", "0").replace("2000", "50"))
         assert served(connected)
         assert sluice.stderr().count(failed) == 1

@@ -70,7 +70,7 @@ timeout = "100ms"
     assert set(expected) <= set(listed)
     for code, subject in expected:
         assert sluice.metric("sluice_advice", code=code, subject=subject) == 1
-        assert f"advice {code}: " in sluice.stderr()
+        assert f"event=advice code={code} " in sluice.stderr()
     lines = sluice.admin("/advice")[1].splitlines()
     assert len(lines) == len(listed) and all(line[0] in "!-" for line in lines)
 
@@ -79,4 +79,4 @@ timeout = "100ms"
     sluice.reload(text)
     wait_for(lambda: ("reload_refused", "configuration") not in said(sluice), what="a cause that is gone")
     assert sluice.metric("sluice_advice", code="reload_refused") == 0
-    sluice.wait_stderr("advice reload_refused about configuration is over")
+    sluice.wait_stderr("event=advice_over code=reload_refused subject=configuration ")

@@ -178,16 +178,27 @@ def test_streams_of_http2(sluice, held):
 
 
 def test_the_log_tells_of_each_connection_when_asked(start):
-    """By the id that /debug/connections shows; `info` does not."""
-    text = config(start.origin().address, extra='[log]\nlevel = "info"')
+    """By the number that /debug/connections and the access log have; `info` does not. Both sides."""
+    origin = start.origin()
+    text = config(origin.address, extra='[log]\nlevel = "info"')
     sluice = start.sluice(text)
     assert sluice.request().status == 200
     sluice.reload(text.replace('"info"', '"debug"'))
     with sluice.client() as client:
         row = wait_row(sluice, "connections", peer=peer_of(client))
-        sluice.wait_stderr(f"debug listener main: {row['peer']} came as connection {row['id']}")
-    sluice.wait_stderr(f"debug listener main: connection {row['id']} has ended: cause=peer_closed by=peer")
-    assert sluice.stderr().count(" came as connection ") == 1
+        who = f"side=downstream conn={row['conn']} peer={row['peer']} listener=main"
+        sluice.wait_stderr(f"debug event=connection_opened {who}\n")
+        assert client.request().status == 200
+    sluice.wait_stderr(f"debug event=connection_closed {who} by=client cause=peer_closed during=idle age_s=")
+    assert sluice.stderr().count("event=connection_opened") == 1
+    opened = sluice.stderr().split("event=connection_closed side=downstream")[1]
+    assert opened.splitlines()[0].endswith(" requests=1")
+    port = sluice.access_log()[-1]["upstream_port"]
+    for connection in origin.connections:
+        connection.finish()
+    sluice.wait_stderr(
+        f"event=connection_closed side=upstream upstream=app endpoint={origin.address} port={port} by=upstream cause=peer_"
+    )
 
 
 def test_what_is_no_question(sluice):

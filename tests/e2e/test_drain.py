@@ -344,7 +344,7 @@ def test_lame_duck(start):
         assert stays.request().closes is False
     stays.close()
     sluice.wait_stderr("registered again: the last new connection came")
-    assert sluice.stderr().count("registered again") == 1 and sluice.stderr().count("deregistered:") == 1
+    assert sluice.stderr().count("registered again") == 1 and sluice.stderr().count("event=deregistered ") == 1
 
 
 def test_health_path_of_a_listener(start):

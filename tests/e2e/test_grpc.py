@@ -569,7 +569,7 @@ def test_a_server_that_is_unavailable_is_ejected_and_other_statuses_are_the_appl
     asked = bad.seen("mood")
     assert Code.UNAVAILABLE not in ask(stub, 12)
     assert bad.seen("mood") == asked
-    sluice.wait_stderr("is ejected for 30.0 s: 5 failures in a row, the last: gateway")
+    sluice.wait_stderr('to=ejected by=traffic why="5 failures in a row, the last: gateway" for_s=30.000')
 
 
 def test_health_over_tls(start, serve):

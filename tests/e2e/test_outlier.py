@@ -63,11 +63,11 @@ def test_who_fails_is_ejected_and_comes_back_by_one_trial(start, mood):
     # More than the row: in each worker one that met the end of an idle connection, and went again.
     assert statuses.count(200) >= len(statuses) - FAILURES - WORKERS, statuses
     sluice.wait_metric(1, "sluice_upstream_ejections_total", upstream="app")
-    sluice.wait_stderr(f"{address} is ejected for 2.0 s: 5 failures in a row")
+    sluice.wait_stderr(f"endpoint={address} to=ejected by=traffic why=\"5 failures in a row")
 
     # It stays bad: one request looks whether it is well again.
     wait_for(lambda: ask(sluice, 3) and sluice.metric("sluice_upstream_ejections_total", upstream="app") == 2)
-    sluice.wait_stderr(f"{address} is ejected for 4.0 s again: its trial failed")
+    sluice.wait_stderr(f"endpoint={address} to=ejected by=traffic why=\"its trial failed")
     assert bad.asked <= FAILURES + WORKERS + 1
     assert sluice.metric(EJECTED, upstream="app", endpoint=address) == 1
     of = {e["name"]: e for e in sluice.status()["upstreams"][0]["endpoints"]}
@@ -75,7 +75,7 @@ def test_who_fails_is_ejected_and_comes_back_by_one_trial(start, mood):
 
     bad.mood, bad.asked = "well", 0
     wait_for(lambda: ask(sluice, 3) == [200] * 3 and bad.asked > 1)
-    sluice.wait_stderr(f"{address} is back: its trial went well")
+    sluice.wait_stderr(f"endpoint={address} from=ejected to=in_use by=traffic why=\"its trial went well\"")
     assert sluice.metric(EJECTED, upstream="app", endpoint=address) == 0
 
 

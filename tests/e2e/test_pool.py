@@ -144,12 +144,12 @@ def test_local_ports_that_become_short_are_told_of(tmp_path):
             sluice.wait_metric(45, "sluice_limit_used", resource="ports", subject=subject)
             most = sluice.metric("sluice_limit_max", resource="ports", subject=subject)
             rows = sluice.status()["local_ports"]
-            sluice.wait_stderr("45 of 50 taken")
+            sluice.wait_stderr("event=advice code=limit_near subject=127.0.0.1>")
             gate.set()
             answers = [client.response().status for client in clients]
             told = sluice.stderr()
             ports = [(r["source"], r["used"], r["available"]) for r in rows]
-            return most, ports, told.count("become short"), set(answers)
+            return most, ports, told.count("event=advice code=limit_near"), set(answers)
 
     assert with_few_ports(run) == (50, [("127.0.0.1", 45, 50)], 1, {200})
 
@@ -662,7 +662,7 @@ def test_an_upstream_that_closes_idle_connections_is_told_of_and_closed_before(s
 
     origin = start.origin(on_connection=closes_after_a_second)
     sluice = start.sluice(config(origin.address))
-    told = f"warn upstream app: {origin.address} closes idle connections at 1."
+    told = f"warn event=idle_limit_learned upstream=app endpoint={origin.address} closes_after_s="
     for closes in range(1, 16):  # three, if they come at the same age: on a busy machine it may take more
         assert sluice.request(path="/").status == 200
         sluice.wait_metric(
@@ -692,8 +692,8 @@ def test_a_pool_that_is_too_small_for_its_load_is_told_of_with_the_key_to_set(st
     origin = start.origin(gate)
     sluice = start.sluice(config(origin.address, pool='max_connections = 2\nacquire_timeout = "60s"'))
     clients = held_clients(sluice, 8)
-    sluice.wait_stderr("warn upstream app: the load needs ")
-    sluice.wait_stderr("raise max_connections in [upstream.pool] to ")
+    sluice.wait_stderr("warn event=advice code=pool_small subject=app ")
+    assert "set pool.max_connections = " in sluice.stderr()
     assert sluice.metric("sluice_upstream_pool_recommended_connections", upstream="app") > 2
     assert sluice.metric("sluice_upstream_pool_limit_connections", upstream="app") == 2
     gate.open()

@@ -140,7 +140,7 @@ TEST_CASE("log lines") {
   const base::Micros t{1'786'104'000'000'042};
   CHECK(base::wall_text(t) == "2026-08-07T12:00:00.000042Z");
   CHECK(base::format_line(base::LogLevel::info, base::LogFormat::text, t, "a \"b\" \\ c\nd\x1b") ==
-        "2026-08-07T12:00:00.000042Z info a \"b\" \\ c\\x0ad\\x1b\n");
+        "2026-08-07T12:00:00.000042Z info a \"b\" \\ c\n    d\\x1b\n");
   CHECK(base::format_line(base::LogLevel::warn, base::LogFormat::json, t, "a \"b\"\n") ==
         "{\"time\":\"2026-08-07T12:00:00.000042Z\",\"level\":\"warn\",\"message\":\"a \\\"b\\\"\\u000a\"}\n");
   base::set_log(base::LogLevel::error, base::LogFormat::text);

@@ -1,7 +1,10 @@
 // docs/log.md and docs/reasons.md say what every word of the code's closed lists means.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -25,6 +28,18 @@ std::string part(const std::string& page, const std::string& heading) {
   const size_t at = page.find("\n## " + heading);
   REQUIRE(at != std::string::npos);
   return page.substr(at, page.find("\n## ", at + 1) - at);
+}
+
+// The quoted words of `source` between each `call` and its keys.
+void add_events(std::set<std::string>& to, const std::string& source, const std::string& call) {
+  for (size_t at = source.find(call); at != std::string::npos; at = source.find(call, at + 1)) {
+    const size_t end = source.find('{', at);
+    for (size_t quote = source.find('"', at); quote < end; quote = source.find('"', quote + 1)) {
+      const size_t close = source.find('"', quote + 1);
+      to.insert(source.substr(quote + 1, close - quote - 1));
+      quote = close;
+    }
+  }
 }
 
 std::string code(std::string_view word) { return "`" + std::string(word) + "`"; }
@@ -68,5 +83,21 @@ TEST_CASE(
     CAPTURE(http::cause_word(cause));
     CHECK(causes.find("\n| " + code(http::cause_word(cause)) + " | " +
                       std::string(http::side_word(http::ended_by(cause))) + " |") != std::string::npos);
+  }
+}
+
+TEST_CASE("docs/log.md has each event of the process log") {
+  const std::string events = part(file("docs/log.md"), "The process log");
+  std::set<std::string> words;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator("lib")) {
+    if (entry.path().extension() != ".cc" || entry.path().filename() == "log_event.cc") continue;
+    const std::string source = file(entry.path());
+    add_events(words, source, "base::log_event(");
+    add_events(words, source, "base::log_repeated(");
+  }
+  CHECK(words.size() >= 35);
+  for (const std::string& word : words) {
+    CAPTURE(word);
+    CHECK(events.find(code(word)) != std::string::npos);
   }
 }

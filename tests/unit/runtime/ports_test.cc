@@ -57,16 +57,13 @@ TEST_CASE("a rise of a minute leads to an end; what falls, or is too short, does
   CHECK_FALSE(s.look(1'500).runs_out);
 }
 
-TEST_CASE("told once at 80 percent, and again when it was well in between") {
+TEST_CASE("short from 80 percent on, until it is well again") {
   Scene s;
   CHECK_FALSE(s.look(7'999).short_of);
-  const PortRow row = s.look(8'000);
-  CHECK(row.short_of);
-  CHECK(row.news);
-  CHECK_FALSE(s.look(8'100).news);
+  CHECK(s.look(8'000).short_of);
   CHECK(s.look(6'000).short_of);
   CHECK_FALSE(s.look(5'999).short_of);
-  CHECK(s.look(8'000).news);
+  CHECK_FALSE(s.look(7'999).short_of);
 }
 
 TEST_CASE("told of when a quarter is taken and none is left within ten minutes") {
@@ -99,10 +96,11 @@ TEST_CASE("so many subjects, the fullest, and none more; who leaves is forgotten
   REQUIRE(rows.size() == PortForecast::subjects_most);
   CHECK(rows.front().subject() == "10.0.0.1>10.0.0.2:1000");
   CHECK(rows.back().used == 2);
-  CHECK(rows.front().news);
+  CHECK(rows.front().short_of);
   forecast.look({}, base::Micros{3});
   CHECK(forecast.rows().empty());
-  CHECK(forecast.look(seen, base::Micros{4}).front().news);
+  seen.uses.back().used = 700;
+  CHECK_FALSE(forecast.look(seen, base::Micros{4}).front().short_of);
 }
 
 // A real socket: this is what the kernel says, and no simulation can.
