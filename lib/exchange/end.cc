@@ -132,6 +132,8 @@ void Exchange::count() {
   const size_t bucket = cells.duration->observe(record_.total());
   cells.exemplars->note(bucket, record_.total(), ids_.trace_id, env_.loop.wall());
   if (counted_in_flight_) cells.in_flight->add(-1);
+  if (bytes_in_ != 0) cells.bytes_in->add(bytes_in_);
+  cells.bytes_out->add(bytes_out_);
   const http::Method method = head_ == nullptr ? http::Method::other : head_->method;
   const bool by_us = !failure_.clean() && http::status_of(failure_.kind) >= 500;  // a gRPC call's status says 200
   if (!about_health_) env_.answers.count(env_.loop.now(), status_ >= 500 || by_us || cut_);

@@ -76,6 +76,8 @@ struct RouteCells {
   metrics::Histogram* duration = nullptr;  // request_duration_seconds{route}
   metrics::Exemplars* exemplars = nullptr;  // its
   metrics::Gauge* in_flight = nullptr;  // requests_in_flight{route}
+  metrics::Counter* bytes_in = nullptr;  // request_bytes_total{route}
+  metrics::Counter* bytes_out = nullptr;  // response_bytes_total{route}
   RateCells rate;
   FallbackCells fallback;
   ConcurrencyCells concurrency;

@@ -227,7 +227,8 @@ void Acceptor::ended(Client& client, http::CloseCause cause) {
   worker_.clients().gone(client);
   if (client.begun()) {
     cells_.connections->add(-1);
-    worker_.connection_closed(cause);
+    cells_.closed[static_cast<size_t>(cause)]->add();
+    worker_.connection_closed();
   }
   worker_.loop().reap_later(client);
 }

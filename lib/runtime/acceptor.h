@@ -2,10 +2,12 @@
 // place on this side that knows versions), and what holds for all of its clients. They themselves are in Clients.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <vector>
 
 #include "base/list.h"
+#include "http/close_cause.h"
 #include "metrics/cell.h"
 #include "net/listener.h"
 #include "net/timer.h"
@@ -28,6 +30,7 @@ struct ListenerCells {
   metrics::Counter* connections_total = nullptr;
   metrics::Histogram* handshake_seconds = nullptr;
   metrics::Counter* handshakes[2][2] = {};  // [TLS 1.3?][resumed?]
+  std::array<metrics::Counter*, http::close_causes> closed{};  // downstream_connections_closed_total
 };
 
 // What a listener offers in ALPN for this version.

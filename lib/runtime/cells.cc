@@ -28,11 +28,6 @@ WorkerMeter::WorkerMeter(metrics::Registry& registry, uint32_t worker, Arrivals&
     errors_[0][i] = &registry.counter(Name::protocol_errors_total, {"downstream", word}, worker);
     errors_[1][i] = &registry.counter(Name::protocol_errors_total, {"upstream", word}, worker);
   }
-  for (size_t i = 0; i < closed_.size(); ++i) {
-    const auto cause = static_cast<http::CloseCause>(i);
-    closed_[i] = &registry.counter(Name::downstream_connections_closed_total,
-                                   {http::cause_word(cause), http::side_word(http::ended_by(cause))}, worker);
-  }
   for (const auto& [why, reason] :
        {std::pair(exchange::Shed::late, "late"), {exchange::Shed::max_memory, "max_memory"}}) {
     for (const auto& [lane, priority] :
@@ -61,6 +56,12 @@ ListenerCells WorkerMeter::listener(const std::string& name) const {
   cells.connections = &registry_.gauge(Name::downstream_connections, {name}, worker_);
   cells.connections_total = &registry_.counter(Name::downstream_connections_total, {name}, worker_);
   cells.handshake_seconds = &registry_.histogram(Name::tls_handshake_seconds, {name}, worker_);
+  for (size_t i = 0; i < cells.closed.size(); ++i) {
+    const auto cause = static_cast<http::CloseCause>(i);
+    cells.closed[i] =
+        &registry_.counter(Name::downstream_connections_closed_total,
+                           {http::cause_word(cause), http::side_word(http::ended_by(cause)), name}, worker_);
+  }
   const std::string_view versions[] = {"1.2", "1.3"};
   const std::string_view resumed[] = {"false", "true"};
   for (int v = 0; v < 2; ++v) {
@@ -74,6 +75,8 @@ exchange::RouteCells WorkerMeter::route(const std::string& name) const {
   exchange::RouteCells cells;
   cells.duration = &registry_.histogram(Name::request_duration_seconds, {name}, worker_);
   cells.exemplars = &registry_.exemplars(Name::request_duration_seconds, {name}, worker_);
+  cells.bytes_in = &registry_.counter(Name::request_bytes_total, {name}, worker_);
+  cells.bytes_out = &registry_.counter(Name::response_bytes_total, {name}, worker_);
   cells.in_flight = &registry_.gauge(Name::requests_in_flight, {name}, worker_);
   for (size_t i = 0; i < exchange::phases; ++i) {
     const std::string_view word = exchange::phase_word(static_cast<exchange::Phase>(i));
@@ -146,7 +149,8 @@ void declare_cuts(metrics::Registry& registry, std::string_view route) {
 }  // namespace
 
 void declare_route(metrics::Registry& registry, std::string_view name) {
-  registry.declare(Name::request_duration_seconds, {name});
+  for (const Name metric : {Name::request_duration_seconds, Name::request_bytes_total, Name::response_bytes_total})
+    registry.declare(metric, {name});
   registry.declare(Name::requests_in_flight, {name});
   for (size_t i = 0; i < exchange::phases; ++i) {
     const std::string_view word = exchange::phase_word(static_cast<exchange::Phase>(i));

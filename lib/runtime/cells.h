@@ -30,7 +30,6 @@ class WorkerMeter final : public exchange::Meter {
   // A turn is over.
   void turn(base::Micros took, const net::Lateness& lateness);
   void late_request() { late_requests_->add(); }
-  void connection_closed(http::CloseCause cause) { closed_[static_cast<size_t>(cause)]->add(); }
   void rejected_at_cap() { rejected_at_cap_->add(); }
   void rejected_for_memory() { rejected_for_memory_->add(); }
   void rejected_for_client() { rejected_for_client_->add(); }
@@ -58,7 +57,6 @@ class WorkerMeter final : public exchange::Meter {
   Arrivals& arrivals_;
   std::array<metrics::Counter*, http::kinds> replies_{};
   std::array<std::array<metrics::Counter*, http::details>, 2> errors_{};
-  std::array<metrics::Counter*, http::close_causes> closed_{};
   std::array<metrics::Counter*, handshake_errors> handshake_errors_{};
   metrics::Counter* rejected_at_cap_;
   metrics::Counter* rejected_for_memory_;

@@ -35,7 +35,8 @@ struct Pair {
 struct PairHash {
   std::size_t operator()(const Pair& p) const { return p.source.hash() * 31 + p.destination.hash(); }
 };
-using Destinations = std::unordered_set<net::Address, Hash>;
+using Addresses = std::unordered_set<net::Address, Hash>;
+using Queues = std::unordered_map<net::Address, AcceptQueue, Hash>;
 using Uses = std::unordered_map<Pair, PortUse, PairHash>;
 
 base::Error system_error(std::string_view what) { return base::Error{std::string(what) + ": " + std::strerror(errno)}; }
@@ -61,11 +62,15 @@ class Descriptor {
   int fd_;
 };
 
-// One dump of all TCP sockets of a family that are no listeners.
+// One dump of all TCP sockets of a family.
 class Dump {
  public:
-  Dump(const Destinations& destinations, const PortRange& range, Uses& to)
-      : destinations_(destinations), range_(range), to_(to) {}
+  Dump(const PortsWanted& wanted, const PortRange& range)
+      : destinations_(wanted.destinations.begin(), wanted.destinations.end()),
+        listening_(wanted.listening.begin(), wanted.listening.end()),
+        range_(range) {}
+  Uses& uses() { return uses_; }
+  Queues& queues() { return queues_; }
 
   base::Result<bool> read(int family) {
     const Descriptor socket(::socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
@@ -82,7 +87,7 @@ class Dump {
     question.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
     question.body.sdiag_family = static_cast<std::uint8_t>(family);
     question.body.sdiag_protocol = IPPROTO_TCP;
-    question.body.idiag_states = ~(1U << TCP_LISTEN | 1U << TCP_CLOSE);
+    question.body.idiag_states = ~(1U << TCP_CLOSE);
     sockaddr_nl kernel{};
     kernel.nl_family = AF_NETLINK;
     if (::sendto(socket.get(), &question, sizeof question, 0, reinterpret_cast<const sockaddr*>(&kernel),
@@ -126,22 +131,34 @@ class Dump {
   void count(std::string_view body) {
     inet_diag_msg socket;
     std::memcpy(&socket, body.data(), sizeof socket);
+    if (socket.idiag_state == TCP_LISTEN) return count_waiting(socket);
     if (!range_.has(ntohs(socket.id.idiag_sport))) return;
     const net::Address to = address_of(socket.idiag_family, socket.id.idiag_dst, ntohs(socket.id.idiag_dport));
     if (!destinations_.contains(to)) return;
     const Pair pair{address_of(socket.idiag_family, socket.id.idiag_src, 0), to};
-    auto it = to_.find(pair);
-    if (it == to_.end()) {
-      if (to_.size() == port_pairs_most) return;
-      it = to_.emplace(pair, PortUse{pair.source, pair.destination}).first;
+    auto it = uses_.find(pair);
+    if (it == uses_.end()) {
+      if (uses_.size() == port_pairs_most) return;
+      it = uses_.emplace(pair, PortUse{pair.source, pair.destination}).first;
     }
     ++it->second.used;
     it->second.time_wait += socket.idiag_state == TCP_TIME_WAIT ? 1 : 0;
   }
 
-  const Destinations& destinations_;
+  // Of a listener the two queues are what waits to be accepted, and how much may.
+  void count_waiting(const inet_diag_msg& socket) {
+    const net::Address at = address_of(socket.idiag_family, socket.id.idiag_src, ntohs(socket.id.idiag_sport));
+    if (!listening_.contains(at)) return;
+    AcceptQueue& queue = queues_.try_emplace(at, AcceptQueue{at}).first->second;
+    queue.waiting += socket.idiag_rqueue;
+    queue.most += socket.idiag_wqueue;
+  }
+
+  const Addresses destinations_;
+  const Addresses listening_;
   const PortRange& range_;
-  Uses& to_;
+  Uses uses_;
+  Queues queues_;
   std::uint32_t seen_ = 0;
 };
 
@@ -190,19 +207,18 @@ PortRange parse_port_range(std::string_view range, std::string_view reserved) {
   return made;
 }
 
-base::Result<PortsSeen> read_local_ports(const std::vector<net::Address>& destinations) {
+base::Result<PortsSeen> read_local_ports(const PortsWanted& wanted) {
   const PortRange range = parse_port_range(file("/proc/sys/net/ipv4/ip_local_port_range"),
                                            file("/proc/sys/net/ipv4/ip_local_reserved_ports"));
-  const Destinations wanted(destinations.begin(), destinations.end());
-  Uses uses;
-  Dump dump(wanted, range, uses);
+  Dump dump(wanted, range);
   for (const int family : {AF_INET, AF_INET6}) {
     if (auto done = dump.read(family); !done) return std::unexpected(std::move(done.error()));
   }
   PortsSeen seen;
   seen.available = range.size();
-  seen.uses.reserve(uses.size());
-  for (auto& [pair, use] : uses) seen.uses.push_back(std::move(use));
+  seen.uses.reserve(dump.uses().size());
+  for (auto& [pair, use] : dump.uses()) seen.uses.push_back(std::move(use));
+  for (auto& [at, queue] : dump.queues()) seen.queues.push_back(std::move(queue));
   return seen;
 }
 

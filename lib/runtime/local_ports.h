@@ -1,5 +1,6 @@
-// The kernel's side of the forecast of local ports: which ports connects may take, and how many are taken by (source,
-// destination), TIME_WAIT included. Waits for the kernel: on the helper's thread only. Linux.
+// What only the kernel knows of what runs out: which local ports connects may take, and how many are taken by (source,
+// destination), TIME_WAIT included; connections that wait to be accepted. Waits for the kernel: on the helper's thread
+// only. Linux.
 #pragma once
 
 #include <cstdint>
@@ -36,12 +37,26 @@ struct PortUse {
   std::uint32_t time_wait = 0;
 };
 
+// Of all sockets that listen on one address: connections whose handshake is done and that nobody has accepted yet.
+struct AcceptQueue {
+  net::Address at;
+  std::uint32_t waiting = 0;
+  std::uint32_t most = 0;  // beyond it the kernel drops what comes: listen()'s backlog, net.core.somaxconn at most
+};
+
 struct PortsSeen {
   std::vector<PortUse> uses;
   std::uint32_t available = 0;  // ports of each of them
+  std::vector<AcceptQueue> queues = {};
 };
 
-// Of sockets towards one of `destinations`. Netlink sock_diag: needs no right.
-base::Result<PortsSeen> read_local_ports(const std::vector<net::Address>& destinations);
+struct PortsWanted {
+  std::vector<net::Address> destinations;
+  std::vector<net::Address> listening;  // as bound
+  bool empty() const { return destinations.empty() && listening.empty(); }
+};
+
+// Of sockets towards one of the destinations, or that listen there. Netlink sock_diag: needs no right.
+base::Result<PortsSeen> read_local_ports(const PortsWanted& wanted);
 
 }  // namespace sluice::runtime

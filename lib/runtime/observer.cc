@@ -141,13 +141,18 @@ std::vector<LimitFacts> Observer::limits() const {
   for (const PortRow& row : rooms_.ports.rows())
     all.push_back({"ports", row.subject(), first_fix(row), static_cast<double>(row.used),
                    static_cast<double>(row.available), row.runs_out});
+  for (const PortWatch::Queue& queue : rooms_.ports.queues())
+    all.push_back({"accept_queue", queue.listener,
+                   "workers accept too late (worker_busy_seconds_total): add [runtime] workers, or CPU; for bursts "
+                   "raise net.core.somaxconn",
+                   static_cast<double>(queue.waiting), static_cast<double>(queue.most), std::nullopt});
   return all;
 }
 
-// Ports are PortWatch's.
+// The kernel's are PortWatch's.
 void Observer::show_limits() {
   for (const LimitFacts& limit : limits()) {
-    if (limit.resource == "ports") continue;
+    if (limit.resource == "ports" || limit.resource == "accept_queue") continue;
     const unsigned writer = env_.registry.control();
     env_.registry.gauge(metrics::Name::limit_used, {limit.resource, limit.subject}, writer).set(limit.used);
     env_.registry.gauge(metrics::Name::limit_max, {limit.resource, limit.subject}, writer).set(limit.most);

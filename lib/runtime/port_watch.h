@@ -1,10 +1,14 @@
-// PortWatch: looks every few seconds how many local ports are left towards the endpoints of all upstreams, on the
-// helper's thread: metrics, /status, and what the observer advises when they become short.
+// PortWatch: looks every few seconds how many local ports are left towards the endpoints of all upstreams, and how many
+// connections wait to be accepted at the listeners, on the helper's thread: metrics, /status, and what the observer
+// advises when one becomes short.
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "net/timer.h"
@@ -16,7 +20,7 @@ namespace sluice::runtime {
 
 class PortWatch {
  public:
-  using Read = std::function<base::Result<PortsSeen>(const std::vector<net::Address>& destinations)>;
+  using Read = std::function<base::Result<PortsSeen>(const PortsWanted& wanted)>;
   static constexpr base::Millis every{5'000};
 
   // `read`: read_local_ports(); empty: nobody looks (simulations). `in_force`: as of each look.
@@ -26,17 +30,28 @@ class PortWatch {
 
   void begin();  // once, when a generation is in force
   const std::vector<PortRow>& rows() const { return forecast_.rows(); }
+  struct Queue {
+    std::string listener;
+    std::uint32_t waiting = 0;
+    std::uint32_t most = 0;
+  };
+  const std::vector<Queue>& queues() const { return queues_; }  // of listeners on TCP
 
  private:
   void look();
   void on_seen(const base::Result<PortsSeen>& seen);
-  std::vector<net::Address> destinations() const;
+  PortsWanted wanted() const;
+  void sum_queues(const std::vector<AcceptQueue>& seen);
+  using Subject = std::pair<std::string_view, std::string>;  // resource (a literal) and subject
+  void show(const Subject& what, double used, double most, std::optional<base::Micros> runs_out);
+  void forget(const Subject& what);
 
   ControlEnv& env_;
   Read read_;
   const GenerationPtr& in_force_;
   PortForecast forecast_;
-  std::set<std::string> shown_;  // subjects with series
+  std::vector<Queue> queues_;
+  std::set<Subject> shown_;  // with series
   bool told_blind_ = false;
   net::Timer timer_;
 };

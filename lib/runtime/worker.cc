@@ -341,10 +341,7 @@ void Worker::tell_held() {
 
 // ---- connections ------------------------------------------------------------------------------------------------
 
-void Worker::connection_closed(http::CloseCause cause) {
-  meter_.connection_closed(cause);
-  trim_later();
-}
+void Worker::connection_closed() { trim_later(); }
 
 http::Sink* Worker::begin_exchange(exchange::Site& site, const exchange::Origin& origin, http::Stream& stream) {
   return exchanges_.make(exchanges_, env_, site, origin, stream);

@@ -106,7 +106,7 @@ class Worker final : private exchange::Site::Owner,
   Arrivals& arrivals() { return arrivals_; }
   const exchange::Answers& answers() const { return answers_; }
   uint16_t share() { return static_cast<uint16_t>(800 + random_.next() % 401); }  // permille: 1 +-20 %
-  void connection_closed(http::CloseCause cause);
+  void connection_closed();
   void listener_stopped();
   void handshake_error(tls::HandshakeError why) { meter_.handshake_error(why); }
   http::Sink* begin_exchange(exchange::Site& site, const exchange::Origin& origin, http::Stream& stream);

@@ -1,7 +1,9 @@
 // The cap on clients: it holds to the connection whatever they do, over several workers; who never made a request goes
 // first, good keep-alive clients last, busy ones never (threats.md row 58). TLS and real descriptors:
 // tests/e2e/test_admission.py.
+#include <algorithm>
 #include <memory>
+#include <ranges>
 #include <string>
 #include <utility>
 #include <vector>
@@ -118,7 +120,8 @@ class Workers final : private runtime::Peers {
   }
   double metric(Name name, const std::vector<std::string>& labels) const {
     double sum = 0;
-    for (const metrics::Sample& sample : registry.collect(name)) sum += sample.labels == labels ? sample.value : 0;
+    for (const metrics::Sample& sample : registry.collect(name))
+      sum += std::ranges::equal(labels, sample.labels | std::views::take(labels.size())) ? sample.value : 0;
     return sum;
   }
   double refused() const { return metric(Name::downstream_connections_rejected_total, {"max_connections"}); }

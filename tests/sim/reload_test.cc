@@ -57,7 +57,7 @@ struct Scene {
 TEST_CASE("a worker has a cluster for what it was asked for; /status knows the others as well") {
   Scene s(many(3, "u"));
   REQUIRE(s.ask(1));
-  const runtime::WorkerStatus status = s.rig.worker->status();
+  const runtime::WorkerStatus status = s.rig.worker->status(0);
   REQUIRE(status.clusters.size() == 3);
   for (size_t i = 0; i < 3; ++i) {
     CHECK(status.clusters[i].name == fmt::format("u{}", i));
@@ -146,9 +146,9 @@ TEST_CASE("a set that DNS brought is the one that a cluster made later begins wi
   const upstream::EndpointSetPtr set = shared->set_endpoints(std::vector{spec}, 50);
   s.rig.network.serve(*spec.address, s.counted());
   s.rig.worker->set_endpoints(shared.get(), set, http::CloseCause::dns_removed);
-  CHECK(s.rig.worker->status().clusters[1].endpoints[0].address == "10.0.0.2:3000");
+  CHECK(s.rig.worker->status(0).clusters[1].endpoints[0].address == "10.0.0.2:3000");
   REQUIRE(s.ask(1));
-  CHECK(s.rig.worker->status().clusters[1].endpoints[0].address == "10.0.0.2:3000");
+  CHECK(s.rig.worker->status(0).clusters[1].endpoints[0].address == "10.0.0.2:3000");
 }
 
 // HTTP/2 takes streams until the second GOAWAY, also of a listener that has left the configuration: they are routed as

@@ -118,7 +118,7 @@ TEST_CASE("the kernel tells of a connection by its two ends") {
   REQUIRE(::getsockname(server, reinterpret_cast<sockaddr*>(&at), &length) == 0);
   REQUIRE(::connect(client, reinterpret_cast<sockaddr*>(&at), length) == 0);
   const net::Address to = net::Address::ipv4(INADDR_LOOPBACK, ntohs(at.sin_port));
-  const auto seen = read_local_ports({to});
+  const auto seen = read_local_ports({{to}, {to}});
   REQUIRE(seen.has_value());
   REQUIRE(seen->uses.size() == 1);
   CHECK(seen->uses[0].source.ip_text() == "127.0.0.1");
@@ -126,9 +126,14 @@ TEST_CASE("the kernel tells of a connection by its two ends") {
   CHECK(seen->uses[0].used == 1);
   CHECK(seen->uses[0].time_wait == 0);
   CHECK(seen->available > 0);
+  REQUIRE(seen->queues.size() == 1);
+  CHECK(seen->queues[0].at == to);
+  CHECK(seen->queues[0].waiting == 1);  // nobody has accepted it
+  CHECK(seen->queues[0].most == 1);
   const auto nobody = read_local_ports({});
   REQUIRE(nobody.has_value());
   CHECK(nobody->uses.empty());
+  CHECK(nobody->queues.empty());
   ::close(client);
   ::close(server);
 }
