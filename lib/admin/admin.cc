@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/log_event.h"
 #include "base/text.h"
 #include "config/value.h"
 #include "net/timer.h"
@@ -354,7 +355,8 @@ class AdminServer::Impl final : public net::Listener::Host {
 
   void on_accept_error(int error) override {
     static base::LogSite site;
-    if (site.admit()) base::error("admin listener: accept failed: {}", std::strerror(error));
+    if (site.admit())
+      base::log_event(base::LogLevel::error, "accept_failed", {{"listener", "admin"}, {"why", std::strerror(error)}});
   }
 
   void drop(AdminClient& connection) {

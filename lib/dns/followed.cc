@@ -1,5 +1,7 @@
 #include "dns/followed.h"
 
+#include "base/log_event.h"
+
 namespace sluice::dns {
 
 using News = Watch::News;
@@ -49,8 +51,8 @@ void Followed::on_node(Node&) {
   std::vector<Endpoint> endpoints = node_.endpoints(port_);
   if (endpoints.size() > endpoints_max) {
     if (limit_site_.admit(1))
-      base::warn("dns: {} has {} endpoints; the first {} in order are used", node_.name(), endpoints.size(),
-                 endpoints_max);
+      base::log_event(base::LogLevel::warn, "dns_endpoints_left_out",
+                      {{"name", node_.name()}, {"endpoints", endpoints.size()}, {"used", endpoints_max}});
     endpoints.resize(endpoints_max);
   }
   if (settled_ && endpoints == resolved_.endpoints) return;

@@ -4,6 +4,8 @@
 
 #include "dns/node.h"
 
+#include "base/log_event.h"
+
 namespace sluice::dns {
 
 Service::Service(Env& env, Hosts& hosts, std::string name)
@@ -70,7 +72,8 @@ void Service::take(const std::vector<ServiceRecord>& records) {
     }
   }
   if (left_out != 0)
-    base::warn("dns: {} SRV: {} target(s) are left out: {} names are asked for already", name(), left_out, names_max);
+    base::log_event(base::LogLevel::warn, "dns_targets_left_out",
+                    {{"name", name()}, {"type", "SRV"}, {"left_out", left_out}, {"names", names_max}});
   drop_next();
   next_ = std::move(set);
   next_since_ = env_.loop.now();
@@ -97,8 +100,8 @@ void Service::hold_next() {
   const base::Micros end = next_since_ + (failing ? env_.options.stale_max : env_.options.nx_hold);
   const base::Micros left = end - env_.loop.now();
   if (!holding_)
-    base::warn("dns: {} SRV: none of the {} new targets has an address; the former ones serve on for at most {} s",
-               name(), next_->links.size(), left.seconds());
+    base::log_event(base::LogLevel::warn, "dns_targets_unresolved",
+                    {{"name", name()}, {"type", "SRV"}, {"targets", next_->links.size()}, {"left_s", left.seconds()}});
   holding_ = true;
   if (left.count > 0) {
     wait_.arm(env_.loop, base::Millis{(left.count + 999) / 1000});

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/log.h"
+#include "base/log_event.h"
 #include "base/unwritten.h"
 
 namespace sluice::exchange {
@@ -41,13 +42,15 @@ base::LineWriter::Hooks hooks_of(const AccessLogOptions& options) {
   hooks.failed = [](int error) {
     static base::LogSite site;
     if (site.admit(1))
-      base::error("access log cannot be written: {}; lines are dropped (sluice_log_dropped_total)",
-                  std::strerror(error));
+      base::log_event(base::LogLevel::error, "access_log_unwritable",
+                      {{"why", std::strerror(error)}, {"message", "lines are dropped (sluice_log_dropped_total)"}});
   };
   if (options.output != AccessLogOutput::file) return hooks;
   hooks.reopen = [options] {
     auto fd = open_output(options);
-    if (!fd) base::error("{}; the log goes on in the file that was open", fd.error().message);
+    if (!fd)
+      base::log_event(base::LogLevel::error, "access_log_unwritable",
+                      {{"why", fd.error().message}, {"message", "the log goes on in the file that was open"}});
     return fd.value_or(-1);
   };
   return hooks;

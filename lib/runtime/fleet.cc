@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/log.h"
+#include "base/log_event.h"
 
 namespace sluice::runtime {
 namespace {
@@ -55,13 +55,13 @@ void Fleet::follow(const std::string& name) {
 void Fleet::on_resolved(const dns::Resolved& resolved) {
   const std::uint32_t found = count(resolved.endpoints);
   if (found == 0) return on_unresolved("it has no addresses");
-  if (found != replicas_) base::info("replicas_dns {}: {} replicas, {} before", name_, found, replicas_);
+  if (found != replicas_)
+    base::log_event(base::LogLevel::info, "replicas", {{"name", name_}, {"from", replicas_}, {"to", found}});
   set_replicas(found);
 }
 
 void Fleet::on_unresolved(std::string_view why) {
-  base::warn("replicas_dns {} does not resolve: {}; {} {} assumed until it does", name_, why, replicas_,
-             replicas_ == 1 ? "replica is" : "replicas are");
+  base::log_event(base::LogLevel::warn, "replicas_unresolved", {{"name", name_}, {"why", why}, {"assumed", replicas_}});
 }
 
 void Fleet::set_replicas(std::uint32_t replicas) {
@@ -87,15 +87,19 @@ void Fleet::judge(Limited& upstream) {
   const std::uint64_t told = std::exchange(upstream.told, all > options.server_limit ? all : 0);
   if (told == upstream.told) return;
   if (upstream.told == 0)
-    return base::info("upstream {}: {} connections of the fleet are within server_limit ({}) again", options.name, all,
-                      options.server_limit);
+    return base::log_event(base::LogLevel::info, "server_limit_kept",
+                           {{"upstream", options.name}, {"connections", all}, {"server_limit", options.server_limit}});
   const std::uint64_t fits = options.server_limit / (endpoints * replicas_);
-  base::warn(
-      "upstream {}: {} replicas x {} endpoints x max_connections {} = {} connections, server_limit is {}: {} in "
-      "[upstream.pool]{}",
-      options.name, replicas_, endpoints, options.pool.max_connections, all, options.server_limit,
-      fits != 0 ? "set max_connections to " + std::to_string(fits) : std::string("even max_connections = 1"),
-      fits != 0 ? "" : " is too much: run fewer replicas, or raise what the server bears");
+  const std::string todo = fits != 0 ? "set max_connections to " + std::to_string(fits) + " in [upstream.pool]"
+                                     : "even 1 is too much: run fewer replicas, or raise what the server bears";
+  base::log_event(base::LogLevel::warn, "server_limit_exceeded",
+                  {{"upstream", options.name},
+                   {"replicas", replicas_},
+                   {"endpoints", endpoints},
+                   {"max_connections", options.pool.max_connections},
+                   {"connections", all},
+                   {"server_limit", options.server_limit},
+                   {"message", todo}});
 }
 
 }  // namespace sluice::runtime

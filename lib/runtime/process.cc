@@ -136,11 +136,12 @@ void Process::share_descriptors(const config::Snapshot& snapshot) {
 
 uint32_t Process::fit_clients(uint32_t wanted) const {
   if (wanted <= shares_.clients) return wanted;
-  base::warn(
-      "max_connections {} is lowered to {}: of {} open files {} are kept for the process itself and half of the others "
-      "for upstreams "
-      "(raise the limit with ulimit -n or LimitNOFILE=)",
-      wanted, shares_.clients, descriptor_limit_, shares_.reserve);
+  const std::string why = fmt::format(
+      "of {} open files {} are kept for the process itself and half of the others for "
+      "upstreams: raise the limit with ulimit -n or LimitNOFILE=",
+      descriptor_limit_, shares_.reserve);
+  base::log_event(base::LogLevel::warn, "max_connections_lowered",
+                  {{"from", wanted}, {"to", shares_.clients}, {"why", why}});
   return shares_.clients;
 }
 

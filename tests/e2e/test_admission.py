@@ -141,7 +141,7 @@ def test_the_share_of_descriptors_has_no_cliff(start, files):
     share = {use: sluice.metric("sluice_descriptors_share", use=use) for use in ("clients", "upstreams", "reserve")}
     assert sum(share.values()) == files
     assert share["clients"] >= {64: 8, 160: 45, 512: 190}[files]
-    assert f"max_connections 65536 is lowered to {share['clients']:.0f}" in sluice.stderr()
+    assert f"event=max_connections_lowered from=65536 to={share['clients']:.0f} " in sluice.stderr()
 
 
 def test_with_every_descriptor_taken(start):

@@ -600,5 +600,6 @@ def test_the_fleet_is_counted_by_a_name(start, dns):
     assert sluice.metric("sluice_upstream_server_limit_connections", upstream="app") == 300
     server.set("fleet.test", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4")
     sluice.wait_metric(4, "sluice_fleet_replicas")
-    sluice.wait_stderr("4 replicas x 1 endpoints x max_connections 100 = 400 connections, server_limit is 300")
+    told = "event=server_limit_exceeded upstream=app replicas=4 endpoints=1 max_connections=100 connections=400"
+    sluice.wait_stderr(told)
     sluice.wait_stderr("set max_connections to 75")
