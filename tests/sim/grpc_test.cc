@@ -171,6 +171,21 @@ TEST_CASE("the deadline ends an answer that has begun, with the status in its tr
   CHECK(b.rig.metric(Name::upstream_errors_total, {"app", "timeout"}) == 0);  // it was the client's wish
 }
 
+TEST_CASE("max_stream_duration ends a call that goes on, with the status in its trailers") {
+  Bench b(toml("max_stream_duration = \"1h\"\nstream_idle_timeout = \"0s\""));
+  b.serve([](ProbeSink& s) {
+    begin_answer(s);
+    s.send_body("part", End::no);
+  });
+  ProbeSink& call = b.call();
+  b.rig.sim.run_for(base::minutes(59));
+  CHECK_FALSE(call.closed);
+  b.rig.sim.run_for(base::minutes(2));
+  CHECK(call.body == "part");
+  CHECK(call.trace.find("trailers [grpc-status: 4] [grpc-message: 504 Gateway Timeout]\nend\n") != std::string::npos);
+  CHECK(b.calls.front()->trace.ends_with("closed client_closed\n"));
+}
+
 TEST_CASE("the deadline cannot end an answer that is not gRPC, or has a length: it is cut") {
   for (const bool length : {false, true}) {
     Bench b;
