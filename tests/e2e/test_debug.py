@@ -196,9 +196,8 @@ def test_the_log_tells_of_each_connection_when_asked(start):
     port = sluice.access_log()[-1]["upstream_port"]
     for connection in origin.connections:
         connection.finish()
-    sluice.wait_stderr(
-        f"event=connection_closed side=upstream upstream=app endpoint={origin.address} port={port} by=upstream cause=peer_"
-    )
+    who = f"side=upstream upstream=app endpoint={origin.address} port={port}"
+    sluice.wait_stderr(f"event=connection_closed {who} by=upstream cause=peer_")
 
 
 def test_what_is_no_question(sluice):

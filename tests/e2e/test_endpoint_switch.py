@@ -72,8 +72,9 @@ def test_disabled_under_load_loses_nothing_and_gets_nothing(start):
         wait_for(lambda: first.heads > before + 50)
     assert set(load.statuses) == {200}
     wait_for(lambda: state_of(sluice, first.address) == ("unchecked", "none"))
-    sluice.wait_stderr(f"event=endpoint_state upstream=app endpoint={first.address} from=in_use to=disabled by=operator")
-    sluice.wait_stderr(f"event=endpoint_state upstream=app endpoint={first.address} from=disabled to=in_use by=operator")
+    told = f"event=endpoint_state upstream=app endpoint={first.address} "
+    sluice.wait_stderr(told + "from=in_use to=disabled by=operator")
+    sluice.wait_stderr(told + "from=disabled to=in_use by=operator")
 
 
 def test_a_request_under_way_ends_as_it_would(start):
