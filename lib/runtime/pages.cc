@@ -10,6 +10,7 @@
 #include "admin/gzip.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "base/log_event.h"
 #include "config/dump.h"
 #include "config/value.h"
 #include "metrics/exposition.h"
@@ -19,6 +20,8 @@
 
 namespace sluice::runtime {
 namespace {
+
+constexpr std::string_view words_of_levels[] = {"debug", "info", "warn", "error"};  // base::LogLevel
 
 constexpr const char* plain_text = "text/plain; charset=utf-8";
 constexpr size_t endpoints_at_once = 500;  // in a page that control's loop writes itself: about a millisecond
@@ -180,7 +183,7 @@ Snapshot Pages::snapshot(const GenerationPtr& generation, std::vector<WorkerWord
 }
 
 admin::Page Pages::set_log_level(const admin::Query& query) {
-  static constexpr std::string_view words[] = {"debug", "info", "warn", "error"};
+  const auto& words = words_of_levels;
   const auto word = std::ranges::find(words, query.value("level").value_or(""));
   if (word == std::end(words)) return {400, plain_text, "400: level is one of debug info warn error\n"};
   const auto text = query.value("for");
@@ -192,14 +195,16 @@ admin::Page Pages::set_log_level(const admin::Query& query) {
   log_timer_.arm(env_.loop, *span);
   const std::string says = fmt::format("log level {} for {:.0f} s, then {}", *word, base::Micros(*span).seconds(),
                                        words[static_cast<size_t>(log.level)]);
-  base::warn("{} (POST /log-level)", says);
+  base::log_event(base::LogLevel::warn, "log_level",
+                  {{"to", *word}, {"for_s", base::Micros(*span).seconds()}, {"by", "operator"}});
   return {200, plain_text, says + "\n"};
 }
 
 void Pages::log_as_configured() {
   const config::LogOptions& log = rooms_.in_force->snapshot->log;
   base::set_log(static_cast<base::LogLevel>(log.level), static_cast<base::LogFormat>(log.format));
-  base::warn("log level as configured again");
+  base::log_event(base::LogLevel::warn, "log_level",
+                  {{"to", words_of_levels[static_cast<size_t>(log.level)]}, {"by", "configuration"}});
 }
 
 // A reload has set it anew.
