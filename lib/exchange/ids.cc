@@ -12,23 +12,21 @@ namespace sluice::exchange {
 namespace {
 
 // Eight digits at once: 64 of them are written for every request.
-uint64_t hex_word(uint32_t value) {
+void put_eight(char* to, uint32_t value) {
   constexpr uint64_t ones = 0x0101010101010101U;
   uint64_t nibbles = value;  // one a byte, the last digit lowest
   nibbles = (nibbles | nibbles << 16) & 0x0000ffff0000ffffU;
   nibbles = (nibbles | nibbles << 8) & 0x00ff00ff00ff00ffU;
   nibbles = (nibbles | nibbles << 4) & 0x0f0f0f0f0f0f0f0fU;
   const uint64_t letters = ((nibbles + ones * 6) >> 4) & ones;  // 1 where it is above 9
-  return nibbles + ones * '0' + letters * ('a' - '0' - 10);
+  uint64_t digits = nibbles + ones * '0' + letters * ('a' - '0' - 10);
+  if constexpr (std::endian::native == std::endian::little) digits = std::byteswap(digits);
+  std::memcpy(to, &digits, sizeof digits);
 }
 
 void put_hex(char* to, uint64_t value) {
-  for (const uint64_t half : {value >> 32, value & UINT32_MAX}) {
-    uint64_t digits = hex_word(static_cast<uint32_t>(half));
-    if constexpr (std::endian::native == std::endian::little) digits = std::byteswap(digits);
-    std::memcpy(to, &digits, sizeof digits);
-    to += sizeof digits;
-  }
+  put_eight(to, static_cast<uint32_t>(value >> 32));
+  put_eight(to + 8, static_cast<uint32_t>(value));
 }
 
 bool lower_hex(std::string_view text) {

@@ -9,7 +9,7 @@ namespace sluice::http {
 bool is_grpc(const Fields& fields) {
   constexpr std::string_view type = "application/grpc";
   std::string_view value = fields.value(Token::content_type);
-  if (!base::iequals(value.substr(0, type.size()), type)) return false;
+  if (value.size() < type.size() || !base::iequals(value.substr(0, type.size()), type)) return false;
   value.remove_prefix(type.size());
   if (value.starts_with('+')) return true;
   value = base::trim_ows(value);

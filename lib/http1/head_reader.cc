@@ -251,7 +251,6 @@ void HeadReader::continue_value(std::string_view more) {
 
 // Parts are joined once, when the last of them is known.
 std::string_view HeadReader::whole_value() {
-  if (first_part_ == nullptr) return value_;
   size_t size = value_.size();
   for (const Part* part = first_part_; part != nullptr; part = part->next) size += part->text.size() + 1;
   auto* const whole = arena_.make_array<char>(size);
@@ -268,7 +267,7 @@ std::string_view HeadReader::whole_value() {
 // The line that was held back, lest the next one continue it, is whole.
 void HeadReader::commit() {
   if (name_.empty()) return;
-  value_ = whole_value();
+  if (first_part_ != nullptr) value_ = whole_value();
   const Token token = http::token_of(name_);
   const bool judged = token == Token::other && side_ == Side::request;
   switch (judged ? http::underscore_rule(name_, underscores_) : http::NameRule::take) {
