@@ -68,8 +68,9 @@ class Registry {
   // any more.
   void computed(Name name, Labels labels, std::function<double()> read);
 
-  // Likewise several gauges or counters of one metric, whose labels are known only at the scrape: `list` adds them, sorted, in the
-  // place of the series of these labels (those that are not known are ""). It bounds their number itself.
+  // Likewise several gauges or counters of one metric, whose labels are known only at the scrape: `list` adds them,
+  // sorted, in the place of the series of these labels (those that are not known are ""). It bounds their number
+  // itself.
   void listed(Name name, Labels labels, std::function<void(std::vector<Sample>&)> list);
 
   using Values = std::unordered_set<std::string_view>;

@@ -12,7 +12,8 @@
 
 namespace sluice::metrics {
 
-// What the indices mean. An index beyond a list gives the last entry of `methods` and "" (no_value) for listener and route.
+// What the indices mean. An index beyond a list gives the last entry of `methods` and "" (no_value) for listener and
+// route.
 struct RequestLabels {
   std::vector<std::string> listeners;
   std::vector<std::string> routes;

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 
 #include "base/clock.h"
 #include "http/failure.h"
@@ -18,7 +19,6 @@ class alignas(64) EndpointTally {
   EndpointTally() = default;
   EndpointTally(const EndpointTally&) = delete;
   EndpointTally& operator=(const EndpointTally&) = delete;
-  ~EndpointTally() { delete errors_.load(std::memory_order_relaxed); }
 
   static constexpr std::size_t classes = 5;  // 1xx (101 alone) to 5xx
   // Of an endpoint's connections in this worker.
@@ -34,9 +34,11 @@ class alignas(64) EndpointTally {
   }
   // Most endpoints never fail: the first failure makes room for its kind and the others.
   void failed(http::Kind kind) {
-    Errors* errors = errors_.load(std::memory_order_relaxed);
-    if (errors == nullptr) errors_.store(errors = new Errors, std::memory_order_release);
-    (*errors)[static_cast<std::size_t>(kind)].add();
+    if (own_errors_ == nullptr) {
+      own_errors_ = std::make_unique<Errors>();
+      errors_.store(own_errors_.get(), std::memory_order_release);
+    }
+    (*own_errors_)[static_cast<std::size_t>(kind)].add();
   }
   void set(State state, std::uint32_t connections) {
     connections_[static_cast<std::size_t>(state)].store(connections, std::memory_order_relaxed);
@@ -58,7 +60,8 @@ class alignas(64) EndpointTally {
   std::array<metrics::Counter, classes> answers_;
   metrics::Counter head_micros_;
   std::array<std::atomic<std::uint32_t>, states> connections_{};
-  std::atomic<Errors*> errors_{nullptr};  // owned
+  std::unique_ptr<Errors> own_errors_;  // the worker's
+  std::atomic<const Errors*> errors_{nullptr};  // for the others
 };
 
 }  // namespace sluice::upstream
