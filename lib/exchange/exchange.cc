@@ -235,7 +235,9 @@ void Exchange::client_left(const Failure& why) {
     status_ = http::status_of(why.kind);
     env_.meter.local_reply(why.kind);
   }
-  attempt_.abandon(Failure{Kind::client_closed, Where::downstream, why.detail, false});
+  // Was it us who ended its stream? Then the upstream's connection ends for the same cause.
+  const bool ours = why.kind == Kind::request_timeout || why.kind == Kind::shutdown || why.kind == Kind::overloaded;
+  attempt_.abandon(Failure{ours ? why.kind : Kind::client_closed, Where::downstream, why.detail, false});
 }
 
 // A half-closed client is taken to have left while its request waits for a connection: others wait, and the origin has

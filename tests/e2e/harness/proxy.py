@@ -287,6 +287,12 @@ class Sluice:
         assert code == 200, code
         return json.loads(text)
 
+    def json(self, path):
+        """A page of the admin listener that has a form as JSON."""
+        code, text = self.admin(path, headers={"accept": "application/json"})[:2]
+        assert code == 200, (code, text)
+        return json.loads(text)
+
     def metric(self, name, /, **labels):
         return self.metrics().sum(name, **labels)
 
