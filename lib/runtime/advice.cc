@@ -10,6 +10,7 @@ namespace {
 
 constexpr double near_share = 0.8;  // of a limit
 constexpr base::Micros full_soon{600'000'000};
+constexpr base::Micros held_long{60'000'000};
 constexpr std::int64_t a_day = 24 * 3'600;
 
 double ms(base::Micros span) { return static_cast<double>(span.count) / 1e3; }
@@ -72,6 +73,14 @@ void endpoints(const UpstreamFacts& u, List& to) {
                      u.panic_threshold, u.name, u.endpoints),
          Grade::warning,
          {}});
+  if (u.held != 0 && u.held_for >= held_long)
+    to.push_back({"old_address_held",
+                  u.name,
+                  fmt::format("{} connections of {} still use addresses that have left it, {} for {}: GET "
+                              "/debug/requests names who holds them",
+                              u.held, u.name, u.held_by, span_text(u.held_for.count / 1'000'000)),
+                  Grade::notice,
+                  {}});
   if (u.failing != 0 && !u.checked)
     to.push_back({"unchecked", u.name,
                   fmt::format("{} of {} endpoints of {} fail, and nothing checks them: add [upstream.health]",
@@ -178,6 +187,7 @@ std::vector<Advice> advise(const AdviceFacts& facts) {
   certificates(facts, all);
   limits(facts, all);
   configuration(facts, all);
+  advise_on(facts.activity, all);
   if (facts.log_dropped != 0)
     all.push_back({"log_dropped",
                    "log",

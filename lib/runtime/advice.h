@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "config/diff.h"
+#include "runtime/activity.h"
 #include "upstream/load.h"
 #include "upstream/shared.h"
 
@@ -45,6 +46,10 @@ struct UpstreamFacts {
   upstream::Advice pool = upstream::Advice::none;
   upstream::Advisor::View load;
   upstream::Capacity capacity;
+  // Of addresses that have left it, by an answer of DNS or a reload, and still have connections:
+  std::uint32_t held = 0;  // connections
+  std::string held_by;  // the address that left first
+  base::Micros held_for{};  // since then
 };
 
 struct NameFacts {
@@ -87,8 +92,11 @@ struct AdviceFacts {
   bool draining = false;
   std::uint64_t drain_connections = 0;
   base::Micros drain_left{};
+  ActivityWindow activity;
 };
 
 std::vector<Advice> advise(const AdviceFacts& facts);
+// A part of it.
+void advise_on(const ActivityWindow& activity, std::vector<Advice>& to);
 
 }  // namespace sluice::runtime

@@ -33,7 +33,21 @@ const char* why_out(const upstream::SharedEndpoint& endpoint, base::Micros now) 
 }
 
 bool unremarkable(const UpstreamFacts& u) {
-  return u.endpoints != 0 && u.out == 0 && u.failing == 0 && !u.panic && u.pool == upstream::Advice::none;
+  return u.endpoints != 0 && u.out == 0 && u.failing == 0 && !u.panic && u.held == 0 &&
+         u.pool == upstream::Advice::none;
+}
+
+void look_at_left(const upstream::SharedUpstream& shared, base::Micros now, UpstreamFacts& u) {
+  for (const upstream::SharedUpstream::Left& one : shared.left()) {
+    const auto endpoint = one.endpoint.lock();
+    if (endpoint == nullptr) continue;
+    const std::uint32_t open = endpoint->connections() + endpoint->tunnels();
+    if (open == 0) continue;
+    u.held += open;
+    if (now - one.at <= u.held_for) continue;
+    u.held_for = now - one.at;
+    u.held_by = endpoint->name();
+  }
 }
 
 UpstreamFacts look_at(const Backing& backing, base::Micros now) {
@@ -51,6 +65,7 @@ UpstreamFacts look_at(const Backing& backing, base::Micros now) {
   }
   u.panic = shared.panic();
   u.pool = shared.advisor().given();
+  look_at_left(shared, now, u);
   if (unremarkable(u)) return u;
   u.name = shared.name();
   u.panic_threshold = backing.options->panic_threshold;
@@ -77,7 +92,11 @@ std::vector<NameFacts> failing_names(const std::vector<dns::NameStatus>& all) {
 Observer::Observer(ControlEnv& env, const Rooms& rooms)
     : env_(env), rooms_(rooms), timer_(this, net::timer_call<&Observer::tick>) {}
 
-void Observer::begin() { timer_.arm(env_.loop, every); }
+// What comes in the first second is compared with what there is before it.
+void Observer::begin() {
+  count();
+  timer_.arm(env_.loop, every);
+}
 
 void Observer::tick() {
   base::tell_repeats();
@@ -90,11 +109,20 @@ void Observer::tick() {
 // Thousands of routes take the helper longer than control's loop may wait; a count that is late counts more.
 void Observer::count() {
   if (counting_) return;
-  const auto counted = std::make_shared<std::pair<base::Micros, Counted>>(env_.loop.now(), Counted{});
-  const auto work = [counted, &registry = env_.registry] { counted->second = count_routes(registry); };
-  counting_ = env_.helper.submit(work, [this, counted] {
+  struct Seen {
+    base::Micros at;
+    Counted routes{};
+    ActivityCounts activity{};
+  };
+  const auto seen = std::make_shared<Seen>(env_.loop.now());
+  const auto work = [seen, &registry = env_.registry] {
+    seen->routes = count_routes(registry);
+    seen->activity = count_activity(registry);
+  };
+  counting_ = env_.helper.submit(work, [this, seen] {
     counting_ = false;
-    rates_.add(counted->first, std::move(counted->second));
+    rates_.add(seen->at, std::move(seen->routes));
+    activity_.add(seen->at, std::move(seen->activity));
   });
 }
 
@@ -127,6 +155,7 @@ AdviceFacts Observer::look() {
   facts.draining = rooms_.leaving.phase() != DrainPhase::serving;
   facts.drain_connections = env_.shared.places.taken.load(std::memory_order_relaxed);
   facts.drain_left = rooms_.leaving.time_left();
+  facts.activity = activity_.window();
   return facts;
 }
 

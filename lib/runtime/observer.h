@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "net/timer.h"
+#include "runtime/activity.h"
 #include "runtime/advice.h"
 #include "runtime/control_env.h"
 #include "runtime/discovery.h"
@@ -65,6 +66,7 @@ class Observer {
   net::Timer timer_;
   std::map<Key, Given> given_;
   Rates rates_;
+  Activity activity_;
   bool counting_ = false;
   double dropped_ = 0;  // lines of logs, when looked at last
 };

@@ -28,7 +28,7 @@ struct RouteCounts {
   // Less what there was before; nothing where a reload or a restart of its cells made it less.
   RouteCounts operator-(const RouteCounts& before) const;
 };
-using Counted = std::map<std::string, RouteCounts, std::less<>>;  // by route; "" = none was found
+using Counted = std::map<std::string, RouteCounts, std::less<>>;  // by route; metrics::no_value = none was found
 
 // On the helper's thread: it takes milliseconds with thousands of routes.
 Counted count_routes(const metrics::Registry& registry);

@@ -1,6 +1,6 @@
-"""The drill, questions 6 and 9: which endpoint is bad, and who decided? Do retries make it worse? Endpoints that refuse,
-answer 500, reset, are slow, and one that nobody checks: each is found by its own figures, and nothing is green without
-evidence."""
+"""The drill, questions 6 and 9: which endpoint is bad, and who decided? Do retries make it worse? Endpoints that
+refuse, answer 500, reset, are slow, and one that nobody checks: each is found by its own figures, and nothing is
+green without evidence."""
 
 import time
 
@@ -9,6 +9,11 @@ from harness.origin import ok
 from harness.proxy import config
 
 SLOW = 0.05
+
+
+def codes(sluice):
+    """{code: sentence} of what is advised now."""
+    return {a["code"]: a["text"] for a in sluice.json("/advice")}
 
 
 def figures(sluice, endpoint):
@@ -66,7 +71,8 @@ def test_who_decided_is_told_with_the_state(start):
 
     def state(endpoint):
         found = sluice.metrics().series("sluice_upstream_endpoint_state")
-        return next((dict(k)["state"], dict(k)["by"]) for k, v in found.items() if v and dict(k)["endpoint"] == endpoint)
+        here = (dict(labels) for labels, value in found.items() if value)
+        return next((one["state"], one["by"]) for one in here if one["endpoint"] == endpoint)
 
     wait_for(lambda: state(sick) == ("unhealthy", "check"), what="its checks say so")
     wait_for(lambda: state(well.address) == ("in_use", "check"), what="its checks do well")
@@ -111,5 +117,7 @@ def test_retries_say_whether_they_help(start):
     assert retries("failed") == tries("retry") == refused["attempts"] < count / 2
     assert refused["budget"] == count - refused["attempts"] > 0
     assert sluice.metric("sluice_upstream_retry_budget_used_ratio", upstream="app") > 0.5
+    said = wait_for(lambda: (lambda text: "retries_useless" in text and text)(codes(sluice)), what="the advice")
+    assert "retries_capped" in said
     sluice.request("POST", "/unsafe", body=b"x")
     sluice.wait_metric(1, name, upstream="app", why="unsafe")

@@ -69,6 +69,7 @@ def test_connects_that_hang_are_no_queue(start):
     assert (line["ended_by"], line["during"], line["reason"]) == ("upstream", "connect", "connect_timeout")
     assert line["connect_us"] >= 400_000 and line["queue_us"] < 100_000 and line["endpoint"] == quiet.address
     assert sluice.metric("sluice_upstream_pool_wait_seconds_count", upstream="app") == 0
+    wait_for(lambda: "connects_hang" in [a["code"] for a in sluice.json("/advice")], what="advice")
     reason = {"upstream": "app", "endpoint": quiet.address, "reason": "connect_timeout"}
     assert sluice.metric("sluice_upstream_endpoint_errors_total", **reason) == 1
 

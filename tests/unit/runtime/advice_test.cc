@@ -122,4 +122,77 @@ TEST_CASE("a drain that waits for clients says for how many and until when; drop
   CHECK(has(all[1].text, "draining: 4 connections are left, they are cut in 6 s"));
 }
 
+// Ten seconds in which `figures` came of one subject.
+AdviceFacts happened(ActivityKey::Kind kind, std::initializer_list<std::pair<Figures::Of, double>> figures) {
+  AdviceFacts facts;
+  facts.activity.seconds = 10;
+  for (const auto& [what, value] : figures) facts.activity.counts[{kind, "shop"}][what] = value;
+  return facts;
+}
+
+std::string codes(const AdviceFacts& facts) {
+  std::string all;
+  for (const Advice& advice : advise(facts)) all += std::string(advice.code) + " ";
+  return all;
+}
+
+TEST_CASE("retries: useless from a tenth of the tries on, if less than a fifth of twenty helps; capped by the budget") {
+  using enum ActivityKey::Kind;
+  const auto with = [](double tries_, double further, double ended, double helped) {
+    return codes(happened(upstream, {{Figures::tries, tries_},
+                                     {Figures::further_tries, further},
+                                     {Figures::retries_ended, ended},
+                                     {Figures::retries_helped, helped}}));
+  };
+  CHECK(with(199, 20, 20, 3) == "retries_useless ");
+  CHECK(with(200, 20, 20, 3).empty());  // a tenth
+  CHECK(with(199, 20, 20, 4).empty());  // a fifth
+  CHECK(with(199, 20, 19, 3).empty());
+  const auto facts = happened(upstream, {{Figures::over_budget, 1}});
+  CHECK(codes(facts) == "retries_capped ");
+  CHECK(has(advise(facts)[0].text, "1 further tries at shop were refused in the last 10 s"));
+}
+
+TEST_CASE("what is out of ports or descriptors is ours, connects that hang are not; each with what to do") {
+  using enum ActivityKey::Kind;
+  const auto facts =
+      happened(upstream, {{Figures::no_local_port, 1}, {Figures::no_descriptor, 2}, {Figures::connect_timeouts, 3}});
+  CHECK(codes(facts) == "no_local_port no_descriptor connects_hang ");
+  CHECK(has(advise(facts)[0].text, "1 tries at shop in the last 10 s found no local port: widen"));
+}
+
+TEST_CASE("slow clients: more than half of a route's second, of ten requests") {
+  using enum ActivityKey::Kind;
+  const auto with = [](double requests, double seconds, double client) {
+    return codes(
+        happened(route, {{Figures::requests, requests}, {Figures::seconds, seconds}, {Figures::client_write, client}}));
+  };
+  CHECK(with(10, 1, 0.51) == "client_slow ");
+  CHECK(with(10, 1, 0.5).empty());
+  CHECK(with(9, 1, 0.9).empty());
+  CHECK(with(10, 0.9, 0.9).empty());
+}
+
+TEST_CASE("a proxy without a processor says so, by worker and by cgroup") {
+  using enum ActivityKey::Kind;
+  CHECK(codes(happened(worker, {{Figures::run_delay, 0.5}})).empty());
+  const auto facts = happened(worker, {{Figures::run_delay, 0.51}});
+  CHECK(codes(facts) == "proxy_starved ");
+  CHECK(has(advise(facts)[0].text, "worker shop waited 0.5 of the last 10 s for a processor"));
+  CHECK(codes(happened(process, {{Figures::throttled, 0.1}})).empty());
+  CHECK(codes(happened(process, {{Figures::throttled, 0.11}})) == "proxy_starved ");
+}
+
+TEST_CASE("an old address that is held for a minute") {
+  UpstreamFacts u{.name = "shop", .endpoints = 1};
+  u.held = 2;
+  u.held_by = "10.0.0.1:80";
+  u.held_for = base::seconds(59);
+  CHECK(advise({.upstreams = {u}}).empty());
+  u.held_for = base::seconds(60);
+  CHECK(advise({.upstreams = {u}}).front().text ==
+        "2 connections of shop still use addresses that have left it, 10.0.0.1:80 for 60 s: GET /debug/requests names "
+        "who holds them");
+}
+
 }  // namespace
