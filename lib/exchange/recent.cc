@@ -28,6 +28,7 @@ std::string_view ring_word(RecentRing ring) {
 }
 
 RecentEnd::Span RecentEnd::keep(std::string_view what, size_t most) {
+  if (what.empty()) return {};  // memcpy() may not have a null pointer, whatever the size
   const size_t room = std::min(most, text_bytes - used_);
   const bool cut = what.size() > room;
   if (cut && room <= more.size()) return {};

@@ -246,8 +246,11 @@ TlsTransport::TlsTransport(net::Loop& loop, net::TransportPtr lower, Packed& pac
       handshake_stream_(packed.handshake_stream_),
       key_updates_(packed.key_updates_),
       peer_(packed.peer_) {
-  BIO* const both = Wire::bio().release();
-  SSL_set_bio(ssl_.get(), both, both);  // this thread's
+  bssl::UniquePtr<BIO> ours = Wire::bio();  // this thread's
+  if (SSL_get_rbio(ssl_.get()) != ours.get()) {  // else SSL_set_bio() does nothing, and takes no reference
+    BIO* const both = ours.release();
+    SSL_set_bio(ssl_.get(), both, both);
+  }
   lower_->start(*this);
 }
 

@@ -54,7 +54,7 @@ class Field {
   bool healthy(std::uint32_t i) const { return at(i).may_serve(how_.panic); }
   // From 1, where it failed longest ago; 0: not to be avoided.
   std::uint32_t avoided(std::uint32_t i) const { return how_.avoid == nullptr ? 0 : how_.avoid->rank(at(i).id()); }
-  bool good(std::uint32_t i) const { return avoided(i) == 0 && healthy(i) && !at(i).shunned(how_.now, how_.panic); }
+  bool good(std::uint32_t i) const { return avoided(i) == 0 && at(i).takes(how_.now, how_.panic); }
   // Percent of its weight that it takes now.
   std::uint32_t share(std::uint32_t i) const { return slow_start_.count == 0 ? full_share : ramp(i); }
   std::uint64_t weight(std::uint32_t i) const { return std::uint64_t{set_.entries[i].weight} * share(i); }

@@ -161,6 +161,12 @@ class alignas(64) SharedEndpoint {
     const Standing s = standing();
     return s.kept_away(now) && !(panic && s.ejected());
   }
+  // may_serve() and not shunned(), by one look at its standing: every pick asks.
+  bool takes(base::Micros now, bool panic) const {
+    const Standing s = standing();
+    if (s == Standing{}) return true;  // as nearly always
+    return !s.disabled() && (panic || s.down == 0) && (!s.kept_away(now) || (panic && s.ejected()));
+  }
   enum class Trial : std::uint8_t { no, yes };
   // Call before a connect, or before a request at one that was ejected. yes: it is the trial; the others see the
   // endpoint aside until it is known how it went.

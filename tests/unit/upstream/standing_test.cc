@@ -135,4 +135,29 @@ TEST_CASE("an operator's word is a bit of its own, which no other event touches"
 }
 
 }  // namespace
+TEST_CASE("an endpoint takes requests if it may serve and is not shunned, whatever has happened to it") {
+  using Kind = Event::Kind;
+  SharedEndpoint e(1, "a", *net::Address::parse("127.0.0.1:80"));
+  std::uint64_t seed = 1;
+  std::uint32_t taken = 0;
+  for (std::int64_t ms = 1; ms < 20'000; ++ms) {
+    seed = seed * 6364136223846793005 + 1442695040888963407;
+    const auto kind = static_cast<Kind>((seed >> 40) % (static_cast<unsigned>(Kind::enabled) + 1));
+    const Event event{.kind = kind,
+                      .trial = ((seed >> 50) & 1) != 0,
+                      .span = base::Millis{static_cast<std::int64_t>((seed >> 51) % 50)},
+                      .outcome = static_cast<Outcome>((seed >> 30) % 9),
+                      .health = ((seed >> 60) & 1) != 0 ? Health::up : Health::down};
+    const base::Micros now{ms * 1'000};
+    e.apply(event, now);
+    for (const bool panic : {false, true}) {
+      const bool takes = e.takes(now, panic);
+      REQUIRE(takes == (e.may_serve(panic) && !e.shunned(now, panic)));
+      taken += takes ? 1 : 0;
+    }
+  }
+  CHECK(taken > 2'000);
+  CHECK(taken < 38'000);
+}
+
 }  // namespace sluice::upstream
