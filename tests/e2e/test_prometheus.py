@@ -1,63 +1,14 @@
 """A real Prometheus scrapes sluice, as it would in production, and finds what was done."""
 
-import json
 import shutil
-import subprocess
-import urllib.parse
-import urllib.request
 
 import pytest
 
-from harness.base import TIMEOUT, free_address, wait_for
+from harness.base import TIMEOUT, wait_for
+from harness.prometheus import Prometheus
 from harness.proxy import config
 
 pytestmark = pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed")
-
-SETTINGS = """
-global:
-  scrape_interval: 1s
-  scrape_timeout: 1s
-scrape_configs:
-  - job_name: sluice
-    static_configs:
-      - targets: ["{admin}"]
-"""
-
-
-class Prometheus:
-    def __init__(self, directory, admin):
-        self.address = "%s:%d" % free_address()
-        settings = directory / "prometheus.yml"
-        settings.write_text(SETTINGS.format(admin=admin), encoding="ascii")
-        self.log = open(directory / "prometheus.log", "w", encoding="utf-8")
-        self.process = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={settings}",
-                f"--storage.tsdb.path={directory}/data",
-                f"--web.listen-address={self.address}",
-            ],
-            stdout=self.log,
-            stderr=self.log,
-        )
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        self.process.wait(TIMEOUT)
-        self.log.close()
-
-    def query(self, expression):
-        """[(labels, value)] as of now; [] while it does not answer."""
-        url = f"http://{self.address}/api/v1/query?" + urllib.parse.urlencode({"query": expression})
-        try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-                found = json.load(answer)["data"]["result"]
-        except OSError:
-            return []
-        return [(one["metric"], float(one["value"][1])) for one in found]
 
 
 def test_prometheus_scrapes_what_was_done(start, tmp_path):
