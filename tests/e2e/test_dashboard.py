@@ -183,7 +183,7 @@ def test_no_query_of_the_dashboard_is_empty(troubled, tmp_path):
             "instance_resource:sluice_limit_used:ratio{resource='descriptors'} > 0",
             'ALERTS{alertname="SluiceErrorBudgetFast",route="app"}',
             'ALERTS{alertname="SluicePoolTimeouts",upstream="small"}',
-            'ALERTS{alertname="SluiceCertificateEnds",subject="a.test"}',
+            'ALERTS{alertname="SluiceCertificateEnds",name="a.test"}',
         ]
         for expression in told:
             wait_for(lambda: prometheus.query(expression), what=expression)
