@@ -1,6 +1,7 @@
-"""Every query of deploy/grafana/sluice.json finds something in a real Prometheus, of a sluice that serves among faults."""
+"""Every query of deploy/grafana/sluice.json finds something in a real Prometheus, of a sluice among faults."""
 
 import contextlib
+import itertools
 import json
 import re
 import shutil
@@ -61,17 +62,17 @@ upstream = "app"
 """
 
 
-def half(count=[0]):
+def half():
     """Answers every other request with 500, breaks off at /cut, says nothing at /reset; checks are answered well."""
+    turn = itertools.cycle((True, False))
 
     def on_request(connection, request):
-        count[0] += 1
         if request.target == "/cut":
             connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf of it")
             connection.close()
         elif request.target == "/reset":
             connection.close()
-        elif request.target != "/check" and count[0] % 2:
+        elif request.target != "/check" and next(turn):
             connection.send(ok(status="500 Internal Server Error"))
         else:
             connection.send(ok())
@@ -92,10 +93,12 @@ def visitors(sluice, tls, paths):
     threads = [threading.Thread(target=visit, args=(path,), daemon=True) for path in paths]
     for thread in threads:
         thread.start()
-    yield
-    over.set()
-    for thread in threads:
-        thread.join(30)
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join(30)
 
 
 def plain(expression):
