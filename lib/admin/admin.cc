@@ -285,7 +285,7 @@ std::span<const Request::Door> Request::doors() {
   using enum http::Method;
   static constexpr std::string_view rows[] = {"limit", "after", "older", "worker"};
   static constexpr std::string_view recent_filters[] = {"id",     "client", "conn",     "route", "upstream", "endpoint",
-                                                        "status", "reason", "ended_by", "ended", "limit"};
+                                                        "status", "reason", "ended_by", "ended", "limit",    "kept_as"};
   static constexpr std::string_view status_query[] = {"part", "upstream", "now"};
   static constexpr std::string_view log_query[] = {"level", "for"};
   static constexpr std::string_view reload_query[] = {"confirm"};

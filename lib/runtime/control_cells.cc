@@ -45,6 +45,7 @@ void ControlCells::drain(DrainPhase phase, base::Micros left, uint64_t connectio
 void ControlCells::deregistered(bool on) { deregistered_.set(on ? 1 : 0); }
 
 void ControlCells::reloaded(bool good, base::Micros wall) {
+  loaded_.tried = wall;
   tried_at_.set(wall.seconds());
   (good ? reload_good_ : reload_bad_).add();
   last_good_.set(good ? 1 : 0);
@@ -57,12 +58,16 @@ void ControlCells::rolled_back() {
 
 void ControlCells::in_force(const Generation& generation, base::Micros wall) {
   loaded_at_.set(wall.seconds());
-  if (generations_ == 0) tried_at_.set(wall.seconds());
+  loaded_.at = wall;
+  if (loaded_.generation == 0) {
+    loaded_.tried = wall;
+    tried_at_.set(wall.seconds());
+  }
   restart_pending_.set(static_cast<double>(generation.waiting.size()));
-  if (generations_ != 0) registry_.remove(Name::config_info, {hash_, std::to_string(generations_)});
+  if (loaded_.generation != 0) registry_.remove(Name::config_info, {hash_, std::to_string(loaded_.generation)});
   hash_ = generation.hash;
-  ++generations_;
-  registry_.gauge(Name::config_info, {hash_, std::to_string(generations_)}, registry_.control()).set(1);
+  ++loaded_.generation;
+  registry_.gauge(Name::config_info, {hash_, std::to_string(loaded_.generation)}, registry_.control()).set(1);
   certificates(generation);
 }
 

@@ -24,6 +24,12 @@ class ControlCells : public net::TurnWatch {
   void reloaded(bool good, base::Micros wall);
   void in_force(const Generation& generation, base::Micros wall);  // from now on
   void rolled_back();
+  // What the series of the configuration say.
+  struct Loaded {
+    uint64_t generation = 0;
+    base::Micros at{}, tried{};  // on the wall's clock
+  };
+  const Loaded& loaded() const { return loaded_; }
   void on_turn(base::Micros took) override { turn_.observe(took); }
   void log_dropped(const exchange::AccessLog* access);   // computed at each scrape; nullptr: there is no access log
 
@@ -44,7 +50,7 @@ class ControlCells : public net::TurnWatch {
   metrics::Gauge& restart_pending_;
   metrics::Histogram& turn_;
   std::set<std::pair<std::string, std::string>> certificates_;  // that have a series: listener, name
-  uint64_t generations_ = 0;
+  Loaded loaded_;
   std::string hash_;                                            // of what is in force: a label of config_info
 };
 

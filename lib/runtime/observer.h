@@ -49,13 +49,13 @@ class Observer {
   // What holds now, warnings first, the oldest of them first.
   std::vector<Given> given() const;
   const Rates& rates() const { return rates_; }
+  std::vector<LimitFacts> limits() const;  // now
 
  private:
   using Key = std::pair<std::string_view, std::string>;  // code, subject
   void tick();
   void count();
   AdviceFacts look();
-  std::vector<LimitFacts> limits() const;
   void show_limits();
   void keep(std::vector<Advice> all);
   void say(Given& given);

@@ -174,11 +174,9 @@ void Pages::status(admin::Form form, const admin::Query& query, Done done) {
 }
 
 Snapshot Pages::snapshot(const GenerationPtr& generation, std::vector<WorkerWord> words) {
-  const Rates& rates = rooms_.observer.rates();
-  TextFacts more{rooms_.observer.given(), rates.all(), rates.routes(TextFacts::routes_most),
-                 env_.shared.places.most.load(std::memory_order_relaxed)};
+  TextFacts more{rooms_.observer.given()};
   StatusFacts facts = status_facts(std::move(words));
-  for (const Backing& backing : generation->upstreams) facts.upstreams.push_back(view_of(backing));
+  for (const Backing& backing : generation->upstreams) facts.upstreams.push_back(view_of(backing, facts.now));
   return {generation, std::move(facts), std::move(more)};
 }
 
@@ -247,6 +245,13 @@ StatusFacts Pages::status_facts(std::vector<WorkerWord> words) {
   facts.uptime = env_.loop.now() - rooms_.readiness.started();
   facts.drain_left = rooms_.leaving.time_left();
   facts.connections = env_.shared.places.taken.load();
+  facts.connections_most = env_.shared.places.most.load(std::memory_order_relaxed);
+  facts.all = rooms_.observer.rates().all();
+  facts.routes = rooms_.observer.rates().routes(StatusFacts::routes_most);
+  facts.limits = rooms_.observer.limits();
+  const ControlCells::Loaded& loaded = env_.cells.loaded();
+  facts.configuration = {loaded.generation, loaded.at, loaded.tried, rooms_.reloads.changes(),
+                         rooms_.reloads.refused()};
   return facts;
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/rates.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace sluice::runtime {
@@ -20,9 +21,24 @@ Rate rate_of(const RouteCounts& counts, double seconds) {
   rate.per_second = all / seconds;
   rate.failed = static_cast<double>(counts.failed) / all;
   rate.left = static_cast<double>(counts.left) / all;
+  rate.cut = static_cast<double>(counts.cut) / all;
+  const auto time = static_cast<double>(std::accumulate(counts.phase.begin(), counts.phase.end(), std::uint64_t{0}));
+  for (std::size_t i = 0; time > 0 && i < exchange::phases; ++i)
+    rate.phase[i] = static_cast<double>(counts.phase[i]) / time;
   rate.p50 = quantile(counts, 0.5);
   rate.p99 = quantile(counts, 0.99);
   return rate;
+}
+
+void count_cuts_and_phases(const metrics::Registry& registry, Counted& all) {
+  for (const metrics::Sample& sample : registry.collect(metrics::Name::responses_cut_total))
+    all[sample.labels[0]].cut += static_cast<std::uint64_t>(sample.value);
+  for (const metrics::Sample& sample : registry.collect(metrics::Name::request_phase_seconds_total)) {
+    for (std::size_t i = 0; i < exchange::phases; ++i) {
+      if (sample.labels[1] == exchange::phase_word(static_cast<exchange::Phase>(i)))
+        all[sample.labels[0]].phase[i] += static_cast<std::uint64_t>(std::llround(sample.value * 1e6));
+    }
+  }
 }
 
 }  // namespace
@@ -31,6 +47,8 @@ RouteCounts& RouteCounts::operator+=(const RouteCounts& other) {
   requests += other.requests;
   failed += other.failed;
   left += other.left;
+  cut += other.cut;
+  for (std::size_t i = 0; i < phase.size(); ++i) phase[i] += other.phase[i];
   for (std::size_t i = 0; i < times.size(); ++i) times[i] += other.times[i];
   return *this;
 }
@@ -40,6 +58,8 @@ RouteCounts RouteCounts::operator-(const RouteCounts& before) const {
   rest.requests = less(requests, before.requests);
   rest.failed = less(failed, before.failed);
   rest.left = less(left, before.left);
+  rest.cut = less(cut, before.cut);
+  for (std::size_t i = 0; i < phase.size(); ++i) rest.phase[i] = less(phase[i], before.phase[i]);
   for (std::size_t i = 0; i < times.size(); ++i) rest.times[i] = less(times[i], before.times[i]);
   return rest;
 }
@@ -59,6 +79,7 @@ Counted count_routes(const metrics::Registry& registry) {
     for (std::size_t i = 0; i < std::min(counts.times.size(), sample.buckets.size()); ++i)
       counts.times[i] += sample.buckets[i];
   }
+  count_cuts_and_phases(registry, all);
   return all;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "exchange/record.h"
 #include "metrics/cell.h"
 #include "metrics/registry.h"
 
@@ -21,6 +22,8 @@ struct RouteCounts {
   std::uint64_t requests = 0;
   std::uint64_t failed = 0;  // status 500 and above
   std::uint64_t left = 0;  // 499: the client
+  std::uint64_t cut = 0;  // answers that had begun and broke off, whatever their status
+  std::array<std::uint64_t, exchange::phases> phase{};  // microseconds in each
   std::array<std::uint64_t, metrics::Histogram::buckets> times{};  // request_duration_seconds, not cumulative
 
   bool operator==(const RouteCounts&) const = default;
@@ -37,6 +40,8 @@ struct Rate {
   double per_second = 0;
   double failed = 0;  // shares, 0..1
   double left = 0;
+  double cut = 0;
+  std::array<double, exchange::phases> phase{};  // shares of the requests' time; all 0: they took none
   base::Micros p50{};  // within a bucket by straight lines, as PromQL does
   base::Micros p99{};
 };

@@ -13,6 +13,7 @@ using exchange::RecentEnd;
 using exchange::RecentRing;
 
 constexpr std::array<std::string_view, 3> sides{"client", "upstream", "proxy"};
+constexpr std::array<std::string_view, 3> rings{"trouble", "refused", "fine"};
 constexpr std::array<std::string_view, 4> ends{"complete", "cut", "refused", "tunnel"};
 
 std::unexpected<std::string> wrong(std::string_view name, std::string_view what) {
@@ -71,11 +72,22 @@ std::expected<RecentQuestion, std::string> checked(RecentQuestion question) {
     return wrong("ended_by", one_of(sides));
   if (!question.ended.empty() && std::ranges::find(ends, question.ended) == ends.end())
     return wrong("ended", one_of(ends));
+  std::string_view rest = question.kept_as;
+  while (const auto ring = base::next_list_member(rest)) {
+    if (std::ranges::find(rings, *ring) == rings.end())
+      return wrong("kept_as", one_of(rings) + ", or several with commas between them");
+  }
   if (!question.status.empty() && !is_status(question.status)) return wrong("status", "a status as 404, or 4xx");
   return question;
 }
 
 bool is(std::string_view wanted, std::string_view value) { return wanted.empty() || wanted == value; }
+
+bool is_one_of(std::string_view wanted, std::string_view value) {
+  bool one = wanted.empty();
+  while (const auto word = base::next_list_member(wanted)) one = one || *word == value;
+  return one;
+}
 
 }  // namespace
 
@@ -89,7 +101,8 @@ std::expected<RecentQuestion, std::string> read_recent(const admin::Query& query
                                                              {"route", &q.route},
                                                              {"status", &q.status},
                                                              {"upstream", &q.upstream},
-                                                             {"endpoint", &q.endpoint}};
+                                                             {"endpoint", &q.endpoint},
+                                                             {"kept_as", &q.kept_as}};
   for (const auto& [name, to] : texts) {
     const auto value = query.value(name);
     if (!value) continue;
@@ -120,7 +133,7 @@ bool RecentQuestion::fits(const RecentEnd& end) const {
   if (!status.empty() && !status_fits(status, end.status)) return false;
   return is(reason, end.reason) && is(ended_by, end.ended_by) && is(ended, end.ended) &&
          is(route, text(RecentEnd::route)) && is(upstream, text(RecentEnd::upstream)) &&
-         is(endpoint, text(RecentEnd::endpoint));
+         is(endpoint, text(RecentEnd::endpoint)) && is_one_of(kept_as, exchange::ring_word(end.ring));
 }
 
 RecentAnswer answer_of(const Recent& recent, const RecentQuestion& question, base::Micros wall) {

@@ -22,6 +22,7 @@ struct RecentQuestion {
   // Empty: any. id: of the request or of its trace; client: "IP" as the client is known, or "IP:PORT" of its
   // connection; status: "404", or "4xx".
   std::string id, client, reason, ended_by, ended, route, upstream, endpoint, status;
+  std::string kept_as;  // words with commas between them
   std::optional<uint64_t> conn;
   uint32_t limit = limit_default;
 

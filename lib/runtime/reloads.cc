@@ -78,6 +78,7 @@ void Reloads::finish(std::expected<Plan, Problems> outcome, const Asked& asked) 
 // What it will do is told before it is done.
 void Reloads::take(Plan plan, const Asked& asked) {
   log_all(plan.warnings);
+  changes_ = plan.words;
   base::log_event(base::LogLevel::info, "reload_begins",
                   {{"file", setup_.file}, {"hash", plan.next->hash}, {"changes", plan.words}});
   for (const config::Waiting& one : plan.next->waiting) {
@@ -168,6 +169,7 @@ void Reloads::finish_way_back(WayBack way) {
 void Reloads::rolled_back(bool file_is_former, const std::string& words) {
   env_.cells.rolled_back();
   file_in_force_ = file_is_former;
+  changes_ = "rolled back: " + words;
   base::log_event(
       base::LogLevel::warn, "rolled_back",
       {{"hash", user_.in_force()->hash},

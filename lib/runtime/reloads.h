@@ -43,6 +43,7 @@ class Reloads final : private Trial::User {
   admin::Page confirm();
   const std::optional<Confirmation>& trial() const { return trial_.now(); }
   bool file_in_force() const { return file_in_force_; }  // false: what the file said was rolled back
+  const std::string& changes() const { return changes_; }  // what the last one that was taken changed; "" = none was
   const std::string& refused() const { return refused_; }  // what was wrong with the last one; "" = it was taken
 
  private:
@@ -71,6 +72,7 @@ class Reloads final : private Trial::User {
   Trial trial_;
   bool under_way_ = false;
   bool file_in_force_ = true;
+  std::string changes_;
   std::string refused_;
   std::vector<Asked> again_;
 };

@@ -23,8 +23,8 @@ std::string listener_json(const Listening& listening, const StatusFacts& facts) 
   Joined certificates;
   if (listening.tls != nullptr) {
     for (const tls::CertificateFacts& c : listening.tls->certificates()) {
-      certificates.add(
-          fmt::format(R"({{"name":{},"file":{},"not_after":{}}})", quoted(c.name), quoted(c.file), c.not_after));
+      certificates.add(fmt::format(R"({{"name":{},"file":{},"not_before":{},"not_after":{}}})", quoted(c.name),
+                                   quoted(c.file), c.not_before, c.not_after));
     }
   }
   return fmt::format(R"({{"name":{},"addresses":[{}],"tls":{},"connections":{},"certificates":[{}]}})",
@@ -39,12 +39,14 @@ std::string endpoint_json(const EndpointRow& row, base::Micros now) {
       R"("healthy":{},"disabled":{},"set_aside_seconds":{:.3f},)"
       R"("ejected":{},"ejected_seconds":{:.3f},"paused_seconds":{:.3f},"failures_in_a_row":{},)"
       R"("idle_race_seen":{},"leaving":{},"in_flight":{},)"
-      R"("connections":{},"tunnels":{},"connecting":{},"active":{},"idle":{}}})",
+      R"("connections":{},"tunnels":{},"connecting":{},"active":{},"idle":{},)"
+      R"("answers":{},"answers_5xx":{},"errors":{},"head_seconds":{:.3f}}})",
       quoted(first.name), quoted(first.address), quoted(first.host), first.weight, first.priority,
       quoted(upstream::state_word(first.state.is)), quoted(upstream::by_word(first.state.by)),
       (now - first.state.since).seconds(), first.healthy, first.disabled, first.aside_left.seconds(), first.ejected,
       first.ejected_left.seconds(), first.paused_left.seconds(), first.failures, first.race_seen, first.leaving,
-      first.in_flight, first.connections, first.tunnels, row.connecting, row.active, row.idle);
+      first.in_flight, first.connections, first.tunnels, row.connecting, row.active, row.idle, row.answers,
+      row.answers_5xx, row.errors, base::Micros(static_cast<int64_t>(row.head_micros)).seconds());
 }
 
 std::string classes_json(const UpstreamView& view) {
@@ -54,6 +56,14 @@ std::string classes_json(const UpstreamView& view) {
                             one.limit, one.waiting));
   }
   return classes.text();
+}
+
+std::string load_json(const UpstreamView& view) {
+  const upstream::Advisor::View& load = view.load;
+  return fmt::format(R"({{"limit":{},"offered":{:.2f},"recommended":{:.0f},"service_seconds":{:.6f},)"
+                     R"("usual_seconds":{:.6f},"oldest_wait_seconds":{:.3f}}})",
+                     view.capacity.connections, load.offered, load.recommended / view.capacity.requests_each(),
+                     load.service.seconds(), load.usual.seconds(), view.oldest_wait.seconds());
 }
 
 std::string upstream_json(size_t index, const StatusFacts& facts) {
@@ -67,9 +77,11 @@ std::string upstream_json(size_t index, const StatusFacts& facts) {
   for (const auto* w : workers) warm = warm && w->warm;
   Joined endpoints;
   for (const EndpointRow& row : endpoint_rows(workers)) endpoints.add(endpoint_json(row, facts.now));
-  return fmt::format(R"({{"name":{},"panic":{},"waiting":{},"warm":{},"pool_classes":[{}],"endpoints":[{}]}})",
-                     quoted(first.name), first.panic, first.waiting, warm, classes_json(facts.upstreams[index]),
-                     endpoints.text());
+  const UpstreamView& view = facts.upstreams[index];
+  return fmt::format(
+      R"({{"name":{},"panic":{},"waiting":{},"warm":{},"checked":{},"load":{},"pool_classes":[{}],"endpoints":[{}]}})",
+      quoted(first.name), first.panic, first.waiting, warm, view.checked, load_json(view), classes_json(view),
+      endpoints.text());
 }
 
 std::string list_json(const std::vector<std::string>& items) {
@@ -130,6 +142,40 @@ std::string ports_json(const PortRow& row) {
       row.runs_out ? fmt::format("{:.0f}", row.runs_out->seconds()) : "null");
 }
 
+std::string rate_json(std::string_view name, const Rate& rate) {
+  Joined phases;
+  for (size_t i = 0; i < exchange::phases; ++i)
+    phases.add(fmt::format(R"("{}":{:.4f})", exchange::phase_word(static_cast<exchange::Phase>(i)), rate.phase[i]));
+  return fmt::format(R"({{"name":{},"per_second":{:.2f},"failed":{:.5f},"left":{:.5f},"cut":{:.5f},)"
+                     R"("p50_seconds":{:.6f},"p99_seconds":{:.6f},"phases":{{{}}}}})",
+                     quoted(name), rate.per_second, rate.failed, rate.left, rate.cut, rate.p50.seconds(),
+                     rate.p99.seconds(), phases.text());
+}
+
+std::string rates_json(const StatusFacts& facts) {
+  Joined routes;
+  for (const auto& [name, rate] : facts.routes) routes.add(rate_json(name, rate));
+  return fmt::format(R"({{"all":{},"routes":[{}]}})", rate_json("", facts.all), routes.text());
+}
+
+std::string limit_json(const LimitFacts& limit) {
+  return fmt::format(R"({{"resource":{},"subject":{},"used":{:.0f},"max":{:.0f},"runs_out_seconds":{}}})",
+                     quoted(limit.resource), quoted(limit.subject), limit.used, limit.most,
+                     limit.runs_out ? fmt::format("{:.0f}", limit.runs_out->seconds()) : "null");
+}
+
+std::string time_json(base::Micros wall) { return wall.count == 0 ? "null" : quoted(base::wall_text(wall)); }
+
+std::string configuration_json(const Generation& generation, const ConfigurationFacts& facts) {
+  Joined waiting;
+  for (const config::Waiting& one : generation.waiting)
+    waiting.add(fmt::format(R"({{"key":{},"value":{}}})", quoted(one.key), quoted(one.value)));
+  return fmt::format(
+      R"({{"hash":{},"generation":{},"loaded":{},"tried":{},"changes":{},"refused":{},"restart_pending":[{}]}})",
+      quoted(generation.hash), facts.generation, time_json(facts.loaded), time_json(facts.tried), quoted(facts.changes),
+      quoted(facts.refused), waiting.text());
+}
+
 std::string age_json(base::Micros age, base::Micros more) {
   return age.count < 0 ? "null" : fmt::format("{:.3f}", (age + more).seconds());
 }
@@ -163,11 +209,12 @@ std::string head_json(const StatusFacts& facts, base::Micros age) {
   return fmt::format(
       R"("version":{},"ready":{},"reason":{},"phase":{},"uptime_seconds":{:.3f},"drain_seconds_left":{:.3f},)"
       R"("since_deregistered":{},"confirmation_awaited":{},"file_in_force":{},)"
-      R"("log_level":{},"log_level_seconds_left":{:.3f},"connections":{},"workers":{},"snapshot":{})",
+      R"("log_level":{},"log_level_seconds_left":{:.3f},"connections":{},"max_connections":{},)"
+      R"("workers":{},"snapshot":{})",
       quoted(version()), facts.ready.ready, quoted(facts.ready.reason), quoted(rule_of(facts.phase).name),
       facts.uptime.seconds(), facts.drain_left.seconds(), arrivals_json(facts), trial_json(facts), facts.file_in_force,
-      quoted(facts.log_level), facts.log_level_left.seconds(), facts.connections, facts.workers.size(),
-      snapshot_json(facts, age));
+      quoted(facts.log_level), facts.log_level_left.seconds(), facts.connections, facts.connections_most,
+      facts.workers.size(), snapshot_json(facts, age));
 }
 
 // The members of one list: show(index) is a text, or "" for one that is not asked for.
@@ -180,16 +227,19 @@ std::string list_of(size_t count, Show show) {
   return "[" + all.text() + "]";
 }
 
-constexpr std::array<std::string_view, 7> parts{"process",   "advice", "drain",      "listeners",
-                                                "upstreams", "dns",    "local_ports"};
+constexpr std::array<std::string_view, 10> parts{"process",   "advice", "drain",       "rates",  "listeners",
+                                                 "upstreams", "dns",    "local_ports", "limits", "configuration"};
 
 }  // namespace
 
-UpstreamView view_of(const Backing& backing) {
+UpstreamView view_of(const Backing& backing, base::Micros now) {
   const upstream::UpstreamOptions& options = *backing.options;
   UpstreamView view{backing.shared->advisor().look(),
                     backing.shared->capacity(*backing.shared->endpoints(), options.pool.max_connections),
-                    {}};
+                    {},
+                    {},
+                    options.health.has_value()};
+  if (const auto since = backing.shared->board().oldest()) view.oldest_wait = now - *since;
   for (const upstream::PoolClassOptions& o : options.pool_classes) {
     const auto one = backing.shared->pool_class(o.name);
     view.classes.push_back(
@@ -214,6 +264,10 @@ std::vector<EndpointRow> endpoint_rows(const std::vector<const upstream::Cluster
       it->connecting += e.connecting;
       it->active += e.active;
       it->idle += e.idle;
+      it->answers += e.answers;
+      it->answers_5xx += e.answers_5xx;
+      it->errors += e.errors;
+      it->head_micros += e.head_micros;
     }
   }
   return rows;
@@ -249,6 +303,7 @@ std::string status_json(const Generation& generation, const StatusFacts& facts, 
   const std::pair<std::string_view, std::function<std::string()>> lists[] = {
       {"advice", [&] { return facts.advice; }},
       {"drain", [&] { return drain_json(facts); }},
+      {"rates", [&] { return rates_json(facts); }},
       {"listeners",
        [&] {
          return list_of(generation.listeners.size(),
@@ -259,6 +314,8 @@ std::string status_json(const Generation& generation, const StatusFacts& facts, 
        [&] { return list_of(facts.names.size(), [&](size_t i) { return name_json(facts.names[i], facts.wall); }); }},
       {"local_ports",
        [&] { return list_of(facts.ports.size(), [&](size_t i) { return ports_json(facts.ports[i]); }); }},
+      {"limits", [&] { return list_of(facts.limits.size(), [&](size_t i) { return limit_json(facts.limits[i]); }); }},
+      {"configuration", [&] { return configuration_json(generation, facts.configuration); }},
   };
   std::string text = "{" + head_json(facts, view.age);
   for (const auto& [name, make] : lists) {

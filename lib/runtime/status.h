@@ -10,12 +10,14 @@
 #include "admin/backend.h"
 #include "admin/query.h"
 #include "dns/directory.h"
+#include "runtime/advice.h"
 #include "runtime/arrivals.h"
 #include "runtime/confirmation.h"
 #include "runtime/drain.h"
 #include "runtime/generation.h"
 #include "runtime/holders.h"
 #include "runtime/port_forecast.h"
+#include "runtime/rates.h"
 #include "upstream/cluster_impl.h"
 
 namespace sluice::runtime {
@@ -29,10 +31,20 @@ struct UpstreamView {
   upstream::Advisor::View load;
   upstream::Capacity capacity;
   std::vector<Class> classes;
+  base::Micros oldest_wait{};  // of what waits at its caps
+  bool checked = false;  // it has [upstream.health]
 };
-UpstreamView view_of(const Backing& backing);
+UpstreamView view_of(const Backing& backing, base::Micros now);
+
+// What is in force, and what became of the last reload.
+struct ConfigurationFacts {
+  uint64_t generation = 0;
+  base::Micros loaded{}, tried{};  // on the wall's clock; tried later than loaded: the last reload was refused
+  std::string changes, refused;  // of the last reload
+};
 
 struct StatusFacts {
+  static constexpr size_t routes_most = 100;
   admin::Readiness ready;
   DrainPhase phase = DrainPhase::serving;
   bool registered = true;
@@ -55,6 +67,11 @@ struct StatusFacts {
   Holders holders;                                             // while it drains
   std::string log_level;
   base::Micros log_level_left{};                               // until it comes back; 0: it is the configuration's
+  uint32_t connections_most = 0;
+  Rate all;                                                    // of the last ten seconds
+  std::vector<std::pair<std::string, Rate>> routes;            // likewise; the busiest routes_most
+  std::vector<LimitFacts> limits;
+  ConfigurationFacts configuration;
 };
 
 // What is asked for of it. Empty: all.
@@ -72,6 +89,7 @@ inline constexpr base::Millis word_is_old{2'000};
 struct EndpointRow {
   const upstream::EndpointStatus* of = nullptr;
   uint64_t connecting = 0, active = 0, idle = 0;
+  uint64_t answers = 0, answers_5xx = 0, errors = 0, head_micros = 0;
 };
 // Of one upstream, as each worker says it; an endpoint that leaves may be known to one of them alone.
 std::vector<EndpointRow> endpoint_rows(const std::vector<const upstream::ClusterStatus*>& workers);

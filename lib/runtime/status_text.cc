@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <ranges>
 #include <string_view>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "runtime/version.h"
 
@@ -89,10 +92,10 @@ void put_upstreams(std::string& text, const Generation& generation, const Status
   }
 }
 
-void put_routes(std::string& text, const TextFacts& more) {
-  if (more.routes.empty()) return;
+void put_routes(std::string& text, const StatusFacts& facts) {
+  if (facts.routes.empty()) return;
   text += "\nROUTE (last 10 s)           rate    5xx   left       p50       p99\n";
-  for (const auto& [name, rate] : more.routes) {
+  for (const auto& [name, rate] : std::views::take(facts.routes, TextFacts::routes_most)) {
     text += fmt::format("{:<24} {:>7.1f} {:>6} {:>6} {:>9} {:>9}\n", name.empty() ? "(none)" : name, rate.per_second,
                         percent(rate.failed), percent(rate.left), time_text(rate.p50), time_text(rate.p99));
   }
@@ -151,10 +154,29 @@ void put_late_workers(std::string& text, const StatusFacts& facts, base::Micros 
   }
 }
 
-void put_process(std::string& text, const StatusFacts& facts, const TextFacts& more) {
+// What is used of what there is, the fullest first.
+void put_limits(std::string& text, const StatusFacts& facts) {
+  std::vector<const LimitFacts*> all;
+  for (const LimitFacts& limit : facts.limits) {
+    if (limit.most > 0) all.push_back(&limit);
+  }
+  if (all.empty()) return;
+  std::ranges::stable_sort(all, std::ranges::greater(), [](const LimitFacts* l) { return l->used / l->most; });
+  text += "\nRUNS OUT NEXT\n";
+  for (const LimitFacts* limit : std::views::take(all, TextFacts::limits_most)) {
+    text += fmt::format("{:<20} {:<40} {:>6}{}\n", limit->resource, limit->subject, percent(limit->used / limit->most),
+                        limit->runs_out ? "  full in " + span_text(*limit->runs_out) : std::string());
+  }
+}
+
+void put_process(std::string& text, const Generation& generation, const StatusFacts& facts) {
   text += fmt::format("\n{:.1f} requests/s  5xx {}  clients left {}  p50 {}  p99 {}  connections {} of {}\n",
-                      more.all.per_second, percent(more.all.failed), percent(more.all.left), time_text(more.all.p50),
-                      time_text(more.all.p99), facts.connections, more.connections_most);
+                      facts.all.per_second, percent(facts.all.failed), percent(facts.all.left),
+                      time_text(facts.all.p50), time_text(facts.all.p99), facts.connections, facts.connections_most);
+  text += fmt::format("configuration {} of {} (generation {})\n", generation.hash.substr(0, 8),
+                      base::wall_text(facts.configuration.loaded).substr(0, 19), facts.configuration.generation);
+  for (const config::Waiting& one : generation.waiting)
+    text += fmt::format("waits for a restart: {} = {}\n", one.key, one.value);
   if (facts.log_level_left.count > 0)
     text += fmt::format("log level {} for {} more\n", facts.log_level, span_text(facts.log_level_left));
 }
@@ -168,10 +190,11 @@ std::string status_text(const Generation& generation, const StatusFacts& facts, 
   put_late_workers(text, facts, view.age);
   if (view.shows("drain")) put_drain(text, facts);
   if (view.shows("advice")) text += more.advice.empty() ? "nothing to do\n" : advice_text(more.advice, facts.now);
-  if (view.shows("process")) put_process(text, facts, more);
-  if (view.shows("process")) put_routes(text, more);
+  if (view.shows("process")) put_process(text, generation, facts);
+  if (view.shows("process")) put_routes(text, facts);
   if (view.shows("upstreams")) put_upstreams(text, generation, facts, view);
   if (view.shows("dns")) put_names(text, facts);
+  if (view.shows("limits")) put_limits(text, facts);
   return text + fmt::format("\nfigures of {} ago\n", time_text(view.age));
 }
 

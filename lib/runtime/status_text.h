@@ -13,12 +13,10 @@ namespace sluice::runtime {
 
 struct TextFacts {
   static constexpr std::size_t routes_most = 20;  // the busiest
+  static constexpr std::size_t limits_most = 10;  // the fullest
   static constexpr std::size_t rows_most = 200;  // of upstreams, endpoints and names each; those with trouble first
 
   std::vector<Observer::Given> advice;
-  Rate all;
-  std::vector<std::pair<std::string, Rate>> routes;
-  std::uint32_t connections_most = 0;
 };
 
 std::string status_text(const Generation& generation, const StatusFacts& facts, const TextFacts& more,

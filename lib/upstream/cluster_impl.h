@@ -69,6 +69,10 @@ struct EndpointStatus {
   std::uint32_t connecting = 0;
   std::uint32_t active = 0;
   std::uint32_t idle = 0;
+  std::uint64_t answers = 0;  // since it was first seen, likewise the next three
+  std::uint64_t answers_5xx = 0;
+  std::uint64_t errors = 0;  // tries that failed without an answer
+  std::uint64_t head_micros = 0;  // from requests to the heads of their answers
   bool leaving = false;  // left the set; active connections finish
 };
 

@@ -34,6 +34,13 @@ EndpointStatus process_status(const SharedEndpoint& shared, const Ejections& eje
   return out;
 }
 
+void count_tally(EndpointStatus& out, const EndpointTally& tally) {
+  for (std::size_t i = 0; i < EndpointTally::classes; ++i) out.answers += tally.answers(i);
+  out.answers_5xx = tally.answers(EndpointTally::classes - 1);
+  out.errors = tally.errors();
+  out.head_micros = tally.head_micros();
+}
+
 }  // namespace
 
 std::unique_ptr<ClusterImpl> make_cluster(const ClusterSetup& setup) { return std::make_unique<ClusterImpl>(setup); }
@@ -218,6 +225,7 @@ ClusterStatus ClusterImpl::status() {
         out.state = {EndpointState::Is::leaving, by_dns ? EndpointState::By::dns : EndpointState::By::the_operator,
                      e->shared().changed_at()};
       }
+      count_tally(out, e->shared().tally(worker_));
       out.weight = e->weight();
       if (e->in_set()) out.priority = set_->entries[e->index()].priority;
       out.connecting = e->count(PoolPhase::connecting);

@@ -51,6 +51,12 @@ class alignas(64) EndpointTally {
     const Errors* const errors = errors_.load(std::memory_order_acquire);
     return errors == nullptr ? 0 : (*errors)[static_cast<std::size_t>(kind)].value();
   }
+  // Of every kind.
+  std::uint64_t errors() const {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < http::kinds; ++i) sum += errors(static_cast<http::Kind>(i));
+    return sum;
+  }
   std::uint32_t connections(State state) const {
     return connections_[static_cast<std::size_t>(state)].load(std::memory_order_relaxed);
   }

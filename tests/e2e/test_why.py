@@ -11,7 +11,7 @@ from harness.origin import ok
 from harness.proxy import config
 
 UPGRADE = [("Connection", "upgrade"), ("Upgrade", "websocket")]
-FILTERS = "id, client, conn, route, upstream, endpoint, status, reason, ended_by, ended, limit"
+FILTERS = "id, client, conn, route, upstream, endpoint, status, reason, ended_by, ended, limit, kept_as"
 
 
 def why(sluice, about, *options):

@@ -81,4 +81,22 @@ TEST_CASE("counted from the scrape's registry: by route, failures and clients th
   CHECK(cart.times[1] == 1);
 }
 
+TEST_CASE("what broke off is a share of the requests, and each phase one of their time") {
+  metrics::Registry registry(1);
+  using metrics::Name;
+  Rates rates;
+  rates.add(at(0), count_routes(registry));
+  registry.counter(Name::requests_total, {"main", "cart", "GET", "200"}, 0).add(8);
+  registry.counter(Name::responses_cut_total, {"cart", "client", "client_closed"}, 0).add(1);
+  registry.counter(Name::responses_cut_total, {"cart", "upstream", "reset"}, 0).add(1);
+  registry.counter(Name::request_phase_seconds_total, {"cart", "queue"}, 0).add(300'000);  // a counter of microseconds
+  registry.counter(Name::request_phase_seconds_total, {"cart", "upstream_head"}, 0).add(700'000);
+  rates.add(at(1), count_routes(registry));
+  CHECK(rates.all().cut == doctest::Approx(0.25));
+  const auto share = [all = rates.all()](exchange::Phase of) { return all.phase[static_cast<std::size_t>(of)]; };
+  CHECK(share(exchange::Phase::queue) == doctest::Approx(0.3));
+  CHECK(share(exchange::Phase::upstream_head) == doctest::Approx(0.7));
+  CHECK(share(exchange::Phase::proxy) == 0);
+}
+
 }  // namespace

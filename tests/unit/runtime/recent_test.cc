@@ -19,7 +19,7 @@ namespace {
 
 std::expected<RecentQuestion, std::string> ask(const std::string& query) {
   static constexpr std::string_view known[] = {"id",     "client", "conn",     "route", "upstream", "endpoint",
-                                               "status", "reason", "ended_by", "ended", "limit"};
+                                               "status", "reason", "ended_by", "ended", "limit",    "kept_as"};
   const std::string target = "/recent?" + query;
   const auto read = admin::Query::read(target, known);
   REQUIRE(read.has_value());
@@ -73,16 +73,17 @@ std::vector<uint64_t> conns(const RecentAnswer& answer) {
 
 TEST_CASE("each filter finds what it names, and nothing else") {
   CHECK(found("") == 1);
-  for (const char* fits : {"id=my%20id", "id=4bf92f3577b34da6a3ce929d0e0e4736", "client=198.51.100.1",
-                           "client=203.0.113.9:51644", "client=203.0.113.9%3a51644", "conn=5", "route=cart",
-                           "upstream=app", "endpoint=10.0.1.10:80", "status=502", "status=5xx", "reason=reset",
-                           "ended_by=upstream", "ended=refused", "route=cart&status=5xx&reason=reset&limit=1"}) {
+  for (const char* fits :
+       {"id=my%20id", "id=4bf92f3577b34da6a3ce929d0e0e4736", "client=198.51.100.1", "client=203.0.113.9:51644",
+        "client=203.0.113.9%3a51644", "conn=5", "route=cart", "upstream=app", "endpoint=10.0.1.10:80", "status=502",
+        "status=5xx", "reason=reset", "ended_by=upstream", "ended=refused", "kept_as=trouble",
+        "kept_as=refused,trouble", "route=cart&status=5xx&reason=reset&limit=1"}) {
     CAPTURE(fits);
     CHECK(found(fits) == 1);
   }
-  for (const char* other :
-       {"id=my", "client=203.0.113.9", "client=203.0.113.9:51645", "conn=6", "route=car", "upstream=ap", "status=503",
-        "status=4xx", "reason=timeout", "ended_by=proxy", "ended=cut", "route=cart&status=4xx"}) {
+  for (const char* other : {"id=my", "client=203.0.113.9", "client=203.0.113.9:51645", "conn=6", "route=car",
+                            "upstream=ap", "status=503", "status=4xx", "reason=timeout", "ended_by=proxy", "ended=cut",
+                            "kept_as=fine", "kept_as=refused,fine", "route=cart&status=4xx"}) {
     CAPTURE(other);
     CHECK(found(other) == 0);
   }
@@ -94,6 +95,7 @@ TEST_CASE("a value that is none is told, with what would be right") {
   CHECK(ask("limit=1000")->limit == 1000);
   CHECK(wrong("ended_by=me") == "ended_by is one of client upstream proxy");
   CHECK(wrong("ended=well") == "ended is one of complete cut refused tunnel");
+  CHECK(wrong("kept_as=trouble,all") == "kept_as is one of trouble refused fine, or several with commas between them");
   CHECK(wrong("reason=bad").starts_with("reason is one of bad_request body_too_large "));
   CHECK(wrong("reason=bad").ends_with(" drain"));
   for (const char* bad : {"status=60", "status=600", "status=5x", "status=099", "status=5XX", "status=50x"}) {
