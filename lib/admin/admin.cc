@@ -125,7 +125,12 @@ class Request final : public http::Sink {
   }
 
   void healthz(const Query&) { answer(text_page(200, "ok\n")); }
-  void page(const Query&) { answer({200, "text/html; charset=utf-8", std::string(status_page())}); }
+  // The figures are in it as text: who runs no script reads them, too.
+  void page(const Query&) {
+    backend_.status(Form::text, Query(), [self = self_.lock()](const Page& text) {
+      self->answer_packed({200, "text/html; charset=utf-8", status_page(text.body), "", page_policy});
+    });
+  }
   void metrics(const Query&) { backend_.metrics(form_, later()); }
   void status(const Query& query) {
     if (form_ == Form::events) return begin_events(query);
@@ -178,6 +183,7 @@ class Request final : public http::Sink {
     head.fields.add("cache-control", "no-store");
     head.fields.add("x-content-type-options", "nosniff");
     head.fields.add("vary", "accept, accept-encoding");
+    if (!page.policy.empty()) head.fields.add("content-security-policy", page.policy);
     if (!page.encoding.empty()) head.fields.add("content-encoding", stream_->arena().copy(page.encoding));
     if (page.status == 405) head.fields.add("allow", allow());  // RFC 9110 15.5.6
     if (method_ == http::Method::head || page.body.empty()) return stream_->send_head(head, http::End::yes);

@@ -22,6 +22,7 @@ struct Page {
   std::string type = "text/plain; charset=utf-8";
   std::string body;
   std::string encoding;            // Content-Encoding; "" = none
+  std::string_view policy{};       // Content-Security-Policy, a literal; "" = none
 };
 
 // What a page is to be written in; other: nobody said.

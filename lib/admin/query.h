@@ -19,6 +19,8 @@ class Query {
   // nullopt: the name is not there; "": without a value.
   std::optional<std::string_view> value(std::string_view name) const;
 
+  Query() = default;  // an empty one
+
  private:
   explicit Query(std::string_view text) : text_(text) {}
   std::string_view text_;
