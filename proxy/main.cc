@@ -79,6 +79,9 @@ struct Act {
   int operator()(const proxy::ExplainKeyCommand& c) const {
     return show(config::explain_command(c.file, c.key, load_options()));
   }
+  int operator()(const proxy::GraphCommand& c) const {
+    return show(config::graph_command(c.file, c.format, load_options()));
+  }
   int operator()(const proxy::TopCommand& c) const { return proxy::top(c); }
   int operator()(const proxy::WhyCommand& c) const { return proxy::why(c); }
   int operator()(const proxy::VersionCommand&) const {

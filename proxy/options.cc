@@ -15,6 +15,7 @@ constexpr std::string_view help_all =
     "  sluice check FILE [--strict]        load and cross-check a configuration; print every problem\n"
     "  sluice explain FILE --url URL       which listener, route, upstream and limits a request would meet\n"
     "  sluice explain FILE --key KEY       a value, where it comes from, and why its default is what it is\n"
+    "  sluice explain FILE --graph         listeners, routes and upstreams as a picture\n"
     "  sluice top [--once]                 what a running sluice does, and what there is to do; from its admin "
     "listener\n"
     "  sluice why ID|CLIENT:PORT           what became of a request that has ended, in a sentence\n"
@@ -33,11 +34,13 @@ constexpr std::string_view help_check =
     "  --json     an array of {file, line, column, severity, message, suggestion}\n";
 constexpr std::string_view help_explain =
     "sluice explain FILE --url URL [--method METHOD] [--header 'NAME: VALUE']...\n"
-    "sluice explain FILE --key KEY\n\n"
+    "sluice explain FILE --key KEY\n"
+    "sluice explain FILE --graph[=text|mermaid|svg]\n\n"
     "Says what a request to URL would meet: listener, route, upstream and every setting of these with the line it "
     "comes\n"
     "from; or the value of one key (upstream.app.pool.idle_timeout), where it comes from and why its default is what "
-    "it is.\n";
+    "it is;\n"
+    "or draws what leads where: listeners, routes (those that no request can reach, too), upstreams.\n";
 constexpr std::string_view help_top =
     "sluice top [--admin IP:PORT] [--once]\n\n"
     "Draws the state of a running sluice anew each second: what there is to do, rates and times by route, upstreams, "
@@ -167,6 +170,7 @@ Parsed parse_explain(Arguments arguments) {
   std::optional<std::string> file;
   std::optional<std::string> key;
   config::Question question;
+  std::optional<config::GraphFormat> format;
   bool about_request = false;
   while (arguments.next()) {
     if (!arguments.is_option()) {
@@ -175,8 +179,13 @@ Parsed parse_explain(Arguments arguments) {
       continue;
     }
     const std::string_view option = arguments.current();
+    if (option == "--graph") {
+      format = arguments.has_value() ? config::graph_format(*arguments.value()) : config::GraphFormat::text;
+      if (!format) return wrong("explain", {"--graph is text, mermaid or svg, not ", *arguments.value()});
+      continue;
+    }
     if (option != "--url" && option != "--method" && option != "--header" && option != "--key") {
-      return arguments.unknown({"--url", "--method", "--header", "--key", "--help"});
+      return arguments.unknown({"--url", "--method", "--header", "--key", "--graph", "--help"});
     }
     auto value = arguments.value();
     if (!value) return std::unexpected(std::move(value.error()));
@@ -195,8 +204,10 @@ Parsed parse_explain(Arguments arguments) {
   }
   if (!file) return wrong("explain", {"explain needs a FILE"});
   if (key && about_request) return wrong("explain", {"explain takes --url or --key, not both"});
+  if (format && (key || about_request)) return wrong("explain", {"explain takes --graph by itself"});
+  if (format) return GraphCommand{std::move(*file), *format};
   if (key) return ExplainKeyCommand{std::move(*file), std::move(*key)};
-  if (question.url.empty()) return wrong("explain", {"explain needs --url URL or --key KEY"});
+  if (question.url.empty()) return wrong("explain", {"explain needs --url URL, --key KEY or --graph"});
   return ExplainUrlCommand{std::move(*file), std::move(question)};
 }
 

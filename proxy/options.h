@@ -34,6 +34,10 @@ struct ExplainKeyCommand {
   std::string file;
   std::string key;
 };
+struct GraphCommand {
+  std::string file;
+  config::GraphFormat format = config::GraphFormat::text;
+};
 struct TopCommand {
   net::Address admin;
   bool once = false;
@@ -47,8 +51,8 @@ struct HelpCommand {
   std::string_view text;  // for stdout; exit_good
 };
 
-using Command = std::variant<RunCommand, CheckCommand, ExplainUrlCommand, ExplainKeyCommand, TopCommand, WhyCommand,
-                             VersionCommand, HelpCommand>;
+using Command = std::variant<RunCommand, CheckCommand, ExplainUrlCommand, ExplainKeyCommand, GraphCommand, TopCommand,
+                             WhyCommand, VersionCommand, HelpCommand>;
 
 // `arguments` without the program's name. The error is for stderr, with a newline at its end; then exit_usage.
 std::expected<Command, std::string> parse_command_line(std::span<const char* const> arguments);

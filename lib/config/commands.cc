@@ -51,4 +51,10 @@ Outcome explain_command(const std::string& file, std::string_view key, const Loa
   return explain(file, options, [&](const Loaded& loaded) { return explain_key(loaded, key); });
 }
 
+Outcome graph_command(const std::string& file, GraphFormat format, const LoadOptions& options) {
+  const auto loaded = load_file(file, options);
+  if (!loaded) return {exit_bad, "", to_text(loaded.error())};
+  return {exit_good, graph(*loaded->snapshot, format), ""};
+}
+
 }  // namespace sluice::config

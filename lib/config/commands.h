@@ -5,6 +5,7 @@
 #include <string>
 
 #include "config/explain.h"
+#include "config/graph.h"
 #include "config/load.h"
 
 namespace sluice::config {
@@ -26,5 +27,6 @@ Outcome check_command(const std::string& file, CheckFormat format, Strict strict
 // left out.
 Outcome explain_command(const std::string& file, const Question& question, const LoadOptions& options = {});
 Outcome explain_command(const std::string& file, std::string_view key, const LoadOptions& options = {});
+Outcome graph_command(const std::string& file, GraphFormat format, const LoadOptions& options = {});
 
 }  // namespace sluice::config
