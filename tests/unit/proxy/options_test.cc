@@ -77,7 +77,11 @@ TEST_CASE("explain") {
   CHECK(good<ExplainUrlCommand>({"explain", "--url", "http://x/", "a.toml"}).question.method == "GET");
   CHECK(good<ExplainKeyCommand>({"explain", "a.toml", "--key", "drain.deadline"}).key == "drain.deadline");
   CHECK(bad({"explain"}) == "sluice: explain needs a FILE");
-  CHECK(bad({"explain", "a.toml"}) == "sluice: explain needs --url URL or --key KEY");
+  CHECK(bad({"explain", "a.toml"}) == "sluice: explain needs --url URL, --key KEY or --graph");
+  CHECK(good<GraphCommand>({"explain", "a.toml", "--graph"}).format == config::GraphFormat::text);
+  CHECK(good<GraphCommand>({"explain", "--graph=svg", "a.toml"}).format == config::GraphFormat::svg);
+  CHECK(bad({"explain", "a", "--graph=dot"}) == "sluice: --graph is text, mermaid or svg, not dot");
+  CHECK(bad({"explain", "a", "--graph", "--key", "k"}) == "sluice: explain takes --graph by itself");
   CHECK(bad({"explain", "a", "b"}) == "sluice: explain takes one file, not also b");
   CHECK(bad({"explain", "a", "--url", "http://x/", "--key", "k"}) == "sluice: explain takes --url or --key, not both");
   CHECK(bad({"explain", "a", "--header", "no colon"}) == "sluice: --header takes 'NAME: VALUE', not no colon");
