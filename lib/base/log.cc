@@ -31,7 +31,8 @@ constexpr int64_t window_micros = 10'000'000;
 
 // The ring takes one producer, and any thread may log: the lock is held for the copy of a line.
 std::mutex producer;
-std::unique_ptr<LineWriter> writer;  // of the LogThread that lives
+// Of the LogThread that lives. Without a destructor: a thread whose output is stuck may still log while main ends.
+constinit LineWriter* writer = nullptr;
 
 void write_now(std::string_view lines) {
   while (!lines.empty()) {
@@ -149,13 +150,14 @@ LogThread::LogThread() {
   };
   const std::lock_guard lock(producer);
   CHECK(writer == nullptr);
-  writer = std::make_unique<LineWriter>(fd, LineWriter::Options{}, std::move(hooks));
+  writer_ = std::make_unique<LineWriter>(fd, LineWriter::Options{}, std::move(hooks));
+  writer = writer_.get();
 }
 
+// Its writer's end may take a second, without the lock.
 LogThread::~LogThread() {
-  std::unique_ptr<LineWriter> last;  // its end may take a second, without the lock
   const std::lock_guard lock(producer);
-  last.swap(writer);
+  writer = nullptr;
 }
 
 uint64_t log_dropped() {

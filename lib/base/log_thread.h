@@ -3,9 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
 namespace sluice::base {
+
+class LineWriter;
 
 // Made by main() before it starts anything that logs, one at a time; it outlives them. What its ring does not hold is
 // dropped and counted, and told when stderr takes lines again. Its end writes what is queued, for at most
@@ -16,6 +19,9 @@ class LogThread {
   LogThread(const LogThread&) = delete;
   LogThread& operator=(const LogThread&) = delete;
   ~LogThread();
+
+ private:
+  std::unique_ptr<LineWriter> writer_;  // nullptr: there is no stderr
 };
 
 // Whole lines that are written as they are, each with its '\n'.
