@@ -361,6 +361,8 @@ void TcpSocket::received(ssize_t n, const uv_buf_t* buffer) {
       in_state_ = In::fin_seen;
       if (out_state_ == Out::broken) {
         end(EndReason::reset, error_);
+      } else if (was_reset()) {
+        end(EndReason::reset, UV_ECONNRESET);
       } else {
         offer();
       }
@@ -370,6 +372,14 @@ void TcpSocket::received(ssize_t n, const uv_buf_t* buffer) {
   }
   settle();
   loop_.after_event();
+}
+
+// libuv says EOF for any hang-up behind bytes that did not fill its buffer, a reset too: what was cut would look whole.
+// A reset behind a FIN is EPIPE, and no harm: all had come.
+bool TcpSocket::was_reset() const {
+  int error = 0;
+  socklen_t size = sizeof error;
+  return ::getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == ECONNRESET;
 }
 
 void TcpSocket::look() {

@@ -61,6 +61,7 @@ class TcpSocket final : public Transport {
   void dispose();
   bool stream_alive() const { return state_ == State::open || state_ == State::lingering; }
   int fd() const;
+  bool was_reset() const;  // as the kernel has it, and forgets when asked
   uv_stream_t* stream() { return reinterpret_cast<uv_stream_t*>(&handle_); }
 
   int connect(const Address& to, const DialOptions& options, bool& bound);

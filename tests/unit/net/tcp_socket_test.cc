@@ -131,6 +131,19 @@ TEST_CASE("a reset by the peer") {
   CHECK(!peer.transport->open());
 }
 
+TEST_CASE("a reset right behind the last bytes is no FIN: what was cut does not look whole") {
+  World world;
+  Server server(world);
+  RawClient raw(server.address);
+  world.until([&] { return server.peers.size() == 1; });
+  Probe& peer = *server.peers[0];
+  raw.send(pattern(20'000));
+  raw.reset();  // both are there when the loop looks
+  world.until([&] { return !peer.ends.empty(); });
+  CHECK(peer.ends == std::vector{EndReason::reset});
+  CHECK(peer.eofs == 0);
+}
+
 TEST_CASE("an answer sent before the peer reset our upload is still read") {
   World world;
   Server server(world);
