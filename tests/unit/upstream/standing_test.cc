@@ -136,7 +136,6 @@ TEST_CASE("an operator's word is a bit of its own, which no other event touches"
 
 }  // namespace
 TEST_CASE("an endpoint takes requests if it may serve and is not shunned, whatever has happened to it") {
-  using Kind = Event::Kind;
   SharedEndpoint e(1, "a", *net::Address::parse("127.0.0.1:80"));
   std::uint64_t seed = 1;
   std::uint32_t taken = 0;
