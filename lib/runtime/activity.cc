@@ -10,13 +10,12 @@ namespace {
 using metrics::Name;
 using Kind = ActivityKey::Kind;
 
-// Adds each sample of a metric to the figure that `which` says of its labels, if it does.
+// Adds each sample of a metric, whose first label is the subject, to the figures that `which` says of its labels.
 template <class Which>
-void add_all(const metrics::Registry& registry, Name name, Kind kind, std::size_t subject, ActivityCounts& to,
-             Which&& which) {
+void add_all(const metrics::Registry& registry, Name name, Kind kind, ActivityCounts& to, Which&& which) {
   for (const metrics::Sample& sample : registry.collect(name)) {
-    const std::string subject_of = sample.labels.empty() ? std::string() : sample.labels[subject];
-    which(sample.labels, [&](Figures::Of what) { to[{kind, subject_of}][what] += sample.value; });
+    const std::string subject = sample.labels.empty() ? std::string() : sample.labels.front();
+    which(sample.labels, [&](Figures::Of what) { to[{kind, subject}][what] += sample.value; });
   }
 }
 
@@ -36,31 +35,25 @@ Figures Figures::operator-(const Figures& before) const {
 ActivityCounts count_activity(const metrics::Registry& registry) {
   ActivityCounts all;
   const auto is = [&](Figures::Of what) { return [what](const auto&, const auto& add) { add(what); }; };
-  add_all(registry, Name::requests_total, Kind::route, 1, all, is(Figures::requests));
-  add_all(registry, Name::request_phase_seconds_total, Kind::route, 0, all, [](const auto& labels, const auto& add) {
-    add(Figures::seconds);
-    if (labels[1] == "client_write") add(Figures::client_write);
-  });
-  add_all(registry, Name::upstream_tries_total, Kind::upstream, 0, all, [](const auto& labels, const auto& add) {
+  add_all(registry, Name::upstream_tries_total, Kind::upstream, all, [](const auto& labels, const auto& add) {
     add(Figures::tries);
     if (labels[1] == "retry") add(Figures::further_tries);
   });
-  add_all(registry, Name::upstream_retries_total, Kind::upstream, 0, all, [](const auto& labels, const auto& add) {
+  add_all(registry, Name::upstream_retries_total, Kind::upstream, all, [](const auto& labels, const auto& add) {
     add(Figures::retries_ended);
     if (labels[2] == "success") add(Figures::retries_helped);
   });
-  add_all(registry, Name::upstream_retries_refused_total, Kind::upstream, 0, all,
-          [](const auto& labels, const auto& add) {
-            if (labels[1] == "budget") add(Figures::over_budget);
-          });
-  add_all(registry, Name::upstream_errors_total, Kind::upstream, 0, all, [](const auto& labels, const auto& add) {
+  add_all(registry, Name::upstream_retries_refused_total, Kind::upstream, all, [](const auto& labels, const auto& add) {
+    if (labels[1] == "budget") add(Figures::over_budget);
+  });
+  add_all(registry, Name::upstream_errors_total, Kind::upstream, all, [](const auto& labels, const auto& add) {
     if (labels[1] == "no_local_port") add(Figures::no_local_port);
     if (labels[1] == "no_descriptor") add(Figures::no_descriptor);
     if (labels[1] == "connect_timeout") add(Figures::connect_timeouts);
   });
-  add_all(registry, Name::worker_run_delay_seconds_total, Kind::worker, 0, all, is(Figures::run_delay));
-  add_all(registry, Name::worker_busy_seconds_total, Kind::worker, 0, all, is(Figures::busy));
-  add_all(registry, Name::cpu_throttled_seconds_total, Kind::process, 0, all, is(Figures::throttled));
+  add_all(registry, Name::worker_run_delay_seconds_total, Kind::worker, all, is(Figures::run_delay));
+  add_all(registry, Name::worker_busy_seconds_total, Kind::worker, all, is(Figures::busy));
+  add_all(registry, Name::cpu_throttled_seconds_total, Kind::process, all, is(Figures::throttled));
   return all;
 }
 

@@ -1,5 +1,5 @@
-// Activity: what the counters of the scrape did in the last ten seconds, for what Advice judges by: whose time requests
-// took, whether retries help, whether the proxy itself had a processor. Pure but for count_activity().
+// Activity: what the counters of upstreams and workers did in the last ten seconds, for what Advice judges by: whether
+// retries help, whether the proxy itself had a processor. What routes did: rates.h. Pure but for count_activity().
 #pragma once
 
 #include <array>
@@ -14,13 +14,9 @@
 
 namespace sluice::runtime {
 
-// Sums that only grow, of one route, upstream or worker.
+// Sums that only grow, of one upstream or worker.
 struct Figures {
   enum Of : std::uint8_t {
-    // a route
-    requests,
-    seconds,  // of all its phases
-    client_write,  // seconds of them
     // an upstream
     tries,
     further_tries,
@@ -48,14 +44,14 @@ struct Figures {
 };
 
 struct ActivityKey {
-  enum class Kind : std::uint8_t { route, upstream, worker, process };
+  enum class Kind : std::uint8_t { upstream, worker, process };
   Kind kind = Kind::process;
   std::string name;  // "" of the process
   auto operator<=>(const ActivityKey&) const = default;
 };
 using ActivityCounts = std::map<ActivityKey, Figures>;
 
-// On the helper's thread: it takes milliseconds with thousands of routes.
+// On the helper's thread: it takes milliseconds with thousands of upstreams.
 ActivityCounts count_activity(const metrics::Registry& registry);
 
 // What happened in `seconds`; nothing is known while they are 0.

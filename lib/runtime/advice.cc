@@ -187,7 +187,7 @@ std::vector<Advice> advise(const AdviceFacts& facts) {
   certificates(facts, all);
   limits(facts, all);
   configuration(facts, all);
-  advise_on(facts.activity, all);
+  advise_on(facts.activity, facts.routes, all);
   if (facts.log_dropped != 0)
     all.push_back({"log_dropped",
                    "log",

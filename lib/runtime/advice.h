@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "config/diff.h"
 #include "runtime/activity.h"
+#include "runtime/rates.h"
 #include "upstream/load.h"
 #include "upstream/shared.h"
 
@@ -93,10 +94,11 @@ struct AdviceFacts {
   std::uint64_t drain_connections = 0;
   base::Micros drain_left{};
   ActivityWindow activity;
+  Counted routes;  // what came in that window
 };
 
 std::vector<Advice> advise(const AdviceFacts& facts);
 // A part of it.
-void advise_on(const ActivityWindow& activity, std::vector<Advice>& to);
+void advise_on(const ActivityWindow& activity, const Counted& routes, std::vector<Advice>& to);
 
 }  // namespace sluice::runtime

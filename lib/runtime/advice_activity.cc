@@ -11,7 +11,8 @@ namespace {
 constexpr double starved_share = 0.05;  // of a worker's time without a processor
 constexpr double throttled_share = 0.01;
 constexpr double client_share = 0.5;  // of a route's time
-constexpr double requests_least = 10;  // fewer say nothing about a route,
+constexpr std::uint64_t requests_least = 10;  // fewer say nothing about a route,
+constexpr std::uint64_t time_least = 1'000'000;  // nor less of its time, microseconds,
 constexpr double retries_least = 20;  // or about retries
 constexpr double retries_many = 0.1;  // of all tries
 constexpr double retries_help = 0.2;  // of those made
@@ -39,14 +40,18 @@ void process(const Figures& f, double seconds, List& to) {
                 Grade::warning, lasting});
 }
 
-void route(const std::string& name, const Figures& f, double seconds, List& to) {
-  const double all = f[Figures::seconds];
-  if (f[Figures::requests] < requests_least || all < 1 || f[Figures::client_write] <= client_share * all) return;
+void route(const std::string& name, const RouteCounts& counts, double seconds, List& to) {
+  std::uint64_t all = 0;
+  for (const std::uint64_t in_phase : counts.phase) all += in_phase;
+  const double share = static_cast<double>(counts.phase[static_cast<std::size_t>(exchange::Phase::client_write)]) /
+                       static_cast<double>(std::max<std::uint64_t>(all, 1));
+  if (counts.requests < requests_least || all < time_least || share <= client_share) return;
   to.push_back(
       {"client_slow", name,
-       fmt::format("{:.0f} % of the time of route {} was spent on clients that took their answers slowly ({:.0f} "
-                   "requests in {:.0f} s): it is neither sluice nor the upstream",
-                   100 * f[Figures::client_write] / all, name, f[Figures::requests], seconds),
+       fmt::format(
+           "{:.0f} % of the time of route {} was spent on clients that took their answers slowly ({} requests in "
+           "{:.0f} s): it is neither sluice nor the upstream",
+           100 * share, name, counts.requests, seconds),
        Grade::notice, lasting});
 }
 
@@ -92,11 +97,11 @@ void connects(const std::string& name, const Figures& f, double seconds, List& t
 
 }  // namespace
 
-void advise_on(const ActivityWindow& activity, std::vector<Advice>& to) {
+void advise_on(const ActivityWindow& activity, const Counted& routes, std::vector<Advice>& to) {
   if (activity.seconds <= 0) return;
+  for (const auto& [name, counts] : routes) route(name, counts, activity.seconds, to);
   for (const auto& [key, figures] : activity.counts) {
     switch (key.kind) {
-      case Kind::route: route(key.name, figures, activity.seconds, to); break;
       case Kind::upstream:
         retries(key.name, figures, activity.seconds, to);
         connects(key.name, figures, activity.seconds, to);

@@ -156,6 +156,7 @@ AdviceFacts Observer::look() {
   facts.drain_connections = env_.shared.places.taken.load(std::memory_order_relaxed);
   facts.drain_left = rooms_.leaving.time_left();
   facts.activity = activity_.window();
+  facts.routes = rates_.window();
   return facts;
 }
 

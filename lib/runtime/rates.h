@@ -52,6 +52,7 @@ class Rates {
 
   // All there is as of `at`; about a second after the one before. The first one is what the others are compared with.
   void add(base::Micros at, Counted counted);
+  Counted window() const;  // all that came in the window
   Rate all() const;
   // The busiest `most`, the busiest first; those without a request in the window are left out.
   std::vector<std::pair<std::string, Rate>> routes(std::size_t most) const;
@@ -61,7 +62,6 @@ class Rates {
     base::Micros took{};
     Counted came;  // of the routes that had any
   };
-  Counted window() const;
   double seconds() const;
 
   bool begun_ = false;

@@ -49,8 +49,6 @@ TEST_CASE("counted from the scrape's registry") {
   registry.counter(Name::upstream_retries_refused_total, {"app", "budget"}, 0).add(3);
   registry.counter(Name::upstream_retries_refused_total, {"app", "unsafe"}, 0).add(4);
   registry.counter(Name::upstream_errors_total, {"app", "no_local_port"}, 0).add(6);
-  registry.counter(Name::request_phase_seconds_total, {"r", "client_write"}, 0).add(1'500'000);
-  registry.counter(Name::request_phase_seconds_total, {"r", "upstream_head"}, 0).add(500'000);
   registry.counter(Name::worker_run_delay_seconds_total, {"0"}, 0).add(2'000'000);
   const ActivityCounts counts = count_activity(registry);
   const Figures& app = counts.at({Kind::upstream, "app"});
@@ -60,8 +58,6 @@ TEST_CASE("counted from the scrape's registry") {
   CHECK(app[Figures::retries_helped] == 1);
   CHECK(app[Figures::over_budget] == 3);
   CHECK(app[Figures::no_local_port] == 6);
-  CHECK(counts.at({Kind::route, "r"})[Figures::seconds] == 2.0);
-  CHECK(counts.at({Kind::route, "r"})[Figures::client_write] == 1.5);
   CHECK(counts.at({Kind::worker, "0"})[Figures::run_delay] == 2.0);
 }
 

@@ -162,15 +162,19 @@ TEST_CASE("what is out of ports or descriptors is ours, connects that hang are n
 }
 
 TEST_CASE("slow clients: more than half of a route's second, of ten requests") {
-  using enum ActivityKey::Kind;
-  const auto with = [](double requests, double seconds, double client) {
-    return codes(
-        happened(route, {{Figures::requests, requests}, {Figures::seconds, seconds}, {Figures::client_write, client}}));
+  const auto with = [](std::uint64_t requests, std::uint64_t upstream, std::uint64_t client) {
+    AdviceFacts facts;
+    facts.activity.seconds = 10;
+    RouteCounts& counts = facts.routes["shop"];
+    counts.requests = requests;
+    counts.phase[static_cast<std::size_t>(exchange::Phase::upstream_head)] = upstream;
+    counts.phase[static_cast<std::size_t>(exchange::Phase::client_write)] = client;
+    return codes(facts);
   };
-  CHECK(with(10, 1, 0.51) == "client_slow ");
-  CHECK(with(10, 1, 0.5).empty());
-  CHECK(with(9, 1, 0.9).empty());
-  CHECK(with(10, 0.9, 0.9).empty());
+  CHECK(with(10, 499'999, 500'001) == "client_slow ");
+  CHECK(with(10, 500'000, 500'000).empty());
+  CHECK(with(9, 499'999, 500'001).empty());
+  CHECK(with(10, 499'998, 500'001).empty());  // less than a second
 }
 
 TEST_CASE("a proxy without a processor says so, by worker and by cgroup") {
